@@ -1,0 +1,28 @@
+"""What a user can mend is a `VitbenchError`; everything else is a bug and keeps its traceback."""
+
+
+class VitbenchError(Exception):
+    """One line for the user: what went wrong, where, and what to do next.
+
+    `exit_code` is the process's exit status when nothing catches it: 1 failed, 2 wrong usage.
+    """
+
+    exit_code = 1
+
+
+class UsageError(VitbenchError):
+    """The command was asked for something that cannot be meant; nothing was started."""
+
+    exit_code = 2
+
+
+class UnreadableImage(VitbenchError):
+    """One picture could not be decoded; carries the reason only, the caller names the file."""
+
+
+class WeightsError(VitbenchError):
+    """Weights that were asked for are not to be had, or do not fit."""
+
+
+class RunFailed(VitbenchError):
+    """One model's run failed for good (out of memory, NaN loss); the other models go on."""
