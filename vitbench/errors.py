@@ -16,7 +16,7 @@ class UsageError(VitbenchError):
     exit_code = 2
 
 
-class UnreadableImage(VitbenchError):
+class UnreadableImageError(VitbenchError):
     """One picture could not be decoded; carries the reason only, the caller names the file."""
 
 
@@ -24,5 +24,5 @@ class WeightsError(VitbenchError):
     """Weights that were asked for are not to be had, or do not fit."""
 
 
-class RunFailed(VitbenchError):
+class RunFailedError(VitbenchError):
     """One model's run failed for good (out of memory, NaN loss); the other models go on."""

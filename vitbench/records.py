@@ -359,6 +359,34 @@ class Predictions:
         )
 
 
+LOW_CONFIDENCE = 0.5
+"""An answer less probable than this is marked as unsure."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What every model says about one picture (`vitbench predict`)."""
+
+    path: str
+    """As the user gave it."""
+    said: Mapping[str, tuple[tuple[str, float], ...]]
+    """Run name → (class, probability) pairs, most probable first; empty where there is an error."""
+    label: str | None = None
+    """The true class, where the picture's folder names one of the models' classes."""
+    error: str = ""
+    """Why it could not be read, one line."""
+
+    @property
+    def disputed(self) -> bool:
+        """The models do not all name the same class."""
+        return len({pairs[0][0] for pairs in self.said.values()}) > 1
+
+    @property
+    def unsure(self) -> bool:
+        """Some model gives its own answer less than `LOW_CONFIDENCE`."""
+        return any(pairs[0][1] < LOW_CONFIDENCE for pairs in self.said.values())
+
+
 RunStatus = Literal["new", "interrupted", "failed", "finished"]
 
 
@@ -403,6 +431,10 @@ class Run:
         """The chosen weights as a timm `local-dir:` folder."""
         return self.folder / "model"
 
+    def about(self) -> dict[str, Any]:
+        """What the run is, from `recipe.json`: timm_name, pretrained_on, init, native_size, notes [text…]."""
+        return dict(files.read_json(self.folder / "recipe.json")["about"])
+
     def recipe(self) -> Recipe:
         return Recipe.model_validate(files.read_json(self.folder / "recipe.json")["recipe"])
 
@@ -414,7 +446,13 @@ class Run:
         return Predictions.read(self.folder / "predictions.csv")
 
     def metrics(self) -> dict[str, Any]:
-        """`metrics.json`: {"best_epoch", "train": {…}, "val": {…}, "test": {…}, "cost": {…}}."""
+        """`metrics.json`, whose keys are:
+
+        best_epoch, epochs; train {loss, top1}; val {n, loss, top1};
+        test {n, correct, top1, top1_low, top1_high, loss, macro_f1, balanced_accuracy};
+        cost {params_m, gmacs, train_images_per_second, seconds_per_epoch, latency_ms_p50,
+        latency_ms_p95, peak_memory_mb}; notes [text…] (approximations and fallbacks).
+        """
         return dict(files.read_json(self.folder / "metrics.json"))
 
     def environment(self) -> dict[str, Any]:
