@@ -1,0 +1,216 @@
+"""What the runs of a benchmark say about its test pictures, every model's answers in one order."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vitbench.errors import UsageError, VitbenchError
+from vitbench.records import Array, Benchmark, Predictions, Run
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model of a benchmark with its runs (one per seed); those with answers are `answered`."""
+
+    model: str
+    """As shown: the user's name for it, with its benchmark before it where two share the name."""
+    benchmark: str
+    runs: tuple[Run, ...]
+    answered: tuple[Run, ...]
+    """Finished runs whose predictions could be read."""
+    predictions: tuple[Predictions, ...]
+    """Of `answered`, paths and classes in the benchmark's order."""
+    problems: tuple[str, ...]
+    """Why the other runs have no answers, one line each, led by the run's name."""
+
+    @property
+    def correct(self) -> Array:
+        """(k, n) bool: right or wrong per seed and test picture; needs an answered run."""
+        return np.stack([p.correct for p in self.predictions])
+
+    @property
+    def status(self) -> str:
+        """finished, partial (some seeds), failed, interrupted or new (nothing of it was started)."""
+        if self.answered:
+            return "finished" if len(self.answered) == len(self.runs) else "partial"
+        states = {run.status for run in self.runs}
+        if "interrupted" in states:
+            return "interrupted"
+        return "new" if states == {"new"} else "failed"
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The pictures that a benchmark reports on."""
+
+    __test__ = False  # not a test, whatever pytest makes of its name
+
+    paths: tuple[str, ...]
+    labels: tuple[str, ...]
+    contents: tuple[str, ...]
+    """sha256 of each file."""
+
+    @classmethod
+    def of(cls, benchmark: Benchmark) -> "TestSet":
+        """The test rows of `split.csv`, in its order."""
+        rows = [row for row in benchmark.split_rows() if row["split"] == "test"]
+        return cls(
+            tuple(row["path"] for row in rows),
+            tuple(row["class"] for row in rows),
+            tuple(row["sha256"] for row in rows),
+        )
+
+    def sorted_places(self) -> list[int]:
+        """Places of the pictures in an order that depends on content first: equal for equal test sets."""
+        keys = list(zip(self.labels, self.contents, self.paths, strict=True))
+        return sorted(range(len(keys)), key=lambda i: keys[i])
+
+    def like(self, other: "TestSet") -> "TestSet":
+        """The same pictures in the order of `other`, which must hold the same contents."""
+        order = [0] * len(self.paths)
+        for mine, theirs in zip(self.sorted_places(), other.sorted_places(), strict=True):
+            order[theirs] = mine
+        return TestSet(
+            *(tuple(column[i] for i in order) for column in (self.paths, self.labels, self.contents))
+        )
+
+
+def read_candidates(benchmarks: Sequence[Benchmark]) -> tuple[Candidate, ...]:
+    """Every planned model of benchmarks that share their classes and test pictures, answers aligned.
+
+    Raises UsageError naming the difference where they do not share them.
+    """
+    first = benchmarks[0]
+    reference = TestSet.of(first)
+    found: list[Candidate] = []
+    for benchmark in benchmarks:
+        own = TestSet.of(benchmark)
+        if benchmark is not first:
+            _refuse_different(first, reference, benchmark, own)
+            own = own.like(reference)
+        found += [
+            _candidate(benchmark, model, runs, own.paths, first.classes)
+            for model, runs in _by_model(benchmark.runs).items()
+        ]
+    names = [candidate.model for candidate in found]
+    return tuple(
+        dataclasses.replace(c, model=f"{c.benchmark}/{c.model}") if names.count(c.model) > 1 else c
+        for c in found
+    )
+
+
+def _by_model(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    models: dict[str, list[Run]] = {}
+    for run in runs:
+        models.setdefault(run.model, []).append(run)
+    return models
+
+
+def _candidate(
+    benchmark: Benchmark, model: str, runs: Sequence[Run], paths: Sequence[str], classes: Sequence[str]
+) -> Candidate:
+    answered: list[Run] = []
+    predictions: list[Predictions] = []
+    problems: list[str] = []
+    for run in runs:
+        if run.status != "finished":
+            problems.append(f"{run.name}: {_why_not(run)}")
+            continue
+        try:
+            predictions.append(aligned(run.predictions(), paths, classes))
+        except (OSError, ValueError, KeyError, VitbenchError) as error:
+            problems.append(
+                f"{run.name}: predictions.csv cannot be used ({_one_line(error)}); train it again"
+            )
+            continue
+        answered.append(run)
+    return Candidate(model, benchmark.name, tuple(runs), tuple(answered), tuple(predictions), tuple(problems))
+
+
+def _why_not(run: Run) -> str:
+    if run.status == "failed":
+        return run.failure or "failed"
+    if run.status == "new":
+        return "not started yet"
+    return f"interrupted after epoch {len(run.epochs())}; `vitbench train --resume` goes on"
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "it is missing"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def aligned(predictions: Predictions, paths: Sequence[str], classes: Sequence[str]) -> Predictions:
+    """The predictions of these pictures in this order, classes in this order (by name).
+
+    Raises VitbenchError where a picture or a class is missing, or there are more than asked for.
+    """
+    if set(predictions.classes) != set(classes):
+        raise VitbenchError("its classes are not the benchmark's")
+    place = {path: i for i, path in enumerate(predictions.paths)}
+    missing = [path for path in paths if path not in place]
+    if missing or len(predictions.paths) != len(paths):
+        raise VitbenchError(f"{len(predictions.paths)} pictures of {len(paths)}, {len(missing)} missing")
+    rows = [place[path] for path in paths]
+    columns = [predictions.classes.index(name) for name in classes]
+    new_index = np.array([list(classes).index(name) for name in predictions.classes], dtype=np.int64)
+    return Predictions(
+        classes=tuple(classes),
+        paths=tuple(paths),
+        labels=new_index[predictions.labels[rows]],
+        probabilities=predictions.probabilities[rows][:, columns],
+    )
+
+
+def _refuse_different(a: Benchmark, test_a: TestSet, b: Benchmark, test_b: TestSet) -> None:
+    """Raise UsageError, naming the difference, unless both have the same classes and test pictures."""
+    only_a, only_b = sorted(set(a.classes) - set(b.classes)), sorted(set(b.classes) - set(a.classes))
+    if only_a or only_b:
+        named = "; ".join(
+            f"only {x.name} has {', '.join(repr(c) for c in only[:5])}"
+            for x, only in ((a, only_a), (b, only_b))
+            if only
+        )
+        raise UsageError(f"{a.name} and {b.name} have different classes ({named}); compare them one by one")
+    pictures_a, pictures_b = (list(zip(t.labels, t.contents, strict=True)) for t in (test_a, test_b))
+    if sorted(pictures_a) != sorted(pictures_b):
+        extra_a = [p for p, key in zip(test_a.paths, pictures_a, strict=True) if key not in set(pictures_b)]
+        extra_b = [p for p, key in zip(test_b.paths, pictures_b, strict=True) if key not in set(pictures_a)]
+        named = "; ".join(
+            f"{len(extra)} of {len(t.paths)} only in {x.name}, such as {extra[0]}"
+            if extra
+            else f"none of {len(t.paths)} only in {x.name}"
+            for x, t, extra in ((a, test_a, extra_a), (b, test_b, extra_b))
+        )
+        raise UsageError(
+            f"{a.name} and {b.name} have different test pictures ({named}): their scores are not comparable; "
+            "train the models on one split (`train --name` adds a model to a benchmark)"
+        )
+
+
+def slide_rows(benchmark: Benchmark) -> list[dict[str, Any]]:
+    """The benchmark's `predictions.csv`: path, label, then <run> and <run>_probability per answered run."""
+    answers = {
+        run.name: predictions
+        for candidate in read_candidates([benchmark])
+        for run, predictions in zip(candidate.answered, candidate.predictions, strict=True)
+    }
+    test = TestSet.of(benchmark)
+    rows: list[dict[str, Any]] = []
+    for i, (path, label) in enumerate(zip(test.paths, test.labels, strict=True)):
+        row: dict[str, Any] = {"path": path, "label": label}
+        for name, predictions in answers.items():
+            answer = int(predictions.answers[i])
+            row[name] = predictions.classes[answer]
+            row[f"{name}_probability"] = float(predictions.probabilities[i, answer])
+        rows.append(row)
+    return rows
+
+
+def slide_columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The columns of `slide_rows`; path and label where there are no rows."""
+    return list(rows[0]) if rows else ["path", "label"]

@@ -1,0 +1,357 @@
+"""`compare`: the runs of a benchmark as rows, their differences as pairs, and what a reader must know."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vitbench.comparison import words
+from vitbench.comparison.candidates import Candidate, TestSet, read_candidates
+from vitbench.comparison.notes import notes_of
+from vitbench.comparison.statistics import (
+    ALPHA,
+    holm,
+    paired_difference,
+    seeds_accuracy,
+    seeds_difference,
+    smallest_gap,
+)
+from vitbench.inference.metrics import scores
+from vitbench.records import Benchmark, Predictions, Run
+
+FLOOR = "majority class"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One model in the table; scores are fractions, means over its seeds; None: not to be had."""
+
+    model: str
+    timm_name: str = ""
+    pretrained_on: str = ""
+    init: str = ""
+    recipe: str = ""
+    image_size: int | None = None
+    """Side of the input, px."""
+    device: str = ""
+    seeds: tuple[int, ...] = ()
+    """Of the runs that were tested."""
+    n_test: int = 0
+    correct: int | float | None = None
+    """Test pictures named right; a mean over seeds where there are several."""
+    top1: float | None = None
+    top1_low: float | None = None
+    """95 %; which interval: see `interval`."""
+    top1_high: float | None = None
+    loss: float | None = None
+    macro_f1: float | None = None
+    balanced_accuracy: float | None = None
+    train_loss: float | None = None
+    val_loss: float | None = None
+    params_m: float | None = None
+    gmacs: float | None = None
+    train_images_per_second: float | None = None
+    seconds_per_epoch: float | None = None
+    latency_ms_p50: float | None = None
+    latency_ms_p95: float | None = None
+    peak_memory_mb: float | None = None
+    status: str = "finished"
+    """finished, partial, failed, interrupted, new; "floor" for the majority row."""
+    reason: str = ""
+    """Why seeds or the whole model are missing, one line."""
+    interval: str = ""
+    """"Wilson" (one seed) or "t over images × seeds"."""
+    top1_std: float | None = None
+    """Standard deviation of top1 over seeds; None for one."""
+    rank: tuple[int, int] | None = None
+    """(1 + number of models that are better, n − number that are worse); None where not tested."""
+    native_size: int | None = None
+    benchmark: str = ""
+    runs: tuple[str, ...] = ()
+    """Names of the tested runs."""
+
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "model", "timm_name", "pretrained_on", "init", "recipe", "image_size", "device", "seeds", "n_test",
+        "correct", "top1", "top1_low", "top1_high", "loss", "macro_f1", "balanced_accuracy", "train_loss",
+        "val_loss", "params_m", "gmacs", "train_images_per_second", "seconds_per_epoch", "latency_ms_p50",
+        "latency_ms_p95", "peak_memory_mb", "status",
+    )  # fmt: skip
+    """The columns of `comparison.csv`."""
+
+    def cells(self) -> dict[str, Any]:
+        """The row of `comparison.csv`: seeds as "0 1 2", the reason behind the status."""
+        cells = {name: getattr(self, name) for name in self.COLUMNS}
+        cells["seeds"] = " ".join(str(seed) for seed in self.seeds)
+        cells["status"] = f"{self.status}: {self.reason}" if self.reason else self.status
+        return cells
+
+    @property
+    def rank_text(self) -> str:
+        """ "1", "1–3"; "" where not tested."""
+        if self.rank is None:
+            return ""
+        low, high = self.rank
+        return str(low) if low == high else f"{low}–{high}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two models on the same n pictures; model_a is the one with the higher accuracy, if any."""
+
+    model_a: str
+    model_b: str
+    n: int
+    both: int | None
+    """Pictures that both got right; this and the next three: None where seeds are averaged."""
+    a_only: int | None
+    b_only: int | None
+    neither: int | None
+    difference: float
+    """top1 of A − top1 of B, ≥ 0, as a fraction."""
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    """p adjusted for all pairs of the table (Holm); it decides."""
+    method: str
+    """"exact McNemar" or "t over images × seeds"."""
+    verdict: str = ""
+
+    @property
+    def distinguishable(self) -> bool:
+        return self.p_holm <= ALPHA
+
+    @property
+    def borderline(self) -> bool:
+        """The interval excludes 0, yet p does not: no verdict."""
+        return not self.distinguishable and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What a benchmark (or several on one test set) says about its models."""
+
+    name: str
+    benchmarks: tuple[str, ...]
+    data: str
+    """The image folder, as it was given to `train`."""
+    classes: tuple[str, ...]
+    n_train: int
+    n_val: int
+    n_test: int
+    split_rule: str
+    rows: tuple[Row, ...]
+    """Tested models by accuracy, then those without a score, in the order asked for."""
+    floor: Row | None
+    """Answers the training split's class shares for every picture; None without test pictures."""
+    pairs: tuple[Pair, ...]
+    notes: tuple[str, ...]
+    """What a reader must know to trust the table, one line each."""
+    answer: str
+    """Which model is best, in plain words."""
+    smallest_gap: float | None
+    """The smallest accuracy gap that could reach p ≤ .05 after Holm; None: none could."""
+    smallest_gap_text: str
+
+    @property
+    def tested(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.top1 is not None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as JSON-ready values, keys in order; NaN never occurs."""
+        return dataclasses.asdict(self)
+
+
+def compare(benchmark: Benchmark) -> Comparison:
+    """The comparison of one benchmark's models; unfinished and failed ones keep a row with the reason."""
+    return compare_many([benchmark])
+
+
+def compare_many(benchmarks: Sequence[Benchmark]) -> Comparison:
+    """One comparison over benchmarks that have the same classes and test pictures.
+
+    Raises UsageError, naming the difference, where they have not.
+    """
+    candidates = read_candidates(benchmarks)
+    first = benchmarks[0]
+    test = TestSet.of(first)
+    pairs = _pairs(candidates, len(test.paths))
+    by_model = {c.model: _row(c, len(test.paths)) for c in candidates}
+    rows = _ranked(list(by_model.values()), pairs)
+    floor = _floor(first, test)
+    split = first.manifest["split"]
+    return Comparison(
+        name=" + ".join(b.name for b in benchmarks),
+        benchmarks=tuple(b.name for b in benchmarks),
+        data=str(first.manifest.get("data", "")),
+        classes=first.classes,
+        n_train=int(split.get("n_train", 0)),
+        n_val=int(split.get("n_val", 0)),
+        n_test=len(test.paths),
+        split_rule=str(split.get("rule", "")),
+        rows=tuple(rows),
+        floor=floor,
+        pairs=pairs,
+        notes=notes_of(benchmarks, candidates, rows, floor),
+        answer=words.answer(rows, pairs, len(test.paths)),
+        smallest_gap=smallest_gap(len(test.paths), len(pairs)) if test.paths else None,
+        smallest_gap_text=words.gap_text(len(test.paths), len(pairs)),
+    )
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def _row(candidate: Candidate, n_test: int) -> Row:
+    told = candidate.answered or tuple(r for r in candidate.runs if (r.folder / "recipe.json").exists())
+    shared: dict[str, Any] = {
+        "model": candidate.model,
+        "benchmark": candidate.benchmark,
+        "n_test": n_test,
+        "status": candidate.status,
+        "reason": "; ".join(candidate.problems),
+        **(_identity(told[0]) if told else {}),
+    }
+    if not candidate.answered:
+        return Row(**shared)
+    metrics = [run.metrics() for run in candidate.answered]
+    costs: dict[str, Any] = {name: _mean(m.get("cost", {}).get(name) for m in metrics) for name in COSTS}
+    return Row(
+        **shared,
+        **_scores(candidate),
+        **costs,
+        seeds=tuple(run.seed for run in candidate.answered),
+        runs=tuple(run.name for run in candidate.answered),
+        train_loss=_mean(m.get("train", {}).get("loss") for m in metrics),
+        val_loss=_mean(m.get("val", {}).get("loss") for m in metrics),
+    )
+
+
+COSTS = (
+    "params_m",
+    "gmacs",
+    "train_images_per_second",
+    "seconds_per_epoch",
+    "latency_ms_p50",
+    "latency_ms_p95",
+    "peak_memory_mb",
+)
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    """What a run is, from its recipe.json."""
+    about, recipe = run.about(), run.recipe()
+    return {
+        "timm_name": str(about.get("timm_name", recipe.model)),
+        "pretrained_on": str(about.get("pretrained_on") or ""),
+        "init": str(about.get("init", recipe.init)),
+        "recipe": recipe.name,
+        "image_size": recipe.preprocessing.size,
+        "native_size": about.get("native_size"),
+        "device": device_of(run),
+    }
+
+
+def device_of(run: Run) -> str:
+    """The device that a run was trained on, from its environment.json; "" where it does not say."""
+    environment = run.environment()
+    machine = environment.get("machine")
+    known: Mapping[str, Any] = machine if isinstance(machine, Mapping) else environment
+    name, device = str(known.get("device_name") or ""), str(known.get("device") or "")
+    return f"{device} ({name})" if device and name and name != device else device or name
+
+
+def _scores(candidate: Candidate) -> dict[str, Any]:
+    """Test scores from the predictions themselves, so that they always equal the CSV beside them."""
+    each = [scores(predictions) for predictions in candidate.predictions]
+    if len(each) == 1:
+        known = {key: value for key, value in each[0].items() if key != "n"}
+        return {**known, "interval": "Wilson"}
+    means: dict[str, Any] = {
+        key: _mean(one[key] for one in each)
+        for key in ("correct", "top1", "loss", "macro_f1", "balanced_accuracy")
+    }
+    low, high = seeds_accuracy(candidate.correct)
+    std = float(np.std([one["top1"] for one in each], ddof=1))
+    return {**means, "top1_low": low, "top1_high": high, "top1_std": std, "interval": "t over images × seeds"}
+
+
+def _mean(values: Any) -> float | None:
+    """Mean of the numbers among `values`; None where there is none. A single one comes back as it is."""
+    known = [float(v) for v in values if v is not None and math.isfinite(float(v))]
+    return sum(known) / len(known) if known else None
+
+
+def _floor(benchmark: Benchmark, test: TestSet) -> Row | None:
+    """The row of a model that gives each class its share of the training pictures, whatever it sees."""
+    if not test.paths:
+        return None
+    classes = benchmark.classes
+    train = [row["class"] for row in benchmark.split_rows() if row["split"] == "train"]
+    shares = np.array([train.count(name) for name in classes], dtype=float)
+    shares = shares / shares.sum() if shares.sum() else np.full(len(classes), 1 / len(classes))
+    labels = np.array([classes.index(label) for label in test.labels], dtype=np.int64)
+    constant = Predictions(classes, test.paths, labels, np.tile(shares, (len(labels), 1)))
+    known = {key: value for key, value in scores(constant).items() if key != "n"}
+    answer = classes[int(shares.argmax())]
+    return Row(model=f"{FLOOR} ({answer})", n_test=len(labels), status="floor", interval="Wilson", **known)
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def _pairs(candidates: Sequence[Candidate], n: int) -> tuple[Pair, ...]:
+    """Every two tested models, the more accurate one first, p-values adjusted over all of them."""
+    tested = sorted((c for c in candidates if c.answered), key=lambda c: -float(c.correct.mean()))
+    raw = [_pair(a, b, n) for a, b in combinations(tested, 2)]
+    adjusted = holm([pair.p for pair in raw])
+    final = [dataclasses.replace(pair, p_holm=p) for pair, p in zip(raw, adjusted, strict=True)]
+    return tuple(dataclasses.replace(pair, verdict=words.verdict(pair, len(final))) for pair in final)
+
+
+def _pair(a: Candidate, b: Candidate, n: int) -> Pair:
+    """Two models by exact McNemar with one run each, by t over images × seeds with several each.
+
+    Where only one of the two has several runs its seed variance is known and the other's is not:
+    the first runs are compared (a note says so).
+    """
+    right_a, right_b = a.correct, b.correct
+    several = len(right_a) > 1 and len(right_b) > 1
+    test: Callable[[Any, Any], Any] = seeds_difference if several else paired_difference
+    found = test(right_a, right_b) if several else test(right_a[0], right_b[0])
+    if found.value < 0:
+        return _pair(b, a, n)  # first runs can disagree with the order of the means
+    one_a, one_b = right_a[0], right_b[0]
+    counts = (one_a & one_b, one_a & ~one_b, ~one_a & one_b, ~one_a & ~one_b)
+    both, a_only, b_only, neither = (None if several else int(c.sum()) for c in counts)
+    return Pair(
+        model_a=a.model,
+        model_b=b.model,
+        n=n,
+        both=both,
+        a_only=a_only,
+        b_only=b_only,
+        neither=neither,
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        p_holm=found.p,
+        method="t over images × seeds" if several else "exact McNemar",
+    )
+
+
+def _ranked(rows: Sequence[Row], pairs: Sequence[Pair]) -> list[Row]:
+    """Rows by accuracy, the untested last, with the range of ranks that the pairs leave open."""
+    tested = [row for row in rows if row.top1 is not None]
+    beats = [(pair.model_a, pair.model_b) for pair in pairs if pair.distinguishable]
+    ranked = []
+    for row in sorted(tested, key=lambda row: -(row.top1 or 0.0)):
+        better = sum(loser == row.model for _, loser in beats)
+        worse = sum(winner == row.model for winner, _ in beats)
+        ranked.append(dataclasses.replace(row, rank=(1 + better, len(tested) - worse)))
+    return ranked + [row for row in rows if row.top1 is None]

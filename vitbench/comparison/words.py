@@ -1,0 +1,116 @@
+"""The comparison in plain words, with the numbers that carry them."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vitbench.comparison.statistics import ALPHA, smallest_gap, smallest_net
+
+if TYPE_CHECKING:
+    from vitbench.comparison.table import Pair, Row
+
+
+def points(fraction: float) -> str:
+    """A difference of accuracies in signed percentage points: 0.0333 → "+3.3", −0.048 → "−4.8"."""
+    rounded = round(100 * fraction, 1) + 0.0
+    return "0.0" if rounded == 0 else f"{rounded:+.1f}".replace("-", "−")
+
+
+def p_text(p: float) -> str:
+    """ "p = 0.625", or "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}".rstrip("0").rstrip(".")
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def pictures(n: int) -> str:
+    """ "1 test picture", "60 test pictures"."""
+    return f"{n} test picture{'' if n == 1 else 's'}"
+
+
+def verdict(pair: "Pair", pairs: int) -> str:
+    """One sentence on two models: better or not distinguishable, with difference, interval, test, counts.
+
+    `pairs`: how many pairs stand in the table; from two on, the p-value after Holm is given and decides.
+    """
+    numbers = (
+        f"{points(pair.difference)} points, 95 % CI [{points(pair.low)}, {points(pair.high)}], "
+        f"{pair.method} {p_text(pair.p)}"
+    )
+    if pairs > 1:
+        numbers += f", {p_text(pair.p_holm)} after Holm over {pairs} pairs"
+    if pair.a_only is not None and pair.b_only is not None:
+        numbers += f" ({pair.model_a} alone right on {pair.a_only}, {pair.model_b} alone on {pair.b_only})"
+    on = f"on {pair.n} image{'' if pair.n == 1 else 's'}"
+    if pair.distinguishable:
+        return f"{pair.model_a} is better than {pair.model_b} {on}: {numbers}"
+    text = f"{pair.model_a} and {pair.model_b} are not distinguishable {on}: {numbers}"
+    return f"{text}; borderline: the interval leaves out 0, the test does not" if pair.borderline else text
+
+
+def gap_text(n: int, pairs: int) -> str:
+    """The smallest gap between two models that this test set could have shown, as a sentence."""
+    if n == 0:
+        return "There are no test pictures."
+    net, among = smallest_net(pairs), "" if pairs <= 1 else f" after Holm over {pairs} pairs"
+    gap = smallest_gap(n, pairs)
+    if gap is None:
+        return (
+            f"With {pictures(n)} no gap between two models could have reached p ≤ {ALPHA:.2f}{among}: "
+            f"that takes at least {net}."
+        )
+    return (
+        f"On {pictures(n)}, only a gap of {100 * gap:.1f} points ({net} pictures) or more could have reached "
+        f"p ≤ {ALPHA:.2f}{among}."
+    )
+
+
+def answer(rows: Sequence["Row"], pairs: Sequence["Pair"], n: int) -> str:
+    """Which model is best, in one or two plain sentences with their numbers; ties are said to be ties."""
+    scored = [row for row in rows if row.top1 is not None]
+    if not scored:
+        return "No model has been tested yet: there is nothing to compare."
+    if len(scored) == 1:
+        return f"{_right(scored[0], n)}. One model alone: there is nothing to compare it with."
+    leaders = [row for row in scored if row.rank is not None and row.rank[0] == 1]
+    beaten = [row for row in scored if row not in leaders]
+    if len(leaders) == 1:
+        best = leaders[0]
+        if best.rank == (1, 1):
+            return f"{_right(best, n)}. It is better than {listed([row.model for row in beaten])}."
+        worse = [pair.model_b for pair in pairs if pair.model_a == best.model and pair.distinguishable]
+        rest = [row.model for row in beaten if row.model not in worse]
+        return (
+            f"{_right(best, n)}. It is better than {listed(worse)}; from {listed(rest)} "
+            "these pictures cannot tell it apart."
+        )
+    return _tie(leaders, beaten, n)
+
+
+def _tie(leaders: Sequence["Row"], beaten: Sequence["Row"], n: int) -> str:
+    low = min(row.top1 or 0.0 for row in leaders)
+    high = max(row.top1 or 0.0 for row in leaders)
+    spread = f"{100 * low:.1f} %" if math.isclose(low, high) else f"{100 * low:.1f} to {100 * high:.1f} %"
+    text = f"{listed([row.model for row in leaders])} cannot be told apart on {pictures(n)}: {spread} right"
+    text += (
+        f"; {listed([row.model for row in beaten])} did worse than at least one of them." if beaten else "."
+    )
+    sized = [row for row in leaders if row.gmacs is not None]
+    if len(sized) == len(leaders):
+        cheapest = min(sized, key=lambda row: row.gmacs or 0.0)
+        if sum(row.gmacs == cheapest.gmacs for row in sized) == 1:
+            text += f" Of these, {cheapest.model} computes least ({cheapest.gmacs:.2f} GMACs per picture)."
+    return text
+
+
+def _right(row: "Row", n: int) -> str:
+    interval = ""
+    if row.top1_low is not None and row.top1_high is not None:
+        interval = f", 95 % CI {100 * row.top1_low:.1f} to {100 * row.top1_high:.1f} %"
+    share = f"{100 * (row.top1 or 0.0):.1f} % of {pictures(n)}"
+    count = f"{row.correct} of {pictures(n)}" if isinstance(row.correct, int) else share
+    shown = f"{100 * (row.top1 or 0.0):.1f} %{interval}" if isinstance(row.correct, int) else interval[2:]
+    return f"{row.model} names the right class on {count} ({shown})"
