@@ -1,0 +1,147 @@
+"""The one decoder: training, validation, test and predict read a picture by `decode` and no other way.
+
+Colour profiles are not applied (timm and torchvision do not either). Never Pillow's `draft`: a picture
+has the same pixels wherever it is used.
+"""
+
+import functools
+import io
+import os
+import struct
+import threading
+import warnings
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError, features
+
+from vitbench.errors import UnreadableImageError
+
+SUFFIXES: frozenset[str] = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"]
+    + ([".avif"] if features.check("avif") else [])
+)
+"""File name endings taken for pictures, lower case; compared without regard to case."""
+
+BACKGROUND = (255, 255, 255)
+"""What lies under transparent pixels: white, as product cut-outs and drawings are made for."""
+
+MAX_PIXELS = 178_956_970
+"""A header that claims more is refused before decoding: Pillow's own error limit, about 540 MB as RGB."""
+
+# What Pillow and its plug-ins raise on broken files. Wide, because a hostile file reaches every corner.
+DECODER_ERRORS: tuple[type[Exception], ...] = (
+    OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, EOFError, RuntimeError,
+    AttributeError, AssertionError, MemoryError, BufferError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+
+_opening = threading.Lock()  # `warnings.catch_warnings` changes state that all threads share
+
+
+def is_picture_name(name: str) -> bool:
+    """True where a file's name ends as a picture's does, in any case."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (also of names, not paths)
+
+
+def decode(source: Path | BinaryIO) -> Image.Image:
+    """The picture in a file as an upright 8-bit RGB image, fully decoded; the file is closed again.
+
+    EXIF orientation is applied, the first frame of an animation taken, transparency laid on `BACKGROUND`,
+    16- and 32-bit values rescaled (`_to_8_bit`), CMYK, gray and 1-bit converted. `source` is a path or a
+    seekable binary stream, which stays open. Raises `UnreadableImageError` with the reason, one line,
+    for whatever cannot be decoded in full.
+    """
+    try:
+        if not isinstance(source, Path):
+            return _decode_stream(source)
+        if source.exists() and not source.is_file():  # a pipe would wait for ever
+            raise UnreadableImageError("not a regular file")
+        with source.open("rb") as stream:
+            return _decode_stream(stream)
+    except DECODER_ERRORS as error:
+        raise UnreadableImageError(_reason(error)) from error
+
+
+def decode_bytes(content: bytes) -> Image.Image:
+    """`decode` of a file's bytes."""
+    return decode(io.BytesIO(content))
+
+
+def _decode_stream(stream: BinaryIO) -> Image.Image:
+    head = stream.read(12)
+    stream.seek(0)
+    if not head:
+        raise UnreadableImageError("empty file (0 bytes)")
+    if head[4:8] == b"ftyp" and head[8:12] not in (b"avif", b"avis"):
+        _register_heif()
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
+        opened = Image.open(stream)
+    with opened as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        return _to_rgb(upright)
+
+
+@functools.cache
+def _register_heif() -> None:
+    """Teach Pillow HEIC, once and only when such a file turns up."""
+    import pi_heif  # a shared library that most runs never need
+
+    pi_heif.register_heif_opener()
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _to_8_bit(image)
+    if image.mode in ("RGBa", "La"):  # premultiplied
+        image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        below = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
+        return Image.alpha_composite(below, layer).convert("RGB")
+    return image.convert("RGB") if image.mode != "RGB" else image.copy()
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """A gray image of 16- or 32-bit values as RGB, by a scale that is guessed from the type and the maximum.
+
+    16-bit: 0…65535 → 0…255. 32-bit integers: up to 255 as they are, up to 65535 as 16-bit. Floats: up to 1
+    as 0…1, above as integers. Anything else (negative, not finite, larger) has no known scale: an error.
+    """
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
+        raise UnreadableImageError(
+            f"{image.mode} values without a known scale (negative, NaN or beyond 65535)"
+        )
+    top = values.max()
+    if image.mode.startswith("I;16"):
+        scale = 255 / 65535
+    elif image.mode == "F" and top <= 1:
+        scale = 255.0
+    else:
+        scale = 1.0 if top <= 255 else 255 / 65535
+    gray = np.rint(values * scale).astype(np.uint8)
+    return Image.fromarray(gray).convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    """One line on why a picture cannot be read."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {MAX_PIXELS / 1e6:.0f} megapixels"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, or damaged at its beginning"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    text = " ".join(str(error).split())
+    return f"damaged: {text or type(error).__name__}"

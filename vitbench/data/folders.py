@@ -1,0 +1,52 @@
+"""Folders that a command writes: whole or not there, and never over something else."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vitbench import files
+from vitbench.data.walk import shown
+from vitbench.errors import UsageError, VitbenchError
+
+
+@contextmanager
+def new_folder(out: Path, apart_from: Path | None = None) -> Iterator[Path]:
+    """A temporary folder beside `out` that becomes `out` when the block ends well, and vanishes otherwise.
+
+    Raises `UsageError` where `out` holds something, or lies in the input folder `apart_from`.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{shown(out)}: not an empty folder; name a new one")
+    if apart_from is not None and out.resolve().is_relative_to(apart_from.resolve()):
+        raise UsageError(f"{shown(out)}: lies in the input folder; name one outside {shown(apart_from)}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    except OSError as error:
+        raise VitbenchError(
+            f"{shown(out)}: cannot be made ({error.strerror}); name another folder"
+        ) from error
+    try:
+        made = temporary / "made"  # with the permissions that any new folder has
+        made.mkdir()
+        yield made
+        files.replace_folder(made, out)
+    except OSError as error:
+        raise VitbenchError(
+            f"{shown(out)}: not written ({error.strerror}); free some space or check it"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def distinct_name(name: str, taken: set[str]) -> str:
+    """`name`, or `name` with a number before its extension where it is taken (on any file system)."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    number, candidate = 1, name
+    while candidate.casefold() in taken:
+        number += 1
+        candidate = f"{stem}-{number}{suffix}"
+    taken.add(candidate.casefold())
+    return candidate

@@ -1,0 +1,307 @@
+"""From a folder to a checked `ImageSet`: classes, parts, and every picture decoded in full once."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from vitbench.data.decode import decode_bytes
+from vitbench.data.walk import Walk, class_name, folders_in, is_hidden, leads_back, shown, walk
+from vitbench.errors import UnreadableImageError, VitbenchError
+from vitbench.records import BadFile, ImageSet, Part, Picture
+
+Layout = Literal["auto", "flat", "split"]
+Progress = Callable[[int, int], None]
+
+PART_NAMES: Mapping[str, Part] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Folder names of a split layout, in lower case."""
+
+HOW_TO = (
+    "make one folder of photos per class (cat/, dog/, …), or train/, val/ and test/ with such folders "
+    "inside; built-in pictures to try: `vitbench demo`, `vitbench data demo`"
+)
+SHOWN_BAD = 10
+THREADS = min(8, os.cpu_count() or 1)
+
+
+@dataclass
+class _Plan:
+    """The class folders found, before any picture is opened."""
+
+    layout: Literal["flat", "split"]
+    folders: list[tuple[Part | None, str, Path]] = field(default_factory=list)
+    """(part, class, folder)"""
+    walked: list[Path] = field(default_factory=list)
+    """Folders that are read as wholes: links into them lead back."""
+    notes: list[str] = field(default_factory=list)
+
+
+def scan_folder(
+    root: Path,
+    layout: Layout = "auto",
+    skip_bad: bool = False,
+    on_progress: Progress | None = None,
+) -> ImageSet:
+    """The pictures of an image folder, each decoded in full once; nothing is written.
+
+    `on_progress(done, total)` is called after each picture, from this thread. Raises `VitbenchError`
+    where the folder is missing or has no usable class folders, a class is empty, train lacks a class, or
+    (without `skip_bad`) a file cannot be decoded.
+    """
+    if not root.exists():
+        raise VitbenchError(f"{shown(root)}: no such folder; {HOW_TO}")
+    if not root.is_dir():
+        raise VitbenchError(f"{shown(root)}: a file, not a folder; {HOW_TO}")
+    found = Walk()
+    plan = _plan_folders(root, layout, found)
+    owners = _collect(plan, found)
+    pictures, bad = _check(root, owners, on_progress)
+    bad = sorted([*bad, *(_relative(entry, root) for entry in found.unusable)], key=lambda b: b.path)
+    if bad and not skip_bad:
+        raise VitbenchError(_bad_message(root, bad, len(owners) + len(found.unusable)))
+    notes = _check_classes(root, plan, pictures)
+    return ImageSet(
+        root=root,
+        layout=plan.layout,
+        classes=tuple(sorted({p.label for p in pictures})),
+        pictures=tuple(sorted(pictures, key=lambda p: p.path)),
+        bad=tuple(bad),
+        ignored=dict(sorted(found.ignored.items())),
+        notes=(*plan.notes, *notes, *duplicate_notes(pictures)),
+    )
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The pictures in a folder and its sub-folders, sorted, by name only; hidden ones left out."""
+    found = Walk()
+    walk(folder, found)
+    return sorted([*found.pictures, *(Path(entry.path) for entry in found.unusable)])
+
+
+# --- folders --------------------------------------------------------------------------------------
+
+
+def _plan_folders(root: Path, layout: Layout, found: Walk) -> _Plan:
+    """Which folders are classes of which part."""
+    tops = _without_links_back(root, folders_in(root, found), found)
+    if not tops:
+        loose = found.ignored["picture in no class folder"]
+        what = f"{loose} pictures but no class folders" if loose else "no class folders in it"
+        raise VitbenchError(f"{shown(root)}: {what}; {HOW_TO}")
+    parts = [top for top in tops if top.name.lower() in PART_NAMES]
+    if layout == "auto":
+        layout = "split" if _looks_split(root, tops, parts) else "flat"
+    if layout == "flat":
+        plan = _Plan("flat", [(None, class_name(top), top) for top in tops], [root])
+    else:
+        plan = _plan_parts(root, parts, found)
+        others = [shown(Path(top.name)) for top in tops if top not in parts]
+        if others:
+            plan.notes.append(f"left out beside train/: {_some(others)}")
+    _refuse_equal_names(root, plan)
+    return plan
+
+
+def _looks_split(root: Path, tops: Sequence[Path], parts: Sequence[Path]) -> bool:
+    """True where a train folder holds class folders; raises where only val or test are there."""
+    if any(PART_NAMES[part.name.lower()] == "train" and _has_folders(part) for part in parts):
+        return True
+    if len(parts) == len(tops) and all(_has_folders(part) for part in parts):
+        raise VitbenchError(
+            f"{shown(root)}: {_some([p.name + '/' for p in parts])} without train/; add train/ with class "
+            "folders, or pass --layout flat if these are class names"
+        )
+    return False
+
+
+def _plan_parts(root: Path, parts: Sequence[Path], found: Walk) -> _Plan:
+    plan = _Plan("split", walked=list(parts))
+    taken: dict[Part, Path] = {}
+    for folder in parts:
+        part = PART_NAMES[folder.name.lower()]
+        if part in taken:
+            both = f"{taken[part].name}/ and {folder.name}/"
+            raise VitbenchError(f"{shown(root)}: {both} both mean {part}; keep one of them")
+        taken[part] = folder
+        classes = _without_links_back(folder, folders_in(folder, found), found)
+        if not classes and part != "train":
+            plan.notes.append(f"{folder.name}/ has no class folders, so it cannot be scored: left out")
+        plan.folders += [(part, class_name(path), path) for path in classes]
+    if not any(part == "train" for part, _, _ in plan.folders):
+        raise VitbenchError(f"{shown(root)}: no train/ with class folders inside; {HOW_TO}")
+    return plan
+
+
+def _has_folders(folder: Path) -> bool:
+    return any(entry.is_dir() and not is_hidden(entry.name) for entry in os.scandir(folder))
+
+
+def _without_links_back(parent: Path, folders: Sequence[Path], found: Walk) -> list[Path]:
+    """`folders` of `parent` less the links to a neighbour or to something above."""
+    places = [Path(os.path.realpath(parent))]
+    kept = [f for f in folders if not (f.is_symlink() and leads_back(f, places))]
+    if len(kept) < len(folders):
+        found.ignored["link to a folder that is read anyway"] += len(folders) - len(kept)
+    return kept
+
+
+def _refuse_equal_names(root: Path, plan: _Plan) -> None:
+    """Raise where two class folders of one part have names that differ only in their Unicode form."""
+    counts = Counter((part, label) for part, label, _ in plan.folders)
+    for (part, label), count in counts.items():
+        if count > 1:
+            where = f"{part}/" if part else "the folder"
+            raise VitbenchError(
+                f"{shown(root)}: {count} class folders in {where} are both named '{label}' (their Unicode "
+                "forms differ); merge or rename them"
+            )
+
+
+def _collect(plan: _Plan, found: Walk) -> list[tuple[Part | None, str, Path]]:
+    """(part, class, file) of every file that looks like a picture."""
+    owners: list[tuple[Part | None, str, Path]] = []
+    for part, label, folder in plan.folders:
+        before = len(found.pictures)
+        walk(folder, found, plan.walked)
+        owners += [(part, label, path) for path in found.pictures[before:]]
+    return owners
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def _check(
+    root: Path, owners: Sequence[tuple[Part | None, str, Path]], on_progress: Progress | None
+) -> tuple[list[Picture], list[BadFile]]:
+    """Decode every file, in threads (Pillow frees the GIL); the order of results is that of `owners`."""
+    pictures: list[Picture] = []
+    bad: list[BadFile] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = pool.map(lambda owner: read_picture(root, *owner), owners)
+        for done, result in enumerate(results, start=1):
+            if isinstance(result, Picture):
+                pictures.append(result)
+            else:
+                bad.append(result)
+            if on_progress:
+                on_progress(done, len(owners))
+    return pictures, bad
+
+
+def read_picture(root: Path, part: Part | None, label: str, path: Path) -> Picture | BadFile:
+    """One file of an image set, decoded in full."""
+    name = path.relative_to(root).as_posix()
+    try:
+        content = path.read_bytes()
+        image = decode_bytes(content)
+    except UnreadableImageError as error:
+        return BadFile(name, str(error))
+    except OSError as error:
+        return BadFile(name, (error.strerror or type(error).__name__).lower())
+    pixels = hashlib.sha256(f"{image.width}x{image.height}:".encode())
+    pixels.update(image.tobytes())
+    return Picture(
+        path=name,
+        label=label,
+        part=part,
+        sha256=hashlib.sha256(content).hexdigest(),
+        group=pixels.hexdigest(),
+        width=image.width,
+        height=image.height,
+    )
+
+
+def _check_classes(root: Path, plan: _Plan, pictures: Sequence[Picture]) -> list[str]:
+    """Notes on classes that val or test lack; raises where the classes cannot be trained or scored."""
+    main: Part | None = "train" if plan.layout == "split" else None
+    classes = {label for part, label, _ in plan.folders if part == main}
+    where = f"{shown(root)}{'/train' if main else ''}"
+    empty = classes - {p.label for p in pictures if p.part == main}
+    if empty:
+        raise VitbenchError(
+            f"{where}: no readable picture of class {_quoted(empty)}; add some or remove the folder"
+        )
+    if len(classes) < 2:
+        raise VitbenchError(f"{where}: only class {_quoted(classes)}; a comparison needs two or more")
+    notes: list[str] = []
+    given: list[Part] = ["val", "test"]
+    for part in given:
+        have = {p.label for p in pictures if p.part == part}
+        if have - classes:
+            raise VitbenchError(
+                f"{shown(root)}/{part}: class {_quoted(have - classes)} is not in train/; "
+                "add it there or remove it here"
+            )
+        if have and classes - have:
+            notes.append(f"{part}/ lacks class {_quoted(classes - have)}")
+        elif not have and any(folder_part == part for folder_part, _, _ in plan.folders):
+            notes.append(f"{part}/ holds no pictures: left out")
+    return notes
+
+
+def duplicate_notes(pictures: Sequence[Picture]) -> list[str]:
+    """Warnings about pictures with equal pixels under two classes, or in two of the user's own parts."""
+    groups: dict[str, list[Picture]] = {}
+    for picture in sorted(pictures, key=lambda p: p.path):
+        groups.setdefault(picture.group, []).append(picture)
+    several = [group for group in groups.values() if len(group) > 1]
+    notes = []
+    clashes = [group for group in several if len({p.label for p in group}) > 1]
+    if clashes:
+        notes.append(
+            f"{_times(len(clashes), 'picture')} under two classes, e.g. {_pair(clashes[0], 'label')}"
+        )
+    for left, right in (("train", "test"), ("train", "val"), ("val", "test")):
+        leaks = [g for g in several if {left, right} <= {p.part for p in g}]
+        if leaks:
+            pair = _pair([p for p in leaks[0] if p.part in (left, right)], "part")
+            notes.append(f"{_times(len(leaks), 'picture')} in both {left}/ and {right}/, e.g. {pair}")
+    return notes
+
+
+def _pair(group: Sequence[Picture], differ_in: Literal["label", "part"]) -> str:
+    """Two pictures of a group that differ in class or part, as "a.jpg = b.jpg"."""
+    first = group[0]
+    second = next(p for p in group if getattr(p, differ_in) != getattr(first, differ_in))
+    return f"{shown(Path(first.path))} = {shown(Path(second.path))}"
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'} (equal pixels)"
+
+
+def _relative(entry: BadFile, root: Path) -> BadFile:
+    return BadFile(Path(entry.path).relative_to(root).as_posix(), entry.reason)
+
+
+def _bad_message(root: Path, bad: Sequence[BadFile], total: int) -> str:
+    """One line on the files that cannot be read."""
+    named = [f"{shown(Path(entry.path))} ({entry.reason})" for entry in bad[:SHOWN_BAD]]
+    more = f", and {len(bad) - SHOWN_BAD} more" if len(bad) > SHOWN_BAD else ""
+    return (
+        f"{shown(root)}: {len(bad)} of {total} files cannot be read: {', '.join(named)}{more}; "
+        "mend or remove them, or leave them out with --skip-bad"
+    )
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    """The first few of a list of names, with a count of the rest."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _quoted(names: Iterable[str]) -> str:
+    """Class names in quotes, sorted, the first few."""
+    return _some([f"'{name}'" for name in sorted(names)])

@@ -1,0 +1,78 @@
+"""`vitbench data check` in words: what an image folder holds and what is odd about it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from vitbench.data.walk import shown
+from vitbench.files import readable
+from vitbench.records import ImageSet, Part, Picture
+
+MOST_SHOWN = 10
+
+
+def check_report(image_set: ImageSet) -> str:
+    """Classes with counts, sizes, bad and ignored files, exact duplicates and warnings, as lines of text."""
+    pictures = image_set.pictures
+    lines = [
+        f"{shown(image_set.root)}: {_count(len(pictures), 'picture')}, {len(image_set.classes)} classes, "
+        + ("class folders" if image_set.layout == "flat" else "split into " + ", ".join(_parts(image_set)))
+    ]
+    lines += ["", *_class_table(image_set), "", _sizes(pictures), *_duplicates(pictures)]
+    if image_set.ignored:
+        passed = ", ".join(f"{count} × {reason}" for reason, count in image_set.ignored.items())
+        lines.append(f"passed over: {passed}")
+    lines.append(f"cannot be read: {len(image_set.bad) or 'none'}")
+    lines += [f"  {readable(entry.path)}: {entry.reason}" for entry in image_set.bad[:MOST_SHOWN]]
+    if len(image_set.bad) > MOST_SHOWN:
+        lines.append(f"  … and {len(image_set.bad) - MOST_SHOWN} more")
+    lines += [f"note: {note}" for note in image_set.notes]
+    return "\n".join(lines)
+
+
+def _parts(image_set: ImageSet) -> list[Part]:
+    order: list[Part] = ["train", "val", "test"]
+    return [part for part in order if image_set.part(part)]
+
+
+def _class_table(image_set: ImageSet) -> list[str]:
+    """A line per class: its name and a count per part."""
+    columns: list[Part | None] = [*_parts(image_set)] if image_set.layout == "split" else [None]
+    counts = Counter((p.label, p.part) for p in image_set.pictures)
+    width = max(len("class"), *(len(label) for label in image_set.classes))
+    head = "".join(f"{column or 'pictures':>10}" for column in columns)
+    rows = [
+        f"{label:<{width}}" + "".join(f"{counts[label, column]:>10}" for column in columns)
+        for label in image_set.classes
+    ]
+    return [f"{'class':<{width}}{head}", *rows]
+
+
+def _sizes(pictures: Sequence[Picture]) -> str:
+    """Smallest, median and largest shorter and longer side."""
+    shorter = sorted(min(p.width, p.height) for p in pictures)
+    longer = sorted(max(p.width, p.height) for p in pictures)
+    return (
+        f"shorter side {shorter[0]} / {median(shorter):.0f} / {shorter[-1]} px, "
+        f"longer side {longer[0]} / {median(longer):.0f} / {longer[-1]} px (min / median / max)"
+    )
+
+
+def _duplicates(pictures: Sequence[Picture]) -> list[str]:
+    """Groups of pictures with equal pixels, the first ones named."""
+    groups: dict[str, list[str]] = {}
+    for picture in pictures:
+        groups.setdefault(picture.group, []).append(readable(picture.path))
+    several = [names for names in groups.values() if len(names) > 1]
+    copies = sum(len(names) - 1 for names in several)
+    if not several:
+        return ["duplicates: none with equal pixels (near-duplicates are not looked for)"]
+    lines = [f"duplicates: {_count(copies, 'picture')} with the pixels of another one"]
+    lines += [f"  {' = '.join(names)}" for names in several[:MOST_SHOWN]]
+    if len(several) > MOST_SHOWN:
+        lines.append(f"  … and {len(several) - MOST_SHOWN} more groups")
+    return lines
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

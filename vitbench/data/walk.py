@@ -1,0 +1,118 @@
+"""Which files lie in a folder: hidden ones passed over, links that lead back not followed."""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vitbench import files
+from vitbench.data.decode import is_picture_name
+from vitbench.errors import VitbenchError
+from vitbench.records import BadFile
+
+SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
+"""Left behind by archivers and file servers; passed over like hidden ones."""
+
+HIDDEN = "hidden"
+LINK_BACK = "link to a folder that is read anyway"
+
+
+@dataclass
+class Walk:
+    """What a walk found, the files in no particular order."""
+
+    pictures: list[Path] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    """How often something was passed over, by reason."""
+    unusable: list[BadFile] = field(default_factory=list)
+    """Folders that may not be read and picture names that are no files; paths in full."""
+
+
+def is_hidden(name: str) -> bool:
+    """True for dot files and the folders that systems leave behind."""
+    return name.startswith(".") or name in SYSTEM_FOLDERS
+
+
+def class_name(folder: Path) -> str:
+    """The class that a folder stands for: its name in Unicode NFC, bytes that are no UTF-8 spelled out."""
+    return unicodedata.normalize("NFC", files.readable(folder.name))
+
+
+def folders_in(folder: Path, found: Walk) -> list[Path]:
+    """The folders in `folder`, sorted by name; hidden ones and loose files are counted in `found`."""
+    folders = []
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise VitbenchError(
+            f"{shown(folder)}: cannot be read ({error.strerror}); check its permissions"
+        ) from error
+    for entry in entries:
+        if is_hidden(entry.name):
+            found.ignored[HIDDEN] += 1
+        elif entry.is_dir():
+            folders.append(folder / entry.name)
+        elif is_picture_name(entry.name):
+            found.ignored["picture in no class folder"] += 1
+        else:
+            found.ignored[_kind(entry.name)] += 1
+    return folders
+
+
+def walk(folder: Path, found: Walk, roots: Iterable[Path] = ()) -> None:
+    """Collect into `found` the pictures in `folder` and, however deep, its sub-folders.
+
+    A link to a folder is followed only where it leads out: not to `folder`, one of `roots` (what is
+    walked anyway), anything above or below them, nor twice to the same place.
+    """
+    walked = {Path(os.path.realpath(path)) for path in (folder, *roots)}
+    visited: set[Path] = set()
+    waiting = [folder]
+    while waiting:
+        current = waiting.pop()
+        visited.add(Path(os.path.realpath(current)))
+        try:
+            entries = sorted(os.scandir(current), key=lambda entry: entry.name)
+        except OSError as error:
+            found.unusable.append(BadFile(str(current), f"folder cannot be read ({error.strerror})"))
+            continue
+        for entry in entries:
+            path = current / entry.name
+            if is_hidden(entry.name):
+                found.ignored[HIDDEN] += 1
+            elif not entry.is_dir():
+                _take_file(path, entry, found)
+            elif entry.is_symlink() and leads_back(path, walked, visited):
+                found.ignored[LINK_BACK] += 1
+            else:
+                waiting.append(path)
+
+
+def leads_back(link: Path, walked: Iterable[Path], visited: Iterable[Path] = ()) -> bool:
+    """True where a link's target is in or above a folder of `walked`, or was visited."""
+    target = Path(os.path.realpath(link))
+    return target in set(visited) or any(
+        target.is_relative_to(place) or place.is_relative_to(target) for place in walked
+    )
+
+
+def shown(path: Path) -> str:
+    """A path for a message."""
+    return files.readable(str(path))
+
+
+def _take_file(path: Path, entry: os.DirEntry[str], found: Walk) -> None:
+    if not is_picture_name(entry.name):
+        found.ignored[_kind(entry.name)] += 1
+    elif entry.is_file():
+        found.pictures.append(path)
+    else:
+        reason = "link to a file that is not there" if entry.is_symlink() else "not a regular file"
+        found.unusable.append(BadFile(str(path), reason))
+
+
+def _kind(name: str) -> str:
+    """How a file that is no picture is counted: by its extension."""
+    return f"not an image: {files.readable(Path(name).suffix.lower()) or 'no extension'}"
