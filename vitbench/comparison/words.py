@@ -40,7 +40,7 @@ def verdict(pair: "Pair", pairs: int) -> str:
         f"{points(pair.difference)} points, 95 % CI [{points(pair.low)}, {points(pair.high)}], "
         f"{pair.method} {p_text(pair.p)}"
     )
-    if pairs > 1:
+    if pairs > 1 and pair.p_holm != pair.p:
         numbers += f", {p_text(pair.p_holm)} after Holm over {pairs} pairs"
     if pair.a_only is not None and pair.b_only is not None:
         numbers += f" ({pair.model_a} alone right on {pair.a_only}, {pair.model_b} alone on {pair.b_only})"

@@ -222,7 +222,7 @@ def _with_font_stack(svg: bytes) -> bytes:
 
 @contextlib.contextmanager
 def _quiet_style(fonts: FontChoice) -> Iterator[None]:
-    """matplotlib's own defaults with our fonts; `$` is a character; no warning for a glyph that is missing."""
+    """matplotlib's own defaults with our fonts; `$` is a character; missing glyphs raise no warnings."""
     import matplotlib
     from matplotlib import font_manager
 

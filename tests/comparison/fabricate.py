@@ -1,0 +1,140 @@
+"""Made-up benchmarks on disk, with answers that a test chooses: nothing is trained."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitbench import files
+from vitbench.records import Benchmark, Epoch, Predictions, Preprocessing, Recipe
+
+CLASSES = ("daisy", "roses", "tulips")
+
+
+def make_benchmark(
+    folder: Path,
+    runs: Mapping[str, Any],
+    labels: Sequence[int],
+    classes: Sequence[str] = CLASSES,
+    paths: Sequence[str] | None = None,
+    train: Sequence[int] = (0, 0, 1, 2),
+    data: str = "nowhere",
+    **manifest: Any,
+) -> Benchmark:
+    """A benchmark whose runs answered as told.
+
+    runs: name → list of answered class indices (finished), an (N, C) array of probabilities
+    (finished), "failed: reason", "interrupted" or "new". labels: true class index per test picture.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = paths or [f"{classes[label]}/{i}.jpg" for i, label in enumerate(labels)]
+    test = [
+        {"path": path, "class": classes[label], "split": "test", "sha256": f"{i:064x}", "group": str(i)}
+        for i, (path, label) in enumerate(zip(paths, labels, strict=True))
+    ]
+    used = [
+        {
+            "path": f"t{i}.jpg",
+            "class": classes[label],
+            "split": "train",
+            "sha256": f"{900 + i:064x}",
+            "group": "t",
+        }
+        for i, label in enumerate(train)
+    ]
+    files.write_csv(folder / "split.csv", ["path", "class", "split", "sha256", "group"], used + test)
+    split = {"rule": "70 / 15 / 15 %", "seed": 0, "digest": "d", "notes": []}
+    split |= {"n_train": len(train), "n_val": 5, "n_test": len(labels)}
+    content = {
+        "created": "2025-11-03T10:00:00+00:00",
+        "data": data,
+        "data_digest": "x",
+        "classes": list(classes),
+        "split": split,
+        "settings": {},
+        "runs": list(runs),
+        "versions": {"timm": "1.0.31"},
+        "machine": {"device": "cpu"},
+        "notes": [],
+    }
+    files.write_json(folder / "benchmark.json", {**content, **manifest})
+    for name, told in runs.items():
+        make_run(folder / name, told, labels, classes, paths)
+    return Benchmark(folder)
+
+
+def make_run(
+    folder: Path, told: Any, labels: Sequence[int], classes: Sequence[str], paths: Sequence[str]
+) -> None:
+    """One run's folder in the state that `told` names."""
+    if isinstance(told, str) and told == "new":
+        return
+    folder.mkdir()
+    if isinstance(told, str) and told.startswith("failed"):
+        files.write_json(folder / "failure.json", {"reason": told.removeprefix("failed: ")})
+        return
+    write_recipe(folder, classes)
+    write_epochs(folder)
+    if isinstance(told, str):
+        return
+    Predictions(tuple(classes), tuple(paths), np.asarray(labels), probabilities(told, len(classes))).write(
+        folder / "predictions.csv"
+    )
+    cost = {"params_m": 5.5, "gmacs": 1.25, "train_images_per_second": 140.0, "seconds_per_epoch": 12.0}
+    cost |= {"latency_ms_p50": 9.0, "latency_ms_p95": 11.0, "peak_memory_mb": 800.0}
+    if "swin" in folder.name:
+        cost |= {"params_m": 27.5, "gmacs": 4.49, "train_images_per_second": 31.4, "latency_ms_p50": 41.0}
+    metrics = {"best_epoch": 2, "epochs": 3, "train": {"loss": 0.4, "top1": 0.9}, "cost": cost, "notes": []}
+    files.write_json(folder / "metrics.json", {**metrics, "val": {"n": 5, "loss": 0.5, "top1": 0.8}})
+
+
+def probabilities(told: Any, n_classes: int) -> Any:
+    """(N, C): 0.9 on each answered class, the rest shared; an array comes back as it is."""
+    told = np.asarray(told)
+    if told.ndim == 2:
+        return told
+    rest = 0.1 / max(n_classes - 1, 1)
+    table = np.full((len(told), n_classes), rest)
+    table[np.arange(len(told)), told] = 0.9 if n_classes > 1 else 1.0
+    return table
+
+
+def write_recipe(folder: Path, classes: Sequence[str]) -> None:
+    size = Preprocessing(64, (0.5,) * 3, (0.5,) * 3, "bicubic", 0.9)
+    recipe = Recipe(
+        model="vit_tiny_patch16_224", init="pretrained", preprocessing=size, classes=tuple(classes),
+        data_digest="x", split_digest="d", name="finetune", seed=0, epochs=3, per_class=40, augment="light",
+        flip=True, fixed_views=False, batch_size=32, optimizer="adamw", lr=1e-4, min_lr=0.0, weight_decay=0.05,
+        layer_decay=0.75, schedule="cosine", warmup_epochs=1.0, label_smoothing=0.1, drop_path=0.0,
+        clip_grad=1.0, mixup=0.0, cutmix=0.0, ema_decay=None, patience=None, precision="fp32",
+    )  # fmt: skip
+    source = "ImageNet-1k" if "swin" in folder.name else "ImageNet-21k, then 1k"
+    about = {
+        "timm_name": "vit_tiny",
+        "pretrained_on": source,
+        "init": "pretrained",
+        "native_size": 224,
+        "notes": [],
+    }
+    files.write_json(folder / "recipe.json", {"about": about, "recipe": recipe.model_dump(mode="json")})
+    files.write_json(folder / "environment.json", {"device": "x86_64 CPU, 2 threads"})
+
+
+def write_epochs(folder: Path, n: int = 3) -> None:
+    rows = [
+        Epoch(
+            e,
+            1.2 / e,
+            0.5 + 0.1 * e,
+            1.1 / e + 0.1 * max(0, e - 2),
+            0.4 + 0.15 * min(e, 2),
+            1e-4,
+            12.0,
+            140.0,
+            800.0,
+        )
+        for e in range(1, n + 1)
+    ]
+    files.write_csv(folder / "epochs.csv", Epoch.columns(), (dataclasses.asdict(row) for row in rows))

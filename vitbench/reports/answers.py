@@ -1,0 +1,157 @@
+"""What every model says about each picture: the answers of `predict` as table, JSON, files, one sheet."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitbench import files
+from vitbench.errors import UsageError
+from vitbench.inference.metrics import wilson
+from vitbench.records import LOW_CONFIDENCE, Answer, percent
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from rich.console import RenderableType
+
+DISPUTED = "≠"
+UNSURE = "?"
+
+
+def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "RenderableType":
+    """A row per picture, a column per run with "class 97 %", then a legend and, with labels, the scores.
+
+    ≠ before the picture's name: the models do not agree; ? behind an answer: less than 50 % probable;
+    ✗ behind an answer: not the picture's label. Pictures that could not be read keep a row.
+    """
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    labelled = any(answer.label is not None for answer in answers)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table.add_column(Text("image"), overflow="fold", ratio=None)
+    for heading in [*(["true"] if labelled else []), *runs]:
+        table.add_column(Text(files.readable(heading)), overflow="fold")
+    for answer in answers:
+        cells = [f"{DISPUTED} {answer.path}" if answer.disputed else answer.path]
+        cells += [answer.label or ""] if labelled else []
+        if answer.error:
+            cells.append(f"error: {answer.error}")
+        else:
+            cells += [said(answer, run) for run in runs]
+        table.add_row(*(Text(files.readable(cell)) for cell in cells))
+    lines = [*legend(answers), *scored(answers, runs)]
+    return Group(table, *(Text(files.readable(line)) for line in lines))
+
+
+def said(answer: Answer, run: str) -> str:
+    """One run's answer: "roses 97 %", with ? where unsure and ✗ where wrong; "–" where it said nothing."""
+    pairs = answer.said.get(run)
+    if not pairs:
+        return "–"
+    name, probability = pairs[0]
+    unsure = f" {UNSURE}" if probability < LOW_CONFIDENCE else ""
+    wrong = " ✗" if answer.label is not None and answer.label != name else ""
+    return f"{name} {100 * probability:.0f} %{unsure}{wrong}"
+
+
+def legend(answers: Sequence[Answer]) -> list[str]:
+    """What the marks mean, for those that occur; one line or none."""
+    disputed = sum(answer.disputed for answer in answers)
+    unsure = sum(answer.unsure for answer in answers)
+    parts = []
+    if disputed:
+        parts.append(f"{DISPUTED} the models disagree ({disputed} of {len(answers)})")
+    if unsure:
+        parts.append(f"{UNSURE} less than {100 * LOW_CONFIDENCE:.0f} % sure ({unsure} of {len(answers)})")
+    if any(_wrong(answer) for answer in answers):
+        parts.append("✗ not what its folder says")
+    return ["   ".join(parts)] if parts else []
+
+
+def _wrong(answer: Answer) -> bool:
+    return answer.label is not None and any(p[0][0] != answer.label for p in answer.said.values() if p)
+
+
+def scored(answers: Sequence[Answer], runs: Sequence[str]) -> list[str]:
+    """Per run "right on 52 of 60, 86.7 % [75.8, 93.1]" over pictures with a known label (Wilson, 95 %)."""
+    known = [answer for answer in answers if answer.label is not None and answer.said]
+    lines = []
+    for run in runs:
+        first = [(answer.label, answer.said[run][0][0]) for answer in known if answer.said.get(run)]
+        if not first:
+            continue
+        correct = sum(label == name for label, name in first)
+        low, high = wilson(correct, len(first))
+        share = f"{percent(correct / len(first))} % [{percent(low)}, {percent(high)}]"
+        lines.append(f"{run}: right on {correct} of {len(first)}, {share} (Wilson, 95 %)")
+    return lines
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def answer_json(answer: Answer) -> str:
+    """One JSON line: path, label, error, disputed, unsure, answers {run: [{class, probability}…]}."""
+    value = {
+        "path": answer.path,
+        "label": answer.label,
+        "error": answer.error,
+        "disputed": answer.disputed,
+        "unsure": answer.unsure,
+        "answers": {
+            run: [{"class": name, "probability": float(p)} for name, p in pairs]
+            for run, pairs in answer.said.items()
+        },
+    }
+    return files.readable(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def write_answers(path: Path, answers: Sequence[Answer]) -> None:
+    """Write the answers as .csv (a row per picture, as `predictions.csv`) or .json (a list), by suffix.
+
+    Raises UsageError for another suffix.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        lines = ",\n  ".join(answer_json(answer) for answer in answers)
+        files.write_text(path, f"[\n  {lines}\n]\n" if answers else "[]\n")
+    elif suffix == ".csv":
+        runs = list(dict.fromkeys(run for answer in answers for run in answer.said))
+        columns = ["path", "label", *(c for run in runs for c in (run, f"{run}_probability"))]
+        columns += ["disputed", "unsure", "error"]
+        files.write_csv(path, columns, (_csv_row(answer) for answer in answers))
+    else:
+        raise UsageError(f"{path}: cannot tell the format from its name; end it in .csv or .json")
+
+
+def _csv_row(answer: Answer) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "path": answer.path,
+        "label": answer.label,
+        "disputed": int(answer.disputed),
+        "unsure": int(answer.unsure),
+        "error": answer.error,
+    }
+    for run, pairs in answer.said.items():
+        if pairs:
+            row[run], row[f"{run}_probability"] = pairs[0][0], float(pairs[0][1])
+    return row
+
+
+def write_sheet(
+    path: Path, answers: Sequence[Answer], runs: Sequence[str], load: "Callable[[str], Image]"
+) -> tuple[str, ...]:
+    """Write one PNG with each photo and every model's answer under it; returns notes, one line each.
+
+    `load` turns an answer's path into an RGB picture. Raises UsageError unless the name ends in .png.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path}: the sheet is a PNG picture; end its name in .png")
+    from vitbench.reports.sheet import draw_sheet
+
+    content, notes = draw_sheet(answers, runs, load)
+    files.write_bytes(path, content)
+    return notes

@@ -1,0 +1,258 @@
+"""The comparison as a table on a screen, as Markdown, CSV and JSON, and all its files in one call."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitbench import files
+from vitbench.comparison.candidates import read_candidates, slide_columns, slide_rows
+from vitbench.comparison.table import Comparison, Row
+from vitbench.records import Benchmark, percent
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from vitbench.reports.figures import Curve, Drawing
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table for people."""
+
+    heading: str
+    """One or two lines."""
+    cell: Callable[[Row], str]
+    numeric: bool = True
+
+
+def _number(name: str, digits: int) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        value = getattr(row, name)
+        return "" if value is None else f"{value:.{digits}f}"
+
+    return cell
+
+
+def _speed(name: str) -> Callable[[Row], str]:
+    """Three significant digits, no exponent."""
+
+    def cell(row: Row) -> str:
+        value = getattr(row, name)
+        return "" if value is None else f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+    return cell
+
+
+def top1_cell(row: Row) -> str:
+    """Accuracy in percent with its 95 % interval: "86.7 [75.8, 93.1]"; "failed" where it has none."""
+    if row.top1 is None:
+        return {"new": "not started"}.get(row.status, row.status)
+    std = "" if row.top1_std is None else f" ± {percent(row.top1_std)}"
+    return f"{percent(row.top1)}{std} [{percent(row.top1_low)}, {percent(row.top1_high)}]"
+
+
+def _size(row: Row) -> str:
+    if row.image_size is None:
+        return ""
+    off = row.native_size is not None and row.native_size != row.image_size
+    return f"{row.image_size}{'*' if off else ''}"
+
+
+MODEL = Column("model", lambda row: row.model, numeric=False)
+TOP1 = Column("top-1 %\n[95 % CI]", top1_cell)
+COLUMNS = (
+    MODEL,
+    Column("rank", lambda row: row.rank_text),
+    TOP1,
+    Column("loss", _number("loss", 3)),
+    Column("macro\nF1 %", lambda row: "" if row.macro_f1 is None else percent(row.macro_f1)),
+    Column("params\nM", _number("params_m", 2)),
+    Column("GMACs", _number("gmacs", 2)),
+    Column("train\nimg/s", _speed("train_images_per_second")),
+    Column("ms/\nimg", _speed("latency_ms_p50")),
+    Column("s/\nepoch", _speed("seconds_per_epoch")),
+    Column(
+        "balanced\n%", lambda row: "" if row.balanced_accuracy is None else percent(row.balanced_accuracy)
+    ),
+    Column("px", _size),
+    Column("seeds", lambda row: str(len(row.seeds)) if row.seeds else ""),
+    Column("peak\nMB", _number("peak_memory_mb", 0)),
+    Column("pretrained on", lambda row: row.pretrained_on or row.init, numeric=False),
+)
+"""From the most to the least needed: a narrow screen shows the first ones."""
+
+LEGEND = (
+    "rank: a range where the pictures cannot tell models apart. ms/img: latency of one picture, median, "
+    "decoding left out. px*: not the model's native size."
+)
+
+
+def table_rows(comparison: Comparison) -> list[Row]:
+    """The rows as shown: models, then the floor."""
+    return [*comparison.rows, *([comparison.floor] if comparison.floor else [])]
+
+
+def screen_table(comparison: Comparison, width: int = 80) -> "RenderableType":
+    """The comparison for a terminal of `width` cells: table, answer, verdicts, smallest gap, notes.
+
+    As many columns as fit, most needed first; all columns from about 170 cells on.
+    """
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = _fitting(comparison, width)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    for column in shown:
+        table.add_column(
+            Text(column.heading),
+            justify="right" if column.numeric else "left",
+            overflow="fold",
+            no_wrap=column is not MODEL,
+        )
+    for row in table_rows(comparison):
+        style = "dim" if row.status == "floor" else ""
+        table.add_row(*(Text(files.readable(column.cell(row))) for column in shown), style=style)
+    return Group(table, *(Text(files.readable(line)) for line in sentences(comparison, shown)))
+
+
+def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list[str]:
+    """What stands under the table, one paragraph each."""
+    head = f"{comparison.name}: {comparison.n_test} test pictures, {len(comparison.classes)} classes"
+    lines = ["", f"{head}; {comparison.split_rule}" if comparison.split_rule else head, comparison.answer]
+    lines += [f"- {pair.verdict}." for pair in comparison.pairs]
+    lines += [comparison.smallest_gap_text]
+    if comparison.notes:
+        lines += ["", "To know:", *(f"- {note}." for note in comparison.notes)]
+    legend = [part for part in LEGEND.split(". ") if _explains(part, shown)]
+    return [*lines, "", ". ".join(legend).rstrip(".") + "."] if legend else lines
+
+
+def _explains(part: str, shown: Sequence[Column]) -> bool:
+    return part.split(":")[0].rstrip("*") in {column.heading.replace("\n", "") for column in shown}
+
+
+def _fitting(comparison: Comparison, width: int) -> list[Column]:
+    """The first columns whose cells fit side by side; the model's own column gives way first."""
+    from rich.cells import cell_len
+
+    rows = table_rows(comparison)
+
+    def width_of(column: Column) -> int:
+        heading = (cell_len(line) for line in column.heading.split("\n"))
+        return max([*heading, *(cell_len(column.cell(row)) for row in rows)]) + 2
+
+    names = max((cell_len(row.model) for row in comparison.rows), default=0)
+    kept, used = [MODEL, TOP1], min(max(names, 10), 26) + width_of(TOP1)
+    for column in COLUMNS:
+        if column in (MODEL, TOP1) or not any(column.cell(row) for row in rows):
+            continue
+        if used + width_of(column) > width:
+            break
+        kept.append(column)
+        used += width_of(column)
+    return [column for column in COLUMNS if column in kept]
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def markdown(comparison: Comparison) -> str:
+    """The comparison as GitHub Markdown: the table with all columns, then the sentences."""
+    rows = table_rows(comparison)
+    shown = [c for c in COLUMNS if c in (MODEL, TOP1) or any(c.cell(row) for row in rows)]
+    lines = [
+        f"# {_cell(comparison.name)}",
+        "",
+        "| " + " | ".join(_cell(column.heading) for column in shown) + " |",
+        "|" + "|".join(" ---: " if column.numeric else " --- " for column in shown) + "|",
+        *("| " + " | ".join(_cell(column.cell(row)) for column in shown) + " |" for row in rows),
+    ]
+    spaced: list[str] = []
+    for line in sentences(comparison, shown):
+        if spaced and not line.startswith("- ") and spaced[-1] not in ("",):
+            spaced.append("")
+        spaced.append(_cell(line) if not line.startswith("- ") else f"- {_cell(line[2:])}")
+    return "\n".join([*lines, *spaced]) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    flat = " ".join(text.split())
+    return "".join(MARKDOWN_ESCAPES.get(character, character) for character in flat)
+
+
+MARKDOWN_ESCAPES = {**{c: f"\\{c}" for c in "\\`*_|$#~"}, "<": "&lt;", ">": "&gt;", "&": "&amp;"}
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """`comparison.csv`: a row per model, fractions; the floor is not a model and stays out."""
+    return files.csv_text(Row.COLUMNS, (row.cells() for row in comparison.rows))
+
+
+def comparison_json(comparison: Comparison) -> str:
+    """`comparison.json`: the whole comparison, rows, floor, pairs, notes, sentences."""
+    return json.dumps(comparison.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def write_reports(
+    benchmark: Benchmark, comparison: Comparison, warn: Callable[[str], None] = _to_stderr
+) -> list[Path]:
+    """Write all tables, figures and report.html into the benchmark's folder, each file whole or not at all.
+
+    Raises OSError where the folder cannot be written; `warn` gets a line for what could not be drawn.
+    """
+    from vitbench.reports.figures import draw_confusion, draw_curves
+    from vitbench.reports.html import report_html, thumbnails_from
+
+    written: list[Path] = []
+
+    def put(name: str, content: str | bytes) -> None:
+        path = benchmark.folder / name
+        if isinstance(content, bytes):
+            files.write_bytes(path, content)
+        else:
+            files.write_text(path, content)
+        written.append(path)
+
+    slide = slide_rows(benchmark)
+    put("comparison.csv", comparison_csv(comparison))
+    put("comparison.md", markdown(comparison))
+    put("comparison.json", comparison_json(comparison))
+    put("predictions.csv", files.csv_text(slide_columns(slide), slide))
+    drawings: dict[str, Drawing] = {}
+    for name, drawing in (
+        ("curves", draw_curves(curves_of(benchmark))),
+        ("confusion", draw_confusion(read_candidates([benchmark]))),
+    ):
+        if drawing is not None:
+            put(f"{name}.svg", drawing.svg)
+            put(f"{name}.png", drawing.png)
+            drawings[name] = drawing
+    for note in dict.fromkeys(note for drawing in drawings.values() for note in drawing.notes):
+        warn(note)
+    put("report.html", report_html(benchmark, comparison, drawings, thumbnails_from(comparison.data)))
+    return written
+
+
+def curves_of(benchmark: Benchmark) -> "list[Curve]":
+    """The epochs of every run so far; named after the model where it has one seed."""
+    from vitbench.reports.figures import Curve
+
+    models = [run.model for run in benchmark.runs]
+    return [
+        Curve(
+            run.model if models.count(run.model) == 1 else run.name,
+            run.epochs(),
+            int(run.metrics()["best_epoch"]) if run.status == "finished" else None,
+        )
+        for run in benchmark.runs
+    ]
