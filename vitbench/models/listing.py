@@ -1,0 +1,111 @@
+"""The rows of `vitbench models`."""
+
+from typing import Any
+
+from vitbench.models import families
+from vitbench.models.families import FAMILIES
+
+COLUMNS = (
+    "model",
+    "timm_name",
+    "native_size",
+    "params_m",
+    "gmacs",
+    "pretrained_on",
+    "published_top1",
+    "licence",
+)
+"""published_top1: ImageNet-1k percent in timm's tables, not measured here; None where we have none."""
+
+MOST_MATCHES = 200
+"""Names of timm that one pattern may count; building each takes up to a second."""
+
+
+def models_table(
+    max_params: float | None = None, max_gmacs: float | None = None, pattern: str | None = None
+) -> list[dict[str, Any]]:
+    """Rows (keys: `COLUMNS`) of the families, or of timm's names that match a shell `pattern`.
+
+    `max_params` in millions, `max_gmacs` in thousand million multiply-adds at the native size, both
+    inclusive. For timm's names both are counted on networks without memory; None where one cannot be
+    built or run so. At most `MOST_MATCHES` names are looked at, which the last row says if it cuts.
+    """
+    rows = (
+        [_family_row(family) for family in FAMILIES] if pattern is None else _timm_rows(pattern, max_params)
+    )
+    return [row for row in rows if _within(row["params_m"], max_params) and _within(row["gmacs"], max_gmacs)]
+
+
+def matches(pattern: str) -> list[str]:
+    """timm's names with weights that match a shell pattern ("resnet*"), the default tag of each first.
+
+    A plain word matches anywhere in the name.
+    """
+    import timm
+
+    shell = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
+    return [str(name) for name in timm.list_models(shell, pretrained=True)]
+
+
+def _within(value: float | None, most: float | None) -> bool:
+    return most is None or (value is not None and value <= most)
+
+
+def _family_row(family: families.Family) -> dict[str, Any]:
+    return {
+        "model": family.alias,
+        "timm_name": family.timm_name,
+        "native_size": family.native_size,
+        "params_m": family.params_m,
+        "gmacs": family.gmacs,
+        "pretrained_on": family.pretrained_on,
+        "published_top1": family.published_top1,
+        "licence": family.licence,
+    }
+
+
+def _timm_rows(pattern: str, max_params: float | None) -> list[dict[str, Any]]:
+    counted: dict[str, tuple[float | None, float | None]] = {}
+    rows = []
+    for name in matches(pattern)[:MOST_MATCHES]:
+        base = name.partition(".")[0]
+        if base not in counted:
+            counted[base] = _counts(base, max_params)
+        rows.append(_timm_row(name, *counted[base]))
+    return rows
+
+
+def _timm_row(name: str, params_m: float | None, gmacs: float | None) -> dict[str, Any]:
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(name)
+    family = families.family_of(name)
+    return {
+        "model": family.alias if family else name,
+        "timm_name": name,
+        "native_size": int(config.input_size[1]),
+        "params_m": params_m,
+        "gmacs": gmacs,
+        "pretrained_on": families.pretraining_in_words(name.partition(".")[2]),
+        "published_top1": family.published_top1 if family else None,
+        "licence": str(config.license or ""),
+    }
+
+
+def _counts(name: str, max_params: float | None) -> tuple[float | None, float | None]:
+    """Millions of parameters and GMACs at the native size; no pass through what is too large anyway."""
+    import timm
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    try:
+        with torch.device("meta"), torch.no_grad():
+            model = timm.create_model(name).eval()
+            params_m = sum(p.numel() for p in model.parameters()) / 1e6
+            if not _within(params_m, max_params):
+                return params_m, None
+            with FlopCounterMode(display=False) as counter:
+                model(torch.empty(1, *model.pretrained_cfg["input_size"]))
+    except (RuntimeError, NotImplementedError, AssertionError, TypeError, ValueError, AttributeError):
+        return None, None  # some networks compute with real values while they are built
+    return round(params_m, 3), round(float(counter.get_total_flops()) / 2e9, 3)

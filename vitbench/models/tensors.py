@@ -1,0 +1,27 @@
+"""safetensors files: proven whole before they are used; nothing else is ever opened."""
+
+from pathlib import Path
+
+from vitbench.errors import WeightsError
+
+PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar", ".pickle")
+
+
+def check_safetensors(path: Path) -> None:
+    """Raise a one-line `WeightsError` unless `path` is a whole safetensors file.
+
+    Whole means that the header parses and that its tensors fill the file to the last byte. Pickles are
+    refused by name and unread: loading one can run code.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors":
+        why = "a pickle, which can run code" if path.suffix in PICKLES else "not .safetensors"
+        raise WeightsError(f"{path}: is {why}; give weights as safetensors")
+    try:
+        with safe_open(path, framework="np") as file:
+            names = list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: damaged or not whole ({error}); copy or download it again") from error
+    if not names:
+        raise WeightsError(f"{path}: holds no tensors; give another file")

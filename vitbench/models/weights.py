@@ -1,0 +1,203 @@
+"""First weights: from the hub, a file, a saved model, a filled folder, or random ones.
+
+All of a benchmark's weights are found before anything else starts, and what was asked for and is not
+to be had is an error: random weights are never slipped in (`auto` says so, loudly).
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vitbench import files
+from vitbench.errors import UsageError, WeightsError
+from vitbench.models import families, hub
+from vitbench.models.plan import ModelPlan
+from vitbench.models.tensors import check_safetensors
+
+WAYS_ON = "give --weights PATH, fill the cache (HF_HOME) where there is a network, or use --weights random"
+WORDS = ("pretrained", "random", "auto")
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """What one model starts from."""
+
+    kind: Literal["pretrained", "random", "file", "folder"]
+    path: Path | None
+    """The safetensors file; None for random weights."""
+    label: str
+    """What stands in tables: "pretrained (IN-1k)", "random", "file NAME", "model NAME"."""
+    note: str = ""
+    """A fallback that must be said loudly, or ""."""
+    sha256: str = ""
+    """Of the file; "" for random weights."""
+    classes: tuple[str, ...] = ()
+    """Class names of a saved model, in the order of its head; () elsewhere."""
+
+
+RANDOM = InitialWeights("random", None, "random")
+
+
+def resolve_weights(
+    specs: tuple[str, ...],
+    plans: Sequence[ModelPlan],
+    timeout_seconds: float = 15.0,
+    on_event: Callable[[str], None] = lambda _: None,
+) -> dict[str, InitialWeights]:
+    """What each plan starts from, by alias; everything is on this machine and whole when it returns.
+
+    `specs` are `Settings.weights`: "pretrained", "random", "auto", a PATH (a safetensors file, a saved
+    model's folder, a folder filled by `download_weights`), or any of these after "MODEL=" for one
+    model. A hub that makes no progress for `timeout_seconds` is given up; a download that moves is
+    never cut. Failures are a one-line `WeightsError`, misuse is a `UsageError`.
+    """
+    asked = _asked_of_each(specs, plans)
+    _refuse_shared_file(specs, plans)
+    found = {p.alias: _from_path(p, asked[p.alias]) for p in plans if asked[p.alias] not in WORDS}
+    _check_fit(plans, found)
+    wanted = [p for p in plans if asked[p.alias] in ("pretrained", "auto")]
+    required = {p.alias for p in wanted if asked[p.alias] == "pretrained"}
+    got = hub.fetch({p.alias: p.timm_name for p in wanted}, required, timeout_seconds, on_event)
+    for plan in wanted:
+        outcome = got[plan.alias]
+        if isinstance(outcome, Path):
+            found[plan.alias] = _pretrained(plan, outcome)
+        elif plan.alias in required:
+            raise WeightsError(f"{plan.alias}: no pretrained weights: {outcome}; {WAYS_ON}")
+        else:
+            note = f"{plan.alias}: RANDOM first weights, for the pretrained ones are not to be had: {outcome}"
+            on_event(note)
+            found[plan.alias] = InitialWeights("random", None, "random", note)
+    return {p.alias: found.get(p.alias, RANDOM) for p in plans}
+
+
+def download_weights(
+    names: Sequence[str],
+    folder: Path,
+    on_event: Callable[[str], None] = lambda _: None,
+    timeout_seconds: float = 15.0,
+) -> list[Path]:
+    """Fill `folder` with pretrained weights that `--weights FOLDER` reads without a network.
+
+    Per model `<timm_name>.safetensors` and `<timm_name>.json` (source, sha256, licence). What is
+    there and whole is left alone. Raises `WeightsError`, before writing, if any is not to be had.
+    """
+    aliases = families.expand(names)
+    targets = {name: hub.tagged_name(families.timm_name_of(name)) for name in aliases}
+    lacking = {n: t for n, t in targets.items() if not _is_whole(folder / f"{t}.safetensors")}
+    got = hub.fetch(lacking, set(lacking), timeout_seconds, on_event)
+    for name, outcome in got.items():
+        if not isinstance(outcome, Path):
+            raise WeightsError(f"{name}: no pretrained weights: {outcome}; try again with a network")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, timm_name in lacking.items():
+        source = got[name]
+        assert isinstance(source, Path)
+        files.write_bytes(folder / f"{timm_name}.safetensors", source.read_bytes())
+        about = {**hub.about(timm_name), "sha256": files.sha256_of(source)}
+        files.write_json(folder / f"{timm_name}.json", about)
+        on_event(f"{timm_name}: in {folder}")
+    return [folder / f"{timm_name}.safetensors" for timm_name in targets.values()]
+
+
+def _asked_of_each(specs: tuple[str, ...], plans: Sequence[ModelPlan]) -> dict[str, str]:
+    """Alias → "pretrained", "random", "auto" or a path."""
+    general = [spec for spec in specs if _split(spec) is None]
+    if len(general) > 1:
+        raise UsageError(f"--weights {general[0]} and {general[1]}: give one, and MODEL=… for single models")
+    asked = {plan.alias: general[0] if general else "pretrained" for plan in plans}
+    for spec in specs:
+        model, value = _split(spec) or ("", "")
+        for plan in plans:
+            if model in (plan.alias, plan.timm_name, plan.timm_name.partition(".")[0]):
+                asked[plan.alias] = value
+    return asked
+
+
+def _split(spec: str) -> tuple[str, str] | None:
+    """("vit", "PATH") for "vit=PATH"; None for a spec that holds for every model."""
+    model, equals, value = spec.partition("=")
+    if not equals or Path(spec).exists():
+        return None
+    if not value:
+        raise UsageError(f"--weights {spec}: nothing after the =; say MODEL=PATH or MODEL=random")
+    families.expand([model])
+    return model, value
+
+
+def _refuse_shared_file(specs: tuple[str, ...], plans: Sequence[ModelPlan]) -> None:
+    names = {plan.timm_name for plan in plans}
+    for spec in specs:
+        if len(names) > 1 and spec not in WORDS and _split(spec) is None and _is_one_model(Path(spec)):
+            raise UsageError(
+                f"--weights {spec}: one model's, but {len(names)} are asked for; say MODEL={spec}"
+            )
+
+
+def _is_one_model(path: Path) -> bool:
+    return path.is_file() or (path / "config.json").exists()
+
+
+def _from_path(plan: ModelPlan, spec: str) -> InitialWeights:
+    path = Path(spec).expanduser()
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file or folder; --weights takes {', '.join(WORDS)} or a path")
+    if path.is_file():
+        check_safetensors(path)
+        return InitialWeights("file", path, f"file {path.name}", sha256=files.sha256_of(path))
+    if (path / "config.json").exists():
+        return _from_saved_model(path)
+    file = path / f"{plan.timm_name}.safetensors"
+    if not file.exists():
+        raise WeightsError(f"{path}: holds no {file.name}; fill it with vitbench models --download {path}")
+    return _from_filled_folder(plan, file)
+
+
+def _from_saved_model(folder: Path) -> InitialWeights:
+    file = folder / "model.safetensors"
+    if not file.exists():
+        raise WeightsError(f"{folder}: has no model.safetensors; give a whole saved model")
+    check_safetensors(file)
+    try:
+        names = files.read_json(folder / "config.json").get("label_names") or ()
+    except (OSError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{folder / 'config.json'}: not readable; give a saved model's folder") from error
+    label = f"model {folder.resolve().parent.name if folder.name == 'model' else folder.resolve().name}"
+    classes = tuple(str(name) for name in names) if isinstance(names, list | tuple) else ()
+    return InitialWeights("folder", file, label, sha256=files.sha256_of(file), classes=classes)
+
+
+def _from_filled_folder(plan: ModelPlan, file: Path) -> InitialWeights:
+    check_safetensors(file)
+    if not _is_whole(file):
+        raise WeightsError(f"{file}: not what was downloaded (sha256 differs); delete it, download again")
+    return _pretrained(plan, file)
+
+
+def _is_whole(file: Path) -> bool:
+    """The file agrees with the sha256 in the json beside it; True without a json to compare with."""
+    if not file.exists():
+        return False
+    try:
+        about: Mapping[str, str] = files.read_json(file.with_name(f"{file.stem}.json"))
+        return bool(about["sha256"] == files.sha256_of(file))
+    except FileNotFoundError:
+        return True
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return False
+
+
+def _pretrained(plan: ModelPlan, file: Path) -> InitialWeights:
+    label = f"pretrained ({plan.pretrained_on})"
+    return InitialWeights("pretrained", file, label, sha256=files.sha256_of(file))
+
+
+def _check_fit(plans: Sequence[ModelPlan], found: Mapping[str, InitialWeights]) -> None:
+    """Load files that the user brought once, so that a wrong one is found before anything starts."""
+    from vitbench.models.create import create
+
+    for plan in plans:
+        if plan.alias in found:
+            create(plan, 2, found[plan.alias], seed=0)
