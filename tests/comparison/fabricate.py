@@ -106,9 +106,9 @@ def write_recipe(folder: Path, classes: Sequence[str]) -> None:
     recipe = Recipe(
         model="vit_tiny_patch16_224", init="pretrained", preprocessing=size, classes=tuple(classes),
         data_digest="x", split_digest="d", name="finetune", seed=0, epochs=3, per_class=40, augment="light",
-        flip=True, fixed_views=False, batch_size=32, optimizer="adamw", lr=1e-4, min_lr=0.0, weight_decay=0.05,
-        layer_decay=0.75, schedule="cosine", warmup_epochs=1.0, label_smoothing=0.1, drop_path=0.0,
-        clip_grad=1.0, mixup=0.0, cutmix=0.0, ema_decay=None, patience=None, precision="fp32",
+        flip=True, fixed_views=False, batch_size=32, optimizer="adamw", lr=1e-4, min_lr=0.0,
+        weight_decay=0.05, layer_decay=0.75, schedule="cosine", warmup_epochs=1.0, label_smoothing=0.1,
+        drop_path=0.0, clip_grad=1.0, mixup=0.0, cutmix=0.0, ema_decay=None, patience=None, precision="fp32",
     )  # fmt: skip
     source = "ImageNet-1k" if "swin" in folder.name else "ImageNet-21k, then 1k"
     about = {

@@ -23,7 +23,7 @@ from vitbench.comparison.statistics import (
 from vitbench.inference.metrics import scores
 from vitbench.records import Benchmark, Predictions, Run
 
-FLOOR = "majority class"
+FLOOR = "majority"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
     from rich.text import Text
 
     labelled = any(answer.label is not None for answer in answers)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column(Text("image"), overflow="fold", ratio=None)
     for heading in [*(["true"] if labelled else []), *runs]:
         table.add_column(Text(files.readable(heading)), overflow="fold")

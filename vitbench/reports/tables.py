@@ -106,13 +106,14 @@ def screen_table(comparison: Comparison, width: int = 80) -> "RenderableType":
     from rich.text import Text
 
     shown = _fitting(comparison, width)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for column in shown:
         table.add_column(
             Text(column.heading),
             justify="right" if column.numeric else "left",
             overflow="fold",
             no_wrap=column is not MODEL,
+            min_width=_name_width(comparison) if column is MODEL else None,
         )
     for row in table_rows(comparison):
         style = "dim" if row.status == "floor" else ""
@@ -146,8 +147,7 @@ def _fitting(comparison: Comparison, width: int) -> list[Column]:
         heading = (cell_len(line) for line in column.heading.split("\n"))
         return max([*heading, *(cell_len(column.cell(row)) for row in rows)]) + 2
 
-    names = max((cell_len(row.model) for row in comparison.rows), default=0)
-    kept, used = [MODEL, TOP1], min(max(names, 10), 26) + width_of(TOP1)
+    kept, used = [MODEL, TOP1], _name_width(comparison) + width_of(TOP1)
     for column in COLUMNS:
         if column in (MODEL, TOP1) or not any(column.cell(row) for row in rows):
             continue
@@ -156,6 +156,14 @@ def _fitting(comparison: Comparison, width: int) -> list[Column]:
         kept.append(column)
         used += width_of(column)
     return [column for column in COLUMNS if column in kept]
+
+
+def _name_width(comparison: Comparison) -> int:
+    """Cells for the models' names: 13 to 26; longer ones, and the floor's, are broken."""
+    from rich.cells import cell_len
+
+    longest = max((cell_len(row.model) for row in comparison.rows), default=0)
+    return min(max(longest, 13), 26)
 
 
 # --- files ----------------------------------------------------------------------------------------
