@@ -66,8 +66,8 @@ def draw_curves(curves: Sequence[Curve]) -> Drawing | None:
             ax.xaxis.get_major_locator().set_params(integer=True)
             _plain(ax)
         ax.set_ylim(-3, 103)
-        names, labels = ax.get_legend_handles_labels()
-        figure.legend(names, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+        handles = [*ax.get_legend_handles_labels()[0], *_kinds_of_line()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
 
     ends = "; ".join(f"{c.name}: {_end(c)}" for c in curves)
     text = f"Loss and accuracy per epoch, training dashed, validation solid, chosen epoch ringed. {ends}."
@@ -84,13 +84,24 @@ def _paint_curve(ax: Any, curve: Curve, i: int, metric: str) -> None:
     style = {"color": colour, "marker": marker, "markersize": 4, "markevery": (i % every, every)}
     if any(value is not None for value in train):
         shown = [np.nan if value is None else scale * value for value in train]
-        ax.plot(
-            x, shown, linestyle=(0, (4, 3)), linewidth=1, alpha=0.75, **style, label=f"{curve.name}, train"
-        )
-    ax.plot(x, val, linewidth=1.8, **style, label=f"{curve.name}, val")
+        ax.plot(x, shown, linestyle=(0, (4, 3)), linewidth=1, alpha=0.75, **style)
+    ax.plot(x, val, linewidth=1.8, **style, label=curve.name)
     if curve.best_epoch in x:
         at = x.index(curve.best_epoch)
         ax.plot([x[at]], [val[at]], "o", markersize=11, markerfacecolor="none", markeredgecolor=colour)
+
+
+def _kinds_of_line() -> list[Any]:
+    """Legend entries for what every model's lines have in common."""
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], color=INK, linewidth=1.8, label="validation"),
+        Line2D([], [], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="training"),
+        Line2D(
+            [], [], linestyle="", marker="o", markersize=10, markerfacecolor="none", color=INK, label="chosen"
+        ),
+    ]
 
 
 def _end(curve: Curve) -> str:

@@ -27,6 +27,11 @@ class Column:
     cell: Callable[[Row], str]
     numeric: bool = True
 
+    @property
+    def title(self) -> str:
+        """The heading on one line."""
+        return self.heading.replace("/\n", "/").replace("\n", " ")
+
 
 def _number(name: str, digits: int) -> Callable[[Row], str]:
     def cell(row: Row) -> str:
@@ -134,7 +139,7 @@ def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list
 
 
 def _explains(part: str, shown: Sequence[Column]) -> bool:
-    return part.split(":")[0].rstrip("*") in {column.heading.replace("\n", "") for column in shown}
+    return part.split(":")[0].rstrip("*") in {column.title for column in shown}
 
 
 def _fitting(comparison: Comparison, width: int) -> list[Column]:
@@ -176,7 +181,7 @@ def markdown(comparison: Comparison) -> str:
     lines = [
         f"# {_cell(comparison.name)}",
         "",
-        "| " + " | ".join(_cell(column.heading) for column in shown) + " |",
+        "| " + " | ".join(_cell(column.title) for column in shown) + " |",
         "|" + "|".join(" ---: " if column.numeric else " --- " for column in shown) + "|",
         *("| " + " | ".join(_cell(column.cell(row)) for column in shown) + " |" for row in rows),
     ]
