@@ -26,3 +26,7 @@ class WeightsError(VitbenchError):
 
 class RunFailedError(VitbenchError):
     """One model's run failed for good (out of memory, NaN loss); the other models go on."""
+
+
+class BusyError(VitbenchError):
+    """Another process holds what this one wanted to write; nothing was touched."""

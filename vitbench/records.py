@@ -164,19 +164,19 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: tuple[str, ...] = DEFAULT_MODELS
-    epochs: int | None = Field(None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
     per_class: int | Literal["all"] | None = None
     image_size: int | Literal["native"] | None = None
-    batch_size: int | None = Field(None, ge=1)
-    lr: float | None = Field(None, gt=0)
+    batch_size: int | None = Field(default=None, ge=1)
+    lr: float | None = Field(default=None, gt=0)
     recipe: Literal["finetune", "slides"] = "finetune"
     augment: Augment | None = None
     flip: bool = True
-    mixup: float | None = Field(None, ge=0)
-    cutmix: float | None = Field(None, ge=0)
-    drop_path: float | None = Field(None, ge=0, lt=1)
-    ema_decay: float | None = Field(None, ge=0, lt=1)
-    patience: int | None = Field(None, ge=1)
+    mixup: float | None = Field(default=None, ge=0)
+    cutmix: float | None = Field(default=None, ge=0)
+    drop_path: float | None = Field(default=None, ge=0, lt=1)
+    ema_decay: float | None = Field(default=None, ge=0, lt=1)
+    patience: int | None = Field(default=None, ge=1)
     weights: tuple[str, ...] = ("pretrained",)
     seeds: tuple[int, ...] = (0,)
     split_seed: int = 0
@@ -184,11 +184,13 @@ class Settings(BaseModel):
     skip_bad: bool = False
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    micro_batch: int | None = Field(None, ge=1)
-    workers: int | None = Field(None, ge=0)
+    micro_batch: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=0)
     quick: bool = False
 
-    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset({"models", "seeds", "device", "workers", "micro_batch"})
+    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
+        {"models", "seeds", "weights", "device", "workers", "micro_batch"}
+    )
     """What may differ between two calls on one benchmark; all other fields are held fast."""
 
 

@@ -1,0 +1,33 @@
+"""The command line: `main` turns whatever happens into one line and an exit status."""
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run `vitbench`; 0 done, 1 failed, 2 wrong usage, 3 done in part, 130 interrupted.
+
+    Only a `VitbenchError` becomes a line; a bug keeps its traceback.
+    """
+    from vitbench.cli.app import app
+    from vitbench.errors import VitbenchError
+
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that is not UTF-8, or a terminal that cannot show a class name, is no reason to stop.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except VitbenchError as error:
+        print(f"vitbench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(
+            "\nvitbench: interrupted; what was saved stays, `vitbench train --resume` goes on",
+            file=sys.stderr,
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,191 @@
+"""Benchmark folders: names, finding one, making one whole, and adding runs to it."""
+
+import dataclasses
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vitbench import files
+from vitbench.benchmark.plan import Plan
+from vitbench.errors import UsageError, VitbenchError
+from vitbench.records import Benchmark, Settings, Split, benchmarks_in
+from vitbench.training.runs import environment
+
+
+def check_name(name: str) -> str:
+    """`name` if it is a plain folder name; UsageError if it could leave the results folder."""
+    if not name or name.startswith(".") or re.search(r'[/\\:\0<>|"?*]', name):
+        raise UsageError(f"--name {name!r}: not a plain folder name; use letters, digits, '.', '-' and '_'")
+    return name
+
+
+def fresh_name(data: Path, results: Path) -> str:
+    """`<folder>-<date>-<n>`, the first n that is free."""
+    base = re.sub(r"[^\w.-]+", "_", data.resolve().name).strip("._") or "data"
+    stem = f"{base}-{time.strftime('%Y-%m-%d')}"
+    number = 1
+    while (results / f"{stem}-{number}").exists():
+        number += 1
+    return f"{stem}-{number}"
+
+
+def find(name: str, results: Path) -> Benchmark:
+    """The benchmark called `name` in the results folder, or at that path."""
+    for folder in (results / name, Path(name)):
+        if (folder / "benchmark.json").exists():
+            return Benchmark(folder)
+    known = ", ".join(b.name for b in benchmarks_in(results)[:5]) or "none yet"
+    raise VitbenchError(
+        f"{results}: no benchmark called {name!r} (there: {known}); `vitbench train` makes one"
+    )
+
+
+def newest(results: Path) -> Benchmark:
+    """The benchmark started last whose runs have all ended; VitbenchError if there is none."""
+    found = benchmarks_in(results)
+    for benchmark in found:
+        if benchmark.finished:
+            return benchmark
+    if found:
+        raise VitbenchError(
+            f"{results}: no finished benchmark, {found[0].name} was interrupted; "
+            f"`vitbench train --resume --name {found[0].name}` goes on with it"
+        )
+    raise VitbenchError(f"{results}: no benchmark there yet; `vitbench train` or `vitbench demo` makes one")
+
+
+def newest_interrupted(results: Path) -> Benchmark:
+    """The benchmark started last that is not finished, for a bare `--resume`."""
+    for benchmark in benchmarks_in(results):
+        if not benchmark.finished or any(run.status == "failed" for run in benchmark.runs):
+            return benchmark
+    raise VitbenchError(f"{results}: nothing to resume, every benchmark there is finished")
+
+
+def create(plan: Plan, name: str, results: Path) -> Benchmark:
+    """Make `results/<name>` with `split.csv` and, last, `benchmark.json`."""
+    folder = results / name
+    results.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        raise UsageError(f"{folder}: exists and is no benchmark; choose another --name") from None
+    files.write_csv(folder / "split.csv", Split.COLUMNS, plan.split.rows())
+    manifest = {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "data": str(plan.images.root.resolve()),
+        "data_digest": plan.images.digest,
+        "layout": plan.images.layout,
+        "classes": list(plan.split.classes),
+        "split": {
+            "rule": plan.split.rule,
+            "seed": plan.split.seed,
+            "digest": plan.split.digest,
+            "n_train": len(plan.split.train),
+            "n_val": len(plan.split.val),
+            "n_test": len(plan.split.test),
+            "notes": list(plan.split.notes),
+        },
+        "settings": plan.settings.model_dump(mode="json"),
+        "runs": [job.run_name for job in plan.jobs],
+        "notes": list(plan.notes),
+        "skipped": [dataclasses.asdict(bad) for bad in plan.images.bad],
+        **_versions(plan),
+    }
+    files.write_json(folder / "benchmark.json", manifest)
+    return Benchmark(folder)
+
+
+def add_runs(benchmark: Benchmark, settings: Settings, runs: Sequence[str]) -> None:
+    """Note further runs in `benchmark.json`, behind those that are there."""
+    manifest = benchmark.manifest
+    stored = benchmark.settings
+    new = [name for name in runs if name not in manifest["runs"]]
+    if not new:
+        return
+    # A general `--weights` of this call is meant for its models only.
+    weights = [
+        spec
+        for asked in settings.weights
+        for spec in ([asked] if "=" in asked else [f"{model}={asked}" for model in settings.models])
+        if asked not in stored.weights
+    ]
+    merged = stored.model_copy(
+        update={
+            "models": tuple(dict.fromkeys((*stored.models, *settings.models))),
+            "seeds": tuple(dict.fromkeys((*stored.seeds, *settings.seeds))),
+            "weights": (*stored.weights, *weights),
+        }
+    )
+    manifest["runs"] = [*manifest["runs"], *new]
+    manifest["settings"] = merged.model_dump(mode="json")
+    files.write_json(benchmark.folder / "benchmark.json", manifest)
+
+
+def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
+    """The benchmark's settings with what this call names on top.
+
+    All runs of a benchmark share their settings, so that they can be compared: only which runs, from
+    which weights and on which device may differ. UsageError names any other difference.
+    """
+    stored = benchmark.settings
+    asked = Settings.model_validate({**stored.model_dump(), **explicit})
+    different = [
+        f"{field} {getattr(stored, field)} → {getattr(asked, field)}"
+        for field in Settings.model_fields
+        if field not in Settings.RUN_FIELDS and getattr(stored, field) != getattr(asked, field)
+    ]
+    if different:
+        raise UsageError(
+            f"{benchmark.folder}: its runs share their settings, and this call differs in "
+            f"{'; '.join(different)}; leave that away or use a new --name"
+        )
+    return asked
+
+
+def refuse_changes(benchmark: Benchmark, plan: Plan, *, resume: bool) -> None:
+    """Raise UsageError, the difference named, where the plan would change what is there."""
+    manifest = benchmark.manifest
+    if plan.images.digest != manifest["data_digest"]:
+        raise UsageError(f"{benchmark.folder}: {_data_difference(benchmark, plan)}; use a new --name")
+    if plan.split.digest != manifest["split"]["digest"]:
+        was, now = manifest["split"]["rule"], plan.split.rule
+        raise UsageError(f"{benchmark.folder}: another split ({was} → {now}); use a new --name")
+    existing = {run.name: run for run in benchmark.runs}
+    for job in plan.jobs:
+        run = existing.get(job.run_name)
+        if run is None or not (run.folder / "recipe.json").exists():
+            continue
+        stored = run.recipe()
+        asked = job.recipe.model_copy(update={"initial_sha256": stored.initial_sha256})
+        if different := stored.differences(asked):
+            raise UsageError(
+                f"{run.folder}: is {run.status} with another recipe ({'; '.join(different[:4])}); "
+                "use a new --name, or leave the option away"
+            )
+        if run.status == "interrupted" and not resume:
+            raise UsageError(f"{run.folder}: was interrupted; add --resume to go on with it")
+
+
+def _data_difference(benchmark: Benchmark, plan: Plan) -> str:
+    before = {row["path"]: row["sha256"] for row in benchmark.split_rows()}
+    now = {files.readable(p.path): p.sha256 for p in plan.images.pictures}
+    parts = [
+        f"{len(found)} {what} (first: {sorted(found)[0]})"
+        for what, found in (
+            ("pictures are gone", before.keys() - now.keys()),
+            ("pictures changed", {p for p in before.keys() & now.keys() if before[p] != now[p]}),
+            ("pictures are new", now.keys() - before.keys()),
+        )
+        if found
+    ]
+    return f"the data in {plan.images.root} changed: " + (", ".join(parts) or "classes or parts moved")
+
+
+def _versions(plan: Plan) -> dict[str, Any]:
+    if not plan.jobs:
+        return {}
+    known = environment(plan.jobs[0].machine)
+    return {"versions": known["versions"], "machine": dataclasses.asdict(plan.jobs[0].machine)}

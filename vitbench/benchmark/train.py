@@ -1,0 +1,130 @@
+"""`train`: the plan carried out run by run; one model's failure leaves the others alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vitbench import files
+from vitbench.benchmark import folder
+from vitbench.benchmark.plan import Estimate, Plan, estimate_jobs, make_plan, plan_lines, shortcut_line
+from vitbench.comparison.table import Comparison, compare
+from vitbench.errors import BusyError, UsageError, VitbenchError
+from vitbench.records import Benchmark, Settings
+from vitbench.reports.tables import write_reports
+from vitbench.training.runs import train_run
+from vitbench.training.watch import Watch
+
+DEFAULT_DATA = Path("data")
+DEFAULT_RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of `train`: what was named explicitly, and where things lie."""
+
+    explicit: Mapping[str, Any]
+    """Fields of `Settings` that the call names; everything else has its default, or the benchmark's."""
+    data: Path | None = None
+    """None: the benchmark's own folder, or `data/` for a new one."""
+    name: str | None = None
+    results: Path = DEFAULT_RESULTS
+    resume: bool = False
+
+
+def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[Plan, Benchmark | None]:
+    """The plan for a request, and the benchmark that it goes on with, if there is one.
+
+    Raises before anything is written: bad data, weights not to be had, a change to a finished run.
+    """
+    if request.name is not None:
+        folder.check_name(request.name)
+    benchmark = _existing(request)
+    if benchmark is None:
+        settings = Settings.model_validate(dict(request.explicit))
+        return make_plan(settings, request.data or DEFAULT_DATA, watch, dry_run=dry_run), None
+    settings = folder.merge(benchmark, request.explicit)
+    data = request.data or Path(benchmark.manifest["data"])
+    plan = make_plan(settings, data, watch, dry_run=dry_run)
+    if request.resume:
+        known = {run.name for run in benchmark.runs}
+        plan = replace(plan, jobs=tuple(job for job in plan.jobs if job.run_name in known))
+    if not dry_run:
+        folder.refuse_changes(benchmark, plan, resume=request.resume)
+    return plan, benchmark
+
+
+def train(request: Request, watch: Watch) -> Benchmark:
+    """Carry out a request; the benchmark, with its reports written.
+
+    A model that fails gets `failure.json` and a row that says so; the others go on.
+    """
+    plan, benchmark = prepare(request, watch)
+    finished = {run.name for run in benchmark.runs if run.status == "finished"} if benchmark else set()
+    todo = replace(plan, jobs=tuple(job for job in plan.jobs if job.run_name not in finished))
+    for name in sorted(finished & {job.run_name for job in plan.jobs}):
+        watch.message(f"{name}: finished already, left as it is")
+    estimates = announce(todo, watch)
+    if benchmark is None:
+        results = request.results
+        benchmark = folder.create(plan, request.name or folder.fresh_name(plan.images.root, results), results)
+    else:
+        folder.add_runs(benchmark, plan.settings, [job.run_name for job in plan.jobs])
+    watch.benchmark_started({name: estimate.seconds for name, estimate in estimates.items()})
+    _carry_out(todo, benchmark, watch)
+    if any(run.status == "finished" for run in benchmark.runs):
+        write_reports(benchmark, compare(benchmark))
+    return benchmark
+
+
+def announce(plan: Plan, watch: Watch) -> dict[str, Estimate]:
+    """Tell the watcher the plan and every warning; returns the estimates behind it."""
+    estimates = estimate_jobs(plan, watch)
+    for line in plan_lines(plan, estimates):
+        watch.message(line)
+    by_model = {job.plan.alias: job.plan.notes for job in plan.jobs}
+    for note in (*plan.notes, *(f"{model}: {note}" for model, notes in by_model.items() for note in notes)):
+        watch.message(f"note: {note}")
+    if plan.jobs and (shortcut := shortcut_line(plan, estimates)):
+        watch.message(shortcut)
+    return estimates
+
+
+def comparison_of(benchmark: Benchmark) -> Comparison:
+    """The comparison of a benchmark's runs; VitbenchError with every reason if none has finished."""
+    if not any(run.status == "finished" for run in benchmark.runs):
+        reasons = "; ".join(f"{run.name}: {run.failure or run.status}" for run in benchmark.runs)
+        raise VitbenchError(f"{benchmark.folder}: no run finished ({reasons})")
+    return compare(benchmark)
+
+
+def _existing(request: Request) -> Benchmark | None:
+    if request.resume:
+        if request.name is not None:
+            return folder.find(request.name, request.results)
+        return folder.newest_interrupted(request.results)
+    if request.name is not None and (request.results / request.name / "benchmark.json").exists():
+        benchmark = Benchmark(request.results / request.name)
+        if request.data is not None and request.data.resolve() != Path(benchmark.manifest["data"]):
+            raise UsageError(
+                f"{benchmark.folder}: is a benchmark on {benchmark.manifest['data']}, "
+                f"not on {request.data.resolve()}; use a new --name"
+            )
+        return benchmark
+    return None
+
+
+def _carry_out(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
+    runs = {run.name: run for run in benchmark.runs}
+    for job in plan.jobs:
+        run = runs[job.run_name]
+        try:
+            train_run(job, run, plan.split, watch)
+        except BusyError:
+            raise
+        except VitbenchError as error:
+            files.write_json(run.folder / "failure.json", {"reason": str(error)})
+            watch.run_finished(run.name, f"failed: {error}")
+            continue
+        test = run.metrics()["test"]
+        watch.run_finished(run.name, f"{test['correct']} of {test['n']} test pictures right")

@@ -1,0 +1,223 @@
+"""The commands. Nothing heavy is imported before a command runs: `--help` never loads torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitbench.cli.data import data_app
+from vitbench.cli.options import JsonOption, ResultsOption, explicit_settings
+
+EXIT_PARTLY = 3
+RESULTS = Path("results")
+
+app = typer.Typer(
+    name="vitbench",
+    help="Which vision transformer is best on my pictures, and how sure can I be?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data_app, name="data")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the built-in pictures go.")] = Path("demo-pictures"),
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Train, compare and predict on the built-in pictures: the whole way in minutes.
+
+    Example: `vitbench demo`
+    """
+    from vitbench.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(folder, results))
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    data: Annotated[
+        Path | None, typer.Argument(help="Folder of class folders, or of train/ val/ test/. [default: data]")
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: vit, deit, deit-distilled, swin, swinv2, swinv2-w16, swinv2-cr, "
+            "any timm name, or all. [default: vit,swin,swinv2]"
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30]")] = None,
+    per_class: Annotated[
+        str | None, typer.Option(help="Augmented views per class and epoch, or all. [default: 200]")
+    ] = None,
+    image_size: Annotated[
+        str | None, typer.Option(help="Pixels, or native for each model's own. [default: 224]")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Global batch. [default: 32]")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate. [default: the recipe's]")] = None,
+    recipe: Annotated[str | None, typer.Option(help="finetune or slides. [default: finetune]")] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="none, geometry (crop, mirror), light (and some colour), strong. [default: the recipe's]"
+        ),
+    ] = None,
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Mirror views; not where left and right differ.")
+    ] = None,
+    mixup: Annotated[float | None, typer.Option(help="Mixup's alpha. [default: 0, off]")] = None,
+    cutmix: Annotated[float | None, typer.Option(help="Cutmix's alpha. [default: 0, off]")] = None,
+    drop_path: Annotated[float | None, typer.Option(help="Stochastic depth. [default: the recipe's]")] = None,
+    ema_decay: Annotated[
+        float | None, typer.Option("--ema", help="Decay of a moving average of the weights. [default: off]")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a better val score.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="pretrained, random, auto, PATH, or MODEL=PATH; repeatable. [default: pretrained]"),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Comma-separated, e.g. 0,1,2. [default: 0]")] = None,
+    split_seed: Annotated[int | None, typer.Option(help="Seed of the split. [default: 0]")] = None,
+    layout: Annotated[str | None, typer.Option(help="auto, flat or split. [default: auto]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16, fp16. [default: auto]")] = None,
+    micro_batch: Annotated[
+        int | None, typer.Option(min=1, help="Pictures per forward pass. [default: the batch]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Loader processes. [default: by device]")] = None,
+    results: ResultsOption = RESULTS,
+    name: Annotated[str | None, typer.Option(help="[default: <folder>-<date>-<n>]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with these options; options beat it.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="64 px, few views and epochs: the whole way in minutes.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Fine-tune several models on DATA and compare them.
+
+    Examples: `vitbench train photos` · `vitbench train photos --models vit,deit --image-size 96` ·
+    `vitbench train --resume` · `vitbench train --name photos-1 --models swinv2-cr`
+    """
+    from vitbench.benchmark.train import Request, announce, prepare
+    from vitbench.benchmark.train import train as carry_out
+    from vitbench.cli.progress import watch
+    from vitbench.cli.show import PlanWatch, show_comparison, show_files
+
+    request = Request(explicit_settings(ctx.params), data, name, results, resume)
+    if dry_run:
+        plan, _ = prepare(request, PlanWatch(), dry_run=True)
+        announce(plan, PlanWatch())
+        return
+    with watch() as display:
+        benchmark = carry_out(request, display)
+    show_comparison(benchmark, as_json=json)
+    show_files(benchmark)
+    if any(run.status == "failed" for run in benchmark.runs):
+        raise typer.Exit(EXIT_PARTLY)
+
+
+@app.command()
+def compare(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Benchmarks. [default: the newest]")
+    ] = None,
+    results: ResultsOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Show the comparison of one benchmark, or of several on the same test set, and write its files.
+
+    Examples: `vitbench compare` · `vitbench compare photos-2026-11-21-1 photos-2026-11-21-2`
+    """
+    from vitbench.cli.show import compare_benchmarks
+
+    compare_benchmarks(names or [], results, as_json=json)
+
+
+@app.command()
+def predict(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE|DIR|GLOB|-...", help="Pictures; - reads paths from stdin.")
+    ],
+    run: Annotated[
+        str | None,
+        typer.Option(
+            help="A benchmark, a run of it (NAME/vit-s0), or the path of a saved model. "
+            "[default: the newest benchmark]"
+        ),
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="Only these of its models, comma-separated.")] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="Answers per model.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Write the answers to FILE.csv or FILE.json.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a picture of photos and answers, FILE.png.")
+    ] = None,
+    results: ResultsOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Ask every model what a picture shows.
+
+    Examples: `vitbench predict photo.jpg` · `vitbench predict holiday/ --sheet answers.png` ·
+    `find . -name '*.jpg' | vitbench predict - --json`
+    """
+    from vitbench.cli.predict import Outputs, predict_images
+
+    wanted = [name.strip() for name in models.split(",")] if models else []
+    outputs = Outputs(as_json=json, out=out, sheet=sheet)
+    raise typer.Exit(predict_images(images, run, wanted, results, device, top_k, outputs))
+
+
+@app.command("models")
+def list_models(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Also timm's own names that match, e.g. 'convnext*'.")
+    ] = None,
+    max_params: Annotated[float | None, typer.Option(help="Millions of parameters at most.")] = None,
+    max_gmacs: Annotated[float | None, typer.Option(help="GMACs at the native size at most.")] = None,
+    download: Annotated[
+        Path | None,
+        typer.Option(help="Fetch pretrained weights into DIR, for --weights DIR without a network."),
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="What --download fetches. [default: all aliases]")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the models: names, sizes, what they were pretrained on, licence of the weights.
+
+    Examples: `vitbench models --max-params 10` · `vitbench models 'convnext_*'` ·
+    `vitbench models --download weights --models vit,swin`
+    """
+    from vitbench.cli.show import download_models, show_models
+
+    if download is not None:
+        download_models(download, models)
+        return
+    show_models(pattern, max_params, max_gmacs, as_json=json)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        print(f"vitbench {version('vitbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Which vision transformer is best on my pictures, and how sure can I be?"""

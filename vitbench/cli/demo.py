@@ -1,0 +1,36 @@
+"""`vitbench demo`: the whole way on the built-in pictures."""
+
+from pathlib import Path
+
+from vitbench.benchmark.train import Request, train
+from vitbench.cli.predict import Outputs, predict_images
+from vitbench.cli.progress import watch
+from vitbench.cli.show import EXIT_PARTLY, say, show_comparison
+from vitbench.data.demo import write_demo
+
+
+def run_demo(folder: Path, results: Path) -> int:
+    """Write the pictures, train the three default models quickly, compare, predict; the exit status."""
+    write_demo(folder)
+    say(f"{folder}: 800 small product photos (Fashion-MNIST, MIT), 10 classes, train/ and test/")
+    request = Request({"quick": True, "weights": ("auto",)}, data=folder, results=results)
+    with watch() as display:
+        benchmark = train(request, display)
+    show_comparison(benchmark, as_json=False)
+    pictures = [str(sorted(path.iterdir())[0]) for path in sorted((folder / "test").iterdir())]
+    print("\nOne test picture of each class, and what every model says (its folder is the truth):")
+    sheet = benchmark.folder / "sheet.png"
+    status = predict_images(pictures, str(benchmark.folder), [], results, "auto", 1, Outputs(sheet=sheet))
+    print(WHAT_IT_TELLS)
+    print(f"table, curves, report: {benchmark.folder / 'report.html'}")
+    print(f"photos with answers:   {sheet}")
+    print("your own photos:       vitbench train FOLDER   (one sub-folder per class)")
+    return EXIT_PARTLY if any(run.status == "failed" for run in benchmark.runs) else status
+
+
+WHAT_IT_TELLS = """
+What these numbers tell: that everything works here, and how fast this machine is.
+What they cannot tell: which model is best. 28-pixel pictures, 64 px input and 3 epochs are far from
+any model's home; where a row says "random", no pretrained weights were to be had and the model
+started from nothing, which transformers with 3 epochs do badly.
+"""

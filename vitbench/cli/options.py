@@ -1,0 +1,75 @@
+"""Options: their words in `--help`, and how text becomes `Settings` fields."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vitbench.errors import UsageError
+
+ResultsOption = Annotated[
+    Path, typer.Option("--results", help="Folder in which benchmarks live.", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of a table.")]
+
+LISTS = ("models", "seeds")
+NUMBER_OR_WORD = {"per_class": "all", "image_size": "native"}
+
+
+def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The `Settings` fields that a call names: `--config` first, its options on top.
+
+    Raises UsageError, naming option and value, for what does not fit.
+    """
+    from pydantic import ValidationError
+
+    from vitbench.records import Settings
+
+    explicit = _config(params["config"]) if params.get("config") else {}
+    for field in Settings.model_fields:
+        value = params.get(field)
+        if value is None or value == [] or (value is False and field in ("quick", "skip_bad")):
+            continue
+        explicit[field] = _value(field, value)
+    try:
+        Settings.model_validate(explicit)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = str(first["loc"][0]).replace("_", "-")
+        raise UsageError(f"--{where}: {first['msg']} (got {first['input']!r}); see --help") from error
+    return explicit
+
+
+def _value(field: str, value: Any) -> Any:
+    if field in LISTS and isinstance(value, str):
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        return [_whole(field, part) for part in parts] if field == "seeds" else parts
+    if field in NUMBER_OR_WORD and value != NUMBER_OR_WORD[field]:
+        return _whole(field, value)
+    return value
+
+
+def _whole(field: str, text: Any) -> int:
+    option = field.replace("_", "-")
+    try:
+        number = int(text)
+    except ValueError:
+        word = f" or {NUMBER_OR_WORD[field]!r}" if field in NUMBER_OR_WORD else ""
+        raise UsageError(f"--{option} {text}: needs a whole number{word}") from None
+    if number < (0 if field == "seeds" else 1):
+        raise UsageError(f"--{option} {text}: too small")
+    return number
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path}: not TOML ({error})") from error
+    found = {key.replace("-", "_"): value for key, value in content.items()}
+    return {key: [value] if key == "weights" and isinstance(value, str) else _value(key, value)
+            for key, value in found.items()}  # fmt: skip

@@ -1,0 +1,102 @@
+"""`vitbench predict`: pictures in, every model's answer out."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitbench.benchmark.predict import models_for
+from vitbench.cli.show import console, say
+from vitbench.errors import UsageError
+from vitbench.inference.stream import answer, collect
+from vitbench.records import Answer
+from vitbench.training.machine import choose_device
+
+EXIT_FAILED, EXIT_PARTLY = 1, 3
+SLOW_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where answers go besides, or instead of, the table."""
+
+    as_json: bool = False
+    out: Path | None = None
+    sheet: Path | None = None
+
+    def check(self) -> None:
+        """UsageError before any work for a file that could not be written in the end."""
+        if self.out is not None and self.out.suffix.lower() not in (".csv", ".json"):
+            raise UsageError(f"--out {self.out}: name a .csv or .json file")
+        if self.sheet is not None and self.sheet.suffix.lower() != ".png":
+            raise UsageError(f"--sheet {self.sheet}: name a .png file")
+        for path in (self.out, self.sheet):
+            if path is not None and not path.parent.is_dir():
+                raise UsageError(f"{path.parent}: no such folder; make it first")
+
+
+def predict_images(
+    sources: Sequence[str],
+    name: str | None,
+    wanted: Sequence[str],
+    results: Path,
+    device: str,
+    top_k: int,
+    outputs: Outputs,
+) -> int:
+    """Answer for every picture; the exit status: 0, 1 if none could be read, 3 if some could not."""
+    outputs.check()
+    chosen = choose_device(device)
+    models, benchmark = models_for(name, wanted, results)
+    if name is None and benchmark is not None:
+        say(f"asking {', '.join(models)} of {benchmark.name}, the newest finished benchmark in {results}")
+    questions = collect(_paths(sources))
+    answers = []
+    for found in _with_progress(answer(models, questions, chosen, top_k), len(questions)):
+        answers.append(found)
+        if outputs.as_json:
+            from vitbench.reports.answers import answer_json
+
+            print(answer_json(found), flush=True)
+    _write(answers, list(models), outputs)
+    failed = sum(1 for found in answers if found.error)
+    if failed:
+        say(f"{failed} of {len(answers)} pictures could not be read")
+        return EXIT_FAILED if failed == len(answers) else EXIT_PARTLY
+    return 0
+
+
+def _write(answers: Sequence[Answer], runs: Sequence[str], outputs: Outputs) -> None:
+    from vitbench.data.decode import decode
+    from vitbench.reports.answers import answers_table, write_answers, write_sheet
+
+    if not outputs.as_json:
+        console().print(answers_table(answers, runs))
+    if outputs.out is not None:
+        write_answers(outputs.out, answers)
+        say(f"answers: {outputs.out}")
+    if outputs.sheet is not None:
+        write_sheet(outputs.sheet, answers, runs, lambda path: decode(Path(path)))
+        say(f"sheet: {outputs.sheet}")
+
+
+def _paths(sources: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for source in sources:
+        found += [line.rstrip("\r\n") for line in sys.stdin if line.strip()] if source == "-" else [source]
+    if not found:
+        raise UsageError("no picture named: stdin was empty")
+    return found
+
+
+def _with_progress(answers: Iterator[Answer], total: int) -> Iterator[Answer]:
+    """Pass answers on; a line on stderr every few seconds, with the time left."""
+    started = shown = time.monotonic()
+    for done, found in enumerate(answers, start=1):
+        yield found
+        now = time.monotonic()
+        if now - shown > SLOW_SECONDS:
+            shown = now
+            left = (now - started) / done * (total - done)
+            say(f"{done} of {total} pictures, {left:.0f} s left")

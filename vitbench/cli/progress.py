@@ -1,0 +1,148 @@
+"""Progress on stderr: one live display on a terminal, a line per epoch in a pipe."""
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from vitbench.benchmark.plan import duration
+from vitbench.records import Epoch, percent
+from vitbench.training.watch import Watch
+
+SLOW_SECONDS = 2.0
+
+
+class _Clock:
+    """What is left of a benchmark: estimates for runs to come, measured speed for the current one."""
+
+    def __init__(self) -> None:
+        self.estimates: dict[str, float] = {}
+        self.run = ""
+        self.started = 0.0
+        self.first = 0
+        self.total = 1
+
+    def begin(self, run: str, first_step: int, total_steps: int) -> None:
+        self.run, self.first, self.total = run, first_step, total_steps
+        self.started = time.monotonic()
+
+    def left(self, step: int) -> tuple[float, float]:
+        """Seconds left for the current run and for the benchmark; `step` counts from the run's start."""
+        done = max(1, step - self.first)
+        mine = (time.monotonic() - self.started) / done * (self.total - step)
+        names = list(self.estimates)
+        later = names[names.index(self.run) + 1 :] if self.run in names else []
+        return mine, mine + sum(self.estimates[name] for name in later)
+
+
+class LineWatch(Watch):
+    """A line per event, for pipes and logs."""
+
+    def __init__(self) -> None:
+        self.clock = _Clock()
+        self.steps = 1
+        self.epochs = 1
+        self.last_check = time.monotonic()
+
+    def __enter__(self) -> "LineWatch":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+
+    def show(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def checking(self, done: int, total: int) -> None:
+        if time.monotonic() - self.last_check > SLOW_SECONDS:
+            self.last_check = time.monotonic()
+            self.show(f"checked {done} of {total} pictures")
+
+    def message(self, text: str) -> None:
+        self.show(text)
+
+    def benchmark_started(self, seconds: Mapping[str, float]) -> None:
+        self.clock.estimates = dict(seconds)
+
+    def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
+        self.steps, self.epochs = steps, epochs
+        self.clock.begin(run, (epoch - 1) * steps, epochs * steps)
+        if epoch > 1:
+            self.show(f"{run}: going on at epoch {epoch} of {epochs}")
+
+    def epoch_finished(self, run: str, row: Epoch, best: bool) -> None:
+        mine, whole = self.clock.left(row.epoch * self.steps)
+        self.show(
+            f"{run}: epoch {row.epoch}/{self.epochs}  train loss {row.train_loss:.3f}  "
+            f"train top-1 {percent(row.train_top1)} %  val loss {row.val_loss:.3f}  "
+            f"val top-1 {percent(row.val_top1)} %{' (best so far)' if best else ''}  "
+            f"{row.images_per_second:.0f} images/s  left: {duration(mine)}, all models {duration(whole)}"
+        )
+
+    def run_finished(self, run: str, text: str) -> None:
+        self.show(f"{run}: {text}")
+
+
+class LiveWatch(LineWatch):
+    """One live line: model, epoch, step, loss, val accuracy, images/s, time left; events above it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.task: TaskID | None = None
+        self.val = "–"
+
+    def __enter__(self) -> "LiveWatch":
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def show(self, text: str) -> None:
+        self.progress.console.print(text, markup=False, highlight=False)
+
+    def checking(self, done: int, total: int) -> None:
+        self._bar("checking pictures", done, total, "")
+
+    def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
+        super().run_started(run, epochs, steps, epoch)
+        self.val = "–"
+
+    def step(self, epoch: int, step: int, loss: float, images_per_second: float) -> None:
+        mine, whole = self.clock.left((epoch - 1) * self.steps + step)
+        self._bar(
+            f"{self.clock.run} epoch {epoch}/{self.epochs}",
+            step,
+            self.steps,
+            f"loss {loss:.3f}  val top-1 {self.val} %  {images_per_second:.0f} img/s  "
+            f"left {duration(mine)}, all {duration(whole)}",
+        )
+
+    def epoch_finished(self, run: str, row: Epoch, best: bool) -> None:
+        self.val = percent(row.val_top1)
+        super().epoch_finished(run, row, best)
+
+    def _bar(self, description: str, done: int, total: int, detail: str) -> None:
+        if self.task is None:
+            self.task = self.progress.add_task(description, total=total, detail=detail)
+        self.progress.update(self.task, description=description, completed=done, total=total, detail=detail)
+
+
+def watch() -> LineWatch:
+    """The display that fits stderr."""
+    return LiveWatch() if sys.stderr.isatty() else LineWatch()

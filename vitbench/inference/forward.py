@@ -1,0 +1,61 @@
+"""Forward passes: pictures through a model, probabilities out. Always evaluation mode, always fp32."""
+
+import time
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vitbench.data.batches import eval_batches
+from vitbench.records import Array, Machine, Picture, Predictions, Preprocessing, Split, label_indices
+
+
+def probabilities(model: nn.Module, batches: Iterable[Tensor], device: torch.device) -> Array:
+    """(N, C) float64 softmax of the model's logits over batches (B, 3, H, W) of normalised pictures.
+
+    The model is put into evaluation mode and left there.
+    """
+    model.eval()
+    found = []
+    with torch.inference_mode():
+        for batch in batches:
+            logits = model(batch.to(device, non_blocking=True))
+            found.append(logits.float().cpu().double().softmax(dim=1).numpy())
+    return np.concatenate(found)
+
+
+def predict_pictures(
+    model: nn.Module,
+    split: Split,
+    pictures: Sequence[Picture],
+    preprocessing: Preprocessing,
+    machine: Machine,
+) -> Predictions:
+    """The model's answers on pictures of a split, in their order."""
+    batches = eval_batches(split.root, pictures, preprocessing, machine.eval_batch, machine.workers)
+    return Predictions(
+        classes=split.classes,
+        paths=tuple(p.path for p in pictures),
+        labels=label_indices(pictures, split.classes),
+        probabilities=probabilities(model, batches, torch.device(machine.device)),
+    )
+
+
+def latency_ms(model: nn.Module, size: int, device: torch.device) -> tuple[float, float]:
+    """Median and 95th percentile of one forward pass, batch 1, ms; decoding and transforms left out.
+
+    After three warm-up passes, 30 timed ones or as many as fit into five seconds, at least 5.
+    """
+    picture = torch.zeros(1, 3, size, size, device=device)
+    model.eval()
+    times: list[float] = []
+    with torch.inference_mode():
+        for _ in range(3):
+            model(picture).cpu()
+        while len(times) < 5 or (len(times) < 30 and sum(times) < 5):
+            started = time.perf_counter()
+            model(picture).cpu()  # the copy waits for the device
+            times.append(time.perf_counter() - started)
+    p50, p95 = np.percentile(times, [50, 95])
+    return float(p50) * 1000, float(p95) * 1000

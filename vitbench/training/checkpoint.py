@@ -1,0 +1,133 @@
+"""Checkpoints: what a killed run needs to go on, in safetensors and JSON, each with its sha256.
+
+`checkpoint/epoch-0003.safetensors` holds the tensors after epoch 3, `epoch-0003.json` the rest; the
+JSON is written last and names the tensors' sha256, so a checkpoint is whole or not there. The last
+two are kept: a damaged newest one falls back to the one before. `best-0002.safetensors` holds the
+chosen weights so far. No random state is stored: the loop derives all randomness from
+(seed, epoch, step).
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from vitbench import files
+from vitbench.errors import VitbenchError
+from vitbench.records import Epoch
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after an epoch, as read back."""
+
+    rows: tuple[Epoch, ...]
+    best_epoch: int
+    scaler: dict[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors under `prefix.`, the prefix taken off."""
+        start = f"{prefix}."
+        return {name[len(start) :]: t for name, t in self.tensors.items() if name.startswith(start)}
+
+
+def save(
+    folder: Path,
+    rows: tuple[Epoch, ...],
+    best_epoch: int,
+    parts: Mapping[str, Mapping[str, Tensor]],
+    scaler: Mapping[str, Any],
+) -> None:
+    """Write the checkpoint after `rows[-1].epoch`, then drop what is older than the last two."""
+    folder.mkdir(exist_ok=True)
+    epoch = rows[-1].epoch
+    tensors = {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
+    stem = f"epoch-{epoch:04d}"
+    digest = write_tensors(folder / f"{stem}.safetensors", tensors)
+    files.write_json(
+        folder / f"{stem}.json",
+        {
+            "epoch": epoch,
+            "best_epoch": best_epoch,
+            "sha256": digest,
+            "scaler": dict(scaler),
+            "rows": [asdict(row) for row in rows],
+        },
+    )
+    _prune(folder, best_epoch)
+
+
+def load_newest(folder: Path, report: Callable[[str], None]) -> Checkpoint | None:
+    """The newest whole checkpoint, or None; a damaged one is reported and the one before is taken."""
+    for path in sorted(folder.glob("epoch-*.json"), reverse=True):
+        try:
+            about = files.read_json(path)
+            tensors = read_tensors(path.with_suffix(".safetensors"), about["sha256"])
+            best = best_path(folder, about["best_epoch"])
+            if not best.exists():
+                raise VitbenchError(f"{best.name} is missing")
+        except (OSError, ValueError, KeyError, VitbenchError) as error:
+            report(f"{path}: damaged ({error}); going back to the checkpoint before it")
+            continue
+        rows = tuple(Epoch(**row) for row in about["rows"])
+        return Checkpoint(rows, about["best_epoch"], about["scaler"], tensors)
+    return None
+
+
+def best_path(folder: Path, epoch: int) -> Path:
+    """Where the weights of the chosen epoch lie."""
+    return folder / f"best-{epoch:04d}.safetensors"
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write tensors atomically as safetensors; returns the sha256 of the file."""
+    content = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    digest = hashlib.sha256(content).hexdigest()
+    files.write_bytes(path, content)
+    return digest
+
+
+def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU; VitbenchError if its digest is another."""
+    if sha256 is not None and files.sha256_of(path) != sha256:
+        raise VitbenchError(f"{path.name} does not have the sha256 that was written down")
+    try:
+        return dict(safetensors.torch.load_file(path))
+    except safetensors.SafetensorError as error:
+        raise VitbenchError(f"{path.name} is not whole: {error}") from error
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's state as named tensors: "<parameter index>.<name>"."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": t for index, named in state.items() for name, t in named.items()}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave; groups and learning rates stay as built."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _prune(folder: Path, best_epoch: int) -> None:
+    stale = sorted(folder.glob("epoch-*.json"))[:-KEPT]
+    kept = {int(files.read_json(path)["best_epoch"]) for path in sorted(folder.glob("epoch-*.json"))[-KEPT:]}
+    for path in stale:
+        path.unlink()
+        path.with_suffix(".safetensors").unlink(missing_ok=True)
+    for path in folder.glob("best-*.safetensors"):
+        if int(path.stem.removeprefix("best-")) not in kept | {best_epoch}:
+            path.unlink()
+    for path in folder.glob(".*.tmp"):  # left by a kill inside a write
+        path.unlink()

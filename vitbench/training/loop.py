@@ -1,0 +1,303 @@
+"""The one training loop: every objective, every model, every device goes through `fit`.
+
+All randomness is keyed, not carried: views by (seed, epoch, content, k), and what the model draws
+inside a step (drop path, dropout, mixup) by (seed, epoch, step). A resumed run therefore needs
+weights and optimiser state only, and ends with the same bytes as one that was never interrupted
+(CPU, same build and thread count).
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import timm.optim
+import timm.scheduler
+import timm.utils
+import torch
+from torch import Tensor, nn
+
+from vitbench import files
+from vitbench.data.batches import TrainFeed
+from vitbench.data.epochs import epoch_size
+from vitbench.errors import RunFailedError
+from vitbench.inference.forward import predict_pictures
+from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split
+from vitbench.training import checkpoint
+from vitbench.training.machine import PeakMemory, synchronise
+from vitbench.training.objectives import OBJECTIVES, MixPictures
+from vitbench.training.watch import Watch
+
+LOG_LINES_PER_EPOCH = 20
+
+
+@dataclass
+class Trainer:
+    """One run in the making: what changes from step to step."""
+
+    recipe: Recipe
+    split: Split
+    machine: Machine
+    model: nn.Module
+    objective: nn.Module
+    feed: TrainFeed
+    optimizer: torch.optim.Optimizer
+    scheduler: timm.scheduler.scheduler.Scheduler | None
+    ema: timm.utils.ModelEmaV3 | None
+    scaler: torch.amp.GradScaler
+    mix: MixPictures | None
+    steps_per_epoch: int
+    rows: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.machine.device)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The weights that are judged and saved: the moving average where there is one."""
+        return self.model if self.ema is None else self.ema.module
+
+    @property
+    def stopped(self) -> bool:
+        """All epochs are done, or `patience` epochs brought nothing better."""
+        done = len(self.rows)
+        patience = self.recipe.patience
+        return done >= self.recipe.epochs or (patience is not None and done - self.best_epoch >= patience)
+
+
+def build_trainer(model: nn.Module, recipe: Recipe, split: Split, machine: Machine) -> Trainer:
+    """Optimiser, schedule, moving average and objective around a freshly created model."""
+    device = torch.device(machine.device)
+    model.to(device)
+    steps = -(-epoch_size(split.train, recipe.per_class) // recipe.batch_size)
+    # The fused step is one pass over the weights; MPS has none in all supported versions of torch.
+    fused = {"fused": True} if device.type in ("cpu", "cuda") else {}
+    optimizer = timm.optim.create_optimizer_v2(
+        model,
+        opt=recipe.optimizer,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        layer_decay=recipe.layer_decay,
+        **fused,
+    )
+    scheduler = None
+    if recipe.schedule == "cosine":
+        warmup = round(recipe.warmup_epochs * steps)
+        scheduler = timm.scheduler.CosineLRScheduler(
+            optimizer,
+            t_initial=max(1, recipe.epochs * steps - warmup),
+            lr_min=recipe.min_lr,
+            warmup_t=warmup,
+            warmup_lr_init=recipe.min_lr,
+            warmup_prefix=True,
+            t_in_epochs=False,
+        )
+    ema = None
+    if recipe.ema_decay is not None:
+        ema = timm.utils.ModelEmaV3(model, decay=recipe.ema_decay, use_warmup=True)
+    return Trainer(
+        recipe=recipe,
+        split=split,
+        machine=machine,
+        model=model,
+        objective=OBJECTIVES[recipe.name](model, recipe).to(device),
+        feed=TrainFeed(split, recipe, machine),
+        optimizer=optimizer,
+        scheduler=scheduler,
+        ema=ema,
+        scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
+        mix=MixPictures(recipe) if recipe.mixup or recipe.cutmix else None,
+        steps_per_epoch=steps,
+    )
+
+
+def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
+    """Train to the end, from the newest checkpoint in the run's folder if there is one.
+
+    Afterwards `trainer.evaluated` carries the chosen epoch's weights. Raises RunFailedError when the
+    loss is no longer a number, and whatever torch raises when memory runs out.
+    """
+    folder = run.folder / "checkpoint"
+    log = _Log(run.folder / "log.txt")
+    restore(trainer, folder, watch.message)
+    peak = PeakMemory(trainer.device)
+    watch.run_started(run.name, trainer.recipe.epochs, trainer.steps_per_epoch, len(trainer.rows) + 1)
+    log.line(f"start at epoch {len(trainer.rows) + 1} of {trainer.recipe.epochs}")
+    while not trainer.stopped:
+        row = _train_epoch(trainer, watch, log, peak)
+        trainer.rows.append(row)
+        best = _best_epoch(trainer.rows)
+        if best == row.epoch:
+            folder.mkdir(exist_ok=True)
+            checkpoint.write_tensors(checkpoint.best_path(folder, best), trainer.evaluated.state_dict())
+        trainer.best_epoch = best
+        save(trainer, folder)
+        files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
+        log.line(f"epoch {row.epoch} saved: val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}")
+        watch.epoch_finished(run.name, row, best == row.epoch)
+    # A kill between checkpoint and epochs.csv leaves the table one row short.
+    files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
+    best_weights = checkpoint.read_tensors(checkpoint.best_path(folder, trainer.best_epoch))
+    trainer.evaluated.load_state_dict(best_weights)
+
+
+def restore(trainer: Trainer, folder: Path, report: Callable[[str], None]) -> None:
+    """Take up the newest whole checkpoint; without one the trainer stays as it was built."""
+    saved = checkpoint.load_newest(folder, report)
+    if saved is None:
+        return
+    trainer.model.load_state_dict(saved.part("model"))
+    checkpoint.load_optimizer(trainer.optimizer, saved.part("optimizer"))
+    if trainer.ema is not None:
+        trainer.ema.module.load_state_dict(saved.part("ema"))
+    if saved.scaler:
+        trainer.scaler.load_state_dict(saved.scaler)
+    trainer.rows = list(saved.rows)
+    trainer.best_epoch = saved.best_epoch
+
+
+def save(trainer: Trainer, folder: Path) -> None:
+    """Write the checkpoint of the trainer's last epoch."""
+    parts = {
+        "model": trainer.model.state_dict(),
+        "optimizer": checkpoint.optimizer_tensors(trainer.optimizer),
+    }
+    if trainer.ema is not None:
+        parts["ema"] = trainer.ema.module.state_dict()
+    checkpoint.save(folder, tuple(trainer.rows), trainer.best_epoch, parts, trainer.scaler.state_dict())
+
+
+def evaluate(trainer: Trainer, part: str) -> Predictions:
+    """The judged weights' answers on "val" or "test"."""
+    pictures = trainer.split.val if part == "val" else trainer.split.test
+    return predict_pictures(
+        trainer.evaluated, trainer.split, pictures, trainer.recipe.preprocessing, trainer.machine
+    )
+
+
+def seed_step(seed: int, epoch: int, step: int) -> None:
+    """Set every global generator from (seed, epoch, step)."""
+    key = hashlib.sha256(f"step {seed} {epoch} {step}".encode()).digest()
+    torch.manual_seed(int.from_bytes(key[:8], "big") >> 1)
+    np.random.seed(int.from_bytes(key[8:12], "big"))  # timm's mixup draws here
+
+
+def train_step(trainer: Trainer, images: Tensor, labels: Tensor, update: int) -> tuple[Tensor, Tensor]:
+    """One optimiser step on a global batch, in micro-batches; `update` counts all steps from 0.
+
+    images uint8 (B, 3, H, W); labels int64 (B,). Returns the batch's mean loss and the number of
+    right answers (always 0 where the targets are mixed), both scalars on the device.
+    """
+    device, recipe = trainer.device, trainer.recipe
+    pixels = images.to(device, non_blocking=True).float().div_(255)
+    labels = labels.to(device, non_blocking=True)
+    targets = labels
+    if trainer.mix is not None:
+        pixels, targets = trainer.mix(pixels, labels)
+    if trainer.scheduler is not None:
+        trainer.scheduler.step_update(update)
+    trainer.optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=device)
+    right = torch.zeros((), device=device)
+    for part in _slices(len(labels), trainer.machine.micro_batch):
+        with torch.autocast(
+            device.type,
+            dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float16,
+            enabled=recipe.precision != "fp32",
+        ):
+            result = trainer.objective(pixels[part], targets[part])
+        # Each micro-batch weighs as many pictures as it has: the sum is the global batch's mean.
+        loss = result["loss"] * (len(labels[part]) / len(labels))
+        trainer.scaler.scale(loss).backward()
+        total += loss.detach()
+        if trainer.mix is None:
+            right += (result["output"].detach().argmax(dim=1) == labels[part]).sum()
+    trainer.scaler.unscale_(trainer.optimizer)
+    if recipe.clip_grad is not None:
+        nn.utils.clip_grad_norm_(trainer.model.parameters(), recipe.clip_grad)
+    trainer.scaler.step(trainer.optimizer)
+    trainer.scaler.update()
+    if trainer.ema is not None:
+        trainer.ema.update(trainer.model, step=update)
+    return total, right
+
+
+def _train_epoch(trainer: Trainer, watch: Watch, log: "_Log", peak: PeakMemory) -> Epoch:
+    recipe, epoch = trainer.recipe, len(trainer.rows) + 1
+    loss_sum = torch.zeros((), device=trainer.device, dtype=torch.float64 if _has_float64(trainer) else None)
+    right_sum = torch.zeros((), device=trainer.device)
+    seen = 0
+    trainer.objective.train()
+    started = last_shown = time.perf_counter()
+    log_every = max(1, trainer.steps_per_epoch // LOG_LINES_PER_EPOCH)
+    for step, (images, labels) in enumerate(trainer.feed.batches(epoch), start=1):
+        seed_step(recipe.seed, epoch, step)
+        update = (epoch - 1) * trainer.steps_per_epoch + step - 1
+        loss, right = train_step(trainer, images, labels, update)
+        loss_sum += loss * len(labels)
+        right_sum += right
+        seen += len(labels)
+        now = time.perf_counter()
+        # Reading the loss waits for the device: once in a while, not at every step.
+        if step % log_every == 0 or step == trainer.steps_per_epoch or now - last_shown > 1:
+            last_shown = now
+            mean = _finite(float(loss_sum) / seen, epoch, step, recipe)
+            peak.sample()
+            log.line(f"epoch {epoch} step {step}/{trainer.steps_per_epoch} loss {mean:.4f}")
+            watch.step(epoch, step, mean, seen / (now - started))
+    synchronise(trainer.device)
+    seconds = time.perf_counter() - started
+    val = evaluate(trainer, "val")
+    _finite(float(val.losses.mean()), epoch, trainer.steps_per_epoch, recipe)
+    return Epoch(
+        epoch=epoch,
+        train_loss=float(loss_sum) / seen,
+        train_top1=None if trainer.mix is not None else float(right_sum) / seen,
+        val_loss=float(val.losses.mean()),
+        val_top1=float(val.correct.mean()),
+        lr=max(group["lr"] for group in trainer.optimizer.param_groups),
+        seconds=seconds,
+        images_per_second=seen / seconds,
+        peak_memory_mb=peak.sample(),
+    )
+
+
+def _best_epoch(rows: list[Epoch]) -> int:
+    """Highest val top-1; ties: lower val loss, then earlier."""
+    return max(rows, key=lambda row: (row.val_top1, -row.val_loss, -row.epoch)).epoch
+
+
+def _finite(loss: float, epoch: int, step: int, recipe: Recipe) -> float:
+    if not np.isfinite(loss):
+        raise RunFailedError(
+            f"the loss is {loss} at epoch {epoch}, step {step}; try a smaller --lr than {recipe.lr:g}"
+            + ("" if recipe.precision == "fp32" else " or --precision fp32")
+        )
+    return loss
+
+
+def _slices(length: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))
+
+
+def _has_float64(trainer: Trainer) -> bool:
+    return trainer.device.type != "mps"
+
+
+def _as_row(row: Epoch) -> dict[str, float | None]:
+    return {name: getattr(row, name) for name in Epoch.columns()}
+
+
+class _Log:
+    """`log.txt`: a line per event with its time, appended."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def line(self, text: str) -> None:
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")

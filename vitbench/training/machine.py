@@ -1,0 +1,106 @@
+"""The machine: which device, how many threads and workers, what fits into one forward pass."""
+
+import os
+import platform
+from typing import Literal
+
+import psutil
+import torch
+
+from vitbench.errors import UsageError
+from vitbench.records import Machine, Settings
+
+CPU_EVAL_BATCH = 32
+ACCELERATOR_EVAL_BATCH = 128
+
+
+def choose_device(asked: str) -> torch.device:
+    """The torch device for `--device`; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises UsageError for a device that this machine or this build of torch does not have.
+    """
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {asked}: not usable here ({reason}); try --device cpu") from error
+    return device
+
+
+def choose_precision(
+    asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device
+) -> Literal["fp32", "bf16", "fp16"]:
+    """The precision of training; "auto": bf16 or fp16 on CUDA, fp32 elsewhere. Evaluation is fp32."""
+    if asked == "fp16" and device.type != "cuda":
+        raise UsageError(f"--precision fp16 needs a CUDA device, this is {device}; use bf16 or fp32")
+    if asked != "auto":
+        return asked
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def choose_machine(settings: Settings, device: torch.device, batch_size: int) -> Machine:
+    """How a run with this global batch is carried out on `device`."""
+    accelerated = device.type != "cpu"
+    workers = settings.workers
+    if workers is None:
+        workers = min(8, (os.cpu_count() or 1) - 1) if accelerated else 0
+    return Machine(
+        device=str(device),
+        device_name=device_name(device),
+        micro_batch=min(settings.micro_batch or batch_size, batch_size),
+        eval_batch=ACCELERATOR_EVAL_BATCH if accelerated else CPU_EVAL_BATCH,
+        threads=torch.get_num_threads(),
+        workers=workers,
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """What a person calls the device: the GPU's name, or the processor and its cores in use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has finished, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that the device or the machine had no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+    )
+
+
+class PeakMemory:
+    """The largest memory seen: CUDA's own peak, elsewhere this process's resident set when sampled."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.process = psutil.Process()
+        self.peak_bytes = 0
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def sample(self) -> float:
+        """Look once; the peak so far in MB (10⁶ bytes)."""
+        if self.device.type == "cuda":
+            now = torch.cuda.max_memory_allocated(self.device)
+        else:
+            now = int(self.process.memory_info().rss)
+        self.peak_bytes = max(self.peak_bytes, now)
+        return self.peak_bytes / 1e6

@@ -1,0 +1,177 @@
+"""One run from its job to `metrics.json`: create or resume, fit, save the model, test once."""
+
+import dataclasses
+import gc
+import platform
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import filelock
+import numpy as np
+import torch
+from torch import nn
+
+from vitbench import files
+from vitbench.errors import BusyError, RunFailedError, VitbenchError
+from vitbench.inference.forward import latency_ms
+from vitbench.inference.metrics import scores
+from vitbench.models.create import count_parameters, create, gmacs, state_sha256
+from vitbench.models.folder import save_model
+from vitbench.models.plan import ModelPlan
+from vitbench.models.weights import InitialWeights
+from vitbench.records import Machine, Recipe, Run, Split
+from vitbench.training.loop import Trainer, build_trainer, evaluate, fit
+from vitbench.training.machine import is_out_of_memory
+from vitbench.training.watch import Watch
+
+PACKAGES = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run needs to be carried out; a plan is a list of these."""
+
+    run_name: str
+    plan: ModelPlan
+    weights: InitialWeights
+    recipe: Recipe
+    machine: Machine
+
+
+def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
+    """Carry a job out in the run's folder, from where it was left if it was interrupted.
+
+    Out of memory halves the micro-batch (the global batch stays) and goes on from the last epoch.
+    Raises RunFailedError when the model cannot be trained here, BusyError when another process
+    is writing this run.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(run.folder / ".lock", timeout=0)
+    try:
+        with lock:
+            _train_locked(job, run, split, watch)
+    except filelock.Timeout as error:
+        raise BusyError(f"{run.folder}: another process is writing this run; wait for it") from error
+
+
+def _train_locked(job: Job, run: Run, split: Split, watch: Watch) -> None:
+    (run.folder / "failure.json").unlink(missing_ok=True)
+    machine = job.machine
+    if run.status == "interrupted":
+        machine = Machine(**files.read_json(run.folder / "recipe.json")["machine"])
+    while True:
+        try:
+            trainer = _prepare(job, machine, run, split, watch)
+            fit(trainer, run, watch)
+            return _finish(job, trainer, run)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if machine.micro_batch == 1:
+                raise RunFailedError(
+                    f"{run.name}: out of memory even with one picture at a time; "
+                    f"use a smaller --image-size than {job.plan.image_size} or a smaller model"
+                ) from error
+        trainer = None  # type: ignore[assignment]  # frees its memory before the next try
+        gc.collect()
+        if machine.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        half = machine.micro_batch // 2
+        machine = dataclasses.replace(machine, micro_batch=half, eval_batch=min(machine.eval_batch, half))
+        watch.message(f"{run.name}: out of memory; going on with {half} pictures per forward pass")
+
+
+def _prepare(job: Job, machine: Machine, run: Run, split: Split, watch: Watch) -> Trainer:
+    """Create the model and write down, before the first step, all that decides its weights."""
+    torch.set_num_threads(machine.threads)
+    recipe = job.recipe
+    model = create(job.plan, len(recipe.classes), job.weights, recipe.seed, recipe.drop_path, recipe.classes)
+    recipe = recipe.model_copy(update={"initial_sha256": state_sha256(model)})
+    if run.status == "interrupted":
+        _refuse_other_start(run, recipe)
+    notes = [*job.plan.notes, *([job.weights.note] if job.weights.note else [])]
+    if machine.micro_batch < job.machine.micro_batch:
+        notes.append(f"out of memory: {machine.micro_batch} pictures per forward pass, gradients accumulated")
+    files.write_json(
+        run.folder / "recipe.json",
+        {
+            "digest": recipe.digest,
+            "about": {
+                "timm_name": job.plan.timm_name,
+                "pretrained_on": job.plan.pretrained_on if job.weights.kind == "pretrained" else "",
+                "init": job.weights.label,
+                "native_size": job.plan.native_size,
+                "windows": job.plan.windows,
+                "notes": notes,
+            },
+            "recipe": recipe.model_dump(mode="json"),
+            "machine": dataclasses.asdict(machine),
+        },
+    )
+    files.write_json(run.folder / "environment.json", environment(machine))
+    return build_trainer(model, recipe, split, machine)
+
+
+def _refuse_other_start(run: Run, recipe: Recipe) -> None:
+    stored = run.recipe()
+    if stored.initial_sha256 != recipe.initial_sha256:
+        raise VitbenchError(
+            f"{run.folder}: the initial weights are not those this run started from "
+            f"({stored.init}); give the same --weights or a new --name"
+        )
+
+
+def _finish(job: Job, trainer: Trainer, run: Run) -> None:
+    """Save the chosen weights, read the test pictures once, and write `metrics.json` last."""
+    model, recipe = trainer.evaluated, trainer.recipe
+    save_model(model, run.folder / "model", recipe.classes, recipe.preprocessing)
+    predictions = evaluate(trainer, "test")
+    predictions.write(run.folder / "predictions.csv")
+    best = next(row for row in trainer.rows if row.epoch == trainer.best_epoch)
+    files.write_json(
+        run.folder / "metrics.json",
+        {
+            "best_epoch": best.epoch,
+            "epochs": len(trainer.rows),
+            "train": {"loss": best.train_loss, "top1": best.train_top1},
+            "val": {"n": len(trainer.split.val), "loss": best.val_loss, "top1": best.val_top1},
+            "test": scores(predictions),
+            "cost": _cost(job, trainer, model),
+            "notes": run.about()["notes"],
+        },
+    )
+    shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
+
+
+def _cost(job: Job, trainer: Trainer, model: nn.Module) -> dict[str, Any]:
+    p50, p95 = latency_ms(model, trainer.recipe.preprocessing.size, trainer.device)
+    return {
+        "device": trainer.machine.device_name,
+        "threads": trainer.machine.threads,
+        "params_m": count_parameters(model) / 1e6,
+        "gmacs": gmacs(job.plan, len(trainer.recipe.classes)),
+        "train_images_per_second": float(np.median([row.images_per_second for row in trainer.rows])),
+        "seconds_per_epoch": float(np.median([row.seconds for row in trainer.rows])),
+        "latency_ms_p50": p50,
+        "latency_ms_p95": p95,
+        "peak_memory_mb": max(row.peak_memory_mb for row in trainer.rows),
+    }
+
+
+def environment(machine: Machine) -> dict[str, Any]:
+    """Versions and machine: what a reader needs to judge times and to repeat weights bit by bit."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "device": machine.device_name,
+        "threads": machine.threads,
+        "workers": machine.workers,
+        "micro_batch": machine.micro_batch,
+    }

@@ -1,0 +1,30 @@
+"""What training tells whoever watches: the command line draws it, a script may stay silent."""
+
+from collections.abc import Mapping
+
+from vitbench.records import Epoch
+
+
+class Watch:
+    """Hears of every event and ignores it; subclass and override what you want to show."""
+
+    def checking(self, done: int, total: int) -> None:
+        """`done` of `total` picture files were decoded and checked."""
+
+    def message(self, text: str) -> None:
+        """One line for the user: a warning, a fallback, a step taken."""
+
+    def benchmark_started(self, seconds: Mapping[str, float]) -> None:
+        """The estimated training time of every run still to do, by run name, in their order."""
+
+    def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
+        """A run begins (or goes on) at `epoch`, from 1; each epoch has `steps` optimiser steps."""
+
+    def step(self, epoch: int, step: int, loss: float, images_per_second: float) -> None:
+        """`step` steps of `epoch` are done; `loss` is the running mean."""
+
+    def epoch_finished(self, run: str, row: Epoch, best: bool) -> None:
+        """An epoch was trained, evaluated on val and saved; `best`: it is the chosen one so far."""
+
+    def run_finished(self, run: str, text: str) -> None:
+        """A run ended; `text` says how, in one line."""
