@@ -22,7 +22,8 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
     """A row per picture, a column per run with "class 97 %", then a legend and, with labels, the scores.
 
     ≠ before the picture's name: the models do not agree; ? behind an answer: less than 50 % probable;
-    ✗ behind an answer: not the picture's label. Pictures that could not be read keep a row.
+    ✗ behind an answer: not the picture's label. Pictures that could not be read keep a row. A folder
+    that all pictures share is left out of their names.
     """
     from rich import box
     from rich.console import Group
@@ -34,8 +35,10 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
     table.add_column(Text("image"), overflow="fold", ratio=None)
     for heading in [*(["true"] if labelled else []), *runs]:
         table.add_column(Text(files.readable(heading)), overflow="fold")
+    shared = _shared_folder(answers)
     for answer in answers:
-        cells = [f"{DISPUTED} {answer.path}" if answer.disputed else answer.path]
+        name = answer.path[len(shared) :]
+        cells = [f"{DISPUTED} {name}" if answer.disputed else name]
         cells += [answer.label or ""] if labelled else []
         if answer.error:
             cells.append(f"error: {answer.error}")
@@ -44,6 +47,17 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
         table.add_row(*(Text(files.readable(cell)) for cell in cells))
     lines = [*legend(answers), *scored(answers, runs)]
     return Group(table, *(Text(files.readable(line)) for line in lines))
+
+
+def _shared_folder(answers: Sequence[Answer]) -> str:
+    """The beginning that all paths share, up to its last `/`; "" for one picture."""
+    if len(answers) < 2:
+        return ""
+    first, last = (chosen(answer.path for answer in answers) for chosen in (min, max))
+    same = next(
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+    )
+    return first[: first.rfind("/", 0, same) + 1]
 
 
 def said(answer: Answer, run: str) -> str:
@@ -96,17 +110,19 @@ def scored(answers: Sequence[Answer], runs: Sequence[str]) -> list[str]:
 def answer_json(answer: Answer) -> str:
     """One JSON line: path, label, error, disputed, unsure, answers {run: [{class, probability}…]}."""
     value = {
-        "path": answer.path,
-        "label": answer.label,
-        "error": answer.error,
+        "path": files.readable(answer.path),
+        "label": None if answer.label is None else files.readable(answer.label),
+        "error": files.readable(answer.error),
         "disputed": answer.disputed,
         "unsure": answer.unsure,
         "answers": {
-            run: [{"class": name, "probability": float(p)} for name, p in pairs]
+            files.readable(run): [
+                {"class": files.readable(name), "probability": float(p)} for name, p in pairs
+            ]
             for run, pairs in answer.said.items()
         },
     }
-    return files.readable(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def write_answers(path: Path, answers: Sequence[Answer]) -> None:

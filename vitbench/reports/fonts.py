@@ -11,6 +11,9 @@ PREFERRED = (
 )  # fmt: skip
 """Families tried before the rest, by the beginning of their names."""
 
+UNUSABLE = ("Color", "Last Resort", "LastResort")
+"""Coloured bitmaps, which neither matplotlib nor Pillow can scale; boxes that pass for every glyph."""
+
 INVISIBLE = {0x200B, 0x200C, 0x200D, 0x2060, 0xFE0E, 0xFE0F, 0xFEFF, 0x0A}
 """Joiners, variation selectors, line feeds: no glyph is missed where one is absent."""
 
@@ -76,10 +79,7 @@ def codes_in(path: str) -> frozenset[int]:
 
 @functools.cache
 def _candidates() -> tuple[tuple[str, str], ...]:
-    """(file, family) of the upright regular fonts installed, preferred families first.
-
-    Fonts of coloured bitmaps are left out: neither matplotlib nor Pillow can scale them.
-    """
+    """(file, family) of the upright regular fonts installed, preferred families first."""
     from matplotlib.font_manager import fontManager
 
     def place(name: str) -> int:
@@ -88,7 +88,9 @@ def _candidates() -> tuple[tuple[str, str], ...]:
     upright = [
         font
         for font in fontManager.ttflist
-        if font.style == "normal" and font.weight in (400, "normal", "regular") and "Color" not in font.name
+        if font.style == "normal"
+        and font.weight in (400, "normal", "regular")
+        and not any(word in font.name for word in UNUSABLE)
     ]
     upright.sort(key=lambda font: (place(font.name), font.name, font.fname))
     return tuple(dict.fromkeys((font.fname, font.name) for font in upright))

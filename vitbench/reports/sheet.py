@@ -110,11 +110,12 @@ def draw_sheet(
 
 
 def _lines(answer: Answer, runs: Sequence[str]) -> list[str]:
-    """The text under one photo: its name (≠ where disputed, its label), then a line per run."""
+    """The text under one photo: its name (≠ where disputed), its label, a line per run."""
     name = answer.path.replace("\\", "/").rpartition("/")[2]
-    label = f" (true: {answer.label})" if answer.label is not None else ""
-    first = f"{DISPUTED + ' ' if answer.disputed else ''}{name}{label}"
+    first = f"{DISPUTED + ' ' if answer.disputed else ''}{name}"
     rest = [f"error: {answer.error}"] if answer.error else [f"{run}: {said(answer, run)}" for run in runs]
+    if answer.label is not None:
+        rest.insert(0, f"true: {answer.label}")
     return [" ".join(files.readable(line).split()) for line in (first, *rest)]
 
 

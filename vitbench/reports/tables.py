@@ -164,11 +164,11 @@ def _fitting(comparison: Comparison, width: int) -> list[Column]:
 
 
 def _name_width(comparison: Comparison) -> int:
-    """Cells for the models' names: 13 to 26; longer ones, and the floor's, are broken."""
+    """Cells for the models' names: 9 to 26; longer ones, and the floor's, are broken."""
     from rich.cells import cell_len
 
     longest = max((cell_len(row.model) for row in comparison.rows), default=0)
-    return min(max(longest, 13), 26)
+    return min(max(longest, 9), 26)
 
 
 # --- files ----------------------------------------------------------------------------------------

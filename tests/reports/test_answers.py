@@ -1,0 +1,179 @@
+"""The answers of `predict`: on a screen, as JSON and CSV, as one sheet."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.cells import cell_len
+from rich.console import Console
+
+from vitbench import files
+from vitbench.errors import UnreadableImageError, UsageError
+from vitbench.records import Answer
+from vitbench.reports import sheet
+from vitbench.reports.answers import answer_json, answers_table, scored, write_answers, write_sheet
+
+RUNS = ["vit-s0", "swin-s0"]
+
+
+def answer(path: str, vit: tuple[str, float], swin: tuple[str, float], label: str | None = None) -> Answer:
+    other = ("other", 0.01)
+    return Answer(path, {"vit-s0": (vit, other), "swin-s0": (swin, other)}, label)
+
+
+AGREED = answer("p/a.jpg", ("roses", 0.97), ("roses", 0.8), "roses")
+DISPUTED = answer("p/b.jpg", ("roses", 0.97), ("장미", 0.41), "roses")
+BROKEN = Answer("p/c.jpg", {}, error="truncated JPEG")
+
+
+def shown(answers: list[Answer], width: int = 100) -> str:
+    console = Console(width=width, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    with console.file:
+        console.print(answers_table(answers, RUNS))
+    return console.export_text()
+
+
+def test_each_run_has_class_and_percent() -> None:
+    """One row per picture with "class 97 %" per run; nothing is marked where all agree and are sure."""
+    text = shown([AGREED])
+    assert "roses 97 %" in text
+    assert "roses 80 %" in text
+    assert not {"≠", "?", "✗"} & set(text)
+
+
+def test_disagreement_and_doubt_are_marked_and_explained() -> None:
+    """≠ before the picture, ? behind an answer under 50 %, ✗ behind a wrong one, each in the legend."""
+    text = shown([AGREED, DISPUTED])
+    assert "≠ b.jpg" in text
+    assert "장미 41 % ? ✗" in text
+    assert "≠ the models disagree (1 of 2)" in text
+    assert "? less than 50 % sure (1 of 2)" in text
+
+
+def test_unreadable_picture_keeps_a_row() -> None:
+    """The error stands where the answers would be."""
+    row = next(line for line in shown([AGREED, BROKEN]).splitlines() if line.startswith("c.jpg"))
+    assert "error: truncated JPEG" in row
+
+
+def test_labelled_pictures_are_scored_with_an_interval() -> None:
+    """swin is right on one of two: Wilson [9.5, 90.5]; pictures without a label or answer do not count."""
+    no_label = answer("x.jpg", ("roses", 0.9), ("roses", 0.9))
+    lines = scored([AGREED, DISPUTED, BROKEN, no_label], RUNS)
+    assert lines[1] == "swin-s0: right on 1 of 2, 50.0 % [9.5, 90.5] (Wilson, 95 %)"
+    assert scored([no_label], RUNS) == []
+
+
+def test_table_fits_80_columns_with_wide_and_hostile_names() -> None:
+    """Hangul counts as two cells; square brackets are text; bytes that are no text are spelled out."""
+    bad = answer("/".join(["deep"] * 30) + "/[red]\udcff.jpg", ("개" * 30, 0.5), ("[bold]x", 0.5))
+    text = shown([bad], 80)
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    assert "[bold]x" in text
+    assert "[red]\\xff.jpg" in text.replace("\n", "").replace(" ", "")
+
+
+def test_common_folder_is_left_out_of_names() -> None:
+    """Names start after the folder that all share; one picture alone keeps its path as given."""
+    assert "p/" not in shown([AGREED, DISPUTED])
+    assert "p/a.jpg" in shown([AGREED])
+
+
+def test_json_line_has_every_probability() -> None:
+    """One line, keys as documented, class names readable, an error as a row without answers."""
+    found = json.loads(answer_json(DISPUTED))
+    assert found["answers"]["swin-s0"][0] == {"class": "장미", "probability": 0.41}
+    assert (found["path"], found["label"], found["disputed"], found["unsure"]) == (
+        "p/b.jpg",
+        "roses",
+        True,
+        True,
+    )
+    assert "장미" in answer_json(DISPUTED)
+    assert "\n" not in answer_json(DISPUTED)
+    assert json.loads(answer_json(BROKEN))["error"] == "truncated JPEG"
+
+
+def test_json_survives_names_that_are_not_text() -> None:
+    """A file name that is not UTF-8 stays valid JSON and can be encoded."""
+    line = answer_json(Answer("a\udcff.jpg", {}, error="x"))
+    assert json.loads(line.encode())["path"] == "a\\xff.jpg"
+
+
+def test_csv_and_json_files_hold_the_same_answers(tmp_path: Path) -> None:
+    """Both formats, chosen by suffix, give back paths, classes and probabilities."""
+    formula = answer("=cmd|x", ("=1+1", 0.6), ("=1+1", 0.7))
+    for name in ("a.csv", "a.JSON"):
+        write_answers(tmp_path / name, [AGREED, formula, BROKEN])
+    rows = files.read_csv(tmp_path / "a.csv")
+    assert [row["path"] for row in rows] == ["p/a.jpg", "=cmd|x", "p/c.jpg"]
+    assert (rows[1]["vit-s0"], float(rows[1]["vit-s0_probability"])) == ("=1+1", 0.6)
+    assert rows[2]["error"] == "truncated JPEG"
+    assert "\n=cmd" not in (tmp_path / "a.csv").read_text()
+    assert [one["path"] for one in json.loads((tmp_path / "a.JSON").read_text())] == [
+        row["path"] for row in rows
+    ]
+
+
+def test_another_suffix_is_refused(tmp_path: Path) -> None:
+    """.xlsx is wrong usage, and nothing is written."""
+    with pytest.raises(UsageError, match=r"\.csv or \.json"):
+        write_answers(tmp_path / "a.xlsx", [AGREED])
+    with pytest.raises(UsageError, match=r"\.png"):
+        write_sheet(tmp_path / "a.jpg", [AGREED], RUNS, lambda path: Image.new("RGB", (4, 4)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_sheet_shows_every_photo_once(tmp_path: Path) -> None:
+    """Each photo's colour lies in its own cell; a picture that cannot be loaded leaves a frame."""
+    colours = {"r": (200, 0, 0), "g": (0, 200, 0)}
+
+    def load(path: str) -> Image.Image:
+        if path not in colours:
+            raise UnreadableImageError("no")
+        return Image.new("RGB", (40, 20), colours[path])
+
+    three = [answer(p, ("개", 0.9), ("$\\frac{", 0.4)) for p in ("r", "g", "x")]
+    write_sheet(tmp_path / "s.png", [*three, BROKEN], RUNS, load)
+    with Image.open(tmp_path / "s.png") as page:
+        pixels = np.asarray(page)
+    for colour in colours.values():
+        assert (pixels == colour).all(axis=2).sum() == sheet.PHOTO * sheet.PHOTO // 2
+
+
+def test_sheet_prints_the_number_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the cap only the first photos are loaded, and the page says how many are missing."""
+    loaded: list[str] = []
+    written: list[str] = []
+
+    def load(path: str) -> Image.Image:
+        loaded.append(path)
+        return Image.new("RGB", (8, 8))
+
+    write = sheet.Pen.write
+    monkeypatch.setattr(
+        sheet.Pen, "write", lambda pen, x, y, text, c: (written.append(text), write(pen, x, y, text, c))
+    )
+    many = [answer(f"{i}.jpg", ("a", 0.9), ("a", 0.9)) for i in range(63)]
+    write_sheet(tmp_path / "s.png", many, RUNS, load)
+    assert loaded == [f"{i}.jpg" for i in range(60)]
+    assert "3 of 63 photos are left out" in written
+
+
+def test_sheet_of_no_photo_is_a_page(tmp_path: Path) -> None:
+    """No answers at all still give a readable PNG."""
+    write_sheet(tmp_path / "s.png", [], RUNS, lambda path: Image.new("RGB", (8, 8)))
+    with Image.open(tmp_path / "s.png") as page:
+        assert page.size[0] > 100
+
+
+def test_importing_answers_is_light() -> None:
+    """`predict one.jpg` waits for none of the report's libraries."""
+    heavy = {"torch", "matplotlib", "jinja2", "scipy", "sklearn", "pandas", "PIL"}
+    code = f"import sys, vitbench.reports.answers; print({heavy} & {{*sys.modules}})"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "set()"

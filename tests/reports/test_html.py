@@ -1,0 +1,170 @@
+"""The report page: self-contained, truthful, and deaf to what names try."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fabricate import make_benchmark
+from PIL import Image
+
+from vitbench.comparison.table import compare
+from vitbench.records import Benchmark
+from vitbench.reports.figures import draw_curves
+from vitbench.reports.html import MOST_PICTURES, Thumbnail, report_html, reproduce, thumbnails_from
+from vitbench.reports.tables import curves_of
+
+LABELS = [0, 0, 1, 1, 2, 2]
+RUNS = {"vit-s0": [0, 0, 1, 1, 2, 0], "swin-s0": [0, 1, 1, 1, 2, 0]}
+
+
+class Tags(HTMLParser):
+    """Every element with its attributes, and the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(benchmark: Benchmark, thumbnail: Thumbnail | None = None) -> tuple[str, Tags]:
+    curves = draw_curves(curves_of(benchmark))
+    page = report_html(benchmark, compare(benchmark), {"curves": curves} if curves else {}, thumbnail)
+    tags = Tags()
+    tags.feed(page)
+    return page, tags
+
+
+def test_page_asks_the_network_for_nothing(tmp_path: Path) -> None:
+    """No script, link, or frame; every address is a data URI, and the page's own policy forbids the rest."""
+    page, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS), lambda path: b"jpeg")
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in tags.tags}
+    assert all((a.get("src") or "data:").startswith("data:") for _, a in tags.tags)
+    assert not re.search(r"url\((?!#)", page)
+    assert "default-src 'none'" in page
+
+
+def test_page_leads_with_the_answer_and_the_smallest_gap(tmp_path: Path) -> None:
+    """The first sentences are those of the comparison, before any table."""
+    benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
+    comparison = compare(benchmark)
+    _, tags = page_of(benchmark)
+    places = [tags.text.index(s) for s in (comparison.answer, comparison.smallest_gap_text, "The table")]
+    assert places == sorted(places)
+    assert comparison.pairs[0].verdict in tags.text
+
+
+def test_hostile_names_are_shown_not_run(tmp_path: Path) -> None:
+    """Class and file names with markup come out as text: no element of theirs exists."""
+    names = ("<script>window.PWNED=1</script>", "=cmd|x", "$\\frac{", "개와 고양이")
+    paths = [
+        '"><img src=x onerror=alert(1)>.jpg',
+        "</svg><script>1</script>.jpg",
+        "c\\xff.jpg",
+        "{{ 7*7 }}.jpg",
+    ]
+    runs = {"vit-s0": [0, 1, 2, 3], "swin-s0": [1, 0, 2, 3], "x-s0": "failed: <b>no</b>"}
+    benchmark = make_benchmark(tmp_path / "<b>", runs, range(4), names, paths, train=range(4))
+    _, tags = page_of(benchmark)
+    assert not {"script", "img", "b"} & {tag for tag, _ in tags.tags}
+    assert not any(name.startswith("on") for _, attributes in tags.tags for name in attributes)
+    assert all(text in tags.text for text in (*names, *paths, "<b>no</b>"))
+
+
+def test_disputed_pictures_come_first_with_every_answer(tmp_path: Path) -> None:
+    """Only picture 1 is disputed: it alone is in the strip, and leads the list before the wrong one."""
+    _, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS))
+    strip, rest = tags.text.split("Test pictures and answers")
+    assert "daisy/1.jpg" in strip
+    assert "tulips/5.jpg" not in strip
+    assert rest.index("daisy/1.jpg") < rest.index("tulips/5.jpg") < rest.index("daisy/0.jpg")
+
+
+def test_failed_models_and_notes_are_on_the_page(tmp_path: Path) -> None:
+    """The reason of a failure stands among what to know."""
+    runs = {**RUNS, "deit-s0": "failed: out of memory"}
+    _, tags = page_of(make_benchmark(tmp_path / "b", runs, LABELS))
+    assert "deit failed: deit-s0: out of memory" in tags.text
+
+
+@pytest.mark.parametrize(
+    ("runs", "labels"),
+    [
+        ({"vit-s0": LABELS}, LABELS),
+        ({"vit-s0": [1] * 6, "swin-s0": [2] * 6}, [0] * 6),
+        ({"vit-s0": LABELS, "swin-s0": LABELS}, LABELS),
+        ({"vit-s0": [0], "swin-s0": [1]}, [0]),
+        ({"vit-s0": "failed: x", "swin-s0": "interrupted"}, LABELS),
+        ({"vit-s0": LABELS, "vit-s1": LABELS, "swin-s0": LABELS, "swin-s1": [0] * 6}, LABELS),
+    ],
+    ids=["one model", "all wrong", "two copies", "one picture", "nothing tested", "seeds"],
+)
+def test_every_kind_of_benchmark_has_a_page(
+    tmp_path: Path, runs: dict[str, object], labels: list[int]
+) -> None:
+    """Each edge gives a whole page whose table holds every model, without NaN or None."""
+    page, tags = page_of(make_benchmark(tmp_path / "b", runs, labels))
+    assert page.rstrip().endswith("</html>")
+    assert all(model in tags.text for model in {name.rpartition("-s")[0] for name in runs})
+    assert not re.search(r"\b(nan|None|undefined)\b", tags.text)
+
+
+def test_pictures_over_the_cap_are_counted(tmp_path: Path) -> None:
+    """Of 203 test pictures 200 are shown, only those are asked for, and the page says 3 are left out."""
+    asked: list[str] = []
+    labels = [0, 1, 2] * 67 + [0, 1]
+    _, tags = page_of(make_benchmark(tmp_path / "b", {"vit-s0": labels}, labels), lambda p: asked.append(p))
+    assert len(asked) == MOST_PICTURES
+    assert "3 more test pictures are left out" in tags.text
+
+
+def test_thumbnails_are_small_and_carry_no_metadata(tmp_path: Path) -> None:
+    """A big photo with EXIF becomes a JPEG of at most 144 px without it; a broken one becomes nothing."""
+    exif = Image.Exif()
+    exif[0x010F] = "SECRET CAMERA"
+    Image.new("RGB", (900, 600), (9, 99, 9)).save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "broken.jpg").write_bytes(b"no")
+    thumbnail = thumbnails_from(str(tmp_path))
+    assert thumbnail is not None
+    small = thumbnail("a.jpg")
+    assert small is not None
+    image = Image.open(io.BytesIO(small))
+    assert image.size == (144, 96)
+    assert not image.getexif()
+    assert b"SECRET" not in small
+    assert thumbnail("broken.jpg") is None
+    assert thumbnail("absent.jpg") is None
+
+
+def test_data_that_is_gone_leaves_the_page_without_pictures(tmp_path: Path) -> None:
+    """No thumbnails where the folder no longer exists; answers stay."""
+    assert thumbnails_from(str(tmp_path / "gone")) is None
+    _, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS))
+    assert "no picture" in tags.text
+    assert "daisy/1.jpg" in tags.text
+
+
+def test_pictures_are_inlined(tmp_path: Path) -> None:
+    """The bytes that `thumbnail` gives come back out of the page's data URIs."""
+    _, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS), lambda path: path.encode())
+    sources = [a["src"] or "" for tag, a in tags.tags if tag == "img"]
+    assert {base64.b64decode(src.partition(",")[2]).decode() for src in sources} == {
+        f"{name}/{i}.jpg" for i, name in enumerate(["daisy", "daisy", "roses", "roses", "tulips", "tulips"])
+    }
+
+
+def test_reproduce_names_what_differs_from_the_defaults(tmp_path: Path) -> None:
+    """The command quotes its folder and lists the options that were set, no others."""
+    settings = {"models": ["vit", "swin"], "epochs": 3, "flip": False, "quick": True, "weights": ["random"]}
+    benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS, data="my photos", settings=settings)
+    assert reproduce(benchmark) == (
+        "vitbench train 'my photos' --models vit,swin --epochs 3 --no-flip --weights random --quick"
+    )

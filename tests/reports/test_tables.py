@@ -1,0 +1,143 @@
+"""The comparison on a screen and in files."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fabricate import make_benchmark
+from rich.cells import cell_len
+from rich.console import Console
+
+from vitbench import files
+from vitbench.comparison.table import Row, compare
+from vitbench.records import Benchmark
+from vitbench.reports.tables import comparison_csv, comparison_json, markdown, screen_table, write_reports
+
+LABELS = [0, 0, 1, 1, 2, 2]
+HOSTILE = ("<script>window.PWNED=1</script>", "=cmd|x", "$\\frac{", "개와 고양이", "😀[bold]x[/bold]")
+
+
+def two_models(folder: Path) -> Benchmark:
+    return make_benchmark(folder / "b", {"vit-s0": LABELS, "swin-s0": [0, 1, 1, 1, 2, 2]}, LABELS)
+
+
+def hostile(folder: Path) -> Benchmark:
+    paths = ["=cmd|x.jpg", '"><img src=x onerror=alert(1)>.jpg', "$\\frac{.jpg", "사진.jpg", "a|b`c`.jpg"]
+    runs = {"vit-s0": [0, 1, 2, 3, 4], "swin-s0": [1, 1, 2, 0, 4], "x-s0": "failed: [red]out of memory[/red]"}
+    return make_benchmark(folder / "h", runs, range(5), HOSTILE, paths, train=range(5))
+
+
+def shown(benchmark: Benchmark, width: int) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    with console.file:
+        console.print(screen_table(compare(benchmark), width))
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_screen_table_fits_its_width(tmp_path: Path, width: int) -> None:
+    """No line is wider than the terminal, wide characters counted as two cells."""
+    text = shown(hostile(tmp_path), width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+
+
+def test_screen_table_at_80_columns_has_the_columns_that_decide(tmp_path: Path) -> None:
+    """Rank, top-1 with its interval, loss, F1, size, cost and speed fit; no score is broken over lines."""
+    text = shown(two_models(tmp_path), 80)
+    head = " ".join(text.splitlines()[:2])
+    assert all(
+        word in head for word in ("rank", "top-1 %", "loss", "macro", "params", "GMACs", "img/s", "ms/")
+    )
+    assert "83.3 [43.6, 97.0]" in text
+    assert "majority" in text
+
+
+def test_wider_screens_show_more_columns(tmp_path: Path) -> None:
+    """What was pretrained on needs a wide terminal, and gets one."""
+    benchmark = two_models(tmp_path)
+    assert "pretrained on" not in shown(benchmark, 80).splitlines()[1]
+    assert "pretrained on" in shown(benchmark, 200)
+
+
+def test_markup_in_names_is_shown_not_obeyed(tmp_path: Path) -> None:
+    """Square brackets in class names and failure reasons come out as they are."""
+    text = shown(hostile(tmp_path), 200)
+    assert "[red]out of memory[/red]" in text
+
+
+def test_csv_has_the_promised_columns_and_one_row_per_model(tmp_path: Path) -> None:
+    """The floor is no model and stays out; scores are fractions that read back as the same floats."""
+    comparison = compare(two_models(tmp_path))
+    rows = list(csv.DictReader(comparison_csv(comparison).splitlines()))
+    assert tuple(rows[0]) == Row.COLUMNS
+    assert [row["model"] for row in rows] == ["vit", "swin"]
+    assert float(rows[1]["top1"]) == comparison.rows[1].top1 == 5 / 6
+    assert rows[0]["status"] == "finished"
+
+
+def test_json_holds_the_whole_comparison(tmp_path: Path) -> None:
+    """Rows, floor, pairs with verdicts, notes and sentences, without NaN."""
+    comparison = compare(hostile(tmp_path))
+    found = json.loads(comparison_json(comparison), parse_constant=lambda name: pytest.fail(name))
+    assert found["pairs"][0]["verdict"] == comparison.pairs[0].verdict
+    assert found["floor"]["status"] == "floor"
+    assert found["classes"][3] == "개와 고양이"
+
+
+def test_markdown_keeps_its_table_whole_whatever_the_names(tmp_path: Path) -> None:
+    """Every line of the table has the same number of unescaped bars; no markup passes."""
+    text = markdown(compare(hostile(tmp_path)))
+    table = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1
+    assert len(table) == 2 + 3 + 1
+    assert "<script" not in text
+
+
+def test_write_reports_writes_every_file_of_the_design(tmp_path: Path) -> None:
+    """All nine files, none empty, no temporary left behind; the slide's CSV joins with the test paths."""
+    benchmark = hostile(tmp_path)
+    written = write_reports(benchmark, compare(benchmark), warn=lambda line: None)
+    names = {path.name for path in written}
+    assert names == {
+        *("comparison.csv", "comparison.md", "comparison.json", "predictions.csv", "report.html"),
+        *("curves.svg", "curves.png", "confusion.svg", "confusion.png"),
+    }
+    assert all(path.stat().st_size > 100 for path in written)
+    assert not list(benchmark.folder.glob(".*"))
+    slide = files.read_csv(benchmark.folder / "predictions.csv")
+    assert [row["path"] for row in slide] == list(benchmark.runs[0].predictions().paths)
+    assert "\n'=cmd|x.jpg," in (benchmark.folder / "predictions.csv").read_text(encoding="utf-8")
+
+
+def test_write_reports_gives_the_same_bytes_again(tmp_path: Path) -> None:
+    """Written twice, every file is the same: nothing holds a date or a random id."""
+    benchmark = two_models(tmp_path)
+    first = {path: path.read_bytes() for path in write_reports(benchmark, compare(benchmark))}
+    assert {path: path.read_bytes() for path in write_reports(benchmark, compare(benchmark))} == first
+
+
+def test_write_reports_without_any_tested_model(tmp_path: Path) -> None:
+    """Failed and new runs only: tables and page are written, figures that have nothing to show are not."""
+    benchmark = make_benchmark(tmp_path / "b", {"a-s0": "failed: x", "b-s0": "new"}, LABELS)
+    names = {path.name for path in write_reports(benchmark, compare(benchmark))}
+    assert names == {"comparison.csv", "comparison.md", "comparison.json", "predictions.csv", "report.html"}
+
+
+def test_write_reports_raises_oserror_where_it_cannot_write(tmp_path: Path) -> None:
+    """A file that cannot be put there (a folder has its name) is an OSError that the caller handles."""
+    benchmark = two_models(tmp_path)
+    (benchmark.folder / "comparison.md").mkdir()
+    with pytest.raises(OSError, match=r"comparison\.md"):
+        write_reports(benchmark, compare(benchmark))
+    assert not list(benchmark.folder.glob("*.tmp"))
+
+
+def test_importing_tables_is_light() -> None:
+    """The module loads neither torch nor matplotlib nor jinja2 until a file is written."""
+    heavy = {"torch", "matplotlib", "jinja2", "scipy", "sklearn"}
+    code = f"import sys, vitbench.reports.tables; print({heavy} & {{*sys.modules}})"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "set()"
