@@ -8,14 +8,14 @@ import functools
 import io
 import os
 import struct
-import threading
 import warnings
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from vitbench.errors import UnreadableImageError
 
@@ -24,6 +24,20 @@ SUFFIXES: frozenset[str] = frozenset(
     + ([".avif"] if features.check("avif") else [])
 )
 """File name endings taken for pictures, lower case; compared without regard to case."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(["AVIF"] if features.check("avif") else []))
+"""What a file may be, whatever its name, and HEIC. Pillow's other plug-ins stay shut: EPS runs a program."""
+
+ORIENTATIONS: Mapping[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation → what sets the stored pixels upright; 1 and unknown values: nothing."""
 
 BACKGROUND = (255, 255, 255)
 """What lies under transparent pixels: white, as product cut-outs and drawings are made for."""
@@ -38,7 +52,8 @@ DECODER_ERRORS: tuple[type[Exception], ...] = (
     Image.DecompressionBombError,
 )  # fmt: skip
 
-_opening = threading.Lock()  # `warnings.catch_warnings` changes state that all threads share
+# Pillow warns of odd EXIF and large pictures without naming the file; the limit and the errors here do.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def is_picture_name(name: str) -> bool:
@@ -75,17 +90,15 @@ def _decode_stream(stream: BinaryIO) -> Image.Image:
     stream.seek(0)
     if not head:
         raise UnreadableImageError("empty file (0 bytes)")
+    formats = list(FORMATS)
     if head[4:8] == b"ftyp" and head[8:12] not in (b"avif", b"avis"):
         _register_heif()
-    with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-        opened = Image.open(stream)
-    with opened as image:
+        formats = ["HEIF"]
+    with Image.open(stream, formats=formats) as image:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        return _to_rgb(upright)
+        return _to_rgb(_upright(image))
 
 
 @functools.cache
@@ -96,12 +109,19 @@ def _register_heif() -> None:
     pi_heif.register_heif_opener()
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """A loaded image turned as its EXIF orientation says; EXIF that cannot be read says nothing."""
+    try:
+        turn = ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except DECODER_ERRORS:
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """An image of any mode as RGB."""
     if image.mode.startswith("I") or image.mode == "F":
         return _to_8_bit(image)
-    if image.mode in ("RGBa", "La"):  # premultiplied
-        image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         below = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
@@ -136,7 +156,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {MAX_PIXELS / 1e6:.0f} megapixels"
     if isinstance(error, UnidentifiedImageError):
-        return "not an image, or damaged at its beginning"
+        return "not an image of a known format, or damaged at its beginning"
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, PermissionError):

@@ -145,7 +145,8 @@ def _plan_parts(root: Path, parts: Sequence[Path], found: Walk) -> _Plan:
 
 
 def _has_folders(folder: Path) -> bool:
-    return any(entry.is_dir() and not is_hidden(entry.name) for entry in os.scandir(folder))
+    with os.scandir(folder) as entries:
+        return any(entry.is_dir() and not is_hidden(entry.name) for entry in entries)
 
 
 def _without_links_back(parent: Path, folders: Sequence[Path], found: Walk) -> list[Path]:

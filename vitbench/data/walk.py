@@ -44,7 +44,7 @@ def folders_in(folder: Path, found: Walk) -> list[Path]:
     """The folders in `folder`, sorted by name; hidden ones and loose files are counted in `found`."""
     folders = []
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = _entries(folder)
     except OSError as error:
         raise VitbenchError(
             f"{shown(folder)}: cannot be read ({error.strerror}); check its permissions"
@@ -74,7 +74,7 @@ def walk(folder: Path, found: Walk, roots: Iterable[Path] = ()) -> None:
         current = waiting.pop()
         visited.add(Path(os.path.realpath(current)))
         try:
-            entries = sorted(os.scandir(current), key=lambda entry: entry.name)
+            entries = _entries(current)
         except OSError as error:
             found.unusable.append(BadFile(str(current), f"folder cannot be read ({error.strerror})"))
             continue
@@ -101,6 +101,11 @@ def leads_back(link: Path, walked: Iterable[Path], visited: Iterable[Path] = ())
 def shown(path: Path) -> str:
     """A path for a message."""
     return files.readable(str(path))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
 
 
 def _take_file(path: Path, entry: os.DirEntry[str], found: Walk) -> None:

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 SOURCE = Path("/usr/share/datasets/fashion-mnist")  # where the Debian package puts it
@@ -26,25 +27,29 @@ SEED = 0
 
 def main(source: Path = SOURCE) -> None:
     """Write the archive beside this script."""
-    taken: set[bytes] = set()
     target = Path(__file__).with_name("fashion-mnist.zip")
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for part, (prefix, count) in PARTS.items():
-            with gzip.open(source / f"{prefix}-images-idx3-ubyte.gz") as stream:
-                images = np.frombuffer(stream.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-            with gzip.open(source / f"{prefix}-labels-idx1-ubyte.gz") as stream:
-                labels = np.frombuffer(stream.read(), np.uint8, offset=8)
-            for label, name in enumerate(CLASSES):
-                members = sorted(np.flatnonzero(labels == label), key=lambda i: drawing_key(part, int(i)))
-                chosen: list[int] = []
-                for index in map(int, members):
-                    if len(chosen) < count and images[index].tobytes() not in taken:
-                        taken.add(images[index].tobytes())
-                        chosen.append(index)
-                for index in sorted(chosen):
-                    entry = zipfile.ZipInfo(f"{part}/{name}/{index:05d}.png")  # dated 1980: no clock in it
-                    archive.writestr(entry, png(images[index]))
+        for name, image in chosen_pictures(source).items():
+            archive.writestr(zipfile.ZipInfo(name), png(image))  # dated 1980: no clock in it
     print(f"{target.name}: {target.stat().st_size} bytes")
+
+
+def chosen_pictures(source: Path) -> dict[str, NDArray[np.uint8]]:
+    """The drawn pictures, (28, 28), by their path in the archive."""
+    pictures: dict[str, NDArray[np.uint8]] = {}
+    taken: set[bytes] = set()
+    for part, (prefix, count) in PARTS.items():
+        images = _read(source / f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(-1, 28, 28)
+        labels = _read(source / f"{prefix}-labels-idx1-ubyte.gz", header=8)
+        for label, name in enumerate(CLASSES):
+            members = sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: drawing_key(part, i))
+            chosen: list[int] = []
+            for index in members:
+                if len(chosen) < count and images[index].tobytes() not in taken:
+                    taken.add(images[index].tobytes())
+                    chosen.append(index)
+            pictures |= {f"{part}/{name}/{index:05d}.png": images[index] for index in sorted(chosen)}
+    return pictures
 
 
 def drawing_key(part: str, index: int) -> bytes:
@@ -52,11 +57,16 @@ def drawing_key(part: str, index: int) -> bytes:
     return hashlib.sha256(f"vitbench demo {SEED} {part} {index}".encode()).digest()
 
 
-def png(image: np.ndarray) -> bytes:
+def png(image: NDArray[np.uint8]) -> bytes:
     """A gray picture as PNG."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG", optimize=True)
     return stream.getvalue()
+
+
+def _read(path: Path, header: int) -> NDArray[np.uint8]:
+    with gzip.open(path) as stream:
+        return np.frombuffer(stream.read(), np.uint8, offset=header)
 
 
 if __name__ == "__main__":

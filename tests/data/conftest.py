@@ -1,0 +1,61 @@
+"""Real picture files, made by the tests themselves, and the real photos beside a checkout."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SHARED = Path(__file__).parents[3] / "shared" / "datasets"
+
+PictureMaker = Callable[..., Path]
+
+
+def noise(key: int, size: tuple[int, int] = (12, 10)) -> Image.Image:
+    """An RGB picture (width, height) of random pixels; equal keys, equal pixels."""
+    width, height = size
+    return Image.fromarray(np.random.default_rng(key).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def write_picture(path: Path, key: int, size: tuple[int, int] = (12, 10)) -> Path:
+    """A picture file of random pixels, its format by the path's suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise(key, size).save(path)
+    return path
+
+
+def write_classes(root: Path, counts: dict[str, int], first: int = 0) -> Path:
+    """`counts` pictures per class folder under `root` ("cat" or "train/cat"), all different."""
+    key = first
+    for folder, count in counts.items():
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            write_picture(root / folder / f"{number:03d}.png", key)
+            key += 1
+    return root
+
+
+@pytest.fixture
+def make() -> PictureMaker:
+    """`make(path, key)` writes one picture."""
+    return write_picture
+
+
+@pytest.fixture
+def classes() -> PictureMaker:
+    """`classes(root, {"cat": 3})` writes class folders."""
+    return write_classes
+
+
+@pytest.fixture
+def photos() -> Callable[[str], Path]:
+    """`photos("flowers5")` is a folder of real photos; the test skips where there is none."""
+
+    def find(name: str) -> Path:
+        folder = SHARED / name
+        if not folder.is_dir():
+            pytest.skip(f"real photos not here: {name} (see the checkout's ../shared/datasets)")
+        return folder
+
+    return find

@@ -1,0 +1,234 @@
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.data import create_transform
+
+from vitbench.data.batches import (
+    TrainFeed,
+    eval_batches,
+    evaluation_transform,
+    stored_side,
+    train_batches,
+    training_picture,
+)
+from vitbench.data.decode import decode
+from vitbench.data.epochs import plan_epoch
+from vitbench.data.scan import scan_folder
+from vitbench.data.split import split_images
+from vitbench.data.views import draw_view, render
+from vitbench.errors import VitbenchError
+from vitbench.records import Machine, Preprocessing, Recipe, Split
+
+Maker = Callable[..., Path]
+SIZE = 16
+PREPROCESSING = Preprocessing(SIZE, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), "bicubic", 0.9)
+
+
+def recipe(split: Split, **changes: Any) -> Recipe:
+    """A recipe of which only the data's part matters here."""
+    fields: dict[str, Any] = {
+        "model": "none", "init": "random", "preprocessing": PREPROCESSING, "classes": split.classes,
+        "data_digest": split.data_digest, "split_digest": split.digest, "name": "finetune", "seed": 0,
+        "epochs": 2, "per_class": 7, "augment": "strong", "flip": True, "fixed_views": False,
+        "batch_size": 4, "optimizer": "adamw", "lr": 1e-3, "min_lr": 0, "weight_decay": 0,
+        "layer_decay": None, "schedule": "constant", "warmup_epochs": 0, "label_smoothing": 0,
+        "drop_path": 0, "clip_grad": None, "mixup": 0, "cutmix": 0, "ema_decay": None, "patience": None,
+        "precision": "fp32",
+    }  # fmt: skip
+    return Recipe(**{**fields, **changes})
+
+
+def machine(workers: int = 0) -> Machine:
+    return Machine("cpu", "test", micro_batch=4, eval_batch=4, threads=1, workers=workers)
+
+
+@pytest.fixture
+def split(tmp_path: Path, classes: Maker) -> Split:
+    """Two classes of 5 small pictures: 3 train, 1 val, 1 test each."""
+    return split_images(scan_folder(classes(tmp_path / "data", {"cat": 5, "dog": 5})))
+
+
+def joined(batches: Any) -> tuple[bytes, list[int]]:
+    """All image bytes and labels of some batches."""
+    pairs = list(batches)
+    return b"".join(images.numpy().tobytes() for images, _ in pairs), [int(y) for _, ys in pairs for y in ys]
+
+
+def test_batches_are_the_plan(split: Split) -> None:
+    """Batches hold the planned views in order, as rendered bytes, the last batch smaller."""
+    spec = recipe(split)
+    batches = list(train_batches(split, spec, machine(), epoch=2))
+    plan = plan_epoch(split.train, 7, 0, 2)
+    assert [len(labels) for _, labels in batches] == [4, 4, 4, 2]
+    assert all(x.dtype == torch.uint8 and x.shape[1:] == (3, SIZE, SIZE) for x, _ in batches)
+    assert all(y.dtype == torch.int64 for _, y in batches)
+    images, labels = torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+    for place, (index, k) in enumerate(plan):
+        picture = split.train[index]
+        stored = training_picture(split.root, picture, stored_side(SIZE, "strong"))
+        view = draw_view(0, 2, picture.sha256, k, picture.width / picture.height, "strong")
+        assert np.array_equal(images[place].permute(1, 2, 0).numpy(), render(view, stored, SIZE))
+        assert split.classes[labels[place]] == picture.label
+
+
+def test_any_number_of_workers_gives_the_same_bytes(split: Split) -> None:
+    """0, 1 and 2 loader processes give the same batches, over two epochs of one feed."""
+    results = []
+    for workers in (0, 1, 2):
+        feed = TrainFeed(split, recipe(split), machine(workers))
+        results.append([joined(feed.batches(epoch)) for epoch in (1, 2)])
+    assert results[0] == results[1] == results[2]
+    assert results[0][0] != results[0][1]
+
+
+def test_start_skips_without_decoding(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resuming at a step gives the rest of the epoch and decodes only that."""
+    spec = recipe(split)
+    whole = list(train_batches(split, spec, machine(), 1))
+    decoded = []
+
+    def count(root: Path, picture: Any, side: int) -> Image.Image:
+        decoded.append(picture)
+        return training_picture(root, picture, side)
+
+    monkeypatch.setattr("vitbench.data.batches.training_picture", count)
+    rest = list(train_batches(split, spec, machine(), 1, start=3))
+    assert joined(rest) == joined(whole[3:])
+    assert len(decoded) == 2
+    assert list(train_batches(split, spec, machine(), 1, start=4)) == []
+
+
+def test_left_epoch_does_not_leak_into_the_next(split: Split) -> None:
+    """With a kept worker, an epoch that was left half-way does not change the next one."""
+    feed = TrainFeed(split, recipe(split), machine(1))
+    next(iter(feed.batches(1)))
+    assert joined(feed.batches(2)) == joined(train_batches(split, recipe(split), machine(), 2))
+
+
+def test_fixed_views_repeat(split: Split) -> None:
+    """The slides' way: the same set of views in every epoch, in another order."""
+    spec = recipe(split, fixed_views=True)
+    one, two = (
+        sorted(x.numpy().tobytes() for images, _ in train_batches(split, spec, machine(), e) for x in images)
+        for e in (1, 2)
+    )
+    assert one == two
+
+
+def test_flip_off_reaches_the_views(split: Split) -> None:
+    """`flip` of the recipe is obeyed."""
+    on, off = (joined(train_batches(split, recipe(split, flip=f), machine(), 1)) for f in (True, False))
+    assert on != off
+
+
+def test_global_random_state_is_left_alone(split: Split) -> None:
+    """Loading draws nothing from torch's global generator: dropout does not depend on it."""
+    before = torch.get_rng_state()
+    list(train_batches(split, recipe(split), machine(), 1))
+    list(eval_batches(split.root, split.test, PREPROCESSING, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("fault", ["gone", "changed"])
+def test_file_lost_during_training(split: Split, fault: str, workers: int) -> None:
+    """A training file that vanished or changed stops with one line that names it, from a worker too."""
+    path = split.root / split.train[0].path
+    if fault == "gone":
+        path.unlink()
+    else:
+        Image.new("RGB", (9, 9)).save(path)
+    with pytest.raises(VitbenchError, match=path.name) as error:
+        list(train_batches(split, recipe(split), machine(workers), 1))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("augment", "side"), [("none", 224), ("geometry", 366), ("strong", 518)])
+def test_stored_side(augment: str, side: int) -> None:
+    """The stored side is just enough for the level's smallest crop: 224 / sqrt(.5 × .75) = 365.8."""
+    assert stored_side(224, augment) == side
+
+
+def test_training_picture_is_shrunk_never_enlarged(tmp_path: Path, classes: Maker, make: Maker) -> None:
+    """The shorter side becomes the stored side, proportions kept; a smaller picture stays as it is."""
+    classes(tmp_path, {"a": 1, "b": 1})
+    make(tmp_path / "a" / "big.png", 99, (120, 60))
+    by_name = {p.path: p for p in scan_folder(tmp_path).pictures}
+    assert training_picture(tmp_path, by_name["a/big.png"], 30).size == (60, 30)
+    small = training_picture(tmp_path, by_name["b/000.png"], 30)
+    assert np.array_equal(np.asarray(small), np.asarray(decode(tmp_path / "b" / "000.png")))
+
+
+@pytest.mark.parametrize(("interpolation", "workers"), [("bicubic", 0), ("bilinear", 0), ("bicubic", 1)])
+def test_evaluation_is_timms(split: Split, interpolation: str, workers: int) -> None:
+    """Evaluation tensors are exactly timm's transform of the decoded file: never augmented."""
+    config = Preprocessing(SIZE, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), interpolation, 0.9)
+    timms = create_transform(
+        input_size=(3, SIZE, SIZE), is_training=False, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4),
+        interpolation=interpolation, crop_pct=0.9,
+    )  # fmt: skip
+    batches = list(eval_batches(split.root, split.train, config, 4, workers))
+    assert [len(batch) for batch in batches] == [4, 2]
+    for got, picture in zip(torch.cat(batches), split.train, strict=True):
+        assert torch.equal(got, timms(decode(split.root / picture.path)))
+
+
+def test_evaluation_of_paths(split: Split) -> None:
+    """Pictures and plain paths, relative or absolute, give the same tensors."""
+    picture = split.test[0]
+    relative = Path(picture.path)
+    got = torch.cat(
+        list(eval_batches(split.root, [picture, relative, split.root / relative], PREPROCESSING, 2))
+    )
+    assert torch.equal(got[0], got[1])
+    assert torch.equal(got[0], got[2])
+    assert list(eval_batches(split.root, [], PREPROCESSING, 2)) == []
+
+
+def test_evaluation_names_a_bad_file(split: Split, tmp_path: Path) -> None:
+    """A picture that cannot be decoded is named; it is never replaced by its neighbour."""
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    with pytest.raises(VitbenchError, match=r"bad\.jpg: not an image"):
+        list(eval_batches(split.root, [split.root / split.test[0].path, bad], PREPROCESSING, 2))
+
+
+def test_evaluation_notices_a_changed_picture(split: Split) -> None:
+    """A test picture that is no longer the one that was scanned is an error."""
+    picture = split.test[0]
+    Image.new("RGB", (9, 9)).save(split.root / picture.path)
+    with pytest.raises(VitbenchError, match="changed since the data were read"):
+        list(eval_batches(split.root, [picture], PREPROCESSING, 2))
+
+
+def test_real_photos_keep_their_crops_at_any_size(photos: Callable[[str], Path]) -> None:
+    """Two models of different input size see the same part of each photo."""
+    split = split_images(scan_folder(photos("hemlock_cherry")))
+    small, large = (
+        torch.cat([
+            x.float()
+            for x, _ in train_batches(
+                split,
+                recipe(split, augment="geometry", preprocessing=dataclasses.replace(PREPROCESSING, size=s)),
+                machine(),
+                1,
+            )
+        ])
+        for s in (32, 64)
+    )  # fmt: skip
+    shrunk = torch.nn.functional.avg_pool2d(large, 2)
+    assert (small - shrunk).abs().mean() < 6
+    assert (small - shrunk.flip(0)).abs().mean() > 30
+
+
+def test_transform_follows_the_preprocessing() -> None:
+    """Mean and standard deviation are the model's own."""
+    white = Image.new("RGB", (40, 40), (255, 255, 255))
+    got = evaluation_transform(PREPROCESSING)(white)
+    assert got[:, 0, 0].tolist() == pytest.approx([2.5, 2.0, 1.75])

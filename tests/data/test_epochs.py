@@ -1,0 +1,113 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitbench.data.epochs import balance_note, epoch_size, plan_epoch, view_epoch
+from vitbench.records import Picture
+
+
+def originals(counts: dict[str, int]) -> list[Picture]:
+    """Training pictures that were never on disk."""
+    return [
+        Picture(f"{label}/{i}.png", label, None, f"{label}{i}", f"{label}{i}", 9, 9)
+        for label, n in counts.items()
+        for i in range(n)
+    ]
+
+
+def uses(plan: list[tuple[int, int]]) -> Counter[int]:
+    """How many views each original gives."""
+    return Counter(index for index, _ in plan)
+
+
+def test_share_is_floor_or_ceil() -> None:
+    """200 views from 28 originals: 4 give 8, 24 give 7."""
+    plan = plan_epoch(originals({"a": 28, "b": 28}), 200, 0, 1)
+    assert len(plan) == 400
+    for first in (0, 28):
+        got = [uses(plan)[i] for i in range(first, first + 28)]
+        assert Counter(got) == {7: 24, 8: 4}
+
+
+def test_views_of_an_original_are_numbered() -> None:
+    """Each original's views are k = 0, 1, … without a gap."""
+    plan = plan_epoch(originals({"a": 3}), 10, 0, 1)
+    for index, count in uses(plan).items():
+        assert sorted(k for i, k in plan if i == index) == list(range(count))
+
+
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 5), st.integers(1, 100))
+def test_equal_use_over_as_many_epochs_as_originals(n: int, per_class: int, seed: int, first: int) -> None:
+    """Over any n epochs in a row, a class's n originals are used equally often."""
+    train = originals({"a": n})
+    total: Counter[int] = Counter()
+    for epoch in range(first, first + n):
+        total += uses(plan_epoch(train, per_class, seed, epoch))
+    assert set(total) == set(range(n))
+    assert len(set(total.values())) == 1
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 30), min_size=1), st.integers(1, 40))
+def test_epoch_size(counts: dict[str, int], per_class: int) -> None:
+    """An epoch has per_class views of each class, or all its originals where there are more."""
+    train = originals(counts)
+    expected = {label: max(n, per_class) for label, n in counts.items()}
+    plan = plan_epoch(train, per_class, 0, 3)
+    assert Counter(train[i].label for i, _ in plan) == expected
+    assert epoch_size(train, per_class) == len(plan) == sum(expected.values())
+
+
+def test_more_originals_than_views() -> None:
+    """A class with more originals than per_class shows each once."""
+    plan = plan_epoch(originals({"a": 7, "b": 2}), 5, 0, 1)
+    assert all((i, 0) in plan for i in range(7))
+    assert len(plan) == 7 + 5
+
+
+def test_all_shows_each_original_once() -> None:
+    """ "all" shows every original once, in every epoch."""
+    train = originals({"a": 3, "b": 5})
+    for epoch in (1, 2):
+        assert sorted(plan_epoch(train, "all", 0, epoch)) == [(i, 0) for i in range(8)]
+    assert epoch_size(train, "all") == 8
+
+
+def test_order_changes_with_seed_and_epoch() -> None:
+    """The order is shuffled anew by seed and epoch, and depends on nothing else."""
+    train = originals({"a": 20, "b": 20})
+    plans = [plan_epoch(train, "all", seed, epoch) for seed, epoch in ((0, 1), (0, 2), (1, 1), (0, 1))]
+    assert plans[0] == plans[3]
+    assert plans[0] != plans[1] != plans[2] != plans[0]
+    assert plans[0] != sorted(plans[0])
+
+
+def test_classes_are_mixed() -> None:
+    """The classes follow one another in no blocks."""
+    train = originals({"a": 50, "b": 50})
+    labels = [train[i].label for i, _ in plan_epoch(train, "all", 0, 1)]
+    assert 15 < labels[:50].count("a") < 35
+
+
+def test_fixed_views() -> None:
+    """A fixed set has the same views in each epoch, in another order; their epoch is 0."""
+    train = originals({"a": 7, "b": 7})
+    one, two = (plan_epoch(train, 10, 0, epoch, fixed_views=True) for epoch in (1, 2))
+    assert sorted(one) == sorted(two)
+    assert one != two
+    assert [view_epoch(e, fixed_views=True) for e in (1, 2)] == [0, 0]
+    assert [view_epoch(e, fixed_views=False) for e in (1, 2)] == [1, 2]
+
+
+def test_balance_note() -> None:
+    """Changed proportions are named with figures; unchanged ones are not."""
+    note = balance_note(originals({"a": 10, "b": 90}), 100)
+    assert "'a' goes from 10 % of the training pictures to 50 % of what is shown" in note
+    assert "'b' goes from 90 % of the training pictures to 50 % of what is shown" in note
+
+
+@pytest.mark.parametrize(("counts", "per_class"), [({"a": 10, "b": 10}, 100), ({"a": 10, "b": 90}, "all")])
+def test_no_balance_note(counts: dict[str, int], per_class: int) -> None:
+    """Even classes, or all originals once: nothing to say."""
+    assert balance_note(originals(counts), per_class) == ""
