@@ -163,8 +163,15 @@ def test_pictures_are_inlined(tmp_path: Path) -> None:
 
 def test_reproduce_names_what_differs_from_the_defaults(tmp_path: Path) -> None:
     """The command quotes its folder and lists the options that were set, no others."""
-    settings = {"models": ["vit", "swin"], "epochs": 3, "flip": False, "quick": True, "weights": ["random"]}
+    settings = {
+        "models": ["vit", "swin"],
+        "epochs": 3,
+        "flip": False,
+        "quick": True,
+        "weights": ["random"],
+        "ema_decay": 0.9,
+    }
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS, data="my photos", settings=settings)
     assert reproduce(benchmark) == (
-        "vitbench train 'my photos' --models vit,swin --epochs 3 --no-flip --weights random --quick"
+        "vitbench train 'my photos' --models vit,swin --epochs 3 --no-flip --ema 0.9 --weights random --quick"
     )

@@ -208,6 +208,10 @@ def _themed(drawing: Drawing | None) -> Any:
     return {"svg": markupsafe.Markup(body), "text": drawing.text}
 
 
+OPTIONS = {"ema_decay": "--ema"}
+"""Settings whose option has another name."""
+
+
 def reproduce(benchmark: Benchmark) -> str:
     """The `vitbench train` command that asks for the same benchmark, defaults left out."""
     manifest = benchmark.manifest
@@ -218,7 +222,7 @@ def reproduce(benchmark: Benchmark) -> str:
         value = getattr(settings, name)
         if value == getattr(plain, name):
             continue
-        option = f"--{name.replace('_', '-')}"
+        option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
         if isinstance(value, bool):
             words.append(option if value else f"--no-{name.replace('_', '-')}")
         elif isinstance(value, tuple) and name == "weights":
