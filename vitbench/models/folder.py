@@ -5,6 +5,7 @@ pretrained=True)` gives bit-equal outputs without vitbench, class names and prep
 """
 
 import shutil
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ def save_model(model: nn.Module, folder: Path, classes: Sequence[str], preproces
             data_config=preprocessing.timm_config(),
         )
         config = files.read_json(temporary / CONFIG_FILE)
-        config["sha256"] = files.sha256_of(temporary / WEIGHTS_FILE)
+        config["weights_crc32"] = zlib.crc32((temporary / WEIGHTS_FILE).read_bytes())
         files.write_json(temporary / CONFIG_FILE, config)
         files.replace_folder(temporary, folder)
     except BaseException:
@@ -78,18 +79,21 @@ def load_model(folder: Path) -> LoadedModel:
     if not file.exists():
         raise WeightsError(f"{folder}: has no {WEIGHTS_FILE}; vitbench opens safetensors only")
     check_safetensors(file)
-    if config.get("sha256") not in (None, files.sha256_of(file)):
+    content = file.read_bytes()  # a copy: the file may be replaced while the model is in use
+    if config.get("weights_crc32", zlib.crc32(content)) != zlib.crc32(content):
         raise WeightsError(
-            f"{file}: its bytes changed since it was saved (sha256 differs); train or copy it again"
+            f"{file}: its bytes changed since it was saved; copy it again from where it was made"
         )
     try:
-        module = _fill(_empty(folder), file)
+        module = _fill(_empty(folder), content)
         preprocessing = preprocessing_from(config["pretrained_cfg"])
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
         reason = next(
             (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
         )
         raise WeightsError(f"{folder}: is not a model that timm can build ({reason[:150]})") from error
+    if module.num_classes != len(classes):
+        raise WeightsError(f"{folder}: has {len(classes)} class names for {module.num_classes} outputs")
     tag = config["pretrained_cfg"].get("tag")
     name = f"{config['architecture']}.{tag}" if tag else str(config["architecture"])
     return LoadedModel(module.eval(), tuple(str(c) for c in classes), preprocessing, name)
@@ -132,10 +136,9 @@ class _ParametersLeftAlone(TorchFunctionMode):
         return target if in_place and isinstance(target, nn.Parameter) else func(*args, **kwargs)
 
 
-def _fill(model: nn.Module, file: Path) -> nn.Module:
-    """Give a network its tensors; every one must be there, and none left over."""
+def _fill(model: nn.Module, content: bytes) -> nn.Module:
+    """Give a network the tensors of a safetensors file; every one must be there, and none left over."""
     from safetensors.torch import load
 
-    tensors = load(file.read_bytes())  # a copy: the file may be replaced while the model is in use
-    model.load_state_dict(tensors, strict=True, assign=True)
+    model.load_state_dict(load(content), strict=True, assign=True)
     return model

@@ -104,13 +104,15 @@ def about(timm_name: str) -> dict[str, str]:
 
 def _cached(source: Source) -> Path | None:
     """The file in the hub's cache, if it is there and whole."""
+    path = _in_cache(source)
+    return path if path is not None and _fault(path) is None else None
+
+
+def _in_cache(source: Source) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(source.repo, source.filename, revision=source.revision)
-    if not isinstance(found, str):
-        return None
-    path = Path(found)
-    return path if _fault(path) is None else None
+    return Path(found) if isinstance(found, str) else None
 
 
 def _fault(path: Path) -> str | None:
@@ -131,11 +133,18 @@ def _download(
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        return dict.fromkeys(sources, "not in the cache, and HF_HUB_OFFLINE forbids the network")
+        return dict.fromkeys(sources, "no whole file in the cache, and HF_HUB_OFFLINE forbids the network")
     got: dict[str, Path | str] = {}
     wanted = [
-        {"key": k, "repo": s.repo, "revision": s.revision, "filename": s.filename, "required": k in required}
-        for k, s in sources.items()
+        {
+            "key": key,
+            "repo": source.repo,
+            "revision": source.revision,
+            "filename": source.filename,
+            "required": key in required,
+            "damaged": _in_cache(source) is not None,  # there, and not what was published
+        }
+        for key, source in sources.items()
     ]
     with _child(wanted, timeout_seconds) as (process, lines):
         progress = _Progress(Path(constants.HF_HUB_CACHE), on_event)

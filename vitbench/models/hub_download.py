@@ -1,7 +1,7 @@
 """The process that downloads: `python -m vitbench.models.hub_download`, driven by `hub.py`.
 
 Standard input: one JSON object, {"timeout_seconds", "wanted": [{key, repo, revision, filename,
-required}…]}. Standard output: a JSON line per event, start {key, repo, bytes}, done {key, path} or
+required, damaged}…]}. Standard output: a JSON line per event, start {key, repo, bytes}, done {key, path} or
 failed {key, reason}. Every file is asked for before the first is downloaded.
 """
 
@@ -48,7 +48,13 @@ def _get(item: dict[str, Any]) -> None:
 
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
     try:
-        path = hf_hub_download(item["repo"], item["filename"], revision=item["revision"], library_name="timm")
+        path = hf_hub_download(
+            item["repo"],
+            item["filename"],
+            revision=item["revision"],
+            library_name="timm",
+            force_download=item["damaged"],
+        )
         _tell("done", key=item["key"], path=str(path))
     except Exception as error:  # noqa: BLE001  as above
         _tell("failed", key=item["key"], reason=_reason(error))

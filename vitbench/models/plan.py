@@ -8,6 +8,7 @@ windows, stage by stage, at every stated size. Swin V1 keeps its own window, for
 tables were learned; `swinv2-cr` derives its own (size / 32) and says so.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -65,7 +66,7 @@ def plan_model(name: str, image_size: int | Literal["native"] | None) -> ModelPl
         preprocessing=_preprocessing(config, size),
         native_size=native,
         windows=_in_words(windows),
-        notes=_notes(kind, size, native, _in_words(windows), image_size == "native"),
+        notes=_notes(kind, size, native, _in_words(windows), arguments.get("window_size")),
         pretrained_on=families.pretraining_in_words(timm_name.partition(".")[2]),
         licence=str(config.get("license") or ""),
         kind=kind,
@@ -128,6 +129,7 @@ def _arguments(timm_name: str, config: dict[str, Any], size: int, native: int | 
     return {"img_size": size, "window_size": max(1, round(own * 224 / int(config["input_size"][1])))}
 
 
+@functools.cache
 def _own_window(timm_name: str) -> int:
     """A Swin V2's window at its native size: the widest of its stages."""
     import timm
@@ -193,10 +195,12 @@ def _in_words(windows: tuple[int, ...]) -> str:
     return ",".join(str(window) for window in shown)
 
 
-def _notes(kind: Kind, size: int, native: int, windows: str, at_native: bool) -> tuple[str, ...]:
+def _notes(kind: Kind, size: int, native: int, windows: str, window: int | None) -> tuple[str, ...]:
+    """`window` is the one that a Swin V2 was given, None where it keeps its own."""
     notes = [] if size == native else [f"runs at {size} px, off its native {native} px"]
-    if kind == "swinv2" and not at_native:
-        notes.append(f"windows {windows}: its own, scaled by 224 / {native}, to pair with Swin's")
+    if kind == "swinv2" and window is not None:
+        pair = "as Swin's" if window == 7 else f"{window / 7:.3g} times Swin's where the map is that large"
+        notes.append(f"windows {windows}, its own scaled by 224 / {native}: {pair}")
     elif kind == "swinv2-cr" and size != native:
         notes.append(f"windows {windows}: size / 32 by its own rule, not those of Swin at {size} px")
     elif kind == "swinv2":
