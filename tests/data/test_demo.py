@@ -28,7 +28,7 @@ CLASSES = [
 
 
 def test_demo_is_an_image_folder(tmp_path: Path) -> None:
-    """The built-in pictures are 10 classes of 60 + 20, each readable, no two alike, and split without a note."""
+    """The built-in pictures are 10 classes of 60 + 20, readable, no two alike, split without a note."""
     write_demo(tmp_path / "demo")
     got = scan_folder(tmp_path / "demo")
     assert list(got.classes) == CLASSES

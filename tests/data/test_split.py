@@ -158,7 +158,7 @@ def test_sides_are_sorted() -> None:
 def test_too_few_pictures() -> None:
     """Two pictures cannot be on three sides; the line says what to do."""
     with pytest.raises(
-        VitbenchError, match="^data: class 'cat' has 2 different images, three splits need 3; add"
+        VitbenchError, match=r"^data: class 'cat' has 2 different images, three splits need 3; add"
     ):
         split_images(flat({"cat": 2, "dog": 9}))
     with pytest.raises(VitbenchError, match="class 'cat' has 1 different image, two splits need 2"):

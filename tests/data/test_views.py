@@ -67,7 +67,7 @@ def test_pinned_view() -> None:
 
 @given(st.integers(0, 10**6), st.floats(0.2, 5), st.sampled_from(MOVING))
 def test_crops_stay_in_the_picture_and_in_range(k: int, aspect: float, augment: str) -> None:
-    """A crop lies in the picture; its area and shape are within the level's, or it is the largest that fits."""
+    """A crop lies in the picture, its area and shape in the level's range, or it is the largest that fits."""
     x0, y0, x1, y1 = draw_view(0, 1, CONTENT, k, aspect, augment).box
     assert 0 <= x0 < x1 <= 1
     assert 0 <= y0 < y1 <= 1
