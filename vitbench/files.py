@@ -45,7 +45,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically; non-ASCII stays readable."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(path, json_text(value) + "\n")
+
+
+def json_text(value: Any) -> str:
+    """Indented JSON of dicts, lists and scalars; text that is not UTF-8 is spelled `\\\\xNN` in it."""
+    return json.dumps(_readable_values(value), indent=2, ensure_ascii=False, default=str)
 
 
 def read_json(path: Path) -> Any:
@@ -81,7 +86,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def readable(text: str) -> str:
     """`text` with the bytes that are not UTF-8 (surrogate escapes in file names) spelled `\\xNN`."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a lone surrogate, as Windows file names may hold
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def sha256_of(path: Path) -> str:
@@ -122,6 +130,14 @@ def replace_folder(temporary: Path, final: Path) -> None:
     else:
         os.replace(temporary, final)
     sync_folder(final.parent)
+
+
+def _readable_values(value: Any) -> Any:
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, Mapping):
+        return {readable(str(key)): _readable_values(item) for key, item in value.items()}
+    return [_readable_values(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _escape(cell: Any) -> str:

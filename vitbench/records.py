@@ -163,7 +163,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: tuple[str, ...] = DEFAULT_MODELS
+    models: tuple[str, ...] = Field(default=DEFAULT_MODELS, min_length=1)
     epochs: int | None = Field(default=None, ge=1)
     per_class: int | Literal["all"] | None = None
     image_size: int | Literal["native"] | None = None
@@ -177,8 +177,8 @@ class Settings(BaseModel):
     drop_path: float | None = Field(default=None, ge=0, lt=1)
     ema_decay: float | None = Field(default=None, ge=0, lt=1)
     patience: int | None = Field(default=None, ge=1)
-    weights: tuple[str, ...] = ("pretrained",)
-    seeds: tuple[int, ...] = (0,)
+    weights: tuple[str, ...] = Field(default=("pretrained",), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     split_seed: int = 0
     layout: Literal["auto", "flat", "split"] = "auto"
     skip_bad: bool = False

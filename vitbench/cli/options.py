@@ -30,7 +30,7 @@ def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     explicit = _config(params["config"]) if params.get("config") else {}
     for field in Settings.model_fields:
         value = params.get(field)
-        if value is None or value == [] or (value is False and field in ("quick", "skip_bad")):
+        if value is None or value in ([], ()) or (value is False and field in ("quick", "skip_bad")):
             continue
         explicit[field] = _value(field, value)
     try:
