@@ -19,7 +19,7 @@ from huggingface_hub import constants
 from vitbench import files
 from vitbench.errors import WeightsError
 from vitbench.models.create import create
-from vitbench.models.plan import ModelPlan
+from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import download_weights, resolve_weights
 
 REPO = "timm/test_vit.r160_in1k"
@@ -188,6 +188,24 @@ def test_a_hub_that_fails_is_one_line_in_time(hub: Hub, tiny_plan: ModelPlan, mo
     assert cached == []
 
 
+def test_the_model_that_failed_is_named_and_nothing_is_downloaded(hub: Hub, tiny_plan: ModelPlan) -> None:
+    """With one of two models absent, the error is about that one and no byte of the other is fetched."""
+    plans = [tiny_plan, plan_model("test_efficientnet", 64)]
+    with pytest.raises(WeightsError, match=r"^test_efficientnet: .*HTTP 404"):
+        resolve_weights(("pretrained",), plans, timeout_seconds=LIMIT)
+    assert [line for line in hub.asked if line.startswith("GET") and "model.safetensors" in line] == []
+
+
+def test_auto_takes_what_there_is(hub: Hub, tiny_plan: ModelPlan) -> None:
+    """Under "auto" a model that the hub has is pretrained, though another one is not."""
+    plans = [tiny_plan, plan_model("test_efficientnet", 64)]
+    found = resolve_weights(("auto",), plans, timeout_seconds=LIMIT)
+    assert {alias: weights.kind for alias, weights in found.items()} == {
+        "test_vit": "pretrained",
+        "test_efficientnet": "random",
+    }
+
+
 def test_after_a_failure_the_next_try_works(hub: Hub, tiny_plan: ModelPlan) -> None:
     """A damaged download leaves nothing that a later one would trip over."""
     hub.mode = "wrong bytes"
@@ -261,8 +279,6 @@ def test_a_damaged_cache_is_not_used(hub: Hub, tiny_plan: ModelPlan) -> None:
 
 def test_models_without_published_weights_say_so(hub: Hub) -> None:
     """A network for which timm publishes no weights is refused without asking the hub."""
-    from vitbench.models.plan import plan_model
-
     assert "publishes none" in refused(plan_model("swinv2_cr_tiny_224", 224))
     assert hub.asked == []
 

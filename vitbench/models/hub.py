@@ -24,6 +24,8 @@ from vitbench import files
 from vitbench.errors import WeightsError
 from vitbench.models.tensors import check_safetensors
 
+NOT_TRIED = "another model's weights are missing"
+"""The reason of a model that nothing was fetched for, because one that is required failed."""
 REPORT_SECONDS = 10.0
 """How often a running download is reported."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -62,7 +64,7 @@ def fetch(
             sources[key] = source
     if sources and not any(isinstance(got.get(key), str) for key in required):
         got.update(_download(sources, required, timeout_seconds, on_event))
-    return {key: got.get(key, "another model's weights are missing") for key in models}
+    return {key: got.get(key, NOT_TRIED) for key in models}
 
 
 def source_of(timm_name: str) -> Source | str:
@@ -149,7 +151,7 @@ def _download(
     with _child(wanted, timeout_seconds) as (process, lines):
         progress = _Progress(Path(constants.HF_HUB_CACHE), on_event)
         stopped = _follow(process, lines, progress, got, timeout_seconds)
-    return {key: _checked(got.get(key, stopped or "another model's weights are missing")) for key in sources}
+    return {key: _checked(got.get(key, stopped or NOT_TRIED)) for key in sources}
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ class ModelPlan:
     """With the tag of its weights, where it has any."""
     image_size: int
     model_args: dict[str, Any]
-    """For `timm.create_model`: img_size, window_size; without num_classes."""
+    """For `timm.create_model`: img_size, window_size; without num_classes. Not to be changed."""
     preprocessing: Preprocessing
     native_size: int
     windows: str
@@ -44,6 +44,7 @@ class ModelPlan:
     kind: Kind
 
 
+@functools.cache
 def plan_model(name: str, image_size: int | Literal["native"] | None) -> ModelPlan:
     """How a model runs at an image size; None is 224 px.
 

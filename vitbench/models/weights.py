@@ -60,12 +60,11 @@ def resolve_weights(
     wanted = [p for p in plans if asked[p.alias] in ("pretrained", "auto")]
     required = {p.alias for p in wanted if asked[p.alias] == "pretrained"}
     got = hub.fetch({p.alias: p.timm_name for p in wanted}, required, timeout_seconds, on_event)
+    _refuse_failures(got, required, WAYS_ON)
     for plan in wanted:
         outcome = got[plan.alias]
         if isinstance(outcome, Path):
             found[plan.alias] = _pretrained(plan, outcome)
-        elif plan.alias in required:
-            raise WeightsError(f"{plan.alias}: no pretrained weights: {outcome}; {WAYS_ON}")
         else:
             note = f"{plan.alias}: RANDOM first weights, for the pretrained ones are not to be had: {outcome}"
             on_event(note)
@@ -88,9 +87,7 @@ def download_weights(
     targets = {name: hub.tagged_name(families.timm_name_of(name)) for name in aliases}
     lacking = {n: t for n, t in targets.items() if not _is_whole(folder / f"{t}.safetensors")}
     got = hub.fetch(lacking, set(lacking), timeout_seconds, on_event)
-    for name, outcome in got.items():
-        if not isinstance(outcome, Path):
-            raise WeightsError(f"{name}: no pretrained weights: {outcome}; try again with a network")
+    _refuse_failures(got, set(lacking), "try again with a network")
     folder.mkdir(parents=True, exist_ok=True)
     for name, timm_name in lacking.items():
         source = got[name]
@@ -100,6 +97,14 @@ def download_weights(
         files.write_json(folder / f"{timm_name}.json", about)
         on_event(f"{timm_name}: in {folder}")
     return [folder / f"{timm_name}.safetensors" for timm_name in targets.values()]
+
+
+def _refuse_failures(got: Mapping[str, Path | str], required: set[str], ways_on: str) -> None:
+    """Raise for the required model that failed, not for one that was left alone because of it."""
+    failed = [(outcome == hub.NOT_TRIED, key, outcome) for key, outcome in got.items() if key in required]
+    for _, key, outcome in sorted(failed, key=lambda item: item[0]):
+        if isinstance(outcome, str):
+            raise WeightsError(f"{key}: no pretrained weights: {outcome}; {ways_on}")
 
 
 def _asked_of_each(specs: tuple[str, ...], plans: Sequence[ModelPlan]) -> dict[str, str]:
