@@ -262,7 +262,9 @@ class Machine:
     """Pictures per forward pass; gradients accumulate up to the recipe's batch."""
     eval_batch: int
     threads: int
+    """Of the arithmetic on a CPU; part of what makes weights bit-equal."""
     workers: int
+    """Threads that prepare pictures ahead; never changes what comes out."""
 
 
 # --- results --------------------------------------------------------------------------------------

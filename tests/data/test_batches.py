@@ -10,7 +10,6 @@ from PIL import Image
 from timm.data import create_transform
 
 from vitbench.data.batches import (
-    TrainFeed,
     eval_batches,
     evaluation_transform,
     stored_side,
@@ -23,7 +22,7 @@ from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.data.views import draw_view, render
 from vitbench.errors import VitbenchError
-from vitbench.records import Machine, Preprocessing, Recipe, Split
+from vitbench.records import Preprocessing, Recipe, Split
 
 Maker = Callable[..., Path]
 SIZE = 16
@@ -44,10 +43,6 @@ def recipe(split: Split, **changes: Any) -> Recipe:
     return Recipe(**{**fields, **changes})
 
 
-def machine(workers: int = 0) -> Machine:
-    return Machine("cpu", "test", micro_batch=4, eval_batch=4, threads=1, workers=workers)
-
-
 @pytest.fixture
 def split(tmp_path: Path, classes: Maker) -> Split:
     """Two classes of 5 small pictures: 3 train, 1 val, 1 test each."""
@@ -63,7 +58,7 @@ def joined(batches: Any) -> tuple[bytes, list[int]]:
 def test_batches_are_the_plan(split: Split) -> None:
     """Batches hold the planned views in order, as rendered bytes, the last batch smaller."""
     spec = recipe(split)
-    batches = list(train_batches(split, spec, machine(), epoch=2))
+    batches = list(train_batches(split, spec, 2))
     plan = plan_epoch(split.train, 7, 0, 2)
     assert [len(labels) for _, labels in batches] == [4, 4, 4, 2]
     assert all(x.dtype == torch.uint8 and x.shape[1:] == (3, SIZE, SIZE) for x, _ in batches)
@@ -81,8 +76,7 @@ def test_any_number_of_workers_gives_the_same_bytes(split: Split) -> None:
     """0, 1 and 2 loader processes give the same batches, over two epochs of one feed."""
     results = []
     for workers in (0, 1, 2):
-        feed = TrainFeed(split, recipe(split), machine(workers))
-        results.append([joined(feed.batches(epoch)) for epoch in (1, 2)])
+        results.append([joined(train_batches(split, recipe(split), epoch, workers)) for epoch in (1, 2)])
     assert results[0] == results[1] == results[2]
     assert results[0][0] != results[0][1]
 
@@ -90,7 +84,7 @@ def test_any_number_of_workers_gives_the_same_bytes(split: Split) -> None:
 def test_start_skips_without_decoding(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resuming at a step gives the rest of the epoch and decodes only that."""
     spec = recipe(split)
-    whole = list(train_batches(split, spec, machine(), 1))
+    whole = list(train_batches(split, spec, 1))
     decoded = []
 
     def count(root: Path, picture: Any, side: int) -> Image.Image:
@@ -98,24 +92,17 @@ def test_start_skips_without_decoding(split: Split, monkeypatch: pytest.MonkeyPa
         return training_picture(root, picture, side)
 
     monkeypatch.setattr("vitbench.data.batches.training_picture", count)
-    rest = list(train_batches(split, spec, machine(), 1, start=3))
+    rest = list(train_batches(split, spec, 1, start=3))
     assert joined(rest) == joined(whole[3:])
     assert len(decoded) == 2
-    assert list(train_batches(split, spec, machine(), 1, start=4)) == []
-
-
-def test_left_epoch_does_not_leak_into_the_next(split: Split) -> None:
-    """With a kept worker, an epoch that was left half-way does not change the next one."""
-    feed = TrainFeed(split, recipe(split), machine(1))
-    next(iter(feed.batches(1)))
-    assert joined(feed.batches(2)) == joined(train_batches(split, recipe(split), machine(), 2))
+    assert list(train_batches(split, spec, 1, start=4)) == []
 
 
 def test_fixed_views_repeat(split: Split) -> None:
     """The slides' way: the same set of views in every epoch, in another order."""
     spec = recipe(split, fixed_views=True)
     one, two = (
-        sorted(x.numpy().tobytes() for images, _ in train_batches(split, spec, machine(), e) for x in images)
+        sorted(x.numpy().tobytes() for images, _ in train_batches(split, spec, e) for x in images)
         for e in (1, 2)
     )
     assert one == two
@@ -123,14 +110,14 @@ def test_fixed_views_repeat(split: Split) -> None:
 
 def test_flip_off_reaches_the_views(split: Split) -> None:
     """`flip` of the recipe is obeyed."""
-    on, off = (joined(train_batches(split, recipe(split, flip=f), machine(), 1)) for f in (True, False))
+    on, off = (joined(train_batches(split, recipe(split, flip=f), 1)) for f in (True, False))
     assert on != off
 
 
 def test_global_random_state_is_left_alone(split: Split) -> None:
     """Loading draws nothing from torch's global generator: dropout does not depend on it."""
     before = torch.get_rng_state()
-    list(train_batches(split, recipe(split), machine(), 1))
+    list(train_batches(split, recipe(split), 1))
     list(eval_batches(split.root, split.test, PREPROCESSING, 2))
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -144,7 +131,7 @@ def test_file_lost_during_training(split: Split, fault: str, workers: int) -> No
     else:
         Image.new("RGB", (9, 9)).save(path)
     with pytest.raises(VitbenchError, match=path.name) as error:
-        list(train_batches(split, recipe(split), machine(workers), 1))
+        list(train_batches(split, recipe(split), workers=workers, epoch=1))
     assert "\n" not in str(error.value)
 
 
@@ -178,26 +165,6 @@ def test_evaluation_is_timms(split: Split, interpolation: str, workers: int) -> 
         assert torch.equal(got, timms(decode(split.root / picture.path)))
 
 
-def test_evaluation_of_paths(split: Split) -> None:
-    """Pictures and plain paths, relative or absolute, give the same tensors."""
-    picture = split.test[0]
-    relative = Path(picture.path)
-    got = torch.cat(
-        list(eval_batches(split.root, [picture, relative, split.root / relative], PREPROCESSING, 2))
-    )
-    assert torch.equal(got[0], got[1])
-    assert torch.equal(got[0], got[2])
-    assert list(eval_batches(split.root, [], PREPROCESSING, 2)) == []
-
-
-def test_evaluation_names_a_bad_file(split: Split, tmp_path: Path) -> None:
-    """A picture that cannot be decoded is named; it is never replaced by its neighbour."""
-    bad = tmp_path / "bad.jpg"
-    bad.write_bytes(b"no picture")
-    with pytest.raises(VitbenchError, match=r"bad\.jpg: not an image"):
-        list(eval_batches(split.root, [split.root / split.test[0].path, bad], PREPROCESSING, 2))
-
-
 def test_evaluation_notices_a_changed_picture(split: Split) -> None:
     """A test picture that is no longer the one that was scanned is an error."""
     picture = split.test[0]
@@ -215,7 +182,6 @@ def test_real_photos_keep_their_crops_at_any_size(photos: Callable[[str], Path])
             for x, _ in train_batches(
                 split,
                 recipe(split, augment="geometry", preprocessing=dataclasses.replace(PREPROCESSING, size=s)),
-                machine(),
                 1,
             )
         ])

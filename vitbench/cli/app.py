@@ -89,7 +89,9 @@ def train(
     micro_batch: Annotated[
         int | None, typer.Option(min=1, help="Pictures per forward pass. [default: the batch]")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Loader processes. [default: by device]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Threads that prepare pictures ahead. [default: by device]")
+    ] = None,
     results: ResultsOption = RESULTS,
     name: Annotated[str | None, typer.Option(help="[default: <folder>-<date>-<n>]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")] = False,

@@ -1,16 +1,15 @@
 """`predict`: any number of pictures through several models, decoded once, in constant memory."""
 
 import glob
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from vitbench.data.ahead import in_batches
 from vitbench.data.batches import evaluation_transform
 from vitbench.data.decode import decode
 from vitbench.data.scan import find_images
@@ -20,8 +19,6 @@ from vitbench.models.folder import LoadedModel
 from vitbench.records import Answer, Array, Preprocessing
 
 BATCH = 16
-AHEAD = 2
-"""Batches that are decoded while the models work on one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,61 +59,49 @@ def answer(
 ) -> Iterator[Answer]:
     """An `Answer` per question, in order; a picture that cannot be read is an error row.
 
-    Decoding runs in threads ahead of the models; at most (AHEAD + 1) × BATCH pictures are held.
+    Decoding runs in threads ahead of the models; only a few batches are held, however many there are.
     """
     transforms = {model.preprocessing: evaluation_transform(model.preprocessing) for model in models.values()}
     for model in models.values():
         model.module.to(device)
 
-    def prepare(question: Question) -> dict[Preprocessing, torch.Tensor] | str:
+    def prepare(question: Question) -> Prepared:
         try:
             picture = decode(Path(question.path))
         except UnreadableImageError as error:
-            return str(error)
-        return {preprocessing: transform(picture) for preprocessing, transform in transforms.items()}
+            return Prepared(question, str(error))
+        return Prepared(question, "", {key: transform(picture) for key, transform in transforms.items()})
 
-    with ThreadPoolExecutor() as pool:
-        for batch, prepared in _ahead(pool, prepare, questions):
-            yield from _answer_batch(models, batch, prepared, device, top_k)
-
-
-Prepared = dict[Preprocessing, torch.Tensor] | str
+    for batch in in_batches(prepare, questions, BATCH, workers=os.cpu_count() or 1):
+        yield from _answer_batch(models, batch, device, top_k)
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, prepare: Callable[[Question], Prepared], questions: Iterable[Question]
-) -> Iterator[tuple[list[Question], list[Prepared]]]:
-    waiting: deque[tuple[list[Question], list[Future[Prepared]]]] = deque()
-    source = iter(questions)
-    while True:
-        while len(waiting) <= AHEAD and (batch := list(islice(source, BATCH))):
-            waiting.append((batch, [pool.submit(prepare, question) for question in batch]))
-        if not waiting:
-            return
-        batch, futures = waiting.popleft()
-        yield batch, [future.result() for future in futures]
+@dataclass(frozen=True)
+class Prepared:
+    """A question with its picture as each model wants it, or with the reason why there is none."""
+
+    question: Question
+    error: str
+    inputs: Mapping[Preprocessing, torch.Tensor] = field(default_factory=dict)
 
 
 def _answer_batch(
-    models: Mapping[str, LoadedModel],
-    batch: Sequence[Question],
-    prepared: Sequence[Prepared],
-    device: torch.device,
-    top_k: int,
+    models: Mapping[str, LoadedModel], batch: Sequence[Prepared], device: torch.device, top_k: int
 ) -> Iterator[Answer]:
-    good = [inputs for inputs in prepared if not isinstance(inputs, str)]
+    readable = [one for one in batch if not one.error]
     said: dict[str, list[tuple[tuple[str, float], ...]]] = {}
-    if good:
-        for name, model in models.items():
-            stacked = torch.stack([inputs[model.preprocessing] for inputs in good])
-            found = probabilities(model.module, [stacked], device)
-            said[name] = [_top(row, model.classes, top_k) for row in found]
+    for name, model in models.items() if readable else ():
+        stacked = torch.stack([one.inputs[model.preprocessing] for one in readable])
+        found = probabilities(model.module, [stacked], device)
+        said[name] = [_top(row, model.classes, top_k) for row in found]
+    known = {label for model in models.values() for label in model.classes}
     place = 0
-    for question, inputs in zip(batch, prepared, strict=True):
-        if isinstance(inputs, str):
-            yield Answer(question.path, {}, question.label, inputs)
+    for one in batch:
+        label = one.question.label if one.question.label in known else None
+        if one.error:
+            yield Answer(one.question.path, {}, label, one.error)
             continue
-        yield Answer(question.path, {name: rows[place] for name, rows in said.items()}, question.label)
+        yield Answer(one.question.path, {name: rows[place] for name, rows in said.items()}, label)
         place += 1
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vitbench import files
-from vitbench.data.batches import TrainFeed
+from vitbench.data.batches import train_batches
 from vitbench.data.epochs import epoch_size
 from vitbench.errors import RunFailedError
 from vitbench.inference.forward import predict_pictures
@@ -42,7 +42,6 @@ class Trainer:
     machine: Machine
     model: nn.Module
     objective: nn.Module
-    feed: TrainFeed
     optimizer: torch.optim.Optimizer
     scheduler: timm.scheduler.scheduler.Scheduler | None
     ema: timm.utils.ModelEmaV3 | None
@@ -60,6 +59,10 @@ class Trainer:
     def evaluated(self) -> nn.Module:
         """The weights that are judged and saved: the moving average where there is one."""
         return self.model if self.ema is None else self.ema.module
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The epoch's global batches, prepared ahead in the machine's threads."""
+        return train_batches(self.split, self.recipe, epoch, self.machine.workers)
 
     @property
     def stopped(self) -> bool:
@@ -105,7 +108,6 @@ def build_trainer(model: nn.Module, recipe: Recipe, split: Split, machine: Machi
         machine=machine,
         model=model,
         objective=OBJECTIVES[recipe.name](model, recipe).to(device),
-        feed=TrainFeed(split, recipe, machine),
         optimizer=optimizer,
         scheduler=scheduler,
         ema=ema,
@@ -234,7 +236,7 @@ def _train_epoch(trainer: Trainer, watch: Watch, log: "_Log", peak: PeakMemory) 
     trainer.objective.train()
     started = last_shown = time.perf_counter()
     log_every = max(1, trainer.steps_per_epoch // LOG_LINES_PER_EPOCH)
-    for step, (images, labels) in enumerate(trainer.feed.batches(epoch), start=1):
+    for step, (images, labels) in enumerate(trainer.batches(epoch), start=1):
         seed_step(recipe.seed, epoch, step)
         update = (epoch - 1) * trainer.steps_per_epoch + step - 1
         loss, right = train_step(trainer, images, labels, update)

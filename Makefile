@@ -1,0 +1,39 @@
+# `make demo` and `make test` do everything from a fresh clone: the first call creates .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "vitbench needs Python 3.11 or newer, $(PYTHON) is older; try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## train, compare and predict on the built-in pictures (minutes)
+	$(BIN)/vitbench demo
+
+test: $(INSTALLED)  ## run the tests (under ten minutes on two cores)
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED)  ## run the slow tests too
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+lint: $(INSTALLED)  ## ruff, mypy --strict, the order of the rooms
+	$(BIN)/ruff check vitbench tests
+	$(BIN)/ruff format --check vitbench tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)  ## format the code
+	$(BIN)/ruff check --fix vitbench tests
+	$(BIN)/ruff format vitbench tests
+
+clean:  ## remove the virtual environment and caches; data and results stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
