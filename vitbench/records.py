@@ -520,6 +520,13 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return f"{100 * fraction:.{digits}f}"
 
 
+def duration(seconds: float) -> str:
+    """A length of time for a reader: "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
 def label_indices(pictures: Sequence[Picture], classes: Sequence[str]) -> Array:
     """(N,) int64 class indices of pictures, by name."""
     index = {name: i for i, name in enumerate(classes)}

@@ -74,9 +74,10 @@ def test_batches_are_the_plan(split: Split) -> None:
 
 def test_any_number_of_workers_gives_the_same_bytes(split: Split) -> None:
     """0, 1 and 2 loader processes give the same batches, over two epochs of one feed."""
-    results = []
-    for workers in (0, 1, 2):
-        results.append([joined(train_batches(split, recipe(split), epoch, workers)) for epoch in (1, 2)])
+    results = [
+        [joined(train_batches(split, recipe(split), epoch, workers)) for epoch in (1, 2)]
+        for workers in (0, 1, 2)
+    ]
     assert results[0] == results[1] == results[2]
     assert results[0][0] != results[0][1]
 

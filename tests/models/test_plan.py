@@ -60,10 +60,10 @@ def test_each_model_gets_its_own_normalisation(name: str, mean_and_std: object) 
 
 
 def test_the_default_size_is_224() -> None:
-    """Without a size every model runs at 224 px, and a note says where that is not its own."""
+    """Without a size every model runs at 224 px; the plan knows its native one."""
     plan = plan_model("test_vit", None)
     assert plan.image_size == 224
-    assert plan.notes == ("runs at 224 px, off its native 160 px",)
+    assert plan.native_size == 160
 
 
 @pytest.mark.parametrize(("name", "size"), [("vit", 100), ("vit", 8), ("vit_small_patch14_dinov2", 64)])

@@ -15,15 +15,14 @@ from vitbench.models.create import count_parameters, create
 from vitbench.models.families import expand
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import RANDOM, resolve_weights
-from vitbench.records import ImageSet, Settings, Split, run_name
+from vitbench.records import ImageSet, Settings, Split, duration, run_name
 from vitbench.training.loop import build_trainer, train_step
 from vitbench.training.machine import choose_device, choose_machine, choose_precision, synchronise
 from vitbench.training.recipes import build_recipe, image_size
 from vitbench.training.runs import Job
 from vitbench.training.watch import Watch
 
-HOURS = 3600.0
-LONG_SECONDS = 2 * HOURS
+LONG_SECONDS = 2 * 3600
 FLOAT_BYTES = 4
 PROBE_BATCH = 8
 PROBE_SECONDS = 4.0
@@ -152,9 +151,11 @@ def plan_lines(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
         recipe, took = job.recipe, estimates[job.run_name]
         views = epoch_size(split.train, recipe.per_class)
         steps = -(-views // recipe.batch_size)
+        size, native = recipe.preprocessing.size, job.plan.native_size
+        pixels = f"{size} px" if size == native else f"{size} px (made for {native})"
         lines.append(
             f"{job.run_name}: {job.plan.timm_name}, {took.params_m:.1f} M parameters, {recipe.init} weights, "
-            f"{recipe.preprocessing.size} px, {recipe.epochs} epochs × {views} views "
+            f"{pixels}, {recipe.epochs} epochs × {views} views "
             f"= {recipe.epochs * steps} steps of {recipe.batch_size}, about {duration(took.seconds)}"
         )
     if plan.jobs:
@@ -184,10 +185,3 @@ def shortcut_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
         f"{duration(small)}, --models {plan.jobs[0].plan.alias} alone about "
         f"{duration(estimates[plan.jobs[0].run_name].seconds)}; a GPU is what this job wants"
     )
-
-
-def duration(seconds: float) -> str:
-    """A length of time for a reader: "40 s", "12 min", "3.5 h"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / HOURS:.1f} h"

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from vitbench.cli.data import data_app
-from vitbench.cli.options import JsonOption, ResultsOption, explicit_settings
+from vitbench.cli.options import JsonOption, Outputs, ResultsOption, explicit_settings
 
 EXIT_PARTLY = 3
+DATA = Path("data")
 RESULTS = Path("results")
 
 app = typer.Typer(
@@ -110,12 +111,18 @@ def train(
     Examples: `vitbench train photos` · `vitbench train photos --models vit,deit --image-size 96` ·
     `vitbench train --resume` · `vitbench train --name photos-1 --models swinv2-cr`
     """
+    from vitbench.data.scan import refuse_unusable
+
+    explicit = explicit_settings(ctx.params)
+    if not (resume or name):
+        # What can be said in half a second is said before torch is loaded.
+        refuse_unusable(data or DATA, explicit.get("layout", "auto"))
     from vitbench.benchmark.train import Request, announce, prepare
     from vitbench.benchmark.train import train as carry_out
     from vitbench.cli.progress import watch
     from vitbench.cli.show import PlanWatch, show_comparison, show_files
 
-    request = Request(explicit_settings(ctx.params), data, name, results, resume)
+    request = Request(explicit, data, name, results, resume)
     if dry_run:
         plan, _ = prepare(request, PlanWatch(), dry_run=True)
         announce(plan, PlanWatch())
@@ -172,10 +179,11 @@ def predict(
     Examples: `vitbench predict photo.jpg` · `vitbench predict holiday/ --sheet answers.png` ·
     `find . -name '*.jpg' | vitbench predict - --json`
     """
-    from vitbench.cli.predict import Outputs, predict_images
+    outputs = Outputs(as_json=json, out=out, sheet=sheet)
+    outputs.check()
+    from vitbench.cli.predict import predict_images
 
     wanted = [name.strip() for name in models.split(",")] if models else []
-    outputs = Outputs(as_json=json, out=out, sheet=sheet)
     raise typer.Exit(predict_images(images, run, wanted, results, device, top_k, outputs))
 
 

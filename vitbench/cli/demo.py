@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from vitbench.benchmark.train import Request, train
-from vitbench.cli.predict import Outputs, predict_images
+from vitbench.cli.options import Outputs
+from vitbench.cli.predict import predict_images
 from vitbench.cli.progress import watch
 from vitbench.cli.show import EXIT_PARTLY, say, show_comparison
 from vitbench.data.demo import write_demo

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,25 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout instead
 
 LISTS = ("models", "seeds")
 NUMBER_OR_WORD = {"per_class": "all", "image_size": "native"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where answers go besides, or instead of, the table."""
+
+    as_json: bool = False
+    out: Path | None = None
+    sheet: Path | None = None
+
+    def check(self) -> None:
+        """UsageError before any work for a file that could not be written in the end."""
+        if self.out is not None and self.out.suffix.lower() not in (".csv", ".json"):
+            raise UsageError(f"--out {self.out}: name a .csv or .json file")
+        if self.sheet is not None and self.sheet.suffix.lower() != ".png":
+            raise UsageError(f"--sheet {self.sheet}: name a .png file")
+        for path in (self.out, self.sheet):
+            if path is not None and not path.parent.is_dir():
+                raise UsageError(f"{path.parent}: no such folder; make it first")
 
 
 def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:

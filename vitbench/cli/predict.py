@@ -3,10 +3,10 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench.benchmark.predict import models_for
+from vitbench.cli.options import Outputs
 from vitbench.cli.show import console, say
 from vitbench.errors import UsageError
 from vitbench.inference.stream import answer, collect
@@ -15,25 +15,6 @@ from vitbench.training.machine import choose_device
 
 EXIT_FAILED, EXIT_PARTLY = 1, 3
 SLOW_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Where answers go besides, or instead of, the table."""
-
-    as_json: bool = False
-    out: Path | None = None
-    sheet: Path | None = None
-
-    def check(self) -> None:
-        """UsageError before any work for a file that could not be written in the end."""
-        if self.out is not None and self.out.suffix.lower() not in (".csv", ".json"):
-            raise UsageError(f"--out {self.out}: name a .csv or .json file")
-        if self.sheet is not None and self.sheet.suffix.lower() != ".png":
-            raise UsageError(f"--sheet {self.sheet}: name a .png file")
-        for path in (self.out, self.sheet):
-            if path is not None and not path.parent.is_dir():
-                raise UsageError(f"{path.parent}: no such folder; make it first")
 
 
 def predict_images(
@@ -46,7 +27,6 @@ def predict_images(
     outputs: Outputs,
 ) -> int:
     """Answer for every picture; the exit status: 0, 1 if none could be read, 3 if some could not."""
-    outputs.check()
     chosen = choose_device(device)
     models, benchmark = models_for(name, wanted, results)
     if name is None and benchmark is not None:

@@ -8,8 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from vitbench.benchmark.plan import duration
-from vitbench.records import Epoch, percent
+from vitbench.records import Epoch, duration, percent
 from vitbench.training.watch import Watch
 
 SLOW_SECONDS = 2.0

@@ -60,13 +60,8 @@ def scan_folder(
     where the folder is missing or has no usable class folders, a class is empty, train lacks a class, or
     (without `skip_bad`) a file cannot be decoded.
     """
-    if not root.exists():
-        raise VitbenchError(f"{shown(root)}: no such folder; {HOW_TO}")
-    if not root.is_dir():
-        raise VitbenchError(f"{shown(root)}: a file, not a folder; {HOW_TO}")
     found = Walk()
-    plan = _plan_folders(root, layout, found)
-    owners = _collect(plan, found)
+    plan, owners = _survey(root, layout, found)
     pictures, bad = _check(root, owners, on_progress)
     bad = sorted([*bad, *(_relative(entry, root) for entry in found.unusable)], key=lambda b: b.path)
     if bad and not skip_bad:
@@ -83,6 +78,11 @@ def scan_folder(
     )
 
 
+def refuse_unusable(root: Path, layout: Layout = "auto") -> None:
+    """Raise what `scan_folder` would say of the folder's shape alone, before any picture is opened."""
+    _survey(root, layout, Walk())
+
+
 def find_images(folder: Path) -> list[Path]:
     """The pictures in a folder and its sub-folders, sorted, by name only; hidden ones left out."""
     found = Walk()
@@ -91,6 +91,16 @@ def find_images(folder: Path) -> list[Path]:
 
 
 # --- folders --------------------------------------------------------------------------------------
+
+
+def _survey(root: Path, layout: Layout, found: Walk) -> tuple[_Plan, list[tuple[Part | None, str, Path]]]:
+    """The class folders of `root` and the picture files in them."""
+    if not root.exists():
+        raise VitbenchError(f"{shown(root)}: no such folder; {HOW_TO}")
+    if not root.is_dir():
+        raise VitbenchError(f"{shown(root)}: a file, not a folder; {HOW_TO}")
+    plan = _plan_folders(root, layout, found)
+    return plan, _collect(plan, found)
 
 
 def _plan_folders(root: Path, layout: Layout, found: Walk) -> _Plan:

@@ -27,7 +27,7 @@ class Question:
 
     path: str
     label: str | None = None
-    """Its class folder under a folder that was given whole."""
+    """The folder it lies in: its class, where that is the name of one."""
 
 
 def collect(sources: Sequence[str]) -> list[Question]:
@@ -45,9 +45,9 @@ def collect(sources: Sequence[str]) -> list[Question]:
             matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
             if not matches:
                 raise VitbenchError(f"{source}: matches no file; check the pattern")
-            found += [Question(match) for match in matches]
+            found += [_of_file(match) for match in matches]
         else:
-            found.append(Question(source))
+            found.append(_of_file(source))
     return found
 
 
@@ -108,6 +108,10 @@ def _answer_batch(
 def _top(row: Array, classes: Sequence[str], top_k: int) -> tuple[tuple[str, float], ...]:
     order = np.argsort(-row, kind="stable")[:top_k]
     return tuple((classes[i], float(row[i])) for i in order)
+
+
+def _of_file(path: str) -> Question:
+    return Question(path, Path(path).parent.name or None)
 
 
 def _of_folder(folder: Path) -> list[Question]:

@@ -198,10 +198,13 @@ def _in_words(windows: tuple[int, ...]) -> str:
 
 def _notes(kind: Kind, size: int, native: int, windows: str, window: int | None) -> tuple[str, ...]:
     """`window` is the one that a Swin V2 was given, None where it keeps its own."""
-    notes = [] if size == native else [f"runs at {size} px, off its native {native} px"]
+    notes = []
     if kind == "swinv2" and window is not None:
         pair = "as Swin's" if window == 7 else f"{window / 7:.3g} times Swin's where the map is that large"
-        notes.append(f"windows {windows}, its own scaled by 224 / {native}: {pair}")
+        notes.append(
+            f"windows {windows}, its own scaled by 224 / {native}: {pair}; "
+            "its position bias is interpolated to them (timm's default)"
+        )
     elif kind == "swinv2-cr" and size != native:
         notes.append(f"windows {windows}: size / 32 by its own rule, not those of Swin at {size} px")
     elif kind == "swinv2":

@@ -66,8 +66,8 @@ def resolve_weights(
         if isinstance(outcome, Path):
             found[plan.alias] = _pretrained(plan, outcome)
         else:
-            note = f"{plan.alias}: RANDOM first weights, for the pretrained ones are not to be had: {outcome}"
-            on_event(note)
+            note = f"RANDOM first weights, for the pretrained ones are not to be had: {outcome}"
+            on_event(f"{plan.alias}: {note}")
             found[plan.alias] = InitialWeights("random", None, "random", note)
     return {p.alias: found.get(p.alias, RANDOM) for p in plans}
 

@@ -102,6 +102,7 @@ FINETUNE: dict[str, Defaults] = {
     "deit": Defaults(lr=3e-4, layer_decay=0.75, drop_path=0.0),
     "swin": Defaults(lr=3e-4, layer_decay=0.75, drop_path=0.1),
     "swinv2": Defaults(lr=3e-4, layer_decay=0.75, drop_path=0.2),
+    "swinv2-cr": Defaults(lr=3e-4, layer_decay=0.75, drop_path=0.2),
     "cnn": Defaults(lr=3e-4, layer_decay=None, drop_path=0.0),
     "other": Defaults(lr=1e-4, layer_decay=None, drop_path=0.0),
 }
@@ -112,6 +113,7 @@ SCRATCH: dict[str, Defaults] = {
     "deit": Defaults(lr=5e-4, layer_decay=None, drop_path=0.0),
     "swin": Defaults(lr=5e-4, layer_decay=None, drop_path=0.0),
     "swinv2": Defaults(lr=5e-4, layer_decay=None, drop_path=0.0),
+    "swinv2-cr": Defaults(lr=5e-4, layer_decay=None, drop_path=0.0),
     "cnn": Defaults(lr=1e-3, layer_decay=None, drop_path=0.0),
     "other": Defaults(lr=5e-4, layer_decay=None, drop_path=0.0),
 }

@@ -1,0 +1,211 @@
+"""`train` as a whole: the files it promises, what it refuses, what one failure costs."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from conftest import TINY, paint_folder
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+from vitbench.benchmark import folder
+from vitbench.benchmark.train import Request, prepare, train
+from vitbench.errors import UsageError, VitbenchError, WeightsError
+from vitbench.files import read_csv, sha256_of
+from vitbench.models.folder import load_model
+from vitbench.records import Benchmark
+from vitbench.training.watch import Watch
+
+Trained = Callable[..., Benchmark]
+
+RUN_FILES = {
+    "recipe.json", "epochs.csv", "predictions.csv", "metrics.json", "model", "environment.json", "log.txt",
+}  # fmt: skip
+BENCHMARK_FILES = {
+    "benchmark.json", "split.csv", "predictions.csv", "comparison.csv", "comparison.md", "comparison.json",
+    "curves.svg", "curves.png", "confusion.svg", "confusion.png", "report.html",
+}  # fmt: skip
+
+
+def visible(path: Path) -> set[str]:
+    return {p.name for p in path.iterdir() if not p.name.startswith(".")}
+
+
+def test_every_file_is_there_and_no_checkpoint_is_left(two_models: Benchmark) -> None:
+    """A finished benchmark holds exactly the documented files."""
+    runs = {run.name for run in two_models.runs}
+    assert visible(two_models.folder) == BENCHMARK_FILES | runs
+    for run in two_models.runs:
+        assert visible(run.folder) == RUN_FILES
+
+
+def test_scores_can_be_recomputed_from_the_csv(two_models: Benchmark) -> None:
+    """top1, loss, macro-F1 and balanced accuracy of each row, from predictions.csv alone, by plain csv."""
+    with (two_models.folder / "comparison.csv").open(encoding="utf-8") as stream:
+        rows = {row["model"]: row for row in csv.DictReader(stream)}
+    for run in two_models.runs:
+        with (run.folder / "predictions.csv").open(encoding="utf-8", newline="") as stream:
+            found = list(csv.DictReader(stream))
+        truth, said = [r["label"] for r in found], [r["prediction"] for r in found]
+        loss = -sum(math.log(float(r["p_" + r["label"].lstrip("'")])) for r in found) / len(found)
+        row = rows[run.model]
+        assert float(row["top1"]) == sum(t == s for t, s in zip(truth, said, strict=True)) / len(found)
+        assert float(row["loss"]) == pytest.approx(loss, abs=1e-9)
+        assert float(row["macro_f1"]) == pytest.approx(f1_score(truth, said, average="macro"))
+        assert float(row["balanced_accuracy"]) == pytest.approx(balanced_accuracy_score(truth, said))
+
+
+def test_same_pictures_for_every_model(two_models: Benchmark) -> None:
+    """All runs report on the same test pictures, which are split.csv's, in one order."""
+    test = [row["path"] for row in two_models.split_rows() if row["split"] == "test"]
+    assert [list(run.predictions().paths) for run in two_models.runs] == [test, test]
+
+
+def test_class_names_in_any_script_travel_to_the_end(two_models: Benchmark) -> None:
+    """Hangul, emoji and a name that looks like a formula: the same in the folder, the csv and the model."""
+    names = ("=green", "blue", "빨강 🔴")
+    assert two_models.classes == names
+    assert two_models.runs[0].predictions().classes == names
+    assert load_model(two_models.runs[0].model_folder).classes == names
+    assert "빨강" in (two_models.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_timm_alone_gives_our_probabilities(two_models: Benchmark) -> None:
+    """`local-dir:` and timm's own transform, from the files: predictions.csv to 1e-6, without vitbench."""
+    from PIL import Image
+
+    root = Path(two_models.manifest["data"])
+    for run in two_models.runs:
+        model = timm.create_model(f"local-dir:{run.model_folder}", pretrained=True).eval()
+        transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+        predictions = run.predictions()
+        for path, row in zip(predictions.paths, predictions.probabilities, strict=True):
+            with Image.open(root / path) as picture, torch.inference_mode():
+                said = model(transform(picture.convert("RGB"))[None]).softmax(dim=1)[0].double()
+            assert torch.allclose(said, torch.from_numpy(row), atol=1e-6)
+
+
+def test_adding_a_model_leaves_the_finished_one_alone(trained: Trained) -> None:
+    """`train --name X --models other` adds a run on the same split; the first one keeps every byte."""
+    first = trained()
+    before = {p: sha256_of(p) for p in first.runs[0].folder.rglob("*") if p.is_file()}
+    both = trained(models=("test_efficientnet",))
+    assert [run.name for run in both.runs] == ["test_vit-s0", "test_efficientnet-s0"]
+    assert both.runs[1].status == "finished"
+    assert {p: sha256_of(p) for p in before} == before
+    assert len(read_csv(both.folder / "comparison.csv")) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"epochs": 5}, "epochs 2 → 5"),
+        ({"augment": "strong"}, "augment None → strong"),
+        ({"split_seed": 1}, "split_seed 0 → 1"),
+    ],
+)
+def test_a_change_to_a_finished_run_is_refused(trained: Trained, change: dict[str, Any], named: str) -> None:
+    """The difference is named, and nothing is touched."""
+    first = trained()
+    before = sha256_of(first.runs[0].model_folder / "model.safetensors")
+    with pytest.raises(UsageError, match=named):
+        trained(**change)
+    assert sha256_of(first.runs[0].model_folder / "model.safetensors") == before
+
+
+def test_changed_data_are_refused(trained: Trained, coloured: Path) -> None:
+    """A picture that is gone since the split is named; the benchmark is not silently another one."""
+    trained()
+    (coloured / "red" / "00.png").unlink()
+    with pytest.raises(UsageError, match=r"1 pictures are gone \(first: red/00\.png\)"):
+        trained(models=("test_efficientnet",))
+
+
+def test_interrupted_run_needs_resume(trained: Trained) -> None:
+    """Without --resume an interrupted run is neither restarted nor continued by accident."""
+
+    class Stop(Watch):
+        def epoch_finished(self, run: str, row: Any, best: bool) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(Stop())
+    with pytest.raises(UsageError, match="--resume"):
+        trained()
+    assert trained(name=None, resume=True).runs[0].status == "finished"
+
+
+def test_resume_with_nothing_to_do_is_an_error_that_says_so(trained: Trained) -> None:
+    """All runs finished: `--resume` has nothing to go on with."""
+    trained()
+    with pytest.raises(VitbenchError, match="nothing to resume"):
+        trained(name=None, resume=True)
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", ".hidden", "", "c:x"])
+def test_names_cannot_leave_the_results_folder(trained: Trained, tmp_path: Path, name: str) -> None:
+    """A benchmark's name is one plain folder name."""
+    with pytest.raises(UsageError, match="plain folder name"):
+        trained(name=name)
+    assert not (tmp_path / "results").exists()
+
+
+def test_weights_not_to_be_had_leave_nothing_behind(coloured: Path, tmp_path: Path) -> None:
+    """A weights file that is not there: one line, and no benchmark folder."""
+    request = Request(
+        {**TINY, "weights": (str(tmp_path / "none.safetensors"),)},
+        data=coloured,
+        results=tmp_path / "results",
+    )
+    with pytest.raises(WeightsError, match="no such file"):
+        train(request, Watch())
+    assert not (tmp_path / "results").exists()
+
+
+def test_names_count_up(tmp_path: Path) -> None:
+    """`<folder>-<date>-<n>` takes the first free n."""
+    results = tmp_path / "results"
+    first = folder.fresh_name(tmp_path / "my photos", results)
+    assert first.startswith("my_photos-")
+    assert first.endswith("-1")
+    (results / first).mkdir(parents=True)
+    assert folder.fresh_name(tmp_path / "my photos", results) == first[:-1] + "2"
+
+
+def test_a_dry_run_writes_nothing(coloured: Path, tmp_path: Path) -> None:
+    """Pretrained weights are neither asked for nor needed; no folder appears."""
+    request = Request({**TINY, "weights": ("pretrained",)}, data=coloured, results=tmp_path / "results")
+    plan, benchmark = prepare(request, Watch(), dry_run=True)
+    assert benchmark is None
+    assert [job.run_name for job in plan.jobs] == ["test_vit-s0"]
+    assert not (tmp_path / "results").exists()
+
+
+def test_input_files_are_never_changed(trained: Trained, coloured: Path) -> None:
+    """Every byte and name under DATA is the same after training."""
+    before = {p: p.read_bytes() for p in sorted(coloured.rglob("*")) if p.is_file()}
+    trained()
+    assert {p: p.read_bytes() for p in sorted(coloured.rglob("*")) if p.is_file()} == before
+
+
+def test_seeds_are_runs_of_one_row(trained: Trained) -> None:
+    """Two seeds: two run folders, one row with both seeds in it."""
+    benchmark = trained(seeds=(0, 1))
+    assert [run.name for run in benchmark.runs] == ["test_vit-s0", "test_vit-s1"]
+    (row,) = read_csv(benchmark.folder / "comparison.csv")
+    assert row["seeds"] == "0 1"
+
+
+def test_a_split_folder_is_reported_on_its_test_part(tmp_path: Path) -> None:
+    """With train/ and test/ on disk the scores are those of test/."""
+    data = tmp_path / "data"
+    paint_folder(data / "train")
+    paint_folder(data / "test", per_class=2, names={"red": "red"})
+    benchmark = train(Request(TINY, data=data, name="s", results=tmp_path / "results"), Watch())
+    assert {path.split("/")[0] for path in benchmark.runs[0].predictions().paths} == {"test"}
+    assert json.loads((benchmark.folder / "benchmark.json").read_text())["split"]["n_test"] == 6

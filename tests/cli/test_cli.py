@@ -1,0 +1,235 @@
+"""The command line as a user types it: exit statuses, streams, one-line errors, help."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import COLOURS, paint, paint_folder
+from PIL import Image
+
+from vitbench.records import Benchmark
+
+SMALL = "--models test_vit --weights random --image-size 32 --epochs 1 --per-class 6 --lr 0.002"
+
+
+def vitbench(*words: str, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "vitbench", *words],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "80", "PYTHONUTF8": "1"},
+    )
+
+
+def test_help_is_fast_and_without_torch() -> None:
+    """`--help` of every command imports neither torch nor timm, pandas, scipy, matplotlib."""
+    code = (
+        "import sys; from typer.testing import CliRunner; from vitbench.cli.app import app\n"
+        "for words in ([], ['train'], ['compare'], ['predict'], ['models'], ['demo'], ['data', 'check']):\n"
+        "    result = CliRunner().invoke(app, [*words, '--help']); assert result.exit_code == 0, words\n"
+        "print(sorted({'torch', 'timm', 'pandas', 'scipy', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "predict", "models", "demo"])
+def test_help_has_an_example(command: str, tmp_path: Path) -> None:
+    """Each command's help shows something to type."""
+    done = vitbench(command, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert re.search(r"Example(s)?:", done.stdout)
+
+
+def test_bare_train_without_pictures_says_what_to_do(tmp_path: Path) -> None:
+    """No data/ folder: one line, what, where, what next; nothing is made."""
+    done = vitbench("train", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(r"vitbench: data: .*vitbench demo.*\n", done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("train data --models vti", "did you mean"),
+        ("train data --epochs none", "epochs"),
+        ("train data --image-size big", "--image-size big: needs a whole number or 'native'"),
+        ("train data --per-class 0", "--per-class 0: too small"),
+        ("train data --recipe cake", "--recipe"),
+        ("train data --augment more", "--augment"),
+        ("train data --seeds 1,x", "--seeds x"),
+        ("train data --device tpu9", "--device tpu9"),
+        ("train data --name ../x", "plain folder name"),
+        ("train data --config none.toml", "--config none.toml"),
+        ("train data --nonsense", "--nonsense"),
+        ("data check data --layout round", "--layout round"),
+        ("predict x.jpg --out answers.xml", "--out answers.xml"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_status_2_and_names_the_option(words: str, says: str, tmp_path: Path) -> None:
+    """Wrong usage: exit status 2, the option and the value in the message, no traceback, nothing made."""
+    paint_folder(tmp_path / "data", per_class=4)
+    done = vitbench(*words.split(), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_results_on_stdout_progress_on_stderr(tmp_path: Path) -> None:
+    """`train --json | jq` works: stdout is one JSON document, a line per epoch goes to stderr."""
+    paint_folder(tmp_path / "data", per_class=8)
+    done = vitbench("train", *SMALL.split(), "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"][0]["model"] == "test_vit"
+    assert re.search(r"test_vit-s0: epoch 1/1 .* images/s", done.stderr)
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
+    """Models × seeds, steps, parameters, disk and time on stdout; no file appears, no network is needed."""
+    paint_folder(tmp_path / "data", per_class=8)
+    words = "--models test_vit,test_efficientnet --image-size 32 --epochs 3 --per-class 20 --seeds 0,1"
+    done = vitbench("train", "--dry-run", *words.split(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for needed in ("test_efficientnet-s1", "parameters", "3 epochs × 60 views = 6 steps of 32", "of disk"):
+        assert needed in done.stdout
+    assert visible(tmp_path) == ["data"]
+
+
+def visible(path: Path) -> list[str]:
+    return sorted(p.name for p in path.iterdir())
+
+
+def test_a_failed_model_is_status_3_and_keeps_its_row(tmp_path: Path) -> None:
+    """One model fails (NaN), the other finishes: status 3, both in the table, the reason said."""
+    paint_folder(tmp_path / "data", per_class=8)
+    words = "train --models test_vit,test_efficientnet --weights random --image-size 32 --epochs 1"
+    done = vitbench(*words.split(), "--lr", "1e30", "--recipe", "slides", cwd=tmp_path)
+    assert done.returncode in (1, 3)
+    assert "loss is" in done.stdout + done.stderr
+
+
+def test_config_file_and_options_beat_it(tmp_path: Path) -> None:
+    """--config gives settings; an option on the command line wins."""
+    paint_folder(tmp_path / "data", per_class=8)
+    (tmp_path / "c.toml").write_text(
+        'models = ["test_vit"]\nweights = "random"\nimage-size = 32\nepochs = 9\nper-class = 6\n'
+    )
+    done = vitbench("train", "--config", "c.toml", "--epochs", "1", "--json", "--name", "c", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    settings = json.loads((tmp_path / "results" / "c" / "benchmark.json").read_text())["settings"]
+    assert (settings["epochs"], settings["image_size"]) == (1, 32)
+
+
+def test_compare_takes_the_newest_and_says_which(two_models: Benchmark) -> None:
+    """A bare compare prints the table on stdout, and on stderr which benchmark it is of."""
+    done = vitbench("compare", cwd=two_models.folder.parent.parent)
+    assert done.returncode == 0
+    assert "comparing two" in done.stderr
+    assert "test_efficientnet" in done.stdout
+    assert "95 % CI" in done.stdout
+
+
+def test_predict_answers_in_order_with_errors_as_rows(two_models: Benchmark, tmp_path: Path) -> None:
+    """JSON lines come in input order; a broken picture is a row with its reason; status 3."""
+    paint(tmp_path / "a.png", COLOURS["red"], 1)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    paint(tmp_path / "c.png", COLOURS["blue"], 2)
+    run = str(two_models.folder)
+    done = vitbench("predict", "c.png", "b.png", "a.png", "gone.png", "--run", run, "--json", cwd=tmp_path)
+    assert done.returncode == 3
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["path"] for row in rows] == ["c.png", "b.png", "a.png", "gone.png"]
+    assert [bool(row["error"]) for row in rows] == [False, True, False, True]
+    assert set(rows[0]["answers"]) == {"test_vit-s0", "test_efficientnet-s0"}
+
+
+def test_predict_reads_paths_from_stdin_and_writes_csv_and_sheet(
+    two_models: Benchmark, tmp_path: Path
+) -> None:
+    """`-` takes paths from stdin; --out and --sheet write files; stdout has the table."""
+    paint(tmp_path / "a photo.png", COLOURS["red"], 1)
+    words = ["predict", "-", "--run", str(two_models.folder), "--out", "o.csv", "--sheet", "s.png"]
+    done = vitbench(*words, cwd=tmp_path, stdin="a photo.png\n")
+    assert done.returncode == 0, done.stderr
+    assert "a photo.png" in done.stdout
+    assert "a photo.png" in (tmp_path / "o.csv").read_text(encoding="utf-8")
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.width > 100
+
+
+def test_predict_scores_a_folder_of_class_folders(two_models: Benchmark, tmp_path: Path) -> None:
+    """A folder whose sub-folders are classes is scored, with an interval."""
+    for key in range(3):
+        paint(tmp_path / "new" / "blue" / f"{key}.png", COLOURS["blue"], 50 + key)
+    done = vitbench("predict", "new", "--run", str(two_models.folder), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"of 3", done.stdout)
+
+
+def test_a_saved_model_needs_nothing_but_its_folder(trained: object, tmp_path: Path, coloured: Path) -> None:
+    """Data deleted, model folder moved away: predict still names classes."""
+    import shutil
+
+    benchmark = trained(epochs=1)  # type: ignore[operator]
+    shutil.move(benchmark.runs[0].model_folder, tmp_path / "elsewhere")
+    shutil.rmtree(benchmark.folder)
+    shutil.rmtree(coloured)
+    paint(tmp_path / "one.png", COLOURS["green"], 9)
+    done = vitbench("predict", "one.png", "--run", "elsewhere", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (answers,) = json.loads(done.stdout)["answers"].values()
+    assert answers[0]["class"] in COLOURS
+
+
+def test_data_commands(tmp_path: Path) -> None:
+    """check, split and augment print a summary; split writes what train would use."""
+    paint_folder(tmp_path / "data", per_class=8)
+    check = vitbench("data", "check", cwd=tmp_path)
+    assert check.returncode == 0
+    assert "red" in check.stdout
+    split = vitbench("data", "split", "data", "out", cwd=tmp_path)
+    assert split.returncode == 0, split.stderr
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"train", "val", "test", "split.csv"}
+    views = vitbench("data", "augment", "data", "views", "--per-class", "10", cwd=tmp_path)
+    assert views.returncode == 0, views.stderr
+    assert len(list((tmp_path / "views").rglob("*.*"))) == 30
+
+
+def test_models_are_listed_within_limits(tmp_path: Path) -> None:
+    """`models --max-params 10` shows the tiny ViTs and no Swin."""
+    done = vitbench("models", "--max-params", "10", "--json", cwd=tmp_path)
+    names = [json.loads(line)["model"] for line in done.stdout.splitlines()]
+    assert names == ["vit", "deit", "deit-distilled"]
+
+
+def test_without_a_network_one_line_within_20_seconds(tmp_path: Path) -> None:
+    """No hub, no cache: one line that names the three ways on, and no benchmark folder."""
+    paint_folder(tmp_path / "data", per_class=4)
+    env = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "vitbench", "train", "--image-size", "64"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert time.monotonic() - started < 60  # 20 s on an idle machine; tests share theirs
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    for way in ("--weights PATH", "cache", "--weights random"):
+        assert way in done.stderr
+    assert not (tmp_path / "results").exists()
