@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitbench.benchmark.train import Request, train
+from vitbench.benchmark.train import train
 from vitbench.records import Benchmark
 from vitbench.training.watch import Watch
 
@@ -56,10 +56,9 @@ def trained(tmp_path: Path, coloured: Path) -> Callable[..., Benchmark]:
     def go(
         watch: Watch | None = None, *, name: str | None = "tiny", resume: bool = False, **settings: Any
     ) -> Benchmark:
-        explicit = settings if resume else {**TINY, **settings}
+        asked = settings if resume else {**TINY, **settings}
         data = None if resume else coloured
-        request = Request(explicit, data=data, name=name, results=tmp_path / "results", resume=resume)
-        return train(request, watch or Watch())
+        return train(data, name=name, results=tmp_path / "results", resume=resume, watch=watch, **asked)
 
     return go
 
@@ -69,5 +68,5 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     """A finished benchmark of two tiny models with Korean and emoji class names; do not change it."""
     root = tmp_path_factory.mktemp("session")
     data = paint_folder(root / "사진", names={"red": "빨강 🔴", "green": "=green", "blue": "blue"})
-    explicit = {**TINY, "models": ("test_vit", "test_efficientnet"), "epochs": 3}
-    return train(Request(explicit, data=data, name="two", results=root / "results"), Watch())
+    asked = {**TINY, "models": ("test_vit", "test_efficientnet"), "epochs": 3}
+    return train(data, name="two", results=root / "results", **asked)

@@ -1,0 +1,51 @@
+"""vitbench: which vision transformer is best on my pictures, and how sure can I be?
+
+The command line and this API speak the same nouns:
+
+    import vitbench
+
+    benchmark = vitbench.train("photos", models=("vit", "swin"), epochs=10)
+    print(vitbench.compare(benchmark).answer)
+    for answer in vitbench.predict("new photos/", run=benchmark):
+        print(answer.path, answer.said)
+
+Names are imported when they are first used: `import vitbench` itself loads nothing heavy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vitbench.benchmark.predict import predict
+    from vitbench.benchmark.train import compare, train
+    from vitbench.comparison.table import Comparison
+    from vitbench.errors import VitbenchError
+    from vitbench.records import Answer, Benchmark, Predictions, Recipe, Run, Settings
+
+__all__ = [
+    "Answer",
+    "Benchmark",
+    "Comparison",
+    "Predictions",
+    "Recipe",
+    "Run",
+    "Settings",
+    "VitbenchError",
+    "compare",
+    "predict",
+    "train",
+]
+
+_HOME = {
+    "Comparison": "vitbench.comparison.table",
+    "VitbenchError": "vitbench.errors",
+    "compare": "vitbench.benchmark.train",
+    "predict": "vitbench.benchmark.predict",
+    "train": "vitbench.benchmark.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'vitbench' has no attribute {name!r}")
+    return getattr(import_module(_HOME.get(name, "vitbench.records")), name)

@@ -157,13 +157,9 @@ def test_names_cannot_leave_the_results_folder(trained: Trained, tmp_path: Path,
 
 def test_weights_not_to_be_had_leave_nothing_behind(coloured: Path, tmp_path: Path) -> None:
     """A weights file that is not there: one line, and no benchmark folder."""
-    request = Request(
-        {**TINY, "weights": (str(tmp_path / "none.safetensors"),)},
-        data=coloured,
-        results=tmp_path / "results",
-    )
+    asked = {**TINY, "weights": (str(tmp_path / "none.safetensors"),)}
     with pytest.raises(WeightsError, match="no such file"):
-        train(request, Watch())
+        train(coloured, results=tmp_path / "results", **asked)
     assert not (tmp_path / "results").exists()
 
 
@@ -206,6 +202,6 @@ def test_a_split_folder_is_reported_on_its_test_part(tmp_path: Path) -> None:
     data = tmp_path / "data"
     paint_folder(data / "train")
     paint_folder(data / "test", per_class=2, names={"red": "red"})
-    benchmark = train(Request(TINY, data=data, name="s", results=tmp_path / "results"), Watch())
+    benchmark = train(data, name="s", results=tmp_path / "results", **TINY)
     assert {path.split("/")[0] for path in benchmark.runs[0].predictions().paths} == {"test"}
     assert json.loads((benchmark.folder / "benchmark.json").read_text())["split"]["n_test"] == 6

@@ -9,13 +9,12 @@ from conftest import TINY
 from PIL import Image
 from scipy.stats import binom
 
-from vitbench.benchmark.train import Request, train
+from vitbench.benchmark.train import train
 from vitbench.data.augment import write_views
 from vitbench.data.demo import write_demo
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.records import Split
-from vitbench.training.watch import Watch
 
 CLASSES = 5
 
@@ -54,8 +53,8 @@ def test_random_labels_stay_at_chance_and_the_trap_would_not(tmp_path: Path) -> 
     """
     write_demo(tmp_path / "demo")
     data = random_labels(tmp_path / "data", tmp_path / "demo", per_class=40)
-    explicit = {**TINY, "per_class": 200, "epochs": 2, "augment": "geometry"}
-    benchmark = train(Request(explicit, data=data, name="t", results=tmp_path / "results"), Watch())
+    asked = {**TINY, "per_class": 200, "epochs": 2, "augment": "geometry"}
+    benchmark = train(data, name="t", results=tmp_path / "results", **asked)
     test = benchmark.runs[0].metrics()["test"]
     assert test["n"] == 30
     assert test["correct"] <= binom.ppf(0.9999, 30, 1 / CLASSES)

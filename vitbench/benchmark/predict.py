@@ -1,12 +1,32 @@
 """`predict`: which saved models answer, found by benchmark, run or folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vitbench.benchmark import folder
 from vitbench.errors import UsageError, VitbenchError
+from vitbench.inference.stream import answer, collect
 from vitbench.models.folder import LoadedModel, load_model
-from vitbench.records import Benchmark, Run
+from vitbench.records import Answer, Benchmark, Run
+from vitbench.training.machine import choose_device
+
+
+def predict(
+    *images: Path | str,
+    run: Benchmark | Run | Path | str | None = None,
+    models: Sequence[str] = (),
+    results: Path | str = "results",
+    device: str = "auto",
+    top_k: int = 1,
+) -> Iterator[Answer]:
+    """What every model of a run or benchmark says about images, folders and globs; one `Answer` each.
+
+    `run`: as they are, by name in `results` or by path (any saved model folder too); None: the newest
+    finished benchmark. `models` keeps only these of its models.
+    """
+    name = str(run.folder) if isinstance(run, Benchmark | Run) else None if run is None else str(run)
+    found, _ = models_for(name, models, Path(results))
+    yield from answer(found, collect([str(image) for image in images]), choose_device(device), top_k)
 
 
 def models_for(

@@ -8,7 +8,7 @@ from typing import Any
 from vitbench import files
 from vitbench.benchmark import folder
 from vitbench.benchmark.plan import Estimate, Plan, estimate_jobs, make_plan, plan_lines, shortcut_line
-from vitbench.comparison.table import Comparison, compare
+from vitbench.comparison.table import Comparison, compare_many
 from vitbench.errors import BusyError, UsageError, VitbenchError
 from vitbench.records import Benchmark, Settings
 from vitbench.reports.tables import write_reports
@@ -54,11 +54,29 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     return plan, benchmark
 
 
-def train(request: Request, watch: Watch) -> Benchmark:
-    """Carry out a request; the benchmark, with its reports written.
+def train(
+    data: Path | str | None = None,
+    *,
+    name: str | None = None,
+    results: Path | str = DEFAULT_RESULTS,
+    resume: bool = False,
+    watch: Watch | None = None,
+    **settings: Any,
+) -> Benchmark:
+    """Fine-tune models on an image folder and compare them; the benchmark, its reports written.
 
-    A model that fails gets `failure.json` and a row that says so; the others go on.
+    `settings` are fields of `Settings`: `train("photos", models=("vit", "swin"), epochs=10)`. What is not
+    named has its default, or what the benchmark called `name` was made with. A model that fails gets
+    `failure.json` and a row that says so; the others go on. Raises VitbenchError for whatever can be
+    refused before the first step.
     """
+    folder_of_data = None if data is None else Path(data)
+    request = Request(settings, folder_of_data, name, Path(results), resume)
+    return carry_out(request, watch or Watch())
+
+
+def carry_out(request: Request, watch: Watch) -> Benchmark:
+    """`train`, as the command line calls it."""
     plan, benchmark = prepare(request, watch)
     finished = {run.name for run in benchmark.runs if run.status == "finished"} if benchmark else set()
     todo = replace(plan, jobs=tuple(job for job in plan.jobs if job.run_name not in finished))
@@ -71,7 +89,7 @@ def train(request: Request, watch: Watch) -> Benchmark:
     else:
         folder.add_runs(benchmark, plan.settings, [job.run_name for job in plan.jobs])
     watch.benchmark_started({name: estimate.seconds for name, estimate in estimates.items()})
-    _carry_out(todo, benchmark, watch)
+    _run_jobs(todo, benchmark, watch)
     if any(run.status == "finished" for run in benchmark.runs):
         write_reports(benchmark, compare(benchmark))
     return benchmark
@@ -90,12 +108,21 @@ def announce(plan: Plan, watch: Watch) -> dict[str, Estimate]:
     return estimates
 
 
-def comparison_of(benchmark: Benchmark) -> Comparison:
-    """The comparison of a benchmark's runs; VitbenchError with every reason if none has finished."""
-    if not any(run.status == "finished" for run in benchmark.runs):
-        reasons = "; ".join(f"{run.name}: {run.failure or run.status}" for run in benchmark.runs)
-        raise VitbenchError(f"{benchmark.folder}: no run finished ({reasons})")
-    return compare(benchmark)
+def compare(*benchmarks: Benchmark | Path | str, results: Path | str = DEFAULT_RESULTS) -> Comparison:
+    """The comparison of a benchmark, or of several on the same test pictures; nothing is written.
+
+    Benchmarks by name in `results`, by path or as they are; none: the newest finished one. Raises
+    VitbenchError, every reason in it, if no run has finished, and where the test pictures differ.
+    """
+    found = [
+        given if isinstance(given, Benchmark) else folder.find(str(given), Path(results))
+        for given in benchmarks
+    ] or [folder.newest(Path(results))]
+    for benchmark in found:
+        if not any(run.status == "finished" for run in benchmark.runs):
+            reasons = "; ".join(f"{run.name}: {run.failure or run.status}" for run in benchmark.runs)
+            raise VitbenchError(f"{benchmark.folder}: no run finished ({reasons})")
+    return compare_many(found)
 
 
 def _existing(request: Request) -> Benchmark | None:
@@ -114,7 +141,7 @@ def _existing(request: Request) -> Benchmark | None:
     return None
 
 
-def _carry_out(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
+def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
     runs = {run.name: run for run in benchmark.runs}
     for job in plan.jobs:
         run = runs[job.run_name]

@@ -117,8 +117,7 @@ def train(
     if not (resume or name):
         # What can be said in half a second is said before torch is loaded.
         refuse_unusable(data or DATA, explicit.get("layout", "auto"))
-    from vitbench.benchmark.train import Request, announce, prepare
-    from vitbench.benchmark.train import train as carry_out
+    from vitbench.benchmark.train import Request, announce, carry_out, prepare
     from vitbench.cli.progress import watch
     from vitbench.cli.show import PlanWatch, show_comparison, show_files
 

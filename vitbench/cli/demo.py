@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vitbench.benchmark.train import Request, train
+from vitbench.benchmark.train import train
 from vitbench.cli.options import Outputs
 from vitbench.cli.predict import predict_images
 from vitbench.cli.progress import watch
@@ -14,9 +14,8 @@ def run_demo(folder: Path, results: Path) -> int:
     """Write the pictures, train the three default models quickly, compare, predict; the exit status."""
     write_demo(folder)
     say(f"{folder}: 800 small product photos (Fashion-MNIST, MIT), 10 classes, train/ and test/")
-    request = Request({"quick": True, "weights": ("auto",)}, data=folder, results=results)
     with watch() as display:
-        benchmark = train(request, display)
+        benchmark = train(folder, results=results, watch=display, quick=True, weights=("auto",))
     show_comparison(benchmark, as_json=False)
     pictures = [str(sorted(path.iterdir())[0]) for path in sorted((folder / "test").iterdir())]
     print("\nOne test picture of each class, and what every model says (its folder is the truth):")

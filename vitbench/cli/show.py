@@ -35,9 +35,9 @@ def say(text: str) -> None:
 
 def show_comparison(benchmark: Benchmark, *, as_json: bool) -> None:
     """Print a benchmark's table, or its JSON."""
-    from vitbench.benchmark.train import comparison_of
+    from vitbench.benchmark.train import compare
 
-    _print_comparison(comparison_of(benchmark), as_json=as_json)
+    _print_comparison(compare(benchmark), as_json=as_json)
 
 
 def show_files(benchmark: Benchmark) -> None:
@@ -48,18 +48,16 @@ def show_files(benchmark: Benchmark) -> None:
 def compare_benchmarks(names: Sequence[str], results: Path, *, as_json: bool) -> None:
     """`vitbench compare`: print the comparison and refresh its files where they can be written."""
     from vitbench.benchmark import folder
-    from vitbench.benchmark.train import comparison_of
-    from vitbench.comparison.table import compare_many
+    from vitbench.benchmark.train import compare
     from vitbench.reports.tables import write_reports
 
     if len(names) > 1:
-        comparison = compare_many([folder.find(name, results) for name in names])
-        _print_comparison(comparison, as_json=as_json)
+        _print_comparison(compare(*names, results=results), as_json=as_json)
         return
     benchmark = folder.find(names[0], results) if names else folder.newest(results)
     if not names:
         say(f"comparing {benchmark.name}, the newest finished benchmark in {results}")
-    comparison = comparison_of(benchmark)
+    comparison = compare(benchmark)
     try:
         write_reports(benchmark, comparison)
     except OSError as error:
