@@ -11,6 +11,7 @@ from vitbench.cli.options import JsonOption, Outputs, ResultsOption, explicit_se
 EXIT_PARTLY = 3
 DATA = Path("data")
 RESULTS = Path("results")
+LEARNING, RUNNING = "How it learns", "How it runs"
 
 app = typer.Typer(
     name="vitbench",
@@ -50,33 +51,61 @@ def train(
             "any timm name, or all. [default: vit,swin,swinv2]"
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30]", rich_help_panel=LEARNING)] = None,
     per_class: Annotated[
-        str | None, typer.Option(help="Augmented views per class and epoch, or all. [default: 200]")
+        str | None,
+        typer.Option(
+            help="Augmented views per class and epoch, or all. [default: 200]", rich_help_panel=LEARNING
+        ),
     ] = None,
     image_size: Annotated[
-        str | None, typer.Option(help="Pixels, or native for each model's own. [default: 224]")
+        str | None,
+        typer.Option(help="Pixels, or native for each model's own. [default: 224]", rich_help_panel=LEARNING),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Global batch. [default: 32]")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate. [default: the recipe's]")] = None,
-    recipe: Annotated[str | None, typer.Option(help="finetune or slides. [default: finetune]")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Global batch. [default: 32]", rich_help_panel=LEARNING)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate. [default: the recipe's]", rich_help_panel=LEARNING)
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="finetune or slides. [default: finetune]", rich_help_panel=LEARNING)
+    ] = None,
     augment: Annotated[
         str | None,
         typer.Option(
-            help="none, geometry (crop, mirror), light (and some colour), strong. [default: the recipe's]"
+            help="none, geometry (crop, mirror), light (and some colour), strong. [default: the recipe's]",
+            rich_help_panel=LEARNING,
         ),
     ] = None,
     flip: Annotated[
-        bool | None, typer.Option("--flip/--no-flip", help="Mirror views; not where left and right differ.")
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Mirror views; not where left and right differ.",
+            rich_help_panel=LEARNING,
+        ),
     ] = None,
-    mixup: Annotated[float | None, typer.Option(help="Mixup's alpha. [default: 0, off]")] = None,
-    cutmix: Annotated[float | None, typer.Option(help="Cutmix's alpha. [default: 0, off]")] = None,
-    drop_path: Annotated[float | None, typer.Option(help="Stochastic depth. [default: the recipe's]")] = None,
+    mixup: Annotated[
+        float | None, typer.Option(help="Mixup's alpha. [default: 0, off]", rich_help_panel=LEARNING)
+    ] = None,
+    cutmix: Annotated[
+        float | None, typer.Option(help="Cutmix's alpha. [default: 0, off]", rich_help_panel=LEARNING)
+    ] = None,
+    drop_path: Annotated[
+        float | None, typer.Option(help="Stochastic depth. [default: the recipe's]", rich_help_panel=LEARNING)
+    ] = None,
     ema_decay: Annotated[
-        float | None, typer.Option("--ema", help="Decay of a moving average of the weights. [default: off]")
+        float | None,
+        typer.Option(
+            "--ema", help="Decay of a moving average of the weights. [default: off]", rich_help_panel=LEARNING
+        ),
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many epochs without a better val score.")
+        int | None,
+        typer.Option(
+            min=1, help="Stop after so many epochs without a better val score.", rich_help_panel=LEARNING
+        ),
     ] = None,
     weights: Annotated[
         list[str] | None,
@@ -85,16 +114,25 @@ def train(
     seeds: Annotated[str | None, typer.Option(help="Comma-separated, e.g. 0,1,2. [default: 0]")] = None,
     split_seed: Annotated[int | None, typer.Option(help="Seed of the split. [default: 0]")] = None,
     layout: Annotated[str | None, typer.Option(help="auto, flat or split. [default: auto]")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16, fp16. [default: auto]")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]", rich_help_panel=RUNNING),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32, bf16, fp16. [default: auto]", rich_help_panel=RUNNING)
+    ] = None,
     micro_batch: Annotated[
-        int | None, typer.Option(min=1, help="Pictures per forward pass. [default: the batch]")
+        int | None,
+        typer.Option(min=1, help="Pictures per forward pass. [default: the batch]", rich_help_panel=RUNNING),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Threads that prepare pictures ahead. [default: by device]")
+        int | None,
+        typer.Option(
+            min=0, help="Threads that prepare pictures ahead. [default: by device]", rich_help_panel=RUNNING
+        ),
     ] = None,
     results: ResultsOption = RESULTS,
-    name: Annotated[str | None, typer.Option(help="[default: <folder>-<date>-<n>]")] = None,
+    name: Annotated[str | None, typer.Option(help="The benchmark's folder. [default: FOLDER-DATE-N]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")] = False,
     config: Annotated[
@@ -108,8 +146,12 @@ def train(
 ) -> None:
     """Fine-tune several models on DATA and compare them.
 
-    Examples: `vitbench train photos` · `vitbench train photos --models vit,deit --image-size 96` ·
-    `vitbench train --resume` · `vitbench train --name photos-1 --models swinv2-cr`
+    Examples:
+
+    - `vitbench train photos`
+    - `vitbench train photos --models vit,deit --image-size 96`
+    - `vitbench train --resume`
+    - `vitbench train --name photos-1 --models swinv2-cr`
     """
     from vitbench.data.scan import refuse_unusable
 
@@ -144,7 +186,10 @@ def compare(
 ) -> None:
     """Show the comparison of one benchmark, or of several on the same test set, and write its files.
 
-    Examples: `vitbench compare` · `vitbench compare photos-2026-11-21-1 photos-2026-11-21-2`
+    Examples:
+
+    - `vitbench compare`
+    - `vitbench compare photos-2026-11-21-1 photos-2026-11-21-2`
     """
     from vitbench.cli.show import compare_benchmarks
 
@@ -175,8 +220,11 @@ def predict(
 ) -> None:
     """Ask every model what a picture shows.
 
-    Examples: `vitbench predict photo.jpg` · `vitbench predict holiday/ --sheet answers.png` ·
-    `find . -name '*.jpg' | vitbench predict - --json`
+    Examples:
+
+    - `vitbench predict photo.jpg`
+    - `vitbench predict holiday/ --sheet answers.png`
+    - `find . -name '*.jpg' | vitbench predict - --json`
     """
     outputs = Outputs(as_json=json, out=out, sheet=sheet)
     outputs.check()
@@ -204,8 +252,11 @@ def list_models(
 ) -> None:
     """List the models: names, sizes, what they were pretrained on, licence of the weights.
 
-    Examples: `vitbench models --max-params 10` · `vitbench models 'convnext_*'` ·
-    `vitbench models --download weights --models vit,swin`
+    Examples:
+
+    - `vitbench models --max-params 10`
+    - `vitbench models 'convnext_*'`
+    - `vitbench models --download weights --models vit,swin`
     """
     from vitbench.cli.show import download_models, show_models
 

@@ -13,6 +13,13 @@ from vitbench.records import Benchmark
 from vitbench.training.watch import Watch
 
 PIPE_WIDTH = 120
+TITLES = {
+    "native_size": "native px",
+    "params_m": "params M",
+    "gmacs": "GMACs",
+    "published_top1": "IN-1k % (published)",
+    "licence": "weights' licence",
+}
 EXIT_PARTLY = 3
 
 
@@ -78,7 +85,11 @@ def show_models(
         return
     table = Table(box=None, pad_edge=False)
     for column in rows[0] if rows else ():
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(
+            TITLES.get(column, column.replace("_", " ")),
+            overflow="fold",
+            no_wrap=column in ("model", "timm_name"),
+        )
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     console().print(table if rows else "no model fits these limits")
