@@ -1,0 +1,58 @@
+"""The nouns: what flows from room to room.
+
+Frozen and typed, without torch. A folder of pictures becomes an `ImageSet`, then a `Split`; what a
+user asks for is `Settings`; what decides one model's weights is a `Recipe`, what does not is a
+`Machine`; a trained model is a `Run`, its answers are `Predictions`, runs on one split are a
+`Benchmark`. The table made from them is a `Comparison` (`vitbench.comparison`).
+"""
+
+from vitbench.records.pictures import (
+    Array,
+    BadFile,
+    ImageSet,
+    Part,
+    Picture,
+    Preprocessing,
+    Split,
+    label_indices,
+)
+from vitbench.records.recipes import DEFAULT_MODELS, Augment, Machine, Recipe, Settings
+from vitbench.records.results import (
+    LOW_CONFIDENCE,
+    Answer,
+    Benchmark,
+    Epoch,
+    Predictions,
+    Run,
+    RunStatus,
+    benchmarks_in,
+    run_name,
+)
+from vitbench.records.words import duration, percent
+
+__all__ = [
+    "DEFAULT_MODELS",
+    "LOW_CONFIDENCE",
+    "Answer",
+    "Array",
+    "Augment",
+    "BadFile",
+    "Benchmark",
+    "Epoch",
+    "ImageSet",
+    "Machine",
+    "Part",
+    "Picture",
+    "Predictions",
+    "Preprocessing",
+    "Recipe",
+    "Run",
+    "RunStatus",
+    "Settings",
+    "Split",
+    "benchmarks_in",
+    "duration",
+    "label_indices",
+    "percent",
+    "run_name",
+]

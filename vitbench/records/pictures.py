@@ -1,0 +1,146 @@
+"""Pictures: a checked folder, its split, and how a picture becomes a model's input."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitbench import files
+
+Array = NDArray[Any]
+Part = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One readable image file of an `ImageSet`."""
+
+    path: str
+    """Relative to the set's root, `/` between folders; surrogate escapes where not UTF-8."""
+    label: str
+    """Class name: the name of the top class folder."""
+    part: Part | None
+    """The folder it came from where the user brought a split; None in a folder of class folders."""
+    sha256: str
+    """Of the file's bytes: its content, whatever its name."""
+    group: str
+    """Digest of the decoded pixels: pictures of one group never lie on two sides of a split."""
+    width: int
+    """Pixels, as shown (EXIF orientation applied)."""
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadFile:
+    """A file that looks like a picture and cannot be used."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A checked folder: every picture in it was decoded in full once."""
+
+    root: Path
+    layout: Literal["flat", "split"]
+    classes: tuple[str, ...]
+    """Sorted by name; a picture's class index is its place here."""
+    pictures: tuple[Picture, ...]
+    """Sorted by path."""
+    bad: tuple[BadFile, ...] = ()
+    """Left out under `--skip-bad`; otherwise empty, for the scan refuses them."""
+    ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """What was passed over and how often, by reason ("hidden", "not an image: .txt", …)."""
+    notes: tuple[str, ...] = ()
+    """Warnings for the user, each one line."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 over (class, part, content) of every picture: equal for equal data, wherever it lies."""
+        lines = sorted(f"{p.label}\0{p.part or ''}\0{p.sha256}" for p in self.pictures)
+        return hashlib.sha256(files.readable("\n".join(lines)).encode()).hexdigest()
+
+    def part(self, name: Part) -> tuple[Picture, ...]:
+        return tuple(p for p in self.pictures if p.part == name)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which pictures train, which choose the epoch (val), and which are reported on (test)."""
+
+    root: Path
+    classes: tuple[str, ...]
+    train: tuple[Picture, ...]
+    val: tuple[Picture, ...]
+    test: tuple[Picture, ...]
+    rule: str
+    """In plain words, e.g. "70 / 15 / 15 % of the class folders, stratified, seed 0"."""
+    seed: int
+    data_digest: str
+    """`ImageSet.digest` of the set that was split."""
+    notes: tuple[str, ...] = ()
+
+    COLUMNS: ClassVar[tuple[str, ...]] = ("path", "class", "split", "sha256", "group")
+
+    @property
+    def digest(self) -> str:
+        """sha256 over (split, class, content): two benchmarks with equal digests share pictures."""
+        lines = sorted(f"{name}\0{p.label}\0{p.sha256}" for name, p in self.assigned())
+        return hashlib.sha256(files.readable("\n".join(lines)).encode()).hexdigest()
+
+    def assigned(self) -> list[tuple[Part, Picture]]:
+        """Every used picture with its side, in the order train, val, test."""
+        return (
+            [("train", p) for p in self.train]
+            + [("val", p) for p in self.val]
+            + [("test", p) for p in self.test]
+        )
+
+    def index_of(self, picture: Picture) -> int:
+        """Class index of a picture."""
+        return self.classes.index(picture.label)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of `split.csv`."""
+        return [
+            {"path": p.path, "class": p.label, "split": name, "sha256": p.sha256, "group": p.group}
+            for name, p in self.assigned()
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a decoded picture becomes a model's input at evaluation (timm's `create_transform`)."""
+
+    size: int
+    """Side of the square input, px."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    """"bicubic", "bilinear", …"""
+    crop_pct: float
+    """The picture is resized to size / crop_pct, then cropped at the centre."""
+    crop_mode: str = "center"
+
+    def timm_config(self) -> dict[str, Any]:
+        """As timm's data config: the keyword arguments of `timm.data.create_transform`."""
+        return {
+            "input_size": (3, self.size, self.size),
+            "mean": self.mean,
+            "std": self.std,
+            "interpolation": self.interpolation,
+            "crop_pct": self.crop_pct,
+            "crop_mode": self.crop_mode,
+        }
+
+
+def label_indices(pictures: Sequence[Picture], classes: Sequence[str]) -> Array:
+    """(N,) int64 class indices of pictures, by name."""
+    index = {name: i for i, name in enumerate(classes)}
+    return np.array([index[p.label] for p in pictures], dtype=np.int64)

@@ -1,0 +1,122 @@
+"""What is asked for (`Settings`), what decides the weights (`Recipe`), and what does not (`Machine`)."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vitbench.records.pictures import Preprocessing
+
+Augment = Literal["none", "geometry", "light", "strong"]
+DEFAULT_MODELS = ("vit", "swin", "swinv2")
+
+
+class Settings(BaseModel):
+    """What a user asks of `train`; None means "the recipe's own". Stands in `benchmark.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: tuple[str, ...] = Field(default=DEFAULT_MODELS, min_length=1)
+    epochs: int | None = Field(default=None, ge=1)
+    per_class: int | Literal["all"] | None = None
+    image_size: int | Literal["native"] | None = None
+    batch_size: int | None = Field(default=None, ge=1)
+    lr: float | None = Field(default=None, gt=0)
+    recipe: Literal["finetune", "slides"] = "finetune"
+    augment: Augment | None = None
+    flip: bool = True
+    mixup: float | None = Field(default=None, ge=0)
+    cutmix: float | None = Field(default=None, ge=0)
+    drop_path: float | None = Field(default=None, ge=0, lt=1)
+    ema_decay: float | None = Field(default=None, ge=0, lt=1)
+    patience: int | None = Field(default=None, ge=1)
+    weights: tuple[str, ...] = Field(default=("pretrained",), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    split_seed: int = 0
+    layout: Literal["auto", "flat", "split"] = "auto"
+    skip_bad: bool = False
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    micro_batch: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=0)
+    quick: bool = False
+
+    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
+        {"models", "seeds", "weights", "device", "workers", "micro_batch"}
+    )
+    """What may differ between two calls on one benchmark; all other fields are held fast."""
+
+
+class Recipe(BaseModel):
+    """All that decides one run's weights. Its hash stands in the run; a change is a new run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    """timm name, with its tag where pretrained weights were asked for."""
+    model_args: dict[str, Any] = {}
+    """What brought it to its size: extra arguments of `timm.create_model` (img_size, window_size)."""
+    init: str
+    """In words: "pretrained", "random", "file NAME"."""
+    initial_sha256: str = ""
+    """Of the state dict before the first step, new head included; filled in when the model exists."""
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    data_digest: str
+    split_digest: str
+    name: Literal["finetune", "slides"]
+    seed: int
+    epochs: int
+    per_class: int | Literal["all"]
+    augment: Augment
+    flip: bool
+    fixed_views: bool
+    """The same views in every epoch (the slides' way) instead of new ones."""
+    batch_size: int
+    """Global: pictures per optimiser step, over all micro-batches."""
+    optimizer: Literal["adamw", "adam"]
+    lr: float
+    min_lr: float
+    weight_decay: float
+    layer_decay: float | None
+    """Each block's lr is this times the next one's; None: one lr for all."""
+    schedule: Literal["cosine", "constant"]
+    warmup_epochs: float
+    label_smoothing: float
+    drop_path: float
+    clip_grad: float | None
+    """Largest norm of the gradient; None: not clipped."""
+    mixup: float
+    cutmix: float
+    ema_decay: float | None
+    patience: int | None
+    """Stop after so many epochs without a better val score; None: never."""
+    precision: Literal["fp32", "bf16", "fp16"]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the recipe's canonical JSON."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: "Recipe") -> list[str]:
+        """Fields in which two recipes differ, as "epochs 3 → 5", this one first."""
+        mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
+        return [f"{key} {mine[key]} → {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """How the work is carried out; pinned when a run starts, so that a resumed one is bit-equal."""
+
+    device: str
+    """A torch device: "cpu", "cuda", "cuda:1", "mps"."""
+    device_name: str
+    micro_batch: int
+    """Pictures per forward pass; gradients accumulate up to the recipe's batch."""
+    eval_batch: int
+    threads: int
+    """Of the arithmetic on a CPU; part of what makes weights bit-equal."""
+    workers: int
+    """Threads that prepare pictures ahead; never changes what comes out."""

@@ -1,0 +1,257 @@
+"""Results: epochs, predictions, answers, and the folders of runs and benchmarks that hold them."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vitbench import files
+from vitbench.errors import VitbenchError
+from vitbench.records.pictures import Array
+from vitbench.records.recipes import Recipe, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One row of `epochs.csv`; scores are fractions, losses means over pictures."""
+
+    epoch: int
+    """From 1."""
+    train_loss: float
+    """Of the objective (label smoothing, mixup included)."""
+    train_top1: float | None
+    """Running, on augmented views in train mode; None under mixup or cutmix."""
+    val_loss: float
+    """Plain cross-entropy."""
+    val_top1: float
+    lr: float
+    """Largest over the parameter groups, at the epoch's last step."""
+    seconds: float
+    """Training only; evaluation and checkpoints left out."""
+    images_per_second: float
+    peak_memory_mb: float
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        return [field.name for field in dataclasses.fields(cls)]
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, str]) -> "Epoch":
+        """The epoch in one row of `epochs.csv`."""
+        values: dict[str, Any] = {k: float(v) if v else None for k, v in row.items()}
+        return cls(**{**values, "epoch": int(row["epoch"])})
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one model says about N pictures."""
+
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    labels: Array
+    """(N,) int64 class indices."""
+    probabilities: Array
+    """(N, C) float64, rows sum to 1."""
+
+    @property
+    def answers(self) -> Array:
+        """(N,) int64: the most probable class, the first one on a tie."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+    @property
+    def correct(self) -> Array:
+        """(N,) bool."""
+        return np.asarray(self.answers == self.labels)
+
+    @property
+    def losses(self) -> Array:
+        """(N,) float64 cross-entropy: −log p of the true class, p floored at 1e-300."""
+        true = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return np.asarray(-np.log(np.maximum(true, 1e-300)))
+
+    def write(self, path: Path) -> None:
+        """Write `predictions.csv`: path, label, prediction, correct, loss, p_<class>…"""
+        probability = [f"p_{name}" for name in self.classes]
+        rows = [
+            {
+                "path": name,
+                "label": self.classes[int(label)],
+                "prediction": self.classes[int(answer)],
+                "correct": int(answer == label),
+                "loss": float(loss),
+                **{column: float(p) for column, p in zip(probability, row, strict=True)},
+            }
+            for name, label, answer, loss, row in zip(
+                self.paths, self.labels, self.answers, self.losses, self.probabilities, strict=True
+            )
+        ]
+        files.write_csv(path, ["path", "label", "prediction", "correct", "loss", *probability], rows)
+
+    @classmethod
+    def read(cls, path: Path) -> "Predictions":
+        """The predictions in a CSV written by `write`; needs at least one row."""
+        rows = files.read_csv(path)
+        if not rows:
+            raise VitbenchError(f"{path}: no predictions in it; train the run again")
+        columns = [column for column in rows[0] if column.startswith("p_")]
+        classes = tuple(column.removeprefix("p_") for column in columns)
+        index = {name: i for i, name in enumerate(classes)}
+        return cls(
+            classes=classes,
+            paths=tuple(row["path"] for row in rows),
+            labels=np.array([index[row["label"]] for row in rows], dtype=np.int64),
+            probabilities=np.array([[float(row[c]) for c in columns] for row in rows]),
+        )
+
+
+LOW_CONFIDENCE = 0.5
+"""An answer less probable than this is marked as unsure."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What every model says about one picture (`vitbench predict`)."""
+
+    path: str
+    """As the user gave it."""
+    said: Mapping[str, tuple[tuple[str, float], ...]]
+    """Run name → (class, probability) pairs, most probable first; empty where there is an error."""
+    label: str | None = None
+    """The true class, where the picture's folder names one of the models' classes."""
+    error: str = ""
+    """Why it could not be read, one line."""
+
+    @property
+    def disputed(self) -> bool:
+        """The models do not all name the same class."""
+        return len({pairs[0][0] for pairs in self.said.values()}) > 1
+
+    @property
+    def unsure(self) -> bool:
+        """Some model gives its own answer less than `LOW_CONFIDENCE`."""
+        return any(pairs[0][1] < LOW_CONFIDENCE for pairs in self.said.values())
+
+
+RunStatus = Literal["new", "interrupted", "failed", "finished"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model × seed, read from its folder `<benchmark>/<model>-s<seed>/`.
+
+    `metrics.json` is written last and makes a run finished; `failure.json` makes it failed.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def model(self) -> str:
+        """What the user called the model: "vit", or a timm name."""
+        return self.name.rpartition("-s")[0]
+
+    @property
+    def seed(self) -> int:
+        return int(self.name.rpartition("-s")[2])
+
+    @property
+    def status(self) -> RunStatus:
+        if (self.folder / "metrics.json").exists():
+            return "finished"
+        if (self.folder / "failure.json").exists():
+            return "failed"
+        return "interrupted" if (self.folder / "recipe.json").exists() else "new"
+
+    @property
+    def failure(self) -> str:
+        """Why it failed, one line; "" if it did not."""
+        path = self.folder / "failure.json"
+        return str(files.read_json(path)["reason"]) if path.exists() else ""
+
+    @property
+    def model_folder(self) -> Path:
+        """The chosen weights as a timm `local-dir:` folder."""
+        return self.folder / "model"
+
+    def about(self) -> dict[str, Any]:
+        """What the run is, from `recipe.json`: timm_name, pretrained_on, init, native_size, notes [text…]."""
+        return dict(files.read_json(self.folder / "recipe.json")["about"])
+
+    def recipe(self) -> Recipe:
+        return Recipe.model_validate(files.read_json(self.folder / "recipe.json")["recipe"])
+
+    def epochs(self) -> list[Epoch]:
+        path = self.folder / "epochs.csv"
+        return [Epoch.from_row(row) for row in files.read_csv(path)] if path.exists() else []
+
+    def predictions(self) -> Predictions:
+        return Predictions.read(self.folder / "predictions.csv")
+
+    def metrics(self) -> dict[str, Any]:
+        """`metrics.json`, whose keys are:
+
+        best_epoch, epochs; train {loss, top1}; val {n, loss, top1};
+        test {n, correct, top1, top1_low, top1_high, loss, macro_f1, balanced_accuracy};
+        cost {params_m, gmacs, train_images_per_second, seconds_per_epoch, latency_ms_p50,
+        latency_ms_p95, peak_memory_mb}; notes [text…] (approximations and fallbacks).
+        """
+        return dict(files.read_json(self.folder / "metrics.json"))
+
+    def environment(self) -> dict[str, Any]:
+        path = self.folder / "environment.json"
+        return dict(files.read_json(path)) if path.exists() else {}
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A folder under `results/`: one split and the runs on it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """`benchmark.json`: data, classes, split rule, settings, versions, machine, planned runs."""
+        return dict(files.read_json(self.folder / "benchmark.json"))
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.model_validate(self.manifest["settings"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.manifest["classes"])
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The planned runs in the order they were asked for, whatever became of them."""
+        return tuple(Run(self.folder / name) for name in self.manifest["runs"])
+
+    @property
+    def finished(self) -> bool:
+        """Every planned run ended, finished or failed."""
+        return all(run.status in ("finished", "failed") for run in self.runs)
+
+    def split_rows(self) -> list[dict[str, str]]:
+        return files.read_csv(self.folder / "split.csv")
+
+
+def benchmarks_in(results: Path) -> list[Benchmark]:
+    """The benchmarks in a results folder, newest first (by the start time in their manifests)."""
+    found = [Benchmark(path.parent) for path in results.glob("*/benchmark.json")]
+    return sorted(found, key=lambda b: (str(b.manifest["created"]), b.name), reverse=True)
+
+
+def run_name(model: str, seed: int) -> str:
+    """`<model>-s<seed>`; characters of a timm name that are not for file names become `_`."""
+    kept = "".join(c if c.isalnum() or c in "._-" else "_" for c in model).lstrip(".")
+    return f"{kept}-s{seed}"
