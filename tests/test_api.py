@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import COLOURS, paint
+from painted import COLOURS, paint
 
 import vitbench
 from vitbench.records import Benchmark

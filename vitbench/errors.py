@@ -28,5 +28,5 @@ class RunFailedError(VitbenchError):
     """One model's run failed for good (out of memory, NaN loss); the other models go on."""
 
 
-class BusyError(VitbenchError):
-    """Another process holds what this one wanted to write; nothing was touched."""
+class RefusedError(VitbenchError):
+    """A run cannot be gone on with here and now; nothing of it was touched."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from conftest import TINY, paint_folder
+from painted import TINY, paint_folder
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from vitbench.benchmark import folder
@@ -105,7 +105,7 @@ def test_adding_a_model_leaves_the_finished_one_alone(trained: Trained) -> None:
     ("change", "named"),
     [
         ({"epochs": 5}, "epochs 2 → 5"),
-        ({"augment": "strong"}, "augment None → strong"),
+        ({"augment": "strong"}, "augment the recipe's own → strong"),
         ({"split_seed": 1}, "split_seed 0 → 1"),
     ],
 )
@@ -205,3 +205,71 @@ def test_a_split_folder_is_reported_on_its_test_part(tmp_path: Path) -> None:
     benchmark = train(data, name="s", results=tmp_path / "results", **TINY)
     assert {path.split("/")[0] for path in benchmark.runs[0].predictions().paths} == {"test"}
     assert json.loads((benchmark.folder / "benchmark.json").read_text())["split"]["n_test"] == 6
+
+
+def test_a_repeated_default_is_no_change(trained: Trained) -> None:
+    """Naming a default that the benchmark was made with is not a difference."""
+    trained()
+    both = trained(models=("test_efficientnet",), mixup=0.0)
+    assert both.runs[1].status == "finished"
+
+
+def test_seeds_of_one_model_share_their_first_weights(trained: Trained) -> None:
+    """A further seed from other weights would be a row of two things: refused."""
+    first = trained()
+    with pytest.raises(UsageError, match="the same model from other weights"):
+        trained(seeds=(1,), weights=(str(first.runs[0].model_folder),))
+
+
+def test_a_device_that_is_not_here_leaves_the_run_alone(trained: Trained, tmp_path: Path) -> None:
+    """A run that started on a GPU is not touched on a machine without; it can go on where it was."""
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+
+    class Stop(Watch):
+        def epoch_finished(self, run: str, row: Any, best: bool) -> None:
+            raise KeyboardInterrupt
+
+    heard: list[str] = []
+
+    class Listening(Watch):
+        def run_finished(self, run: str, text: str) -> None:
+            heard.append(text)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(Stop())
+    path = tmp_path / "results" / "tiny" / "test_vit-s0" / "recipe.json"
+    path.write_text(path.read_text().replace('"device": "cpu"', '"device": "cuda"'))
+    benchmark = trained(Listening(), resume=True)
+    assert benchmark.runs[0].status == "interrupted"
+    assert "not touched" in heard[0]
+    assert "cuda" in heard[0]
+
+
+def test_a_finished_run_is_never_trained_again(trained: Trained) -> None:
+    """Two processes may have planned the same run: the later one finds it finished and leaves it."""
+    from vitbench.benchmark.plan import make_plan
+    from vitbench.training.runs import train_run
+
+    benchmark = trained()
+    before = (benchmark.runs[0].folder / "metrics.json").read_bytes()
+    plan = make_plan(benchmark.settings, Path(benchmark.manifest["data"]), Watch())
+    train_run(plan.jobs[0], benchmark.runs[0], plan.split, Watch())
+    assert (benchmark.runs[0].folder / "metrics.json").read_bytes() == before
+
+
+def test_a_benchmark_of_failures_is_not_the_newest(trained: Trained, tmp_path: Path) -> None:
+    """A later benchmark in which everything failed does not hide the good one from `predict`."""
+    good = trained(name="good")
+    failed = trained(name="failed", lr=1e30, recipe="slides")
+    assert failed.runs[0].status == "failed"
+    assert folder.newest(tmp_path / "results") == good
+
+
+def test_one_name_stands_for_a_list_and_nothing_counts_twice(coloured: Path, tmp_path: Path) -> None:
+    """The API takes models="x"; a seed named twice is one run; a misspelt setting is a UsageError."""
+    asked = {**TINY, "models": "test_vit", "seeds": (0, 0), "epochs": 1}
+    benchmark = train(coloured, name="n", results=tmp_path / "results", **asked)
+    assert [run.name for run in benchmark.runs] == ["test_vit-s0"]
+    with pytest.raises(UsageError, match="epoch"):
+        train(coloured, results=tmp_path / "results", epoch=3)

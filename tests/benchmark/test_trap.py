@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from conftest import TINY
+from painted import TINY
 from PIL import Image
 from scipy.stats import binom
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import COLOURS, paint, paint_folder
+from painted import COLOURS, paint, paint_folder
 from PIL import Image
 
 from vitbench.records import Benchmark
@@ -205,6 +205,16 @@ def test_data_commands(tmp_path: Path) -> None:
     views = vitbench("data", "augment", "data", "views", "--per-class", "10", cwd=tmp_path)
     assert views.returncode == 0, views.stderr
     assert len(list((tmp_path / "views").rglob("*.*"))) == 30
+
+
+def test_data_check_shows_the_table_and_the_bad_files(tmp_path: Path) -> None:
+    """A broken file does not hide the rest: the table, the file and its reason, status 1."""
+    paint_folder(tmp_path / "data", per_class=4)
+    (tmp_path / "data" / "red" / "broken.png").write_bytes(b"no picture")
+    done = vitbench("data", "check", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "green" in done.stdout
+    assert "red/broken.png" in done.stdout
 
 
 def test_models_are_listed_within_limits(tmp_path: Path) -> None:

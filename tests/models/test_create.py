@@ -183,3 +183,13 @@ def test_real_weights_of_a_transformer_are_resized_as_timm_does() -> None:
     with torch.no_grad():
         assert torch.equal(model.forward_features(picture), timms.forward_features(picture))  # type: ignore[operator]
     assert model.state_dict()["pos_embed"].shape[1] == 8 * 8 + 1
+
+
+@pytest.mark.parametrize("name", ["vit", "deit", "swin", "swinv2", "swinv2-cr"])
+def test_drop_path_is_what_was_asked(name: str) -> None:
+    """0 means none, though timm's Swins drop .1 unless told; .2 reaches the last block."""
+    plan = plan_model(name, 64)
+    for asked in (0.0, 0.2):
+        model = create(plan, 2, RANDOM, seed=0, drop_path=asked)
+        rates = [getattr(module, "drop_prob", 0.0) or 0.0 for module in model.modules()]
+        assert max(rates) == pytest.approx(asked)

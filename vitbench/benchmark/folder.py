@@ -3,15 +3,16 @@
 import dataclasses
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vitbench import files
 from vitbench.benchmark.plan import Plan
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.records import Benchmark, Settings, Split, benchmarks_in
-from vitbench.training.runs import environment
+from vitbench.records import Benchmark, Run, Settings, Split, benchmarks_in, run_name
+from vitbench.training.recipes import shared
+from vitbench.training.runs import Job, environment
 
 
 def check_name(name: str) -> str:
@@ -43,24 +44,25 @@ def find(name: str, results: Path) -> Benchmark:
 
 
 def newest(results: Path) -> Benchmark:
-    """The benchmark started last whose runs have all ended; VitbenchError if there is none."""
+    """The benchmark started last whose runs have all ended, one of them well; VitbenchError if none."""
     found = benchmarks_in(results)
     for benchmark in found:
-        if benchmark.finished:
+        if benchmark.finished and any(run.status == "finished" for run in benchmark.runs):
             return benchmark
     if found:
         raise VitbenchError(
-            f"{results}: no finished benchmark, {found[0].name} was interrupted; "
+            f"{results}: no finished benchmark, {found[0].name} was interrupted or failed; "
             f"`vitbench train --resume --name {found[0].name}` goes on with it"
         )
     raise VitbenchError(f"{results}: no benchmark there yet; `vitbench train` or `vitbench demo` makes one")
 
 
 def newest_interrupted(results: Path) -> Benchmark:
-    """The benchmark started last that is not finished, for a bare `--resume`."""
-    for benchmark in benchmarks_in(results):
-        if not benchmark.finished or any(run.status == "failed" for run in benchmark.runs):
-            return benchmark
+    """The benchmark a bare `--resume` means: the last one cut off, else the last one with a failed run."""
+    found = benchmarks_in(results)
+    failed = [b for b in found if any(run.status == "failed" for run in b.runs)]
+    for benchmark in [*(b for b in found if not b.finished), *failed]:
+        return benchmark
     raise VitbenchError(f"{results}: nothing to resume, every benchmark there is finished")
 
 
@@ -98,29 +100,26 @@ def create(plan: Plan, name: str, results: Path) -> Benchmark:
     return Benchmark(folder)
 
 
-def add_runs(benchmark: Benchmark, settings: Settings, runs: Sequence[str]) -> None:
+def add_runs(benchmark: Benchmark, plan: Plan) -> None:
     """Note further runs in `benchmark.json`, behind those that are there."""
-    manifest = benchmark.manifest
-    stored = benchmark.settings
-    new = [name for name in runs if name not in manifest["runs"]]
+    manifest, stored, asked = benchmark.manifest, benchmark.settings, plan.settings
+    new = [job.run_name for job in plan.jobs if job.run_name not in manifest["runs"]]
     if not new:
         return
     # A general `--weights` of this call is meant for its models only.
     weights = [
         spec
-        for asked in settings.weights
-        for spec in ([asked] if "=" in asked else [f"{model}={asked}" for model in settings.models])
-        if asked not in stored.weights
+        for given in asked.weights
+        for spec in ([given] if "=" in given else [f"{model}={given}" for model in asked.models])
+        if given not in stored.weights
     ]
-    merged = stored.model_copy(
-        update={
-            "models": tuple(dict.fromkeys((*stored.models, *settings.models))),
-            "seeds": tuple(dict.fromkeys((*stored.seeds, *settings.seeds))),
-            "weights": (*stored.weights, *weights),
-        }
-    )
+    update = {
+        "models": tuple(dict.fromkeys((*stored.models, *asked.models))),
+        "seeds": tuple(dict.fromkeys((*stored.seeds, *asked.seeds))),
+        "weights": (*stored.weights, *weights),
+    }
     manifest["runs"] = [*manifest["runs"], *new]
-    manifest["settings"] = merged.model_dump(mode="json")
+    manifest["settings"] = stored.model_copy(update=update).model_dump(mode="json")
     files.write_json(benchmark.folder / "benchmark.json", manifest)
 
 
@@ -131,11 +130,12 @@ def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
     which weights and on which device may differ. UsageError names any other difference.
     """
     stored = benchmark.settings
-    asked = Settings.model_validate({**stored.model_dump(), **explicit})
+    asked = Settings.of({**stored.model_dump(), **explicit})
+    before, now = ({**s.model_dump(), **shared(s)} for s in (stored, asked))
     different = [
-        f"{field} {getattr(stored, field)} → {getattr(asked, field)}"
+        f"{field} {_shown(before[field])} → {_shown(now[field])}"
         for field in Settings.model_fields
-        if field not in Settings.RUN_FIELDS and getattr(stored, field) != getattr(asked, field)
+        if field not in Settings.RUN_FIELDS and field != "quick" and before[field] != now[field]
     ]
     if different:
         raise UsageError(
@@ -143,6 +143,10 @@ def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
             f"{'; '.join(different)}; leave that away or use a new --name"
         )
     return asked
+
+
+def _shown(value: Any) -> str:
+    return "the recipe's own" if value is None else str(value)
 
 
 def refuse_changes(benchmark: Benchmark, plan: Plan, *, resume: bool) -> None:
@@ -153,20 +157,31 @@ def refuse_changes(benchmark: Benchmark, plan: Plan, *, resume: bool) -> None:
     if plan.split.digest != manifest["split"]["digest"]:
         was, now = manifest["split"]["rule"], plan.split.rule
         raise UsageError(f"{benchmark.folder}: another split ({was} → {now}); use a new --name")
-    existing = {run.name: run for run in benchmark.runs}
+    started = {run.name: run for run in benchmark.runs if (run.folder / "recipe.json").exists()}
     for job in plan.jobs:
-        run = existing.get(job.run_name)
-        if run is None or not (run.folder / "recipe.json").exists():
+        _refuse_other_weights(job, started)
+        run = started.get(job.run_name)
+        if run is None:
             continue
         stored = run.recipe()
         asked = job.recipe.model_copy(update={"initial_sha256": stored.initial_sha256})
         if different := stored.differences(asked):
             raise UsageError(
                 f"{run.folder}: is {run.status} with another recipe ({'; '.join(different[:4])}); "
-                "use a new --name, or leave the option away"
+                "use a new --name, or what it was started with"
             )
         if run.status == "interrupted" and not resume:
             raise UsageError(f"{run.folder}: was interrupted; add --resume to go on with it")
+
+
+def _refuse_other_weights(job: Job, started: Mapping[str, Run]) -> None:
+    """Seeds of one model share a row: they must start from the same kind of weights."""
+    for run in started.values():
+        if run.name == run_name(job.plan.alias, run.seed) and run.recipe().init != job.recipe.init:
+            raise UsageError(
+                f"{run.folder}: the same model from other weights ({run.recipe().init} → {job.recipe.init}); "
+                "use a new --name"
+            )
 
 
 def _data_difference(benchmark: Benchmark, plan: Plan) -> str:

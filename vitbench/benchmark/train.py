@@ -1,18 +1,20 @@
 """`train`: the plan carried out run by run; one model's failure leaves the others alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitbench import files
 from vitbench.benchmark import folder
-from vitbench.benchmark.plan import Estimate, Plan, estimate_jobs, make_plan, plan_lines, shortcut_line
+from vitbench.benchmark.estimate import Estimate, estimate_jobs, plan_lines, shortcut_line
+from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.comparison.table import Comparison, compare_many
-from vitbench.errors import BusyError, UsageError, VitbenchError
+from vitbench.errors import RefusedError, UsageError, VitbenchError
+from vitbench.models.weights import absolute
 from vitbench.records import Benchmark, Settings
 from vitbench.reports.tables import write_reports
-from vitbench.training.runs import train_run
+from vitbench.training.runs import discard_checkpoints, train_run
 from vitbench.training.watch import Watch
 
 DEFAULT_DATA = Path("data")
@@ -40,15 +42,18 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     if request.name is not None:
         folder.check_name(request.name)
     benchmark = _existing(request)
+    explicit = dict(request.explicit)
+    if "weights" in explicit:
+        given = Settings.of({"weights": explicit["weights"]}).weights
+        explicit["weights"] = tuple(absolute(spec) for spec in given)
     if benchmark is None:
-        settings = Settings.model_validate(dict(request.explicit))
+        settings = Settings.of(explicit)
         return make_plan(settings, request.data or DEFAULT_DATA, watch, dry_run=dry_run), None
-    settings = folder.merge(benchmark, request.explicit)
+    settings = folder.merge(benchmark, explicit)
+    if request.resume and (new := [m for m in settings.models if m not in benchmark.settings.models]):
+        raise UsageError(f"--models {new[0]}: not in {benchmark.name}; leave --resume away to add it")
     data = request.data or Path(benchmark.manifest["data"])
-    plan = make_plan(settings, data, watch, dry_run=dry_run)
-    if request.resume:
-        known = {run.name for run in benchmark.runs}
-        plan = replace(plan, jobs=tuple(job for job in plan.jobs if job.run_name in known))
+    plan = make_plan(settings, data, watch, benchmark=benchmark, only_known=request.resume, dry_run=dry_run)
     if not dry_run:
         folder.refuse_changes(benchmark, plan, resume=request.resume)
     return plan, benchmark
@@ -78,20 +83,21 @@ def train(
 def carry_out(request: Request, watch: Watch) -> Benchmark:
     """`train`, as the command line calls it."""
     plan, benchmark = prepare(request, watch)
-    finished = {run.name for run in benchmark.runs if run.status == "finished"} if benchmark else set()
-    todo = replace(plan, jobs=tuple(job for job in plan.jobs if job.run_name not in finished))
-    for name in sorted(finished & {job.run_name for job in plan.jobs}):
+    for name in plan.finished:
         watch.message(f"{name}: finished already, left as it is")
-    estimates = announce(todo, watch)
+    estimates = announce(plan, watch)
     if benchmark is None:
         results = request.results
         benchmark = folder.create(plan, request.name or folder.fresh_name(plan.images.root, results), results)
     else:
-        folder.add_runs(benchmark, plan.settings, [job.run_name for job in plan.jobs])
+        folder.add_runs(benchmark, plan)
     watch.benchmark_started({name: estimate.seconds for name, estimate in estimates.items()})
-    _run_jobs(todo, benchmark, watch)
+    _run_jobs(plan, benchmark, watch)
+    for run in benchmark.runs:
+        if run.status == "finished":
+            discard_checkpoints(run)
     if any(run.status == "finished" for run in benchmark.runs):
-        write_reports(benchmark, compare(benchmark))
+        write_reports(benchmark, compare_many([benchmark]))
     return benchmark
 
 
@@ -147,8 +153,9 @@ def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
         run = runs[job.run_name]
         try:
             train_run(job, run, plan.split, watch)
-        except BusyError:
-            raise
+        except RefusedError as error:
+            watch.run_finished(run.name, f"not touched: {error}")
+            continue
         except VitbenchError as error:
             files.write_json(run.folder / "failure.json", {"reason": str(error)})
             watch.run_finished(run.name, f"failed: {error}")

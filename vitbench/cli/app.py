@@ -95,7 +95,7 @@ def train(
     drop_path: Annotated[
         float | None, typer.Option(help="Stochastic depth. [default: the recipe's]", rich_help_panel=LEARNING)
     ] = None,
-    ema_decay: Annotated[
+    ema: Annotated[
         float | None,
         typer.Option(
             "--ema", help="Decay of a moving average of the weights. [default: off]", rich_help_panel=LEARNING
@@ -184,7 +184,7 @@ def compare(
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Show the comparison of one benchmark, or of several on the same test set, and write its files.
+    """Show the comparison of one benchmark, its files written anew, or of several on the same test set.
 
     Examples:
 

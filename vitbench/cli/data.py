@@ -25,8 +25,8 @@ LEVELS = ("none", "geometry", "light", "strong")
 
 
 @data_app.command()
-def check(data: DataArgument = DATA, layout: LayoutOption = "auto", skip_bad: SkipOption = False) -> None:
-    """Decode every picture once; print classes, counts, sizes, bad files, duplicates.
+def check(data: DataArgument = DATA, layout: LayoutOption = "auto") -> None:
+    """Decode every picture once; print classes, counts, sizes, bad files, duplicates. Status 1 if any is bad.
 
     Example: `vitbench data check photos`
     """
@@ -35,8 +35,10 @@ def check(data: DataArgument = DATA, layout: LayoutOption = "auto", skip_bad: Sk
     from vitbench.data.summary import check_report
 
     with watch() as display:
-        images = scan_folder(data, _layout(layout), skip_bad, display.checking)
+        images = scan_folder(data, _layout(layout), skip_bad=True, on_progress=display.checking)
     print(check_report(images))
+    if images.bad:
+        raise typer.Exit(1)
 
 
 @data_app.command()

@@ -43,8 +43,6 @@ def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises UsageError, naming option and value, for what does not fit.
     """
-    from pydantic import ValidationError
-
     from vitbench.records import Settings
 
     explicit = _config(params["config"]) if params.get("config") else {}
@@ -53,12 +51,7 @@ def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:
         if value is None or value in ([], ()) or (value is False and field in ("quick", "skip_bad")):
             continue
         explicit[field] = _value(field, value)
-    try:
-        Settings.model_validate(explicit)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = str(first["loc"][0]).replace("_", "-")
-        raise UsageError(f"--{where}: {first['msg']} (got {first['input']!r}); see --help") from error
+    Settings.of(explicit)
     return explicit
 
 
@@ -91,5 +84,4 @@ def _config(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: not TOML ({error})") from error
     found = {key.replace("-", "_"): value for key, value in content.items()}
-    return {key: [value] if key == "weights" and isinstance(value, str) else _value(key, value)
-            for key, value in found.items()}  # fmt: skip
+    return {key: _value(key, value) for key, value in found.items()}

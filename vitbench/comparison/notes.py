@@ -24,10 +24,41 @@ def notes_of(
         *_floor(tested, floor),
         *_seeds(tested),
         *_confounds(tested),
+        *_budgets(candidates),
         *_splits(benchmarks),
         *_said_by_runs(candidates),
     ]
     return tuple(dict.fromkeys(lines))
+
+
+ALIKE = {
+    "epochs": "epochs",
+    "per_class": "views per class",
+    "augment": "augmentation",
+    "flip": "mirroring",
+    "batch_size": "batch size",
+    "mixup": "mixup",
+    "cutmix": "cutmix",
+    "ema_decay": "moving average",
+    "precision": "precision",
+    "seed": "seeds",
+}
+"""Fields of `Recipe` that a fair comparison holds equal; lr and decay are each family's own."""
+
+
+def _budgets(candidates: Sequence[Candidate]) -> list[str]:
+    """What the runs were trained with differently, beside the model."""
+    lines = []
+    for name, words in ALIKE.items():
+        values: dict[str, list[str]] = {}
+        for candidate in candidates:
+            used = sorted({str(getattr(run.recipe(), name)) for run in candidate.answered})
+            if used:
+                values.setdefault(" and ".join(used), []).append(candidate.model)
+        if len(values) > 1:
+            named = "; ".join(f"{listed(models)}: {value}" for value, models in values.items())
+            lines.append(f"Trained with different {words} ({named}): a difference can come from that")
+    return lines
 
 
 def _gaps(rows: Sequence["Row"]) -> list[str]:

@@ -199,7 +199,9 @@ def compare_many(benchmarks: Sequence[Benchmark]) -> Comparison:
         notes=notes_of(benchmarks, candidates, rows, floor),
         answer=words.answer(rows, pairs, len(test.paths)),
         smallest_gap=smallest_gap(len(test.paths), len(pairs)) if test.paths else None,
-        smallest_gap_text=words.gap_text(len(test.paths), len(pairs)),
+        smallest_gap_text=words.gap_text(
+            len(test.paths), len(pairs), several_seeds=any(pair.method != "exact McNemar" for pair in pairs)
+        ),
     )
 
 

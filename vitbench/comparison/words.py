@@ -51,10 +51,15 @@ def verdict(pair: "Pair", pairs: int) -> str:
     return f"{text}; borderline: the interval leaves out 0, the test does not" if pair.borderline else text
 
 
-def gap_text(n: int, pairs: int) -> str:
-    """The smallest gap between two models that this test set could have shown, as a sentence."""
+def gap_text(n: int, pairs: int, several_seeds: bool = False) -> str:
+    """The smallest gap between two models that this test set could have shown, as a sentence.
+
+    It is that of the exact McNemar test, one run each; over several seeds smaller gaps can show.
+    """
     if n == 0:
         return "There are no test pictures."
+    if several_seeds:
+        return f"How small a gap {pictures(n)} can show over several seeds is not worked out here."
     net, among = smallest_net(pairs), "" if pairs <= 1 else f" after Holm over {pairs} pairs"
     gap = smallest_gap(n, pairs)
     if gap is None:

@@ -5,9 +5,9 @@ at once where a process imports torch first. What comes out never depends on the
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -17,24 +17,34 @@ AHEAD = 2
 """Batches that are prepared while one is worked on: the memory that this may take."""
 
 
+def even_slices(length: int, largest: int) -> list[slice]:
+    """As few slices of at most `largest` as cover `length`, as even as possible: 7 by 3 is 3, 2, 2.
+
+    No batch is a small leftover, which would weigh as much as a full one, and starve batch norm.
+    """
+    count = -(-length // largest)
+    edges = [length * place // count for place in range(count + 1)] if count else []
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
 def in_batches(
-    prepare: Callable[[Item], Prepared], items: Iterable[Item], size: int, workers: int
+    prepare: Callable[[Item], Prepared], batches: Iterable[Sequence[Item]], workers: int
 ) -> Iterator[list[Prepared]]:
-    """`prepare` of every item, in order, in lists of `size`, the last one smaller.
+    """`prepare` of every item of every batch, in order.
 
     `workers` threads work ahead; 0 prepares in the caller's own thread. An error in `prepare` is raised
     where its batch would have come.
     """
-    source = iter(items)
+    source = iter(batches)
     if workers == 0:
-        while batch := list(islice(source, size)):
+        for batch in source:
             yield [prepare(item) for item in batch]
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
     waiting: deque[list[Future[Prepared]]] = deque()
     try:
         while True:
-            while len(waiting) <= AHEAD and (batch := list(islice(source, size))):
+            for batch in islice(source, AHEAD + 1 - len(waiting)):
                 waiting.append([pool.submit(prepare, item) for item in batch])
             if not waiting:
                 return

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitbench.data.ahead import in_batches
+from vitbench.data.ahead import even_slices, in_batches
 from vitbench.data.decode import decode_bytes
 from vitbench.data.epochs import plan_epoch, view_epoch
 from vitbench.data.views import draw_view, render, smallest_crop
@@ -47,13 +47,13 @@ def training_picture(root: Path, picture: Picture, side: int) -> Image.Image:
 
 
 def train_batches(
-    split: Split, recipe: Recipe, epoch: int, workers: int = 0, start: int = 0
+    split: Split, recipe: Recipe, epoch: int, workers: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """An epoch's batches from step `start` on: images uint8 (B, 3, S, S), labels int64 (B,).
+    """An epoch's batches: images uint8 (B, 3, S, S), not normalised, and labels int64 (B,).
 
-    Images are not normalised. The last batch may be smaller; none is dropped; steps before `start` are
-    not decoded. What comes depends on (split, recipe, epoch) only, not on `workers`. Raises
-    `VitbenchError` naming a file that is gone or changed.
+    As few as the recipe's batch size allows, as even as possible; no view is dropped. What comes depends
+    on (split, recipe, epoch) only, not on `workers`. Raises `VitbenchError` naming a file that is gone
+    or changed.
     """
     turn = view_epoch(epoch, recipe.fixed_views)
     size, interpolation = recipe.preprocessing.size, recipe.preprocessing.interpolation
@@ -70,7 +70,8 @@ def train_batches(
         return pixels.permute(2, 0, 1), int(labels[index])  # (S, S, 3) -> (3, S, S)
 
     plan = plan_epoch(split.train, recipe.per_class, recipe.seed, epoch, recipe.fixed_views)
-    for pairs in in_batches(view_of, plan[start * recipe.batch_size :], recipe.batch_size, workers):
+    batches = [plan[part] for part in even_slices(len(plan), recipe.batch_size)]
+    for pairs in in_batches(view_of, batches, workers):
         yield torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])
 
 
@@ -97,7 +98,8 @@ def eval_batches(
     def prepared(picture: Picture) -> Tensor:
         return transform(decode_bytes(_content(root / picture.path, picture.sha256)))
 
-    for tensors in in_batches(prepared, pictures, batch_size, workers):
+    batches = [pictures[part] for part in even_slices(len(pictures), batch_size)]
+    for tensors in in_batches(prepared, batches, workers):
         yield torch.stack(tensors)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from vitbench.data.decode import decode_bytes
-from vitbench.data.walk import Walk, class_name, folders_in, is_hidden, leads_back, shown, walk
+from vitbench.data.walk import LINK_BACK, Walk, class_name, folders_in, is_hidden, leads_back, shown, walk
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.records import BadFile, ImageSet, Part, Picture
 
@@ -164,7 +164,7 @@ def _without_links_back(parent: Path, folders: Sequence[Path], found: Walk) -> l
     places = [Path(os.path.realpath(parent))]
     kept = [f for f in folders if not (f.is_symlink() and leads_back(f, places))]
     if len(kept) < len(folders):
-        found.ignored["link to a folder that is read anyway"] += len(folders) - len(kept)
+        found.ignored[LINK_BACK] += len(folders) - len(kept)
     return kept
 
 

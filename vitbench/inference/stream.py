@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,9 @@ def answer(
             return Prepared(question, str(error))
         return Prepared(question, "", {key: transform(picture) for key, transform in transforms.items()})
 
-    for batch in in_batches(prepare, questions, BATCH, workers=os.cpu_count() or 1):
+    source = iter(questions)
+    batches = iter(lambda: list(islice(source, BATCH)), [])
+    for batch in in_batches(prepare, batches, workers=os.cpu_count() or 1):
         yield from _answer_batch(models, batch, device, top_k)
 
 

@@ -86,16 +86,20 @@ def state_sha256(model: nn.Module) -> str:
 
 
 def _build(plan: ModelPlan, n_classes: int, drop_path: float, **more: Any) -> nn.Module:
+    """The network with exactly this drop path: some families have one of their own (Swin .1) unless told."""
     import timm
 
-    arguments = {**plan.model_args, **more, **({"drop_path_rate": drop_path} if drop_path else {})}
+    arguments = {**plan.model_args, **more, "num_classes": n_classes}
     try:
-        model: nn.Module = timm.create_model(plan.timm_name, num_classes=n_classes, **arguments)
+        model: nn.Module = timm.create_model(plan.timm_name, drop_path_rate=drop_path, **arguments)
         return model
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise
-        raise UsageError(f"{plan.alias} has no drop path; run it with --drop-path 0") from error
+        if drop_path:
+            raise UsageError(f"{plan.alias} has no drop path; run it with --drop-path 0") from error
+    without: nn.Module = timm.create_model(plan.timm_name, **arguments)
+    return without
 
 
 @contextlib.contextmanager

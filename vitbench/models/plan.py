@@ -149,6 +149,7 @@ def _built_on_meta(name: str, timm_name: str, arguments: dict[str, Any], size: i
         with torch.device("meta"), torch.no_grad():
             model = timm.create_model(timm_name, num_classes=2, **arguments).eval()
             _check_patches(model, name, size)
+            _check_tensors(model, name)
             model(torch.empty(1, 3, size, size))
     except UsageError:
         raise
@@ -158,6 +159,15 @@ def _built_on_meta(name: str, timm_name: str, arguments: dict[str, Any], size: i
             f"{name} does not run at {size} px ({reason}); try --image-size 224 or native"
         ) from error
     return model
+
+
+def _check_tensors(model: Any, name: str) -> None:
+    """Refuse a network whose layers share parameters: safetensors cannot store them."""
+    named = list(model.named_parameters(remove_duplicate=False))
+    if len(named) != len(list(model.parameters())):
+        raise UsageError(
+            f"{name} shares parameters between layers, which safetensors cannot store; use another model"
+        )
 
 
 def _check_patches(model: Any, name: str, size: int) -> None:

@@ -53,7 +53,7 @@ def resolve_weights(
     model. A hub that makes no progress for `timeout_seconds` is given up; a download that moves is
     never cut. Failures are a one-line `WeightsError`, misuse is a `UsageError`.
     """
-    asked = _asked_of_each(specs, plans)
+    asked = asked_of_each(specs, plans)
     _refuse_shared_file(specs, plans)
     found = {p.alias: _from_path(p, asked[p.alias]) for p in plans if asked[p.alias] not in WORDS}
     _check_fit(plans, found)
@@ -70,6 +70,29 @@ def resolve_weights(
             on_event(f"{plan.alias}: {note}")
             found[plan.alias] = InitialWeights("random", None, "random", note)
     return {p.alias: found.get(p.alias, RANDOM) for p in plans}
+
+
+def asked_of_each(specs: tuple[str, ...], plans: Sequence[ModelPlan]) -> dict[str, str]:
+    """Alias → "pretrained", "random", "auto" or a path; of several for one model the last counts."""
+    general = [spec for spec in specs if _split(spec) is None]
+    if len(general) > 1:
+        raise UsageError(f"--weights {general[0]} and {general[1]}: give one, and MODEL=… for single models")
+    asked = {plan.alias: general[0] if general else "pretrained" for plan in plans}
+    for spec in specs:
+        model, value = _split(spec) or ("", "")
+        for plan in plans:
+            if model in (plan.alias, plan.timm_name, plan.timm_name.partition(".")[0]):
+                asked[plan.alias] = value
+    return asked
+
+
+def absolute(spec: str) -> str:
+    """`spec` with its path made absolute, so that it means the same from every folder."""
+    model, value = _split(spec) or ("", spec)
+    path = Path(value).expanduser()
+    if value in WORDS or not path.exists():
+        return spec
+    return f"{model}={path.resolve()}" if model else str(path.resolve())
 
 
 def download_weights(
@@ -105,20 +128,6 @@ def _refuse_failures(got: Mapping[str, Path | str], required: set[str], ways_on:
     for _, key, outcome in sorted(failed, key=lambda item: item[0]):
         if isinstance(outcome, str):
             raise WeightsError(f"{key}: no pretrained weights: {outcome}; {ways_on}")
-
-
-def _asked_of_each(specs: tuple[str, ...], plans: Sequence[ModelPlan]) -> dict[str, str]:
-    """Alias → "pretrained", "random", "auto" or a path."""
-    general = [spec for spec in specs if _split(spec) is None]
-    if len(general) > 1:
-        raise UsageError(f"--weights {general[0]} and {general[1]}: give one, and MODEL=… for single models")
-    asked = {plan.alias: general[0] if general else "pretrained" for plan in plans}
-    for spec in specs:
-        model, value = _split(spec) or ("", "")
-        for plan in plans:
-            if model in (plan.alias, plan.timm_name, plan.timm_name.partition(".")[0]):
-                asked[plan.alias] = value
-    return asked
 
 
 def _split(spec: str) -> tuple[str, str] | None:

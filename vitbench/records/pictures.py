@@ -102,10 +102,6 @@ class Split:
             + [("test", p) for p in self.test]
         )
 
-    def index_of(self, picture: Picture) -> int:
-        """Class index of a picture."""
-        return self.classes.index(picture.label)
-
     def rows(self) -> list[dict[str, Any]]:
         """The rows of `split.csv`."""
         return [

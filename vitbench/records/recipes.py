@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from vitbench.errors import UsageError
 from vitbench.records.pictures import Preprocessing
 
 Augment = Literal["none", "geometry", "light", "strong"]
@@ -30,7 +32,7 @@ class Settings(BaseModel):
     mixup: float | None = Field(default=None, ge=0)
     cutmix: float | None = Field(default=None, ge=0)
     drop_path: float | None = Field(default=None, ge=0, lt=1)
-    ema_decay: float | None = Field(default=None, ge=0, lt=1)
+    ema: float | None = Field(default=None, ge=0, lt=1)
     patience: int | None = Field(default=None, ge=1)
     weights: tuple[str, ...] = Field(default=("pretrained",), min_length=1)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
@@ -42,6 +44,23 @@ class Settings(BaseModel):
     micro_batch: int | None = Field(default=None, ge=1)
     workers: int | None = Field(default=None, ge=0)
     quick: bool = False
+
+    @field_validator("models", "weights", "seeds", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        """One name or number stands for a tuple of one; nothing counts twice."""
+        many = (value,) if isinstance(value, str | int) else value
+        return tuple(dict.fromkeys(many)) if isinstance(many, list | tuple) else many
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any]) -> "Settings":
+        """Settings from named values; UsageError, naming the option, for what does not fit."""
+        try:
+            return cls.model_validate(dict(asked))
+        except ValidationError as error:
+            first = error.errors()[0]
+            option = str(first["loc"][0]).replace("_", "-")
+            raise UsageError(f"--{option}: {first['msg']} (got {first['input']!r}); see --help") from error
 
     RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
         {"models", "seeds", "weights", "device", "workers", "micro_batch"}

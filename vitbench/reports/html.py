@@ -208,10 +208,6 @@ def _themed(drawing: Drawing | None) -> Any:
     return {"svg": markupsafe.Markup(body), "text": drawing.text}
 
 
-OPTIONS = {"ema_decay": "--ema"}
-"""Settings whose option has another name."""
-
-
 def reproduce(benchmark: Benchmark) -> str:
     """The `vitbench train` command that asks for the same benchmark, defaults left out."""
     manifest = benchmark.manifest
@@ -222,9 +218,9 @@ def reproduce(benchmark: Benchmark) -> str:
         value = getattr(settings, name)
         if value == getattr(plain, name):
             continue
-        option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
+        option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            words.append(option if value else f"--no-{name.replace('_', '-')}")
+            words.append(option if value else option.replace("--", "--no-"))
         elif isinstance(value, tuple) and name == "weights":
             words += [word for one in value for word in (option, str(one))]
         else:

@@ -91,7 +91,8 @@ COLUMNS = (
 
 LEGEND = (
     "rank: a range where the pictures cannot tell models apart. ms/img: latency of one picture, median, "
-    "decoding left out. px*: not the model's native size."
+    "decoding left out. px*: not the model's native size. "
+    "peak MB on a CPU: the whole process, what earlier models left in it included."
 )
 
 

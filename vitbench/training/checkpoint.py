@@ -3,8 +3,8 @@
 `checkpoint/epoch-0003.safetensors` holds the tensors after epoch 3, `epoch-0003.json` the rest; the
 JSON is written last and names the tensors' sha256, so a checkpoint is whole or not there. The last
 two are kept: a damaged newest one falls back to the one before. `best-0002.safetensors` holds the
-chosen weights so far. No random state is stored: the loop derives all randomness from
-(seed, epoch, step).
+chosen weights so far; its sha256 stands in the JSON too. No random state is stored: the loop derives
+all randomness from (seed, epoch, step).
 """
 
 import hashlib
@@ -30,6 +30,7 @@ class Checkpoint:
 
     rows: tuple[Epoch, ...]
     best_epoch: int
+    best_sha256: str
     scaler: dict[str, Any]
     tensors: Mapping[str, Tensor]
 
@@ -42,11 +43,14 @@ class Checkpoint:
 def save(
     folder: Path,
     rows: tuple[Epoch, ...],
-    best_epoch: int,
+    best: tuple[int, str],
     parts: Mapping[str, Mapping[str, Tensor]],
     scaler: Mapping[str, Any],
 ) -> None:
-    """Write the checkpoint after `rows[-1].epoch`, then drop what is older than the last two."""
+    """Write the checkpoint after `rows[-1].epoch`, then drop what is older than the last two.
+
+    `best`: the chosen epoch so far, and the sha256 of its weights' file.
+    """
     folder.mkdir(exist_ok=True)
     epoch = rows[-1].epoch
     tensors = {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
@@ -56,30 +60,40 @@ def save(
         folder / f"{stem}.json",
         {
             "epoch": epoch,
-            "best_epoch": best_epoch,
+            "best_epoch": best[0],
+            "best_sha256": best[1],
             "sha256": digest,
             "scaler": dict(scaler),
             "rows": [asdict(row) for row in rows],
         },
     )
-    _prune(folder, best_epoch)
+    _prune(folder)
 
 
 def load_newest(folder: Path, report: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint, or None; a damaged one is reported and the one before is taken."""
+    """The newest whole checkpoint, or None; damaged ones are reported and removed."""
+    damaged = False
     for path in sorted(folder.glob("epoch-*.json"), reverse=True):
         try:
-            about = files.read_json(path)
-            tensors = read_tensors(path.with_suffix(".safetensors"), about["sha256"])
-            best = best_path(folder, about["best_epoch"])
-            if not best.exists():
-                raise VitbenchError(f"{best.name} is missing")
-        except (OSError, ValueError, KeyError, VitbenchError) as error:
-            report(f"{path}: damaged ({error}); going back to the checkpoint before it")
-            continue
-        rows = tuple(Epoch(**row) for row in about["rows"])
-        return Checkpoint(rows, about["best_epoch"], about["scaler"], tensors)
+            return _load(folder, path)
+        except (OSError, ValueError, KeyError, TypeError, VitbenchError) as error:
+            report(f"{path}: damaged ({error}); left out")
+            damaged = True
+            path.unlink(missing_ok=True)
+            path.with_suffix(".safetensors").unlink(missing_ok=True)
+    if damaged:
+        report(f"{folder}: no checkpoint is whole; starting again at epoch 1")
     return None
+
+
+def _load(folder: Path, path: Path) -> Checkpoint:
+    about = files.read_json(path)
+    tensors = read_tensors(path.with_suffix(".safetensors"), about["sha256"])
+    best = best_path(folder, about["best_epoch"])
+    if files.sha256_of(best) != about["best_sha256"]:
+        raise VitbenchError(f"{best.name} does not have the sha256 that was written down")
+    rows = tuple(Epoch(**row) for row in about["rows"])
+    return Checkpoint(rows, about["best_epoch"], about["best_sha256"], about["scaler"], tensors)
 
 
 def best_path(folder: Path, epoch: int) -> Path:
@@ -120,14 +134,14 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tenso
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _prune(folder: Path, best_epoch: int) -> None:
-    stale = sorted(folder.glob("epoch-*.json"))[:-KEPT]
-    kept = {int(files.read_json(path)["best_epoch"]) for path in sorted(folder.glob("epoch-*.json"))[-KEPT:]}
-    for path in stale:
+def _prune(folder: Path) -> None:
+    found = sorted(folder.glob("epoch-*.json"))
+    for path in found[:-KEPT]:
         path.unlink()
         path.with_suffix(".safetensors").unlink(missing_ok=True)
+    kept = {int(files.read_json(path)["best_epoch"]) for path in found[-KEPT:]}
     for path in folder.glob("best-*.safetensors"):
-        if int(path.stem.removeprefix("best-")) not in kept | {best_epoch}:
+        if int(path.stem.removeprefix("best-")) not in kept:
             path.unlink()
     for path in folder.glob(".*.tmp"):  # left by a kill inside a write
         path.unlink()

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vitbench import files
+from vitbench.data.ahead import even_slices
 from vitbench.data.batches import train_batches
 from vitbench.data.epochs import epoch_size
 from vitbench.errors import RunFailedError
@@ -50,6 +51,7 @@ class Trainer:
     steps_per_epoch: int
     rows: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
+    best_sha256: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -135,7 +137,9 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
         best = _best_epoch(trainer.rows)
         if best == row.epoch:
             folder.mkdir(exist_ok=True)
-            checkpoint.write_tensors(checkpoint.best_path(folder, best), trainer.evaluated.state_dict())
+            trainer.best_sha256 = checkpoint.write_tensors(
+                checkpoint.best_path(folder, best), trainer.evaluated.state_dict()
+            )
         trainer.best_epoch = best
         save(trainer, folder)
         files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
@@ -143,7 +147,9 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
         watch.epoch_finished(run.name, row, best == row.epoch)
     # A kill between checkpoint and epochs.csv leaves the table one row short.
     files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
-    best_weights = checkpoint.read_tensors(checkpoint.best_path(folder, trainer.best_epoch))
+    best_weights = checkpoint.read_tensors(
+        checkpoint.best_path(folder, trainer.best_epoch), trainer.best_sha256
+    )
     trainer.evaluated.load_state_dict(best_weights)
 
 
@@ -159,7 +165,7 @@ def restore(trainer: Trainer, folder: Path, report: Callable[[str], None]) -> No
     if saved.scaler:
         trainer.scaler.load_state_dict(saved.scaler)
     trainer.rows = list(saved.rows)
-    trainer.best_epoch = saved.best_epoch
+    trainer.best_epoch, trainer.best_sha256 = saved.best_epoch, saved.best_sha256
 
 
 def save(trainer: Trainer, folder: Path) -> None:
@@ -170,7 +176,8 @@ def save(trainer: Trainer, folder: Path) -> None:
     }
     if trainer.ema is not None:
         parts["ema"] = trainer.ema.module.state_dict()
-    checkpoint.save(folder, tuple(trainer.rows), trainer.best_epoch, parts, trainer.scaler.state_dict())
+    best = (trainer.best_epoch, trainer.best_sha256)
+    checkpoint.save(folder, tuple(trainer.rows), best, parts, trainer.scaler.state_dict())
 
 
 def evaluate(trainer: Trainer, part: str) -> Predictions:
@@ -205,7 +212,7 @@ def train_step(trainer: Trainer, images: Tensor, labels: Tensor, update: int) ->
     trainer.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=device)
     right = torch.zeros((), device=device)
-    for part in _slices(len(labels), trainer.machine.micro_batch):
+    for part in even_slices(len(labels), trainer.machine.micro_batch):
         with torch.autocast(
             device.type,
             dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float16,
@@ -278,12 +285,9 @@ def _finite(loss: float, epoch: int, step: int, recipe: Recipe) -> float:
         raise RunFailedError(
             f"the loss is {loss} at epoch {epoch}, step {step}; try a smaller --lr than {recipe.lr:g}"
             + ("" if recipe.precision == "fp32" else " or --precision fp32")
+            + " under a new --name"
         )
     return loss
-
-
-def _slices(length: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, length)) for start in range(0, length, size))
 
 
 def _has_float64(trainer: Trainer) -> bool:

@@ -1,5 +1,6 @@
 """The machine: which device, how many threads and workers, what fits into one forward pass."""
 
+import gc
 import os
 import platform
 from typing import Literal
@@ -42,7 +43,7 @@ def choose_precision(
         return asked
     if device.type != "cuda":
         return "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def choose_machine(settings: Settings, device: torch.device, batch_size: int) -> Machine:
@@ -86,8 +87,25 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def starves_batch_norm(error: BaseException) -> bool:
+    """Whether an error is batch normalisation's, which cannot learn from one value per channel."""
+    return isinstance(error, ValueError) and "more than 1 value per channel" in str(error)
+
+
+def free_memory(device: str) -> None:
+    """Give back what unreachable tensors still hold."""
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    elif device.startswith("mps"):
+        torch.mps.empty_cache()
+
+
 class PeakMemory:
-    """The largest memory seen: CUDA's own peak, elsewhere this process's resident set when sampled."""
+    """The largest memory seen: CUDA's own peak, elsewhere the largest of the samples.
+
+    On a CPU it is this process's resident set, what earlier models in it left behind included.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -100,6 +118,8 @@ class PeakMemory:
         """Look once; the peak so far in MB (10⁶ bytes)."""
         if self.device.type == "cuda":
             now = torch.cuda.max_memory_allocated(self.device)
+        elif self.device.type == "mps":
+            now = torch.mps.driver_allocated_memory()
         else:
             now = int(self.process.memory_info().rss)
         self.peak_bytes = max(self.peak_bytes, now)

@@ -33,11 +33,20 @@ QUICK: dict[str, int] = {"image_size": 64, "epochs": 3, "per_class": 40}
 """`--quick`: the whole way in minutes on two CPU cores; an explicit option beats each."""
 
 
-def image_size(settings: Settings) -> int | Literal["native"]:
-    """The input size asked for, px, or "native"."""
-    if settings.image_size is not None:
-        return settings.image_size
-    return QUICK["image_size"] if settings.quick else IMAGE_SIZE
+def shared(settings: Settings) -> dict[str, Any]:
+    """What holds for every model of a benchmark alike, defaults filled in."""
+
+    def asked(value: Any, quick: str, otherwise: Any) -> Any:
+        return value if value is not None else QUICK.get(quick, otherwise) if settings.quick else otherwise
+
+    return {
+        "image_size": asked(settings.image_size, "image_size", IMAGE_SIZE),
+        "epochs": asked(settings.epochs, "epochs", EPOCHS),
+        "per_class": asked(settings.per_class, "per_class", PER_CLASS),
+        "batch_size": asked(settings.batch_size, "", BATCH_SIZE),
+        "mixup": asked(settings.mixup, "", 0.0),
+        "cutmix": asked(settings.cutmix, "", 0.0),
+    }
 
 
 def defaults_for(settings: Settings, kind: str, from_scratch: bool) -> Defaults:
@@ -52,7 +61,7 @@ def build_recipe(
 ) -> Recipe:
     """The recipe of one run; `initial_sha256` is filled in when the model exists."""
     row = defaults_for(settings, plan.kind, from_scratch=init.startswith("random"))
-    epochs = settings.epochs or (QUICK["epochs"] if settings.quick else EPOCHS)
+    common = shared(settings)
 
     def asked(value: Any, otherwise: Any) -> Any:
         return otherwise if value is None else value
@@ -67,25 +76,25 @@ def build_recipe(
         split_digest=split.digest,
         name=settings.recipe,
         seed=seed,
-        epochs=epochs,
-        per_class=asked(settings.per_class, QUICK["per_class"] if settings.quick else PER_CLASS),
+        epochs=common["epochs"],
+        per_class=common["per_class"],
         augment=asked(settings.augment, row.augment),
         flip=settings.flip,
         fixed_views=row.fixed_views,
-        batch_size=asked(settings.batch_size, BATCH_SIZE),
+        batch_size=common["batch_size"],
         optimizer=row.optimizer,
         lr=asked(settings.lr, row.lr),
         min_lr=asked(settings.lr, row.lr) * (0.01 if row.schedule == "cosine" else 1),
         weight_decay=row.weight_decay,
         layer_decay=row.layer_decay,
         schedule=row.schedule,
-        warmup_epochs=row.warmup_fraction * epochs,
+        warmup_epochs=row.warmup_fraction * common["epochs"],
         label_smoothing=row.label_smoothing,
         drop_path=asked(settings.drop_path, row.drop_path),
         clip_grad=row.clip_grad,
-        mixup=asked(settings.mixup, 0.0),
-        cutmix=asked(settings.cutmix, 0.0),
-        ema_decay=settings.ema_decay,
+        mixup=common["mixup"],
+        cutmix=common["cutmix"],
+        ema_decay=settings.ema,
         patience=settings.patience,
         precision=precision,  # type: ignore[arg-type]  # pydantic checks it
     )

@@ -1,7 +1,6 @@
 """One run from its job to `metrics.json`: create or resume, fit, save the model, test once."""
 
 import dataclasses
-import gc
 import platform
 import shutil
 import sys
@@ -16,7 +15,7 @@ import torch
 from torch import nn
 
 from vitbench import files
-from vitbench.errors import BusyError, RunFailedError, VitbenchError
+from vitbench.errors import RefusedError, RunFailedError, VitbenchError
 from vitbench.inference.forward import latency_ms
 from vitbench.inference.metrics import scores
 from vitbench.models.create import count_parameters, create, gmacs, state_sha256
@@ -25,10 +24,11 @@ from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
 from vitbench.records import Machine, Recipe, Run, Split
 from vitbench.training.loop import Trainer, build_trainer, evaluate, fit
-from vitbench.training.machine import is_out_of_memory
+from vitbench.training.machine import choose_device, free_memory, is_out_of_memory, starves_batch_norm
 from vitbench.training.watch import Watch
 
 PACKAGES = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "scikit-learn")
+BATCH_NORM = "batch normalisation, where a model has it, sees these smaller batches"
 
 
 @dataclass(frozen=True)
@@ -45,29 +45,38 @@ class Job:
 def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
     """Carry a job out in the run's folder, from where it was left if it was interrupted.
 
-    Out of memory halves the micro-batch (the global batch stays) and goes on from the last epoch.
-    Raises RunFailedError when the model cannot be trained here, BusyError when another process
-    is writing this run.
+    A finished run is left as it is. Out of memory halves the micro-batch (the global batch stays) and
+    goes on from the last epoch. Raises RunFailedError when the model cannot be trained here, and
+    RefusedError, nothing touched, when another process is writing this run, the initial weights are not
+    those it started from, or the device it started on is not here.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(run.folder / ".lock", timeout=0)
+    lock = filelock.FileLock(run.folder / ".lock")
     try:
-        with lock:
-            _train_locked(job, run, split, watch)
+        lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise BusyError(f"{run.folder}: another process is writing this run; wait for it") from error
+        raise RefusedError(f"{run.folder}: another process is writing this run; wait for it") from error
+    try:
+        if run.status != "finished":  # another process may have finished it since the plan was made
+            _train_locked(job, run, split, watch)
+    finally:
+        lock.release()
 
 
 def _train_locked(job: Job, run: Run, split: Split, watch: Watch) -> None:
-    (run.folder / "failure.json").unlink(missing_ok=True)
-    machine = job.machine
-    if run.status == "interrupted":
-        machine = Machine(**files.read_json(run.folder / "recipe.json")["machine"])
+    machine, fallbacks = _pinned(job, run, watch)
     while True:
         try:
-            trainer = _prepare(job, machine, run, split, watch)
+            trainer = _prepare(job, machine, fallbacks, run, split)
             fit(trainer, run, watch)
             return _finish(job, trainer, run)
+        except ValueError as error:
+            if not starves_batch_norm(error):
+                raise
+            raise RunFailedError(
+                f"{run.name}: batch normalisation cannot work on one picture at a time; "
+                "use a larger --batch-size or --micro-batch"
+            ) from error
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -77,25 +86,42 @@ def _train_locked(job: Job, run: Run, split: Split, watch: Watch) -> None:
                     f"use a smaller --image-size than {job.plan.image_size} or a smaller model"
                 ) from error
         trainer = None  # type: ignore[assignment]  # frees its memory before the next try
-        gc.collect()
-        if machine.device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        free_memory(machine.device)
         half = machine.micro_batch // 2
         machine = dataclasses.replace(machine, micro_batch=half, eval_batch=min(machine.eval_batch, half))
-        watch.message(f"{run.name}: out of memory; going on with {half} pictures per forward pass")
+        fallbacks = [f"out of memory: {half} pictures per forward pass, gradients accumulated; {BATCH_NORM}"]
+        watch.message(f"{run.name}: {fallbacks[0]}")
 
 
-def _prepare(job: Job, machine: Machine, run: Run, split: Split, watch: Watch) -> Trainer:
+def _pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
+    """The machine to train on and the fallbacks so far: an interrupted run's own, so that bits stay equal."""
+    if not (run.folder / "recipe.json").exists():
+        return job.machine, []
+    written = files.read_json(run.folder / "recipe.json")
+    # The number of workers never changes what comes out, so it follows the call.
+    machine = dataclasses.replace(Machine(**written["machine"]), workers=job.machine.workers)
+    try:
+        choose_device(machine.device)
+    except VitbenchError as error:
+        raise RefusedError(
+            f"{run.folder}: started on {machine.device}, which is not here; go on where it is, "
+            "or start again under a new --name"
+        ) from error
+    for what in ("device", "micro_batch", "threads"):
+        before, now = getattr(machine, what), getattr(job.machine, what)
+        if before != now:
+            watch.message(f"{run.name}: goes on with {what} {before}, as it started (not {now})")
+    return machine, list(written["fallbacks"])
+
+
+def _prepare(job: Job, machine: Machine, fallbacks: list[str], run: Run, split: Split) -> Trainer:
     """Create the model and write down, before the first step, all that decides its weights."""
     torch.set_num_threads(machine.threads)
     recipe = job.recipe
     model = create(job.plan, len(recipe.classes), job.weights, recipe.seed, recipe.drop_path, recipe.classes)
     recipe = recipe.model_copy(update={"initial_sha256": state_sha256(model)})
-    if run.status == "interrupted":
+    if (run.folder / "recipe.json").exists():
         _refuse_other_start(run, recipe)
-    notes = [*job.plan.notes, *([job.weights.note] if job.weights.note else [])]
-    if machine.micro_batch < job.machine.micro_batch:
-        notes.append(f"out of memory: {machine.micro_batch} pictures per forward pass, gradients accumulated")
     files.write_json(
         run.folder / "recipe.json",
         {
@@ -106,22 +132,24 @@ def _prepare(job: Job, machine: Machine, run: Run, split: Split, watch: Watch) -
                 "init": job.weights.label,
                 "native_size": job.plan.native_size,
                 "windows": job.plan.windows,
-                "notes": notes,
+                "notes": [*job.plan.notes, *([job.weights.note] if job.weights.note else []), *fallbacks],
             },
             "recipe": recipe.model_dump(mode="json"),
             "machine": dataclasses.asdict(machine),
+            "fallbacks": fallbacks,
         },
     )
     files.write_json(run.folder / "environment.json", environment(machine))
+    (run.folder / "failure.json").unlink(missing_ok=True)
     return build_trainer(model, recipe, split, machine)
 
 
 def _refuse_other_start(run: Run, recipe: Recipe) -> None:
     stored = run.recipe()
     if stored.initial_sha256 != recipe.initial_sha256:
-        raise VitbenchError(
+        raise RefusedError(
             f"{run.folder}: the initial weights are not those this run started from "
-            f"({stored.init}); give the same --weights or a new --name"
+            f"({stored.init}); give the same --weights, or a new --name"
         )
 
 
@@ -144,6 +172,11 @@ def _finish(job: Job, trainer: Trainer, run: Run) -> None:
             "notes": run.about()["notes"],
         },
     )
+    discard_checkpoints(run)
+
+
+def discard_checkpoints(run: Run) -> None:
+    """Remove what only resume needs; a kill right after `metrics.json` leaves it behind."""
     shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
 
 
