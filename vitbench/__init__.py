@@ -16,8 +16,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vitbench.benchmark.compare import compare
     from vitbench.benchmark.predict import predict
-    from vitbench.benchmark.train import compare, train
+    from vitbench.benchmark.train import train
     from vitbench.comparison.table import Comparison
     from vitbench.errors import VitbenchError
     from vitbench.records import Answer, Benchmark, Predictions, Recipe, Run, Settings
@@ -39,7 +40,7 @@ __all__ = [
 _HOME = {
     "Comparison": "vitbench.comparison.table",
     "VitbenchError": "vitbench.errors",
-    "compare": "vitbench.benchmark.train",
+    "compare": "vitbench.benchmark.compare",
     "predict": "vitbench.benchmark.predict",
     "train": "vitbench.benchmark.train",
 }

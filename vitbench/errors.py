@@ -16,6 +16,12 @@ class UsageError(VitbenchError):
     exit_code = 2
 
 
+class StoppedError(VitbenchError):
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130
+
+
 class UnreadableImageError(VitbenchError):
     """One picture could not be decoded; carries the reason only, the caller names the file."""
 

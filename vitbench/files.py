@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vitbench.errors import VitbenchError
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 """A spreadsheet would run text cells that begin so; `'` itself is here to keep the escape reversible."""
 
@@ -54,8 +56,13 @@ def json_text(value: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in `path`; raises OSError or ValueError as the standard library does."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The JSON value in `path`; VitbenchError where the file is not JSON, OSError where it is not there."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # UnicodeDecodeError is one too
+        raise VitbenchError(
+            f"{path}: damaged, not JSON ({error}); restore it or remove its folder"
+        ) from error
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -51,15 +51,15 @@ def estimate_jobs(plan: Plan, watch: Watch) -> dict[str, Estimate]:
 
 def _estimate(job: Job, split: Split) -> Estimate:
     recipe = job.recipe
-    model = create(job.plan, len(split.classes), RANDOM, recipe.seed, recipe.drop_path)
-    parameters = count_parameters(model)
+    parameters = 0
     try:
+        model = create(job.plan, len(split.classes), RANDOM, recipe.seed, recipe.drop_path)
+        parameters = count_parameters(model)
         step = _step_seconds(build_trainer(model, recipe, split, job.machine))
     except (RuntimeError, MemoryError, ValueError) as error:
         if not (is_out_of_memory(error) or starves_batch_norm(error)):
             raise
         step = UNKNOWN  # training itself halves its micro-batch, and says so if even that does not help
-    del model
     free_memory(job.machine.device)
     picture = _picture_seconds(job, split)
     per_view = step + picture if job.machine.workers == 0 else max(step, picture / job.machine.workers)

@@ -5,14 +5,17 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vitbench import files
-from vitbench.benchmark.plan import Plan
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Benchmark, Run, Settings, Split, benchmarks_in, run_name
+from vitbench.training.environment import environment
 from vitbench.training.recipes import shared
-from vitbench.training.runs import Job, environment
+
+if TYPE_CHECKING:
+    from vitbench.benchmark.plan import Plan
+    from vitbench.training.runs import Job
 
 
 def check_name(name: str) -> str:
@@ -66,14 +69,23 @@ def newest_interrupted(results: Path) -> Benchmark:
     raise VitbenchError(f"{results}: nothing to resume, every benchmark there is finished")
 
 
-def create(plan: Plan, name: str, results: Path) -> Benchmark:
+def create(plan: "Plan", name: str, results: Path) -> Benchmark:
     """Make `results/<name>` with `split.csv` and, last, `benchmark.json`."""
     folder = results / name
-    results.mkdir(parents=True, exist_ok=True)
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VitbenchError(
+            f"{results}: cannot be made ({error.strerror}); choose another --results"
+        ) from error
     try:
         folder.mkdir()
     except FileExistsError:
         raise UsageError(f"{folder}: exists and is no benchmark; choose another --name") from None
+    except OSError as error:
+        raise VitbenchError(
+            f"{folder}: cannot be made ({error.strerror}); choose another --results"
+        ) from error
     files.write_csv(folder / "split.csv", Split.COLUMNS, plan.split.rows())
     manifest = {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -100,7 +112,7 @@ def create(plan: Plan, name: str, results: Path) -> Benchmark:
     return Benchmark(folder)
 
 
-def add_runs(benchmark: Benchmark, plan: Plan) -> None:
+def add_runs(benchmark: Benchmark, plan: "Plan") -> None:
     """Note further runs in `benchmark.json`, behind those that are there."""
     manifest, stored, asked = benchmark.manifest, benchmark.settings, plan.settings
     new = [job.run_name for job in plan.jobs if job.run_name not in manifest["runs"]]
@@ -149,7 +161,7 @@ def _shown(value: Any) -> str:
     return "the recipe's own" if value is None else str(value)
 
 
-def refuse_changes(benchmark: Benchmark, plan: Plan, *, resume: bool) -> None:
+def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool) -> None:
     """Raise UsageError, the difference named, where the plan would change what is there."""
     manifest = benchmark.manifest
     if plan.images.digest != manifest["data_digest"]:
@@ -174,7 +186,7 @@ def refuse_changes(benchmark: Benchmark, plan: Plan, *, resume: bool) -> None:
             raise UsageError(f"{run.folder}: was interrupted; add --resume to go on with it")
 
 
-def _refuse_other_weights(job: Job, started: Mapping[str, Run]) -> None:
+def _refuse_other_weights(job: "Job", started: Mapping[str, Run]) -> None:
     """Seeds of one model share a row: they must start from the same kind of weights."""
     for run in started.values():
         if run.name == run_name(job.plan.alias, run.seed) and run.recipe().init != job.recipe.init:
@@ -184,7 +196,7 @@ def _refuse_other_weights(job: Job, started: Mapping[str, Run]) -> None:
             )
 
 
-def _data_difference(benchmark: Benchmark, plan: Plan) -> str:
+def _data_difference(benchmark: Benchmark, plan: "Plan") -> str:
     before = {row["path"]: row["sha256"] for row in benchmark.split_rows()}
     now = {files.readable(p.path): p.sha256 for p in plan.images.pictures}
     parts = [
@@ -199,7 +211,7 @@ def _data_difference(benchmark: Benchmark, plan: Plan) -> str:
     return f"the data in {plan.images.root} changed: " + (", ".join(parts) or "classes or parts moved")
 
 
-def _versions(plan: Plan) -> dict[str, Any]:
+def _versions(plan: "Plan") -> dict[str, Any]:
     if not plan.jobs:
         return {}
     known = environment(plan.jobs[0].machine)

@@ -9,7 +9,7 @@ from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.models.families import expand
 from vitbench.models.plan import ModelPlan, plan_model
-from vitbench.models.weights import RANDOM, WORDS, asked_of_each, resolve_weights
+from vitbench.models.weights import WORDS, asked_of_each, resolve_weights
 from vitbench.records import Benchmark, ImageSet, Run, Settings, Split, run_name
 from vitbench.training.machine import choose_device, choose_machine, choose_precision
 from vitbench.training.recipes import build_recipe, shared
@@ -63,15 +63,13 @@ def make_plan(
     todo = [(plan, seed, name) for plan, seed, name in asked if name not in finished]
     needed = [plan for plan in plans if any(plan is one for one, _, _ in todo)]
     specs = (*settings.weights, *_as_before(settings, [(plan, before.get(name)) for plan, _, name in todo]))
+    from_hub = [a for a, word in asked_of_each(specs, needed).items() if word in ("pretrained", "auto")]
     if dry_run:
-        weights = {plan.alias: RANDOM for plan in needed}
-        inits = {
-            alias: "pretrained" if word == "auto" else word
-            for alias, word in asked_of_each(specs, needed).items()
-        }
-    else:
-        weights = resolve_weights(specs, needed, on_event=watch.message)
-        inits = {alias: first.label for alias, first in weights.items()}
+        specs += tuple(f"{alias}=random" for alias in from_hub)
+    weights = resolve_weights(specs, needed, on_event=watch.message)
+    inits = {alias: first.label for alias, first in weights.items()}
+    if dry_run:
+        inits |= dict.fromkeys(from_hub, "pretrained")
     jobs = []
     for plan, seed, name in todo:
         recipe = build_recipe(settings, plan, split, seed, inits[plan.alias], precision)

@@ -1,6 +1,7 @@
 """`predict`: which saved models answer, found by benchmark, run or folder."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench.benchmark import folder
@@ -25,21 +26,39 @@ def predict(
     finished benchmark. `models` keeps only these of its models.
     """
     name = str(run.folder) if isinstance(run, Benchmark | Run) else None if run is None else str(run)
-    found, _ = models_for(name, models, Path(results))
-    yield from answer(found, collect([str(image) for image in images]), choose_device(device), top_k)
+    panel = panel_for(name, models, Path(results))
+    questions = collect([str(image) for image in images])
+    yield from answer(panel.models, questions, choose_device(device), top_k, panel.seen())
 
 
-def models_for(
-    name: str | None, wanted: Sequence[str], results: Path
-) -> tuple[dict[str, LoadedModel], Benchmark | None]:
-    """The models that answer, by run name, and the benchmark they come from, if any.
+@dataclass(frozen=True)
+class Panel:
+    """The models that answer."""
+
+    models: dict[str, LoadedModel]
+    """By run name."""
+    benchmark: Benchmark | None
+    """Where they come from, if that is known."""
+
+    def seen(self) -> dict[str, str]:
+        """sha256 of every picture of the benchmark → "train", "val" or "test"."""
+        if self.benchmark is None:
+            return {}
+        return {row["sha256"]: row["split"] for row in self.benchmark.split_rows()}
+
+
+def panel_for(name: str | None, wanted: Sequence[str], results: Path) -> Panel:
+    """The models that answer.
 
     `name`: a benchmark, one run of it (`NAME/vit-s0`), or the path of a run or of any saved model
     folder; None: the newest finished benchmark. `wanted` keeps only these models or runs.
     """
-    if name is not None and (single := _single(name, results)) is not None:
-        label, path = single
-        return {label: load_model(path)}, None
+    if name is not None and (path := _single(name, results)) is not None:
+        model = path.resolve()
+        run = model.parent if (model.parent / "recipe.json").exists() else None
+        known = run is not None and (run.parent / "benchmark.json").exists()
+        label = run.name if run is not None else model.name
+        return Panel({label: load_model(path)}, Benchmark(run.parent) if run is not None and known else None)
     benchmark = folder.newest(results) if name is None else folder.find(name, results)
     finished = [run for run in benchmark.runs if run.status == "finished"]
     chosen = [run for run in finished if not wanted or run.model in wanted or run.name in wanted]
@@ -48,20 +67,19 @@ def models_for(
     if missing := [w for w in wanted if not any(w in (run.model, run.name) for run in chosen)]:
         there = ", ".join(run.name for run in finished)
         raise UsageError(f"--models {missing[0]}: not a finished run of {benchmark.name} (there: {there})")
-    return {run.name: load_model(run.model_folder) for run in chosen}, benchmark
+    return Panel({run.name: load_model(run.model_folder) for run in chosen}, benchmark)
 
 
-def _single(name: str, results: Path) -> tuple[str, Path] | None:
-    """A run's or a saved model's folder, with the name its column gets."""
+def _single(name: str, results: Path) -> Path | None:
+    """The model folder of a run or of a saved model called so; None where it is neither."""
     for path in (Path(name), results / name):
         if (path / "config.json").exists():
-            in_run = path.name == "model" and (path.parent / "recipe.json").exists()
-            return (path.resolve().parent.name if in_run else path.resolve().name), path
+            return path
         run = Run(path)
         if (path / "recipe.json").exists():
             if run.status != "finished":
                 raise VitbenchError(
                     f"{path}: this run is {run.status}; `vitbench train --resume` goes on with it"
                 )
-            return path.resolve().name, run.model_folder
+            return run.model_folder
     return None

@@ -9,7 +9,7 @@ from vitbench import files
 from vitbench.benchmark import folder
 from vitbench.benchmark.estimate import Estimate, estimate_jobs, plan_lines, shortcut_line
 from vitbench.benchmark.plan import Plan, make_plan
-from vitbench.comparison.table import Comparison, compare_many
+from vitbench.comparison.table import compare_many
 from vitbench.errors import RefusedError, UsageError, VitbenchError
 from vitbench.models.weights import absolute
 from vitbench.records import Benchmark, Settings
@@ -91,7 +91,7 @@ def carry_out(request: Request, watch: Watch) -> Benchmark:
         benchmark = folder.create(plan, request.name or folder.fresh_name(plan.images.root, results), results)
     else:
         folder.add_runs(benchmark, plan)
-    watch.benchmark_started({name: estimate.seconds for name, estimate in estimates.items()})
+    watch.benchmark_started(benchmark.name, {name: estimate.seconds for name, estimate in estimates.items()})
     _run_jobs(plan, benchmark, watch)
     for run in benchmark.runs:
         if run.status == "finished":
@@ -112,23 +112,6 @@ def announce(plan: Plan, watch: Watch) -> dict[str, Estimate]:
     if plan.jobs and (shortcut := shortcut_line(plan, estimates)):
         watch.message(shortcut)
     return estimates
-
-
-def compare(*benchmarks: Benchmark | Path | str, results: Path | str = DEFAULT_RESULTS) -> Comparison:
-    """The comparison of a benchmark, or of several on the same test pictures; nothing is written.
-
-    Benchmarks by name in `results`, by path or as they are; none: the newest finished one. Raises
-    VitbenchError, every reason in it, if no run has finished, and where the test pictures differ.
-    """
-    found = [
-        given if isinstance(given, Benchmark) else folder.find(str(given), Path(results))
-        for given in benchmarks
-    ] or [folder.newest(Path(results))]
-    for benchmark in found:
-        if not any(run.status == "finished" for run in benchmark.runs):
-            reasons = "; ".join(f"{run.name}: {run.failure or run.status}" for run in benchmark.runs)
-            raise VitbenchError(f"{benchmark.folder}: no run finished ({reasons})")
-    return compare_many(found)
 
 
 def _existing(request: Request) -> Benchmark | None:

@@ -6,11 +6,17 @@ from typing import Annotated
 import typer
 
 from vitbench.cli.data import data_app
-from vitbench.cli.options import JsonOption, Outputs, ResultsOption, explicit_settings
+from vitbench.cli.options import (
+    DATA,
+    EXIT_PARTLY,
+    RESULTS,
+    JsonOption,
+    Outputs,
+    ResultsOption,
+    explicit_settings,
+)
+from vitbench.errors import StoppedError
 
-EXIT_PARTLY = 3
-DATA = Path("data")
-RESULTS = Path("results")
 LEARNING, RUNNING = "How it learns", "How it runs"
 
 app = typer.Typer(
@@ -161,7 +167,7 @@ def train(
         refuse_unusable(data or DATA, explicit.get("layout", "auto"))
     from vitbench.benchmark.train import Request, announce, carry_out, prepare
     from vitbench.cli.progress import watch
-    from vitbench.cli.show import PlanWatch, show_comparison, show_files
+    from vitbench.cli.show import PlanWatch, show_comparison, show_files, stopped
 
     request = Request(explicit, data, name, results, resume)
     if dry_run:
@@ -169,10 +175,13 @@ def train(
         announce(plan, PlanWatch())
         return
     with watch() as display:
-        benchmark = carry_out(request, display)
+        try:
+            benchmark = carry_out(request, display)
+        except KeyboardInterrupt:
+            raise StoppedError(stopped(display.benchmark)) from None
     show_comparison(benchmark, as_json=json)
     show_files(benchmark)
-    if any(run.status == "failed" for run in benchmark.runs):
+    if any(run.status != "finished" for run in benchmark.runs):
         raise typer.Exit(EXIT_PARTLY)
 
 

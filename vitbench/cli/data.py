@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from vitbench.errors import UsageError
+from vitbench.cli.options import DATA
+from vitbench.errors import UsageError, VitbenchError
 
 if TYPE_CHECKING:
     from vitbench.records import Augment
@@ -19,7 +20,6 @@ data_app = typer.Typer(
 DataArgument = Annotated[Path, typer.Argument(help="Folder of class folders, or of train/ val/ test/.")]
 LayoutOption = Annotated[str, typer.Option(help="auto, flat or split.")]
 SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")]
-DATA = Path("data")
 LAYOUTS = ("auto", "flat", "split")
 LEVELS = ("none", "geometry", "light", "strong")
 
@@ -32,11 +32,16 @@ def check(data: DataArgument = DATA, layout: LayoutOption = "auto") -> None:
     """
     from vitbench.cli.progress import watch
     from vitbench.data.scan import scan_folder
+    from vitbench.data.split import split_images
     from vitbench.data.summary import check_report
 
     with watch() as display:
         images = scan_folder(data, _layout(layout), skip_bad=True, on_progress=display.checking)
     print(check_report(images))
+    try:
+        split_images(images)
+    except VitbenchError as error:
+        print(f"note: as it stands, train would refuse this: {error}")
     if images.bad:
         raise typer.Exit(1)
 
@@ -107,6 +112,8 @@ def augment(
             on_progress=display.checking,
         )
     print(f"{count} views of {len(found.train)} training pictures written to {out}")
+    if count > per_class * len(found.classes):
+        print(f"a class with more than {per_class} training pictures shows each of them once")
 
 
 @data_app.command()

@@ -10,6 +10,10 @@ import typer
 
 from vitbench.errors import UsageError
 
+DATA = Path("data")
+RESULTS = Path("results")
+EXIT_FAILED, EXIT_PARTLY = 1, 3
+
 ResultsOption = Annotated[
     Path, typer.Option("--results", help="Folder in which benchmarks live.", show_default=True)
 ]

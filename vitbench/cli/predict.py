@@ -5,15 +5,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vitbench.benchmark.predict import models_for
-from vitbench.cli.options import Outputs
+from vitbench.benchmark.predict import panel_for
+from vitbench.cli.options import EXIT_FAILED, EXIT_PARTLY, Outputs
 from vitbench.cli.show import console, say
 from vitbench.errors import UsageError
 from vitbench.inference.stream import answer, collect
 from vitbench.records import Answer
 from vitbench.training.machine import choose_device
 
-EXIT_FAILED, EXIT_PARTLY = 1, 3
 SLOW_SECONDS = 2.0
 
 
@@ -28,18 +27,19 @@ def predict_images(
 ) -> int:
     """Answer for every picture; the exit status: 0, 1 if none could be read, 3 if some could not."""
     chosen = choose_device(device)
-    models, benchmark = models_for(name, wanted, results)
-    if name is None and benchmark is not None:
-        say(f"asking {', '.join(models)} of {benchmark.name}, the newest finished benchmark in {results}")
+    panel = panel_for(name, wanted, results)
+    if name is None and panel.benchmark is not None:
+        models, newest = ", ".join(panel.models), panel.benchmark.name
+        say(f"asking {models} of {newest}, the newest finished benchmark in {results}")
     questions = collect(_paths(sources))
     answers = []
-    for found in _with_progress(answer(models, questions, chosen, top_k), len(questions)):
+    for found in _with_progress(answer(panel.models, questions, chosen, top_k, panel.seen()), len(questions)):
         answers.append(found)
         if outputs.as_json:
             from vitbench.reports.answers import answer_json
 
             print(answer_json(found), flush=True)
-    _write(answers, list(models), outputs)
+    _write(answers, list(panel.models), outputs)
     failed = sum(1 for found in answers if found.error)
     if failed:
         say(f"{failed} of {len(answers)} pictures could not be read")
@@ -57,7 +57,8 @@ def _write(answers: Sequence[Answer], runs: Sequence[str], outputs: Outputs) -> 
         write_answers(outputs.out, answers)
         say(f"answers: {outputs.out}")
     if outputs.sheet is not None:
-        write_sheet(outputs.sheet, answers, runs, lambda path: decode(Path(path)))
+        for note in write_sheet(outputs.sheet, answers, runs, lambda path: decode(Path(path))):
+            say(f"note: {note}")
         say(f"sheet: {outputs.sheet}")
 
 

@@ -1,17 +1,20 @@
 """Progress on stderr: one live display on a terminal, a line per epoch in a pipe."""
 
+import math
 import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from vitbench.records import Epoch, duration, percent
 from vitbench.training.watch import Watch
 
 SLOW_SECONDS = 2.0
+WIDE = 110
+"""Columns from which a terminal has room for a bar."""
 
 
 class _Clock:
@@ -34,7 +37,9 @@ class _Clock:
         mine = (time.monotonic() - self.started) / done * (self.total - step)
         names = list(self.estimates)
         later = names[names.index(self.run) + 1 :] if self.run in names else []
-        return mine, mine + sum(self.estimates[name] for name in later)
+        return mine, mine + sum(
+            self.estimates[name] for name in later if not math.isnan(self.estimates[name])
+        )
 
 
 class LineWatch(Watch):
@@ -42,6 +47,7 @@ class LineWatch(Watch):
 
     def __init__(self) -> None:
         self.clock = _Clock()
+        self.benchmark = ""
         self.steps = 1
         self.epochs = 1
         self.last_check = time.monotonic()
@@ -65,7 +71,8 @@ class LineWatch(Watch):
     def message(self, text: str) -> None:
         self.show(text)
 
-    def benchmark_started(self, seconds: Mapping[str, float]) -> None:
+    def benchmark_started(self, name: str, seconds: Mapping[str, float]) -> None:
+        self.benchmark = name
         self.clock.estimates = dict(seconds)
 
     def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
@@ -80,7 +87,7 @@ class LineWatch(Watch):
             f"{run}: epoch {row.epoch}/{self.epochs}  train loss {row.train_loss:.3f}  "
             f"train top-1 {percent(row.train_top1)} %  val loss {row.val_loss:.3f}  "
             f"val top-1 {percent(row.val_top1)} %{' (best so far)' if best else ''}  "
-            f"{row.images_per_second:.0f} images/s  left: {duration(mine)}, all models {duration(whole)}"
+            f"{row.images_per_second:.0f} images/s  left: {duration(mine)}, all {duration(whole)}"
         )
 
     def run_finished(self, run: str, text: str) -> None:
@@ -92,12 +99,14 @@ class LiveWatch(LineWatch):
 
     def __init__(self) -> None:
         super().__init__()
+        console = Console(stderr=True)
+        bar = [BarColumn(bar_width=20)] if console.width >= WIDE else []
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
+            *bar,
+            TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[detail]}"),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
         )
         self.task: TaskID | None = None
@@ -128,7 +137,7 @@ class LiveWatch(LineWatch):
             f"{self.clock.run} epoch {epoch}/{self.epochs}",
             step,
             self.steps,
-            f"loss {loss:.3f}  val top-1 {self.val} %  {images_per_second:.0f} img/s  "
+            f"loss {loss:.3f}  val {self.val} %  {images_per_second:.0f} img/s  "
             f"left {duration(mine)}, all {duration(whole)}",
         )
 

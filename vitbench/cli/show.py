@@ -1,6 +1,7 @@
 """What commands print: comparisons, models, files. Results on stdout, the rest on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,6 @@ TITLES = {
     "published_top1": "IN-1k % (published)",
     "licence": "weights' licence",
 }
-EXIT_PARTLY = 3
 
 
 class PlanWatch(Watch):
@@ -31,8 +31,8 @@ class PlanWatch(Watch):
 
 
 def console() -> Console:
-    """Stdout; wide where nobody's terminal limits it."""
-    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    """Stdout; wide where no terminal and no COLUMNS limits it."""
+    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=PIPE_WIDTH)
 
 
 def say(text: str) -> None:
@@ -42,9 +42,16 @@ def say(text: str) -> None:
 
 def show_comparison(benchmark: Benchmark, *, as_json: bool) -> None:
     """Print a benchmark's table, or its JSON."""
-    from vitbench.benchmark.train import compare
+    from vitbench.benchmark.compare import compare
 
     _print_comparison(compare(benchmark), as_json=as_json)
+
+
+def stopped(benchmark: str) -> str:
+    """What to say after Ctrl-C, `benchmark` being the name of the one under way, if any."""
+    if not benchmark:
+        return "stopped; nothing was written"
+    return f"stopped; finished epochs are saved, `vitbench train --resume --name {benchmark}` goes on"
 
 
 def show_files(benchmark: Benchmark) -> None:
@@ -55,7 +62,7 @@ def show_files(benchmark: Benchmark) -> None:
 def compare_benchmarks(names: Sequence[str], results: Path, *, as_json: bool) -> None:
     """`vitbench compare`: print the comparison and refresh its files where they can be written."""
     from vitbench.benchmark import folder
-    from vitbench.benchmark.train import compare
+    from vitbench.benchmark.compare import compare
     from vitbench.reports.tables import write_reports
 
     if len(names) > 1:

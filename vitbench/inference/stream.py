@@ -1,6 +1,7 @@
 """`predict`: any number of pictures through several models, decoded once, in constant memory."""
 
 import glob
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import torch
 
 from vitbench.data.ahead import in_batches
 from vitbench.data.batches import evaluation_transform
-from vitbench.data.decode import decode
+from vitbench.data.decode import decode_bytes
 from vitbench.data.scan import find_images
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.inference.forward import probabilities
@@ -34,8 +35,8 @@ class Question:
 def collect(sources: Sequence[str]) -> list[Question]:
     """The pictures that files, folders and globs name, in their order; folders recursively.
 
-    A path that is not there stays a question: its answer is an error row. Raises VitbenchError for a
-    folder without pictures and a glob without matches.
+    A path that is not there and a glob without matches stay questions: their answers are error rows.
+    Raises VitbenchError for a folder without pictures.
     """
     found: list[Question] = []
     for source in sources:
@@ -44,9 +45,7 @@ def collect(sources: Sequence[str]) -> list[Question]:
             found += _of_folder(path)
         elif not path.exists() and glob.has_magic(source):
             matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
-            if not matches:
-                raise VitbenchError(f"{source}: matches no file; check the pattern")
-            found += [_of_file(match) for match in matches]
+            found += [_of_file(match) for match in matches or [source]]
         else:
             found.append(_of_file(source))
     return found
@@ -57,10 +56,12 @@ def answer(
     questions: Iterable[Question],
     device: torch.device,
     top_k: int = 1,
+    seen: Mapping[str, str] | None = None,
 ) -> Iterator[Answer]:
     """An `Answer` per question, in order; a picture that cannot be read is an error row.
 
-    Decoding runs in threads ahead of the models; only a few batches are held, however many there are.
+    `seen`: sha256 → the part of the models' split that this content is in. Decoding runs in threads
+    ahead of the models; only a few batches are held, however many pictures there are.
     """
     transforms = {model.preprocessing: evaluation_transform(model.preprocessing) for model in models.values()}
     for model in models.values():
@@ -68,10 +69,15 @@ def answer(
 
     def prepare(question: Question) -> Prepared:
         try:
-            picture = decode(Path(question.path))
+            content = Path(question.path).read_bytes()
+            picture = decode_bytes(content)
+        except OSError as error:
+            return Prepared(question, error.strerror or type(error).__name__)
         except UnreadableImageError as error:
             return Prepared(question, str(error))
-        return Prepared(question, "", {key: transform(picture) for key, transform in transforms.items()})
+        part = seen.get(hashlib.sha256(content).hexdigest()) if seen else None
+        inputs = {key: transform(picture) for key, transform in transforms.items()}
+        return Prepared(question, "", part, inputs)
 
     source = iter(questions)
     batches = iter(lambda: list(islice(source, BATCH)), [])
@@ -85,6 +91,7 @@ class Prepared:
 
     question: Question
     error: str
+    seen: str | None = None
     inputs: Mapping[Preprocessing, torch.Tensor] = field(default_factory=dict)
 
 
@@ -104,7 +111,8 @@ def _answer_batch(
         if one.error:
             yield Answer(one.question.path, {}, label, one.error)
             continue
-        yield Answer(one.question.path, {name: rows[place] for name, rows in said.items()}, label)
+        answers = {name: rows[place] for name, rows in said.items()}
+        yield Answer(one.question.path, answers, label, seen=one.seen)
         place += 1
 
 

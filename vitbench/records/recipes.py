@@ -1,5 +1,6 @@
 """What is asked for (`Settings`), what decides the weights (`Recipe`), and what does not (`Machine`)."""
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -59,8 +60,16 @@ class Settings(BaseModel):
             return cls.model_validate(dict(asked))
         except ValidationError as error:
             first = error.errors()[0]
-            option = str(first["loc"][0]).replace("_", "-")
-            raise UsageError(f"--{option}: {first['msg']} (got {first['input']!r}); see --help") from error
+            name = str(first["loc"][0])
+            option = "--" + name.replace("_", "-")
+            if first["type"] == "extra_forbidden":
+                near = difflib.get_close_matches(name, cls.model_fields, n=1)
+                hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(cls.model_fields)}"
+                raise UsageError(f"{name}: no such setting{hint}") from error
+            if first["type"] == "too_short":
+                raise UsageError(f"{option}: names nothing; see --help") from error
+            reason = first["msg"].replace("Input should", "should")
+            raise UsageError(f"{option} {first['input']}: {reason}; see --help") from error
 
     RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
         {"models", "seeds", "weights", "device", "workers", "micro_batch"}

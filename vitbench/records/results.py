@@ -123,6 +123,8 @@ class Answer:
     """The true class, where the picture's folder names one of the models' classes."""
     error: str = ""
     """Why it could not be read, one line."""
+    seen: str | None = None
+    """The part of the models' own split that this content lies in: "train", "val", "test"; None: none."""
 
     @property
     def disputed(self) -> bool:
@@ -246,9 +248,14 @@ class Benchmark:
 
 
 def benchmarks_in(results: Path) -> list[Benchmark]:
-    """The benchmarks in a results folder, newest first (by the start time in their manifests)."""
-    found = [Benchmark(path.parent) for path in results.glob("*/benchmark.json")]
-    return sorted(found, key=lambda b: (str(b.manifest["created"]), b.name), reverse=True)
+    """The readable benchmarks in a results folder, newest first by the start time in their manifests."""
+    dated = []
+    for path in results.glob("*/benchmark.json"):
+        try:
+            dated.append((str(files.read_json(path)["created"]), path.parent))
+        except (OSError, KeyError, TypeError, VitbenchError):
+            continue  # damaged: naming it says why
+    return [Benchmark(folder) for _, folder in sorted(dated, reverse=True)]
 
 
 def run_name(model: str, seed: int) -> str:

@@ -28,7 +28,7 @@ def choose_device(asked: str) -> torch.device:
         device = torch.device(asked)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0][:80]
         raise UsageError(f"--device {asked}: not usable here ({reason}); try --device cpu") from error
     return device
 
@@ -51,7 +51,7 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
     accelerated = device.type != "cpu"
     workers = settings.workers
     if workers is None:
-        workers = min(8, (os.cpu_count() or 1) - 1) if accelerated else 0
+        workers = min(8 if accelerated else 2, os.cpu_count() or 1)
     return Machine(
         device=str(device),
         device_name=device_name(device),

@@ -1,12 +1,8 @@
 """One run from its job to `metrics.json`: create or resume, fit, save the model, test once."""
 
 import dataclasses
-import platform
 import shutil
-import sys
-import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import filelock
@@ -23,11 +19,11 @@ from vitbench.models.folder import save_model
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
 from vitbench.records import Machine, Recipe, Run, Split
+from vitbench.training.environment import environment
 from vitbench.training.loop import Trainer, build_trainer, evaluate, fit
 from vitbench.training.machine import choose_device, free_memory, is_out_of_memory, starves_batch_norm
 from vitbench.training.watch import Watch
 
-PACKAGES = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "scikit-learn")
 BATCH_NORM = "batch normalisation, where a model has it, sees these smaller batches"
 
 
@@ -192,19 +188,4 @@ def _cost(job: Job, trainer: Trainer, model: nn.Module) -> dict[str, Any]:
         "latency_ms_p50": p50,
         "latency_ms_p95": p95,
         "peak_memory_mb": max(row.peak_memory_mb for row in trainer.rows),
-    }
-
-
-def environment(machine: Machine) -> dict[str, Any]:
-    """Versions and machine: what a reader needs to judge times and to repeat weights bit by bit."""
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": sys.argv,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "versions": {name: version(name) for name in PACKAGES},
-        "device": machine.device_name,
-        "threads": machine.threads,
-        "workers": machine.workers,
-        "micro_batch": machine.micro_batch,
     }

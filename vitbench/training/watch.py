@@ -14,8 +14,8 @@ class Watch:
     def message(self, text: str) -> None:
         """One line for the user: a warning, a fallback, a step taken."""
 
-    def benchmark_started(self, seconds: Mapping[str, float]) -> None:
-        """The estimated training time of every run still to do, by run name, in their order."""
+    def benchmark_started(self, name: str, seconds: Mapping[str, float]) -> None:
+        """The benchmark's folder is there; the estimated seconds of every run still to do, in their order."""
 
     def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
         """A run begins (or goes on) at `epoch`, from 1; each epoch has `steps` optimiser steps."""
