@@ -141,6 +141,18 @@ def test_damaged_predictions_fail_their_own_run_only(tmp_path: Path) -> None:
     assert "it is missing" in by_model["b"].reason
 
 
+@pytest.mark.parametrize("name", ["metrics.json", "recipe.json"])
+@pytest.mark.parametrize("content", ["", "{not JSON", "{}", "[1]"])
+def test_damaged_json_fails_its_own_run_only(tmp_path: Path, name: str, content: str) -> None:
+    """A finished run whose metrics or recipe are no such thing keeps a row whose reason names the file."""
+    benchmark = make_benchmark(tmp_path / "b", {"a-s0": LABELS, "b-s0": LABELS}, LABELS)
+    (benchmark.folder / "a-s0" / name).write_text(content)
+    last = compare(benchmark).rows[-1]
+    assert (last.model, last.status, last.top1) == ("a", "failed", None)
+    assert name in last.reason
+    assert "\n" not in last.reason
+
+
 def test_answers_are_joined_by_path_not_by_line(tmp_path: Path) -> None:
     """A run whose CSV has its lines and classes in another order gets the same row."""
     benchmark = make_benchmark(tmp_path / "b", {"a-s0": wrong_on(0, 1), "b-s0": wrong_on(0, 1)}, LABELS)

@@ -38,3 +38,9 @@ def test_report_of_a_clean_folder(tmp_path: Path, classes: Maker) -> None:
     assert "duplicates: none with equal pixels (near-duplicates are not looked for)" in report
     assert "cannot be read: none" in report
     assert "note" not in report
+
+
+def test_control_characters_in_class_names_are_spelled_out(tmp_path: Path, classes: Maker) -> None:
+    """A class name with a line break keeps its row on one line, its columns in place."""
+    lines = check_report(scan_folder(classes(tmp_path, {"ca\nt": 2, "dog\x1b": 2}))).splitlines()
+    assert lines[2:5] == ["class    pictures", "ca\\nt           2", "dog\\x1b         2"]

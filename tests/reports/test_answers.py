@@ -1,5 +1,6 @@
 """The answers of `predict`: on a screen, as JSON and CSV, as one sheet."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -66,6 +67,36 @@ def test_labelled_pictures_are_scored_with_an_interval() -> None:
     lines = scored([AGREED, DISPUTED, BROKEN, no_label], RUNS)
     assert lines[1] == "swin-s0: right on 1 of 2, 50.0 % [9.5, 90.5] (Wilson, 95 %)"
     assert scored([no_label], RUNS) == []
+
+
+def test_trained_on_pictures_are_marked_and_not_counted() -> None:
+    """Seen in train or val: out of the score, and said; seen in test: counted, and said."""
+    seen = [dataclasses.replace(AGREED, path=f"p/{part}.jpg", seen=part) for part in ("train", "val", "test")]
+    lines = scored([*seen, DISPUTED], RUNS)
+    assert lines[1] == (
+        "swin-s0: right on 1 of 2, 50.0 % [9.5, 90.5] (Wilson, 95 %); "
+        "1 of them the benchmark's own test pictures"
+    )
+    assert lines[2] == "2 of 4 labelled pictures were trained on or chosen by: not counted"
+    assert scored(seen[:1], RUNS) == ["1 of 1 labelled picture was trained on or chosen by: not counted"]
+    text = shown([*seen, DISPUTED])
+    assert all(f"{part}.jpg ({part})" in text for part in ("train", "val", "test"))
+    assert "b.jpg (" not in text
+    assert [json.loads(answer_json(one))["seen"] for one in (seen[0], DISPUTED)] == ["train", None]
+
+
+def test_all_asked_for_answers_are_shown(tmp_path: Path) -> None:
+    """Three answers of vit and one of swin: all in the table, a pair of columns each in the CSV."""
+    three = (("cat", 0.71), ("dog", 0.2), ("fox", 0.05))
+    found = Answer("a.jpg", {"vit-s0": three, "swin-s0": (("cat", 0.9),)})
+    assert "cat 71 %, dog 20 %, fox 5 %" in shown([found])
+    write_answers(tmp_path / "a.csv", [found, BROKEN])
+    rows = files.read_csv(tmp_path / "a.csv")
+    assert list(rows[0])[2:10] == [
+        *("vit-s0", "vit-s0_probability", "vit-s0_2", "vit-s0_2_probability"),
+        *("vit-s0_3", "vit-s0_3_probability", "swin-s0", "swin-s0_probability"),
+    ]
+    assert (rows[0]["vit-s0_3"], rows[0]["vit-s0_3_probability"], rows[1]["vit-s0_3"]) == ("fox", "0.05", "")
 
 
 def test_table_fits_80_columns_with_wide_and_hostile_names() -> None:

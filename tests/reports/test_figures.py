@@ -1,6 +1,7 @@
 """Curves and confusion figures: what they hold, in any script, the same bytes each time."""
 
 import dataclasses
+import io
 import warnings
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fabricate import make_benchmark
+from PIL import Image
 
 from vitbench.comparison.candidates import read_candidates
 from vitbench.records import Benchmark
@@ -61,6 +63,20 @@ def test_many_classes_are_drawn_as_pairs(tmp_path: Path) -> None:
     assert drawing is not None
     assert "class00 → class01" in drawing.svg
     assert "class07" not in drawing.svg
+
+
+def test_pair_labels_keep_both_ends_and_stay_on_the_figure(tmp_path: Path) -> None:
+    """Names that differ at their ends differ in the labels; no text starts or ends outside the page."""
+    names = [f"a rather long class name with the number {i:02d}" for i in range(25)]
+    told = [1, *range(1, 25)]
+    benchmark = make_benchmark(tmp_path / "b", {"vit-s0": told}, range(25), names, train=range(25))
+    drawing = draw_confusion(read_candidates([benchmark]))
+    assert drawing is not None
+    assert "a rather lon…e number 00 → a rather lon…e number 01" in drawing.svg
+    with Image.open(io.BytesIO(drawing.png)) as image:
+        pixels = np.asarray(image.convert("L"))
+    assert (pixels[:, [0, -1]] == 255).all()
+    assert (pixels[[0, -1]] == 255).all()
 
 
 def test_all_right_has_nothing_confused(tmp_path: Path) -> None:

@@ -57,9 +57,18 @@ def test_page_leads_with_the_answer_and_the_smallest_gap(tmp_path: Path) -> None
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
     comparison = compare(benchmark)
     _, tags = page_of(benchmark)
-    places = [tags.text.index(s) for s in (comparison.answer, comparison.smallest_gap_text, "The table")]
+    answer = comparison.answer.replace(" %", "\N{NO-BREAK SPACE}%")
+    places = [tags.text.index(s) for s in (answer, comparison.smallest_gap_text, "The table")]
     assert places == sorted(places)
     assert comparison.pairs[0].verdict in tags.text
+
+
+def test_headline_keeps_its_percent_signs(tmp_path: Path) -> None:
+    """No line of the headline can break between a number and its "%"."""
+    page, _ = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS))
+    headline = page.partition("<h1>")[2].partition("</h1>")[0]
+    assert "\N{NO-BREAK SPACE}% right" in headline
+    assert " %" not in headline
 
 
 def test_hostile_names_are_shown_not_run(tmp_path: Path) -> None:
@@ -169,7 +178,7 @@ def test_reproduce_names_what_differs_from_the_defaults(tmp_path: Path) -> None:
         "flip": False,
         "quick": True,
         "weights": ["random"],
-        "ema_decay": 0.9,
+        "ema": 0.9,
     }
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS, data="my photos", settings=settings)
     assert reproduce(benchmark) == (

@@ -62,6 +62,28 @@ def test_wider_screens_show_more_columns(tmp_path: Path) -> None:
     assert "pretrained on" in shown(benchmark, 200)
 
 
+def test_columns_left_out_are_counted(tmp_path: Path) -> None:
+    """A narrow screen says how many columns it lacks and which file has them; a wide one says nothing."""
+    benchmark = two_models(tmp_path)
+    narrow = " ".join(shown(benchmark, 80).split())
+    assert "6 more columns in comparison.csv." in narrow
+    assert "more column" not in shown(benchmark, 200)
+    assert "more column" not in markdown(compare(benchmark))
+
+
+def test_small_models_keep_their_digits(tmp_path: Path) -> None:
+    """0.00712 GMACs stay 0.00712, in the table and in the sentence that names the cheapest model."""
+    benchmark = two_models(tmp_path)
+    path = benchmark.folder / "vit-s0" / "metrics.json"
+    metrics = files.read_json(path)
+    metrics["cost"] |= {"gmacs": 0.0071234, "params_m": 0.0512}
+    files.write_json(path, metrics)
+    text = " ".join(shown(benchmark, 200).split())
+    assert "0.0512 0.00712" in text
+    assert "27.50 4.49" in text
+    assert "vit computes least (0.00712 GMACs per picture)" in text
+
+
 def test_markup_in_names_is_shown_not_obeyed(tmp_path: Path) -> None:
     """Square brackets in class names and failure reasons come out as they are."""
     text = shown(hostile(tmp_path), 200)
@@ -124,6 +146,14 @@ def test_write_reports_without_any_tested_model(tmp_path: Path) -> None:
     benchmark = make_benchmark(tmp_path / "b", {"a-s0": "failed: x", "b-s0": "new"}, LABELS)
     names = {path.name for path in write_reports(benchmark, compare(benchmark))}
     assert names == {"comparison.csv", "comparison.md", "comparison.json", "predictions.csv", "report.html"}
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "recipe.json"])
+def test_write_reports_with_a_damaged_run(tmp_path: Path, name: str) -> None:
+    """A finished run with an empty file costs its own score only: every file is written."""
+    benchmark = two_models(tmp_path)
+    (benchmark.folder / "vit-s0" / name).write_bytes(b"")
+    assert len(write_reports(benchmark, compare(benchmark), warn=lambda line: None)) == 9
 
 
 def test_write_reports_raises_oserror_where_it_cannot_write(tmp_path: Path) -> None:

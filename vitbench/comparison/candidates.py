@@ -1,7 +1,7 @@
 """What the runs of a benchmark say about its test pictures, every model's answers in one order."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,9 @@ import numpy as np
 
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Array, Benchmark, Predictions, Run
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, VitbenchError)
+"""What reading a damaged or missing file of a run raises."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Candidate:
     benchmark: str
     runs: tuple[Run, ...]
     answered: tuple[Run, ...]
-    """Finished runs whose predictions could be read."""
+    """Finished runs whose metrics, recipe and predictions could be read."""
     predictions: tuple[Predictions, ...]
     """Of `answered`, paths and classes in the benchmark's order."""
     problems: tuple[str, ...]
@@ -119,15 +122,37 @@ def _candidate(
         if run.status != "finished":
             problems.append(f"{run.name}: {_why_not(run)}")
             continue
+        damage = _damage(run)
+        if damage:
+            problems.append(damage)
+            continue
         try:
             predictions.append(aligned(run.predictions(), paths, classes))
-        except (OSError, ValueError, KeyError, VitbenchError) as error:
-            problems.append(
-                f"{run.name}: predictions.csv cannot be used ({_one_line(error)}); train it again"
-            )
+        except UNREADABLE as error:
+            problems.append(_unusable(run, "predictions.csv", error))
             continue
         answered.append(run)
     return Candidate(model, benchmark.name, tuple(runs), tuple(answered), tuple(predictions), tuple(problems))
+
+
+def _damage(run: Run) -> str:
+    """Why a finished run's metrics.json or recipe.json cannot be used, one line; "" where both can."""
+    readers: dict[str, Callable[[], object]] = {
+        "metrics.json": lambda: int(run.metrics()["best_epoch"]),
+        "recipe.json": lambda: (run.about(), run.recipe()),
+    }
+    for name, read in readers.items():
+        try:
+            read()
+        except VitbenchError as error:  # it names the file and the way out
+            return f"{run.name}: {error}"
+        except UNREADABLE as error:
+            return _unusable(run, name, error)
+    return ""
+
+
+def _unusable(run: Run, name: str, error: BaseException) -> str:
+    return f"{run.name}: {name} cannot be used ({_one_line(error)}); train it again"
 
 
 def _why_not(run: Run) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vitbench.comparison import words
-from vitbench.comparison.candidates import Candidate, TestSet, read_candidates
+from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet, read_candidates
 from vitbench.comparison.notes import notes_of
 from vitbench.comparison.statistics import (
     ALPHA,
@@ -209,14 +209,13 @@ def compare_many(benchmarks: Sequence[Benchmark]) -> Comparison:
 
 
 def _row(candidate: Candidate, n_test: int) -> Row:
-    told = candidate.answered or tuple(r for r in candidate.runs if (r.folder / "recipe.json").exists())
     shared: dict[str, Any] = {
         "model": candidate.model,
         "benchmark": candidate.benchmark,
         "n_test": n_test,
         "status": candidate.status,
         "reason": "; ".join(candidate.problems),
-        **(_identity(told[0]) if told else {}),
+        **_identity(candidate.answered or candidate.runs),
     }
     if not candidate.answered:
         return Row(**shared)
@@ -244,8 +243,17 @@ COSTS = (
 )
 
 
-def _identity(run: Run) -> dict[str, Any]:
-    """What a run is, from its recipe.json."""
+def _identity(runs: Sequence[Run]) -> dict[str, Any]:
+    """What the first run with a readable recipe.json is; nothing where none has one."""
+    for run in runs:
+        try:
+            return _told(run)
+        except UNREADABLE:
+            continue
+    return {}
+
+
+def _told(run: Run) -> dict[str, Any]:
     about, recipe = run.about(), run.recipe()
     return {
         "timm_name": str(about.get("timm_name", recipe.model)),

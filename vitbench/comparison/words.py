@@ -21,6 +21,12 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}".rstrip("0").rstrip(".")
 
 
+def amount(value: float) -> str:
+    """Millions of parameters, GMACs: two decimals, three significant digits under 0.1 (0.00712)."""
+    digits = 2 if value >= 0.1 or value <= 0 else 2 - math.floor(math.log10(value))
+    return f"{value:.{digits}f}"
+
+
 def listed(names: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
@@ -107,7 +113,8 @@ def _tie(leaders: Sequence["Row"], beaten: Sequence["Row"], n: int) -> str:
     if len(sized) == len(leaders):
         cheapest = min(sized, key=lambda row: row.gmacs or 0.0)
         if sum(row.gmacs == cheapest.gmacs for row in sized) == 1:
-            text += f" Of these, {cheapest.model} computes least ({cheapest.gmacs:.2f} GMACs per picture)."
+            cost = amount(cheapest.gmacs or 0.0)
+            text += f" Of these, {cheapest.model} computes least ({cost} GMACs per picture)."
     return text
 
 

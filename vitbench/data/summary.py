@@ -1,5 +1,6 @@
 """`vitbench data check` in words: what an image folder holds and what is odd about it."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
@@ -23,10 +24,10 @@ def check_report(image_set: ImageSet) -> str:
         passed = ", ".join(f"{count} × {reason}" for reason, count in image_set.ignored.items())
         lines.append(f"passed over: {passed}")
     lines.append(f"cannot be read: {len(image_set.bad) or 'none'}")
-    lines += [f"  {readable(entry.path)}: {entry.reason}" for entry in image_set.bad[:MOST_SHOWN]]
+    lines += [f"  {_escaped(entry.path)}: {entry.reason}" for entry in image_set.bad[:MOST_SHOWN]]
     if len(image_set.bad) > MOST_SHOWN:
         lines.append(f"  … and {len(image_set.bad) - MOST_SHOWN} more")
-    lines += [f"note: {note}" for note in image_set.notes]
+    lines += [f"note: {_escaped(note)}" for note in image_set.notes]
     return "\n".join(lines)
 
 
@@ -39,11 +40,12 @@ def _class_table(image_set: ImageSet) -> list[str]:
     """A line per class: its name and a count per part."""
     columns: list[Part | None] = [*_parts(image_set)] if image_set.layout == "split" else [None]
     counts = Counter((p.label, p.part) for p in image_set.pictures)
-    width = max(len("class"), *(len(label) for label in image_set.classes))
+    names = {label: _escaped(label) for label in image_set.classes}
+    width = max(len("class"), *(len(name) for name in names.values()))
     head = "".join(f"{column or 'pictures':>10}" for column in columns)
     rows = [
-        f"{label:<{width}}" + "".join(f"{counts[label, column]:>10}" for column in columns)
-        for label in image_set.classes
+        f"{name:<{width}}" + "".join(f"{counts[label, column]:>10}" for column in columns)
+        for label, name in names.items()
     ]
     return [f"{'class':<{width}}{head}", *rows]
 
@@ -62,7 +64,7 @@ def _duplicates(pictures: Sequence[Picture]) -> list[str]:
     """Groups of pictures with equal pixels, the first ones named."""
     groups: dict[str, list[str]] = {}
     for picture in pictures:
-        groups.setdefault(picture.group, []).append(readable(picture.path))
+        groups.setdefault(picture.group, []).append(_escaped(picture.path))
     several = [names for names in groups.values() if len(names) > 1]
     copies = sum(len(names) - 1 for names in several)
     if not several:
@@ -72,6 +74,14 @@ def _duplicates(pictures: Sequence[Picture]) -> list[str]:
     if len(several) > MOST_SHOWN:
         lines.append(f"  … and {len(several) - MOST_SHOWN} more groups")
     return lines
+
+
+def _escaped(text: str) -> str:
+    """`text` on one line: control characters and line breaks spelled out (`\\n`)."""
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c
+        for c in readable(text)
+    )
 
 
 def _count(count: int, noun: str) -> str:

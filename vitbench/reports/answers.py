@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 DISPUTED = "≠"
 UNSURE = "?"
+USED = ("train", "val")
+"""Parts of a split whose pictures say nothing about new ones: trained on, or the epoch chosen by."""
 
 
 def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "RenderableType":
     """A row per picture, a column per run with "class 97 %", then a legend and, with labels, the scores.
 
-    ≠ before the picture's name: the models do not agree; ? behind an answer: less than 50 % probable;
-    ✗ behind an answer: not the picture's label. Pictures that could not be read keep a row. A folder
-    that all pictures share is left out of their names.
+    Where more than the first answer is there, all stand in the cell: "cat 71 %, dog 20 %". ≠ before the
+    picture's name: the models do not agree; "(train)" behind it: the part of the split that it was in;
+    ? behind an answer: less than 50 % probable; ✗ behind an answer: not the picture's label. Pictures
+    that could not be read keep a row. A folder that all pictures share is left out of their names.
     """
     from rich import box
     from rich.console import Group
@@ -37,15 +40,15 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
         table.add_column(Text(files.readable(heading)), overflow="fold")
     shared = _shared_folder(answers)
     for answer in answers:
-        name = answer.path[len(shared) :]
+        name = answer.path[len(shared) :] + (f" ({answer.seen})" if answer.seen else "")
         cells = [f"{DISPUTED} {name}" if answer.disputed else name]
         cells += [answer.label or ""] if labelled else []
         if answer.error:
             cells.append(f"error: {answer.error}")
         else:
-            cells += [said(answer, run) for run in runs]
+            cells += [", ".join([said(answer, run), *_next_best(answer, run)]) for run in runs]
         table.add_row(*(Text(files.readable(cell)) for cell in cells))
-    lines = [*legend(answers), *scored(answers, runs)]
+    lines = [*legend(answers), *_seen_legend(answers), *scored(answers, runs)]
     return Group(table, *(Text(files.readable(line)) for line in lines))
 
 
@@ -71,6 +74,11 @@ def said(answer: Answer, run: str) -> str:
     return f"{name} {100 * probability:.0f} %{unsure}{wrong}"
 
 
+def _next_best(answer: Answer, run: str) -> list[str]:
+    """One run's other answers: ["dog 20 %", "fox 5 %"]."""
+    return [f"{name} {100 * probability:.0f} %" for name, probability in answer.said.get(run, ())[1:]]
+
+
 def legend(answers: Sequence[Answer]) -> list[str]:
     """What the marks mean, for those that occur; one line or none."""
     disputed = sum(answer.disputed for answer in answers)
@@ -85,13 +93,24 @@ def legend(answers: Sequence[Answer]) -> list[str]:
     return ["   ".join(parts)] if parts else []
 
 
+def _seen_legend(answers: Sequence[Answer]) -> list[str]:
+    parts = [f"({part})" for part in ("train", "val", "test") if any(a.seen == part for a in answers)]
+    return [f"{', '.join(parts)}: where this very picture was in the benchmark's split"] if parts else []
+
+
 def _wrong(answer: Answer) -> bool:
     return answer.label is not None and any(p[0][0] != answer.label for p in answer.said.values() if p)
 
 
 def scored(answers: Sequence[Answer], runs: Sequence[str]) -> list[str]:
-    """Per run "right on 52 of 60, 86.7 % [75.8, 93.1]" over pictures with a known label (Wilson, 95 %)."""
-    known = [answer for answer in answers if answer.label is not None and answer.said]
+    """Per run "right on 52 of 60, 86.7 % [75.8, 93.1]" over pictures with a known label (Wilson, 95 %).
+
+    Pictures of the models' own training and validation parts do not count; the last line says how many.
+    """
+    labelled = [answer for answer in answers if answer.label is not None and answer.said]
+    known = [answer for answer in labelled if answer.seen not in USED]
+    own = sum(answer.seen == "test" for answer in known)
+    whose = f"; {own} of them the benchmark's own test pictures" if own else ""
     lines = []
     for run in runs:
         first = [(answer.label, answer.said[run][0][0]) for answer in known if answer.said.get(run)]
@@ -100,7 +119,11 @@ def scored(answers: Sequence[Answer], runs: Sequence[str]) -> list[str]:
         correct = sum(label == name for label, name in first)
         low, high = wilson(correct, len(first))
         share = f"{percent(correct / len(first))} % [{percent(low)}, {percent(high)}]"
-        lines.append(f"{run}: right on {correct} of {len(first)}, {share} (Wilson, 95 %)")
+        lines.append(f"{run}: right on {correct} of {len(first)}, {share} (Wilson, 95 %){whose}")
+    left_out = len(labelled) - len(known)
+    if left_out:
+        were = "picture was" if len(labelled) == 1 else "pictures were"
+        lines.append(f"{left_out} of {len(labelled)} labelled {were} trained on or chosen by: not counted")
     return lines
 
 
@@ -108,10 +131,11 @@ def scored(answers: Sequence[Answer], runs: Sequence[str]) -> list[str]:
 
 
 def answer_json(answer: Answer) -> str:
-    """One JSON line: path, label, error, disputed, unsure, answers {run: [{class, probability}…]}."""
+    """One JSON line: path, label, seen, error, disputed, unsure, answers {run: [{class, probability}…]}."""
     value = {
         "path": files.readable(answer.path),
         "label": None if answer.label is None else files.readable(answer.label),
+        "seen": answer.seen,
         "error": files.readable(answer.error),
         "disputed": answer.disputed,
         "unsure": answer.unsure,
@@ -128,6 +152,7 @@ def answer_json(answer: Answer) -> str:
 def write_answers(path: Path, answers: Sequence[Answer]) -> None:
     """Write the answers as .csv (a row per picture, as `predictions.csv`) or .json (a list), by suffix.
 
+    The second answer of a run stands in the columns <run>_2 and <run>_2_probability, and so on.
     Raises UsageError for another suffix.
     """
     suffix = path.suffix.lower()
@@ -136,7 +161,9 @@ def write_answers(path: Path, answers: Sequence[Answer]) -> None:
         files.write_text(path, f"[\n  {lines}\n]\n" if answers else "[]\n")
     elif suffix == ".csv":
         runs = list(dict.fromkeys(run for answer in answers for run in answer.said))
-        columns = ["path", "label", *(c for run in runs for c in (run, f"{run}_probability"))]
+        most = {run: max(len(answer.said.get(run, ())) for answer in answers) for run in runs}
+        names = [column for run in runs for column in _run_columns(run, max(most[run], 1))]
+        columns = ["path", "label", *(c for name in names for c in (name, f"{name}_probability"))]
         columns += ["disputed", "unsure", "error"]
         files.write_csv(path, columns, (_csv_row(answer) for answer in answers))
     else:
@@ -152,9 +179,14 @@ def _csv_row(answer: Answer) -> dict[str, Any]:
         "error": answer.error,
     }
     for run, pairs in answer.said.items():
-        if pairs:
-            row[run], row[f"{run}_probability"] = pairs[0][0], float(pairs[0][1])
+        for column, (name, probability) in zip(_run_columns(run, len(pairs)), pairs, strict=True):
+            row[column], row[f"{column}_probability"] = name, float(probability)
     return row
+
+
+def _run_columns(run: str, answers: int) -> list[str]:
+    """<run>, <run>_2, <run>_3 …"""
+    return [run if place == 1 else f"{run}_{place}" for place in range(1, answers + 1)]
 
 
 def write_sheet(

@@ -22,6 +22,10 @@ FONT_STACK = "system-ui, 'Noto Sans', 'Noto Sans CJK KR', 'Apple SD Gothic Neo',
 MANY_CLASSES = 20
 """Above this the confusion figure lists the most confused pairs instead of matrices."""
 PNG_DPI = 150
+PAIRS, PAIRS_NAME = 12, 24
+"""How many pairs it lists, and how many characters of each name."""
+PAIRS_BARS, PAIRS_FONT, CELL = 2.6, 9, 0.085
+"""Inches for the bars, the points of their labels, and inches for one Latin character of these."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,8 @@ def draw_confusion(candidates: Sequence[Candidate]) -> Drawing | None:
     columns = min(len(tested), 3)
     rows = -(-len(tested) // columns)
     side = 4.2 if many else min(7.0, 2.2 + 0.42 * len(classes))
+    labels = max(_pairs_width(one, classes) for one in counts) if many else 0
+    wide = max(side, PAIRS_BARS + CELL * labels) if many else side
 
     def paint(figure: Any) -> None:
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -154,7 +160,7 @@ def draw_confusion(candidates: Sequence[Candidate]) -> Drawing | None:
         for c, one in zip(tested, counts, strict=True)
     ]
     text = f"Which class was taken for which. Most frequent confusions: {'; '.join(says)}."
-    return _draw(paint, (side * columns + 0.4, side * rows), [*classes, *(c.model for c in tested)], text)
+    return _draw(paint, (wide * columns + 0.4, side * rows), [*classes, *(c.model for c in tested)], text)
 
 
 def _paint_matrix(ax: Any, counts: Array, classes: Sequence[str]) -> None:
@@ -171,20 +177,35 @@ def _paint_matrix(ax: Any, counts: Array, classes: Sequence[str]) -> None:
 
 
 def _paint_pairs(ax: Any, counts: Array, classes: Sequence[str]) -> None:
-    pairs = most_confused(counts, classes, 12)
+    pairs = most_confused(counts, classes, PAIRS)
     if not pairs:
         ax.text(0.5, 0.5, "no confusion", ha="center", va="center", transform=ax.transAxes)
-    labels = [f"{_short(a, 14)} → {_short(b, 14)}" for a, b, _ in pairs]
     bars = ax.barh(range(len(pairs)), [k for _, _, k in pairs], color=COLOURS[0])
     ax.bar_label(bars, padding=2)
-    ax.set_yticks(range(len(pairs)), labels)
+    ax.set_yticks(range(len(pairs)), _pair_labels(counts, classes), fontsize=PAIRS_FONT)
     ax.invert_yaxis()
-    ax.set_xlabel("test pictures: true → answered")
+    ax.set_xlabel("test pictures: true → answered", loc="right")  # grows to the left, where the labels are
     _plain(ax)
 
 
+def _pair_labels(counts: Array, classes: Sequence[str]) -> list[str]:
+    pairs = most_confused(counts, classes, PAIRS)
+    return [f"{_short(a, PAIRS_NAME)} → {_short(b, PAIRS_NAME)}" for a, b, _ in pairs]
+
+
+def _pairs_width(counts: Array, classes: Sequence[str]) -> int:
+    """Character cells of the longest label; Hangul takes two each."""
+    from rich.cells import cell_len
+
+    return max((cell_len(label) for label in _pair_labels(counts, classes)), default=0)
+
+
 def _short(name: str, limit: int) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"
+    """The name, its middle replaced by … where it is longer: names often differ at their ends."""
+    if len(name) <= limit:
+        return name
+    head = limit // 2
+    return f"{name[:head]}…{name[len(name) - (limit - 1 - head) :]}"
 
 
 def _plain(ax: Any) -> None:

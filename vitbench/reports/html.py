@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ def report_html(
         lstrip_blocks=True,
     )
     environment.filters["pct"] = percent
+    environment.filters["unbroken"] = unbroken
     candidates = [c for c in read_candidates([benchmark]) if c.answered]
     pictures = most_telling(candidates, thumbnail)
     rows = table_rows(comparison)
@@ -119,6 +121,11 @@ def report_html(
         command=reproduce(benchmark),
     )
     return files.readable(page)
+
+
+def unbroken(text: str) -> str:
+    """The text with a no-break space between each number and its "%"."""
+    return re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
 
 
 def thumbnails_from(data: str) -> Thumbnail | None:

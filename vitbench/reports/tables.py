@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitbench import files
-from vitbench.comparison.candidates import read_candidates, slide_columns, slide_rows
+from vitbench.comparison.candidates import UNREADABLE, read_candidates, slide_columns, slide_rows
 from vitbench.comparison.table import Comparison, Row
-from vitbench.records import Benchmark, percent
+from vitbench.comparison.words import amount
+from vitbench.records import Benchmark, Run, percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,6 +42,14 @@ def _number(name: str, digits: int) -> Callable[[Row], str]:
     return cell
 
 
+def _amount(name: str) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        value = getattr(row, name)
+        return "" if value is None else amount(value)
+
+    return cell
+
+
 def _speed(name: str) -> Callable[[Row], str]:
     """Three significant digits, no exponent."""
 
@@ -67,15 +76,16 @@ def _size(row: Row) -> str:
 
 
 MODEL = Column("model", lambda row: row.model, numeric=False)
+RANK = Column("rank", lambda row: row.rank_text)
 TOP1 = Column("top-1 %\n[95 % CI]", top1_cell)
 COLUMNS = (
     MODEL,
-    Column("rank", lambda row: row.rank_text),
+    RANK,
     TOP1,
     Column("loss", _number("loss", 3)),
     Column("macro\nF1 %", lambda row: "" if row.macro_f1 is None else percent(row.macro_f1)),
-    Column("params\nM", _number("params_m", 2)),
-    Column("GMACs", _number("gmacs", 2)),
+    Column("params\nM", _amount("params_m")),
+    Column("GMACs", _amount("gmacs")),
     Column("train\nimg/s", _speed("train_images_per_second")),
     Column("ms/\nimg", _speed("latency_ms_p50")),
     Column("s/\nepoch", _speed("seconds_per_epoch")),
@@ -136,7 +146,18 @@ def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list
     if comparison.notes:
         lines += ["", "To know:", *(f"- {note}." for note in comparison.notes)]
     legend = [part for part in LEGEND.split(". ") if _explains(part, shown)]
-    return [*lines, "", ". ".join(legend).rstrip(".") + "."] if legend else lines
+    legend += _left_out(comparison, shown)
+    return [*lines, "", ". ".join(part.rstrip(".") for part in legend) + "."] if legend else lines
+
+
+def _left_out(comparison: Comparison, shown: Sequence[Column]) -> list[str]:
+    """How many columns with something in them are not shown, and the file that has them."""
+    rows = table_rows(comparison)
+    left = [c for c in COLUMNS if c not in shown and any(c.cell(row) for row in rows)]
+    where = "in comparison.md" if RANK in left else "in comparison.csv"  # which has no ranks
+    if len(comparison.benchmarks) > 1:
+        where = "on a wider screen"  # no files are written
+    return [f"{len(left)} more column{'' if len(left) == 1 else 's'} {where}"] if left else []
 
 
 def _explains(part: str, shown: Sequence[Column]) -> bool:
@@ -266,7 +287,15 @@ def curves_of(benchmark: Benchmark) -> "list[Curve]":
         Curve(
             run.model if models.count(run.model) == 1 else run.name,
             run.epochs(),
-            int(run.metrics()["best_epoch"]) if run.status == "finished" else None,
+            _best_epoch(run),
         )
         for run in benchmark.runs
     ]
+
+
+def _best_epoch(run: Run) -> int | None:
+    """The chosen epoch; None while unfinished and where metrics.json is damaged."""
+    try:
+        return int(run.metrics()["best_epoch"]) if run.status == "finished" else None
+    except UNREADABLE:
+        return None
