@@ -15,7 +15,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from vitbench import files
-from vitbench.errors import WeightsError
+from vitbench.errors import VitbenchError, WeightsError
 from vitbench.models.plan import preprocessing_from
 from vitbench.models.tensors import check_safetensors
 from vitbench.records import Preprocessing
@@ -104,7 +104,7 @@ def _config(folder: Path) -> dict[str, Any]:
         config = files.read_json(folder / CONFIG_FILE)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(f"{folder}: is no saved model (no {CONFIG_FILE} in it)") from error
-    except (OSError, ValueError) as error:
+    except (OSError, VitbenchError) as error:
         raise WeightsError(
             f"{folder / CONFIG_FILE}: not readable ({error}); copy the folder again"
         ) from error

@@ -4,14 +4,13 @@ All of a benchmark's weights are found before anything else starts, and what was
 to be had is an error: random weights are never slipped in (`auto` says so, loudly).
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vitbench import files
-from vitbench.errors import UsageError, WeightsError
+from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.models import families, hub
 from vitbench.models.plan import ModelPlan
 from vitbench.models.tensors import check_safetensors
@@ -176,7 +175,7 @@ def _from_saved_model(folder: Path) -> InitialWeights:
     check_safetensors(file)
     try:
         names = files.read_json(folder / "config.json").get("label_names") or ()
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, VitbenchError, AttributeError) as error:
         raise WeightsError(f"{folder / 'config.json'}: not readable; give a saved model's folder") from error
     label = f"model {folder.resolve().parent.name if folder.name == 'model' else folder.resolve().name}"
     classes = tuple(str(name) for name in names) if isinstance(names, list | tuple) else ()
@@ -199,7 +198,7 @@ def _is_whole(file: Path) -> bool:
         return bool(about["sha256"] == files.sha256_of(file))
     except FileNotFoundError:
         return True
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (VitbenchError, KeyError, TypeError):
         return False
 
 
