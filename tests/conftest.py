@@ -1,10 +1,13 @@
 """Small folders of pictures, and benchmarks on them by timm's own test networks, without a network."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `vitbench` does, before torch is loaded
 from painted import TINY, paint_folder
 
 from vitbench.benchmark.train import train
