@@ -133,8 +133,9 @@ def _total_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
     seconds = _total_seconds(plan, estimates)
     disk = sum(e.model_mb for e in estimates.values()) + max(e.disk_mb for e in estimates.values())
     return (
-        f"in all: {len(plan.jobs)} runs on {machine.device_name}, about {_time(seconds)} "
-        f"(from a few timed steps), up to {disk / 1000:.1f} GB of disk"
+        f"in all: {len(plan.jobs)} {'run' if len(plan.jobs) == 1 else 'runs'} on {machine.device_name}, "
+        f"about {_time(seconds)} (from a few timed steps), up to "
+        + (f"{disk / 1000:.1f} GB of disk" if disk > 100 else f"{disk:.0f} MB of disk")
     )
 
 

@@ -10,11 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from vitbench import records
 from vitbench.errors import UsageError
-
-DEFAULT = records.DEFAULT_MODELS
-"""What `train` compares when nothing is said."""
 
 Kind = Literal["vit", "deit", "swin", "swinv2", "swinv2-cr", "cnn", "other"]
 

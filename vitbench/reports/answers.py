@@ -53,8 +53,8 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
 
 
 def _shared_folder(answers: Sequence[Answer]) -> str:
-    """The beginning that all paths share, up to its last `/`; "" for one picture."""
-    if len(answers) < 2:
+    """The beginning that all paths share, up to its last `/`."""
+    if not answers:
         return ""
     first, last = (chosen(answer.path for answer in answers) for chosen in (min, max))
     same = next(
