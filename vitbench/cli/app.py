@@ -15,7 +15,6 @@ from vitbench.cli.options import (
     ResultsOption,
     explicit_settings,
 )
-from vitbench.errors import StoppedError
 
 LEARNING, RUNNING = "How it learns", "How it runs"
 
@@ -167,7 +166,7 @@ def train(
         refuse_unusable(data or DATA, explicit.get("layout", "auto"))
     from vitbench.benchmark.train import Request, announce, carry_out, prepare
     from vitbench.cli.progress import watch
-    from vitbench.cli.show import PlanWatch, show_comparison, show_files, stopped
+    from vitbench.cli.show import PlanWatch, show_comparison, show_files
 
     request = Request(explicit, data, name, results, resume)
     if dry_run:
@@ -175,10 +174,7 @@ def train(
         announce(plan, PlanWatch())
         return
     with watch() as display:
-        try:
-            benchmark = carry_out(request, display)
-        except KeyboardInterrupt:
-            raise StoppedError(stopped(display.benchmark)) from None
+        benchmark = carry_out(request, display)
     show_comparison(benchmark, as_json=json)
     show_files(benchmark)
     if any(run.status != "finished" for run in benchmark.runs):

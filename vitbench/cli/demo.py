@@ -6,9 +6,8 @@ from vitbench.benchmark.train import train
 from vitbench.cli.options import EXIT_PARTLY, Outputs
 from vitbench.cli.predict import predict_images
 from vitbench.cli.progress import watch
-from vitbench.cli.show import say, show_comparison, stopped
+from vitbench.cli.show import say, show_comparison
 from vitbench.data.demo import write_demo
-from vitbench.errors import StoppedError
 
 
 def run_demo(folder: Path, results: Path) -> int:
@@ -16,10 +15,7 @@ def run_demo(folder: Path, results: Path) -> int:
     write_demo(folder)
     say(f"{folder}: 800 small product photos (Fashion-MNIST, MIT), 10 classes, train/ and test/")
     with watch() as display:
-        try:
-            benchmark = train(folder, results=results, watch=display, quick=True, weights=("auto",))
-        except KeyboardInterrupt:
-            raise StoppedError(stopped(display.benchmark)) from None
+        benchmark = train(folder, results=results, watch=display, quick=True, weights=("auto",))
     show_comparison(benchmark, as_json=False)
     pictures = [str(sorted(path.iterdir())[0]) for path in sorted((folder / "test").iterdir())]
     print("\nOne test picture of each class, and what every model says (its folder is the truth):")

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from vitbench.benchmark.predict import panel_for
 from vitbench.cli.options import EXIT_FAILED, EXIT_PARTLY, Outputs
+from vitbench.cli.progress import SLOW_SECONDS
 from vitbench.cli.show import console, say
 from vitbench.errors import UsageError
 from vitbench.inference.stream import answer, collect
 from vitbench.records import Answer
 from vitbench.training.machine import choose_device
-
-SLOW_SECONDS = 2.0
 
 
 def predict_images(

@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from vitbench.errors import StoppedError
 from vitbench.records import Epoch, duration, percent
 from vitbench.training.watch import Watch
 
@@ -58,7 +59,10 @@ class LineWatch(Watch):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was."""
+        """Ctrl-C becomes a line that says what is saved and how to go on."""
+        if kind is KeyboardInterrupt:
+            saved = f"finished epochs are saved, `vitbench train --resume --name {self.benchmark}` goes on"
+            raise StoppedError(f"stopped; {saved if self.benchmark else 'nothing was written'}") from None
 
     def show(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -120,6 +124,7 @@ class LiveWatch(LineWatch):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.progress.stop()
+        super().__exit__(kind, error, trace)
 
     def show(self, text: str) -> None:
         self.progress.console.print(text, markup=False, highlight=False)

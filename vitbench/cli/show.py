@@ -47,13 +47,6 @@ def show_comparison(benchmark: Benchmark, *, as_json: bool) -> None:
     _print_comparison(compare(benchmark), as_json=as_json)
 
 
-def stopped(benchmark: str) -> str:
-    """What to say after Ctrl-C, `benchmark` being the name of the one under way, if any."""
-    if not benchmark:
-        return "stopped; nothing was written"
-    return f"stopped; finished epochs are saved, `vitbench train --resume --name {benchmark}` goes on"
-
-
 def show_files(benchmark: Benchmark) -> None:
     """Say on stderr where the files are and what to type next."""
     say(f"files: {benchmark.folder} (open report.html); next: vitbench predict IMAGE")

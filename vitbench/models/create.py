@@ -10,10 +10,8 @@ import torch
 from torch import nn
 
 from vitbench.errors import UsageError, WeightsError
-from vitbench.models.plan import ModelPlan, plan_model
+from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
-
-__all__ = ["ModelPlan", "count_parameters", "create", "gmacs", "plan_model", "state_sha256"]
 
 NO_HEAD = -1
 """As a checkpoint's number of classes: never that of a model, so timm always leaves its head out."""
