@@ -16,7 +16,7 @@ from vitbench.records.pictures import (
     Split,
     label_indices,
 )
-from vitbench.records.recipes import DEFAULT_MODELS, Augment, Machine, Recipe, Settings
+from vitbench.records.recipes import DEFAULT_MODELS, Augment, Machine, Recipe, RecipeName, Settings
 from vitbench.records.results import (
     LOW_CONFIDENCE,
     Answer,
@@ -46,6 +46,7 @@ __all__ = [
     "Predictions",
     "Preprocessing",
     "Recipe",
+    "RecipeName",
     "Run",
     "RunStatus",
     "Settings",

@@ -85,12 +85,17 @@ class Split:
     data_digest: str
     """`ImageSet.digest` of the set that was split."""
     notes: tuple[str, ...] = ()
+    folds: tuple["Split", ...] = ()
+    """Cross-validation: a split per fold, whose test parts together are all pictures, each once. The
+    whole then has every picture in `train` and in `test`, and none in `val`. () without folds."""
 
-    COLUMNS: ClassVar[tuple[str, ...]] = ("path", "class", "split", "sha256", "group")
+    COLUMNS: ClassVar[tuple[str, ...]] = ("path", "class", "split", "sha256", "group", "fold", "val_in")
 
     @property
     def digest(self) -> str:
         """sha256 over (split, class, content): two benchmarks with equal digests share pictures."""
+        if self.folds:
+            return hashlib.sha256("\n".join(fold.digest for fold in self.folds).encode()).hexdigest()
         lines = sorted(f"{name}\0{p.label}\0{p.sha256}" for name, p in self.assigned())
         return hashlib.sha256(files.readable("\n".join(lines)).encode()).hexdigest()
 
@@ -103,11 +108,34 @@ class Split:
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of `split.csv`."""
+        """The rows of `split.csv`.
+
+        With folds each picture has one row: `split` is "test", `fold` (from 1) is the one in which it is
+        tested, and `val_in` are those in which it helps to choose the epoch; it trains in all others.
+        """
+        if not self.folds:
+            return [_row(name, p) for name, p in self.assigned()]
+        val_in: dict[str, list[str]] = {}
+        for number, fold in enumerate(self.folds, start=1):
+            for picture in fold.val:
+                val_in.setdefault(picture.path, []).append(str(number))
         return [
-            {"path": p.path, "class": p.label, "split": name, "sha256": p.sha256, "group": p.group}
-            for name, p in self.assigned()
+            {**_row("test", p), "fold": number, "val_in": " ".join(val_in.get(p.path, ()))}
+            for number, fold in enumerate(self.folds, start=1)
+            for p in fold.test
         ]
+
+
+def _row(part: Part, picture: Picture) -> dict[str, Any]:
+    return {
+        "path": picture.path,
+        "class": picture.label,
+        "split": part,
+        "sha256": picture.sha256,
+        "group": picture.group,
+        "fold": "",
+        "val_in": "",
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -14,6 +14,7 @@ from vitbench.records.pictures import Preprocessing
 
 Augment = Literal["none", "geometry", "light", "strong"]
 DEFAULT_MODELS = ("vit", "swin", "swinv2")
+RecipeName = Literal["finetune", "slides", "probe"]
 
 
 class Settings(BaseModel):
@@ -27,7 +28,7 @@ class Settings(BaseModel):
     image_size: int | Literal["native"] | None = None
     batch_size: int | None = Field(default=None, ge=1)
     lr: float | None = Field(default=None, gt=0)
-    recipe: Literal["finetune", "slides"] = "finetune"
+    recipe: RecipeName = "finetune"
     augment: Augment | None = None
     flip: bool = True
     mixup: float | None = Field(default=None, ge=0)
@@ -38,6 +39,18 @@ class Settings(BaseModel):
     weights: tuple[str, ...] = Field(default=("pretrained",), min_length=1)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     split_seed: int = 0
+    folds: Annotated[int, Field(ge=2)] | Literal["auto"] | None = None
+    """None: one split; "auto": folds where the test part would be small."""
+    final: Literal["folds", "retrain"] = "folds"
+    """What answers for a run with folds: its folds' models together, or one retrained on everything."""
+    group: str | None = None
+    """What keeps pictures together: a pattern over paths, or a CSV file."""
+    burst_seconds: float | None = Field(default=None, gt=0)
+    """Pictures of a class taken within so many seconds of one another are kept together."""
+    tune: int | None = Field(default=None, ge=2)
+    """So many settings are tried on val before the run."""
+    with_probe: bool | None = None
+    """A row of each model's own frozen probe beside it; None: where that costs little."""
     layout: Literal["auto", "flat", "split"] = "auto"
     skip_bad: bool = False
     device: str = "auto"
@@ -72,7 +85,7 @@ class Settings(BaseModel):
             raise UsageError(f"{option} {first['input']}: {reason}; see --help") from error
 
     RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
-        {"models", "seeds", "weights", "device", "workers", "micro_batch"}
+        {"models", "seeds", "weights", "device", "workers", "micro_batch", "with_probe"}
     )
     """What may differ between two calls on one benchmark; all other fields are held fast."""
 
@@ -94,7 +107,7 @@ class Recipe(BaseModel):
     classes: tuple[str, ...]
     data_digest: str
     split_digest: str
-    name: Literal["finetune", "slides"]
+    name: RecipeName
     seed: int
     epochs: int
     per_class: int | Literal["all"]
@@ -122,6 +135,12 @@ class Recipe(BaseModel):
     patience: int | None
     """Stop after so many epochs without a better val score; None: never."""
     precision: Literal["fp32", "bf16", "fp16"]
+    head: Literal["new", "probe"] = "new"
+    """What the head starts as: new, or fitted to the frozen features of the training pictures (LP-FT)."""
+    freeze_norm: bool = False
+    """Batch normalisation keeps the statistics of its pretraining."""
+    last_epoch: int | None = None
+    """Leave the schedule after this epoch and keep its weights, for there is no val; None: val chooses."""
 
     @property
     def digest(self) -> str:

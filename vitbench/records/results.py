@@ -1,6 +1,7 @@
 """Results: epochs, predictions, answers, and the folders of runs and benchmarks that hold them."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from vitbench import files
 from vitbench.errors import VitbenchError
-from vitbench.records.pictures import Array
+from vitbench.records.pictures import Array, Part
 from vitbench.records.recipes import Recipe, Settings
 
 
@@ -55,6 +56,8 @@ class Predictions:
     """(N,) int64 class indices."""
     probabilities: Array
     """(N, C) float64, rows sum to 1."""
+    folds: Array | None = None
+    """(N,) int64: the fold, from 1, whose model answered; None without folds."""
 
     @property
     def answers(self) -> Array:
@@ -73,8 +76,9 @@ class Predictions:
         return np.asarray(-np.log(np.maximum(true, 1e-300)))
 
     def write(self, path: Path) -> None:
-        """Write `predictions.csv`: path, label, prediction, correct, loss, p_<class>…"""
+        """Write `predictions.csv`: path, label, prediction, correct, loss, (fold,) p_<class>…"""
         probability = [f"p_{name}" for name in self.classes]
+        fold = [] if self.folds is None else ["fold"]
         rows = [
             {
                 "path": name,
@@ -82,13 +86,14 @@ class Predictions:
                 "prediction": self.classes[int(answer)],
                 "correct": int(answer == label),
                 "loss": float(loss),
+                **{column: int(self.folds[i]) for column in fold if self.folds is not None},
                 **{column: float(p) for column, p in zip(probability, row, strict=True)},
             }
-            for name, label, answer, loss, row in zip(
-                self.paths, self.labels, self.answers, self.losses, self.probabilities, strict=True
+            for i, (name, label, answer, loss, row) in enumerate(
+                zip(self.paths, self.labels, self.answers, self.losses, self.probabilities, strict=True)
             )
         ]
-        files.write_csv(path, ["path", "label", "prediction", "correct", "loss", *probability], rows)
+        files.write_csv(path, ["path", "label", "prediction", "correct", "loss", *fold, *probability], rows)
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
@@ -104,6 +109,7 @@ class Predictions:
             paths=tuple(row["path"] for row in rows),
             labels=np.array([index[row["label"]] for row in rows], dtype=np.int64),
             probabilities=np.array([[float(row[c]) for c in columns] for row in rows]),
+            folds=np.array([int(row["fold"]) for row in rows]) if "fold" in rows[0] else None,
         )
 
 
@@ -137,6 +143,8 @@ class Answer:
         return any(pairs[0][1] < LOW_CONFIDENCE for pairs in self.said.values())
 
 
+PART_OF_RUN = re.compile(r"(fold|tune)-\d+|final")
+"""Folders inside a run that are runs themselves."""
 RunStatus = Literal["new", "interrupted", "failed", "finished"]
 
 
@@ -144,23 +152,36 @@ RunStatus = Literal["new", "interrupted", "failed", "finished"]
 class Run:
     """One model × seed, read from its folder `<benchmark>/<model>-s<seed>/`.
 
-    `metrics.json` is written last and makes a run finished; `failure.json` makes it failed.
+    `metrics.json` is written last and makes a run finished; `failure.json` makes it failed. A run with
+    folds holds a run per fold in `fold-1/`, `fold-2/`, …, and in its own files what they say together.
     """
 
     folder: Path
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        """ "vit-s0"; "vit-s0/fold-2" for a part of a run."""
+        inside = PART_OF_RUN.fullmatch(self.folder.name)
+        return f"{self.folder.parent.name}/{self.folder.name}" if inside else self.folder.name
 
     @property
     def model(self) -> str:
         """What the user called the model: "vit", or a timm name."""
-        return self.name.rpartition("-s")[0]
+        return self.name.partition("/")[0].rpartition("-s")[0]
 
     @property
     def seed(self) -> int:
-        return int(self.name.rpartition("-s")[2])
+        return int(self.name.partition("/")[0].rpartition("-s")[2])
+
+    def fold(self, number: int) -> "Run":
+        """The run of one fold, from 1, whether or not it is there."""
+        return Run(self.folder / f"fold-{number}")
+
+    @property
+    def folds(self) -> tuple["Run", ...]:
+        """The runs of the folds that have started, in their order; () without folds."""
+        found = [path for path in self.folder.glob("fold-*") if PART_OF_RUN.fullmatch(path.name)]
+        return tuple(Run(path) for path in sorted(found, key=lambda path: int(path.name[5:])))
 
     @property
     def status(self) -> RunStatus:
@@ -180,6 +201,13 @@ class Run:
     def model_folder(self) -> Path:
         """The chosen weights as a timm `local-dir:` folder."""
         return self.folder / "model"
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """What answers for the run: its model, or, where it has none of its own, those of its folds."""
+        if self.model_folder.exists() or not self.folds:
+            return (self.model_folder,)
+        return tuple(fold.model_folder for fold in self.folds)
 
     def about(self) -> dict[str, Any]:
         """What the run is, from `recipe.json`: timm_name, pretrained_on, init, native_size, notes [text…]."""
@@ -244,7 +272,21 @@ class Benchmark:
         return all(run.status in ("finished", "failed") for run in self.runs)
 
     def split_rows(self) -> list[dict[str, str]]:
+        """The rows of `split.csv`, its header as keys."""
         return files.read_csv(self.folder / "split.csv")
+
+    def rows_of(self, part: Part) -> list[dict[str, str]]:
+        """The pictures that train, choose the epoch ("val") or are reported on ("test").
+
+        With folds every picture trains some models and is reported on by another one.
+        """
+        among = ("test",) if part == "train" and self.folds else (part,)
+        return [row for row in self.split_rows() if row["split"] in among]
+
+    @property
+    def folds(self) -> int:
+        """How many folds the split has; 0: it has none."""
+        return int(self.manifest["split"].get("folds", 0))
 
 
 def benchmarks_in(results: Path) -> list[Benchmark]:
