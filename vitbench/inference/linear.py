@@ -1,0 +1,111 @@
+"""A linear classifier on frozen features: scikit-learn's logistic regression, its strength chosen inside."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitbench.records import Array
+
+STRENGTHS = tuple(float(strength) for strength in np.logspace(-4, 1, 11))
+"""scikit-learn's C, half decades: small is a strong pull of all weights to zero."""
+
+FALLBACK = 0.01
+"""The strength where the pictures do not suffice to choose one."""
+
+FOLDS = 5
+MAX_STEPS = 10_000
+
+Folds = list[tuple[Array, Array]]
+"""Places of the pictures that train, and of those that judge, per fold."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear map from features to logits."""
+
+    weight: Array
+    """(C, D) float64, for features as they come: the scaler is folded in."""
+    bias: Array
+    """(C,) float64."""
+    strength: float
+    """scikit-learn's C that it was fitted with."""
+    note: str = ""
+    """A fallback that must be said beside its numbers, or ""."""
+
+    def logits(self, features: Array) -> Array:
+        """(N, C) float64 for features (N, D)."""
+        return np.asarray(features.astype(np.float64) @ self.weight.T + self.bias)
+
+    def probabilities(self, features: Array) -> Array:
+        """(N, C) float64 softmax of the logits, rows sum to 1."""
+        logits = self.logits(features)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def fit_linear(features: Array, labels: Array, groups: Sequence[str] | Array, n_classes: int) -> Linear:
+    """Multinomial logistic regression on standardised features, penalised by the weights' squares.
+
+    features (N, D); labels (N,), integers in [0, C), every class among them; groups (N,): pictures of
+    one group are never on two sides. The strength of the penalty is that of `STRENGTHS` with the lowest
+    mean log loss over `inner_folds`; without such folds it is `FALLBACK`, and the note says so. Raises
+    ValueError for a class without pictures, or fewer than two classes.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+    from sklearn.preprocessing import StandardScaler
+
+    if n_classes < 2 or not np.array_equal(np.unique(labels), np.arange(n_classes)):
+        raise ValueError(f"a linear head for {n_classes} classes needs pictures of each, and two classes")
+    folds = inner_folds(labels, groups)
+    if folds:
+        model = LogisticRegressionCV(
+            Cs=STRENGTHS,
+            cv=folds,
+            l1_ratios=(0.0,),
+            scoring="neg_log_loss",
+            max_iter=MAX_STEPS,
+            use_legacy_attributes=False,
+        )
+    else:
+        model = LogisticRegression(C=FALLBACK, max_iter=MAX_STEPS)
+    scaler = StandardScaler()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        model.fit(scaler.fit_transform(features.astype(np.float64)), labels)
+    notes = [] if folds else [f"too few groups of pictures to choose the head's strength: C = {FALLBACK:g}"]
+    if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
+        notes.append("the head's solver stopped early")
+    weight = _for_each_class(model.coef_) / scaler.scale_
+    return Linear(
+        weight=weight,
+        bias=_for_each_class(model.intercept_) - weight @ scaler.mean_,
+        strength=float(model.C_) if folds else FALLBACK,
+        note="; ".join(notes),
+    )
+
+
+def inner_folds(labels: Array, groups: Sequence[str] | Array) -> Folds:
+    """Splits that judge a strength: stratified, groups whole, every class on every training side.
+
+    As many as the class with the fewest groups has, at most five; fewer where a training side would
+    lack a class; [] where there are not even two.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
+    classes = np.unique(labels)
+    fewest = min(len(np.unique(numbers[labels == label])) for label in classes)
+    for count in range(min(FOLDS, fewest), 1, -1):
+        folder = StratifiedGroupKFold(count, shuffle=True, random_state=0)
+        folds = list(folder.split(labels, labels, numbers))
+        if all(len(test) and len(np.unique(labels[train])) == len(classes) for train, test in folds):
+            return folds
+    return []
+
+
+def _for_each_class(rows: Array) -> Array:
+    """A row per class: of two classes scikit-learn keeps one row, the difference of their logits."""
+    return np.concatenate([-rows / 2, rows / 2]) if len(rows) == 1 else np.asarray(rows)
