@@ -1,77 +1,79 @@
 """Which pictures train, which choose the epoch, which are reported on.
 
 Decided on originals, before any view is drawn, from (seed, content) alone: file names, the order of
-folders and the platform play no part.
+folders and the platform play no part. Groups (copies of one picture, and what `data.groups` joined) stay
+whole, in a split and in folds.
 """
 
+import dataclasses
 import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 from vitbench import files
 from vitbench.data.folders import distinct_name, new_folder
+from vitbench.data.groups import TOGETHER
 from vitbench.data.walk import shown
-from vitbench.errors import VitbenchError
+from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import ImageSet, Picture, Split
 
 THREE_WAY = (70, 15, 15)
 """Percent for train, val, test where the user brought no split."""
 VAL_FROM_TRAIN = (85, 15)
 """Percent of train/ for train and val where only the test pictures are given."""
+AUTO_FOLDS = 5
+"""Folds of `--folds auto`, fewer where a class is too small for them."""
+LEAST_AUTO_FOLDS = 3
+SMALL_TEST = 100
+"""Pictures: a test part below this tells models apart only where they are far apart."""
 NUMBER_WORDS = {2: "two", 3: "three"}
 
+Group = list[Picture]
 
-def split_images(image_set: ImageSet, seed: int = 0) -> Split:
+
+def split_images(image_set: ImageSet, seed: int = 0, folds: int | Literal["auto"] | None = None) -> Split:
     """The split of an image set by the rule for its layout; equal content and seed give equal splits.
 
-    Stratified by class; pictures with equal pixels stay on one side of what is drawn here. A class gets
-    its share by largest remainder, at least one picture a side. Raises `VitbenchError` where a class has
-    too few different pictures for that. A split that the user brought is taken as it is.
+    Stratified by class; a group stays on one side of what is drawn here. A class gets its share by largest
+    remainder, at least one picture a side. A split that the user brought is taken as it is. Raises
+    `VitbenchError` where a class has too few different pictures, or groups, for that.
+
+    `folds`: so many folds, or with "auto" up to `AUTO_FOLDS` where the test part would be drawn here and
+    have fewer than `SMALL_TEST` pictures. Each fold tests its own pictures, and 15 % of the others choose
+    its epoch. `UsageError` where the user brought val or test pictures, for folds would mix them in.
     """
-    parts = {name: image_set.part(name) for name in ("train", "val", "test")}
-    notes: list[str] = []
-    drawn = parts["train"]
-    if image_set.layout == "flat" or not (parts["val"] or parts["test"]):
-        drawn = image_set.pictures
-        source = "the class folders" if image_set.layout == "flat" else "train/"
-        train, val, test = _deal(drawn, THREE_WAY, seed, image_set.root)
-        rule = f"70 / 15 / 15 % of {source}, stratified, seed {seed}"
-    elif not parts["test"]:
-        train, val = _deal(drawn, VAL_FROM_TRAIN, seed, image_set.root)
-        test = list(parts["val"])
-        rule = f"15 % of train/ as val, stratified, seed {seed}; reported on val/, for there is no test/"
-        notes.append("no test/: the scores are on val/, and the epoch is chosen on 15 % of train/")
-    elif {p.label for p in parts["val"]} == set(image_set.classes):
-        train, val, test = (list(parts[name]) for name in ("train", "val", "test"))
-        drawn = ()
-        rule = "train/, val/ and test/ as they are on disk, no seed"
-    else:
-        train, val = _deal(drawn, VAL_FROM_TRAIN, seed, image_set.root)
-        test = list(parts["test"])
-        rule = f"15 % of train/ as val, stratified, seed {seed}; test/ as it is on disk"
-        notes += _unused_val(image_set, parts["val"])
-    notes += _kept_together(drawn)
-    return Split(
-        root=image_set.root,
-        classes=image_set.classes,
-        train=_sorted(train),
-        val=_sorted(val),
-        test=_sorted(test),
-        rule=rule,
-        seed=seed,
-        data_digest=image_set.digest,
-        notes=tuple(notes),
-    )
+    brought = [name for name in ("test", "val") if any(p.part == name for p in image_set.pictures)]
+    if folds is not None and folds != "auto":
+        _refuse_folds(image_set, folds, brought)
+        return _cross_validation(image_set, seed, folds)
+    split = _one_split(image_set, seed)
+    if brought or len(split.test) >= SMALL_TEST:
+        return split
+    if folds is None:
+        return dataclasses.replace(split, notes=(*split.notes, _small_test_note(image_set, split)))
+    for count in range(AUTO_FOLDS, LEAST_AUTO_FOLDS - 1, -1):
+        with suppress(VitbenchError):
+            return _cross_validation(image_set, seed, count)
+    return split
 
 
 def write_split(split: Split, out: Path) -> int:
     """Copy a split to OUT/train|val|test/<class>/ with OUT/split.csv; returns the number of files.
 
     Scanning and splitting OUT gives a split with the same digest. In `split.csv`, `path` is relative to
-    OUT, `source` to the folder that was split. OUT must be empty or new, and outside the data.
+    OUT, `source` to the folder that was split. OUT must be empty or new, and outside the data. Raises
+    `UsageError` for a split with folds, which are no folders.
     """
+    if split.folds:
+        raise UsageError(
+            f"{shown(out)}: {len(split.folds)} folds cannot be written as train/, val/ and test/; "
+            "leave the folder away, or --folds"
+        )
     with new_folder(out, apart_from=split.root) as folder:
         rows = []
         taken: dict[Path, set[str]] = {}
@@ -85,30 +87,93 @@ def write_split(split: Split, out: Path) -> int:
     return len(rows)
 
 
-def _deal(pictures: Sequence[Picture], shares: Sequence[int], seed: int, root: Path) -> list[list[Picture]]:
-    """`pictures` dealt to as many sides as there are shares (percent), class by class, groups kept whole."""
-    groups: dict[str, list[Picture]] = {}
-    for picture in pictures:
-        groups.setdefault(picture.group, []).append(picture)
-    by_class: dict[str, list[list[Picture]]] = {label: [] for label in sorted({p.label for p in pictures})}
-    for group in groups.values():
-        by_class[_group_label(group)].append(group)
+# --- one split ------------------------------------------------------------------------------------
+
+
+def _one_split(image_set: ImageSet, seed: int) -> Split:
+    """The split by the layout's rule, without folds."""
+    parts = {name: image_set.part(name) for name in ("train", "val", "test")}
+    notes: list[str] = []
+    drawn = parts["train"]
+    if image_set.layout == "flat" or not (parts["val"] or parts["test"]):
+        drawn = image_set.pictures
+        train, val, test = _deal(drawn, THREE_WAY, str(seed), image_set.root)
+        rule = f"70 / 15 / 15 % of {_source(image_set)}, stratified, seed {seed}"
+    elif not parts["test"]:
+        train, val = _deal(drawn, VAL_FROM_TRAIN, str(seed), image_set.root)
+        test = list(parts["val"])
+        rule = f"15 % of train/ as val, stratified, seed {seed}; reported on val/, for there is no test/"
+        notes.append("no test/: the scores are on val/, and the epoch is chosen on 15 % of train/")
+    elif {p.label for p in parts["val"]} == set(image_set.classes):
+        train, val, test = (list(parts[name]) for name in ("train", "val", "test"))
+        drawn = ()
+        rule = "train/, val/ and test/ as they are on disk, no seed"
+    else:
+        train, val = _deal(drawn, VAL_FROM_TRAIN, str(seed), image_set.root)
+        test = list(parts["test"])
+        rule = f"15 % of train/ as val, stratified, seed {seed}; test/ as it is on disk"
+        notes += _unused_val(image_set, parts["val"])
+    notes += [*_repeats(drawn), *_on_two_sides([*train, *val, *test])]
+    return Split(
+        root=image_set.root,
+        classes=image_set.classes,
+        train=_sorted(train),
+        val=_sorted(val),
+        test=_sorted(test),
+        rule=rule,
+        seed=seed,
+        data_digest=image_set.digest,
+        notes=tuple(notes),
+    )
+
+
+def _source(image_set: ImageSet) -> str:
+    return "the class folders" if image_set.layout == "flat" else "train/"
+
+
+def _deal(pictures: Sequence[Picture], shares: Sequence[int], draw: str, root: Path) -> list[list[Picture]]:
+    """`pictures` dealt to as many sides as there are shares (percent), class by class, groups kept whole.
+
+    `draw` is the key of the draw: another one deals other pictures.
+    """
+    by_class = _groups_by_class(pictures)
     sides: list[list[Picture]] = [[] for _ in shares]
     for label, members in by_class.items():
-        if len(members) < len(shares):
-            raise VitbenchError(_too_few(root, label, len(members), len(shares)))
-        members.sort(key=lambda group: _order_key(seed, group))
-        first = 0
-        for side, count in reversed(list(zip(sides, quota(len(members), shares), strict=True))):
-            side += [picture for group in members[first : first + count] for picture in group]
-            first += count
-    for label in by_class:
-        if any(label not in {p.label for p in side} for side in sides):
+        have = _having(label, by_class)
+        if len(have) < len(shares):
             raise VitbenchError(
-                f"{shown(root)}: too many pictures of class '{label}' also lie in another class; "
-                "sort them out first"
+                f"{_has(root, label, have)}, {NUMBER_WORDS[len(shares)]} splits need {len(shares)}; "
+                "add images or drop the class"
             )
+        members.sort(key=lambda group: _order_key(draw, group))
+        for side, groups in zip(sides, _share_out(members, shares), strict=True):
+            side += [picture for group in groups for picture in group]
+    _refuse_missing(root, by_class, sides)
     return sides
+
+
+def _share_out(members: Sequence[Group], shares: Sequence[int]) -> list[list[Group]]:
+    """A class's groups by percent shares, in the order given: the last side takes first, the first the rest.
+
+    Each takes what brings it nearer to its quota, at least one group. Copies of one picture weigh as one.
+    """
+    if not members:  # all of them lie in groups that count for another class
+        return [[] for _ in shares]
+    targets = quota(sum(map(_weight, members)), shares)
+    rest, sides = list(members), []
+    for place in range(len(shares) - 1, 0, -1):
+        taken: list[Group] = []
+        missing = targets[place]
+        for group in rest[:]:
+            if _weight(group) < 2 * missing and len(rest) > place:
+                missing -= _weight(group)
+                taken.append(group)
+                rest.remove(group)
+        if not taken and len(rest) > place:
+            taken.append(min(rest, key=_weight))
+            rest.remove(taken[0])
+        sides.append(taken)
+    return [rest, *reversed(sides)]
 
 
 def quota(count: int, shares: Sequence[int]) -> list[int]:
@@ -128,24 +193,185 @@ def quota(count: int, shares: Sequence[int]) -> list[int]:
     return counts
 
 
-def _group_label(group: Sequence[Picture]) -> str:
-    """The class that a group counts for: its most frequent one, the first by name on a tie."""
-    counts = Counter(p.label for p in group)
-    return min(counts, key=lambda label: (-counts[label], label))
+# --- folds ----------------------------------------------------------------------------------------
 
 
-def _order_key(seed: int, group: Sequence[Picture]) -> bytes:
+def _cross_validation(image_set: ImageSet, seed: int, count: int) -> Split:
+    """A split with `count` folds; each fold's val is drawn from what it doesn't test."""
+    pictures = image_set.pictures
+    rule = f"of {_source(image_set)}, stratified, seed {seed};"
+    whole = Split(
+        root=image_set.root,
+        classes=image_set.classes,
+        train=_sorted(pictures),
+        val=(),
+        test=_sorted(pictures),
+        rule=f"{count} folds {rule} in each, 15 % of the rest as val",
+        seed=seed,
+        data_digest=image_set.digest,
+        notes=tuple(_repeats(pictures)),
+    )
+    folds = []
+    for number, test in enumerate(_deal_folds(pictures, count, seed, image_set.root), start=1):
+        tested = set(test)
+        rest = [p for p in pictures if p not in tested]
+        train, val = _deal(rest, VAL_FROM_TRAIN, f"{seed} fold {number}", image_set.root)
+        fold = dataclasses.replace(
+            whole,
+            train=_sorted(train),
+            val=_sorted(val),
+            test=_sorted(test),
+            rule=f"fold {number} of {count} {rule} 15 % of the rest as val",
+            notes=(),
+        )
+        folds.append(fold)
+    return dataclasses.replace(whole, folds=tuple(folds))
+
+
+def _deal_folds(pictures: Sequence[Picture], count: int, seed: int, root: Path) -> list[list[Picture]]:
+    """`pictures` dealt to folds, class by class, each group to the fold with the fewest of that class.
+
+    Large groups go first; ties: the fold with the fewest pictures of all, then the draw. Every fold gets so
+    many groups of a class that the other folds together keep two, for train and val.
+    """
+    by_class = _groups_by_class(pictures)
+    least = 2 if count == 2 else 1
+    folds: list[list[Picture]] = [[] for _ in range(count)]
+    for label, members in by_class.items():
+        have = _having(label, by_class)
+        if len(have) < least * count:
+            raise VitbenchError(_too_few_for_folds(root, label, have, count, least * count))
+        members.sort(key=lambda group: (-len(group), _order_key(f"{seed} folds", group)))
+        of_class = [sum(p.label == label for p in fold) for fold in folds]
+        wanting = [least] * count
+        for left, group in zip(range(len(members), 0, -1), members, strict=True):
+            fits = [i for i in range(count) if wanting[i] or left > sum(wanting)]
+            i = min(fits or range(count), key=lambda i: (of_class[i], len(folds[i]), i))
+            folds[i] += group
+            of_class[i] += sum(p.label == label for p in group)
+            wanting[i] = max(0, wanting[i] - 1)
+    _refuse_missing(root, by_class, folds)
+    return folds
+
+
+def _refuse_folds(image_set: ImageSet, folds: int, brought: Sequence[str]) -> None:
+    """Raise where folds cannot be meant."""
+    if folds < 2:
+        raise UsageError(f"--folds {folds}: a number from 2, or auto")
+    if brought:
+        train = image_set.root / Path(image_set.part("train")[0].path).parts[0]
+        raise UsageError(
+            f"{shown(image_set.root)}: --folds {folds} would mix {brought[0]}/ with train/; name "
+            f"{shown(train)} to cross-validate inside it, or leave --folds away"
+        )
+
+
+def _too_few_for_folds(root: Path, label: str, have: Sequence[Group], folds: int, need: int) -> str:
+    mend = f"use --folds {min(len(have), AUTO_FOLDS)}, add" if len(have) >= LEAST_AUTO_FOLDS else "add"
+    return f"{_has(root, label, have)}, {folds} folds need {need}; {mend} images or drop the class"
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+
+def _groups_by_class(pictures: Sequence[Picture]) -> dict[str, list[Group]]:
+    """The groups of each class, classes by name; a group of several classes counts for one of them."""
+    groups: dict[str, Group] = {}
+    for picture in pictures:
+        groups.setdefault(picture.group, []).append(picture)
+    totals = Counter(p.label for p in pictures)
+    by_class: dict[str, list[Group]] = {label: [] for label in sorted(totals)}
+    for group in groups.values():
+        by_class[_group_label(group, totals)].append(group)
+    return by_class
+
+
+def _group_label(group: Group, totals: Counter[str]) -> str:
+    """The class that a group counts for.
+
+    Of copies: their most frequent class. Of pictures kept together: the rarest of all, which needs it most.
+    The first by name on a tie.
+    """
+    own = Counter(p.label for p in group)
+    if _is_joined(group):
+        return min(own, key=lambda label: (totals[label], label))
+    return min(own, key=lambda label: (-own[label], label))
+
+
+def _having(label: str, by_class: dict[str, list[Group]]) -> list[Group]:
+    """The groups that bring a class to a side: those that count for it, and joined ones that hold it."""
+    others = (g for name, groups in by_class.items() if name != label for g in groups if _is_joined(g))
+    return [*by_class[label], *(g for g in others if any(p.label == label for p in g))]
+
+
+def _is_joined(group: Sequence[Picture]) -> bool:
+    """True for more than copies of one picture."""
+    return group[0].group.startswith(TOGETHER)
+
+
+def _weight(group: Group) -> int:
+    """Different pictures in a group."""
+    return len(group) if _is_joined(group) else 1
+
+
+def _order_key(draw: str, group: Group) -> bytes:
     """A group's place in the draw: a keyed digest of its content."""
     content = min(p.sha256 for p in group)
-    return hashlib.sha256(f"vitbench split {seed} {content}".encode()).digest()
+    return hashlib.sha256(f"vitbench split {draw} {content}".encode()).digest()
 
 
-def _too_few(root: Path, label: str, have: int, need: int) -> str:
-    noun = "image" if have == 1 else "images"
+def _has(root: Path, label: str, have: Sequence[Group]) -> str:
+    """How an error about a class with too few groups begins."""
+    noun = "group kept together" if any(map(_is_joined, have)) else "different image"
+    return f"{shown(root)}: class '{label}' has {len(have)} {noun}{'' if len(have) == 1 else 's'}"
+
+
+def _refuse_missing(root: Path, by_class: dict[str, list[Group]], sides: Sequence[Sequence[Picture]]) -> None:
+    """Raise where a class is missing on a side, for its pictures are bound to those of another class."""
+    for label in by_class:
+        if all(any(p.label == label for p in side) for side in sides):
+            continue
+        if any(map(_is_joined, _having(label, by_class))):
+            raise VitbenchError(
+                f"{shown(root)}: class '{label}' cannot be on every side, for its pictures are kept together "
+                "with those of other classes; make the groups smaller"
+            )
+        raise VitbenchError(
+            f"{shown(root)}: too many pictures of class '{label}' also lie in another class; "
+            "sort them out first"
+        )
+
+
+# --- notes ----------------------------------------------------------------------------------------
+
+
+def _small_test_note(image_set: ImageSet, split: Split) -> str:
+    """What folds would do where the test part drawn here is small."""
+    by_class = _groups_by_class(image_set.pictures)
+    folds = min(AUTO_FOLDS, *(len(_having(label, by_class)) for label in by_class))
+    noun = "picture" if len(split.test) == 1 else "pictures"
     return (
-        f"{shown(root)}: class '{label}' has {have} different {noun}, "
-        f"{NUMBER_WORDS[need]} splits need {need}; add images or drop the class"
+        f"only {len(split.test)} test {noun}: --folds {folds} would report on all "
+        f"{len(image_set.pictures)} (--folds auto does so where the test part is small)"
     )
+
+
+def _on_two_sides(used: Sequence[Picture]) -> list[str]:
+    """Notes on groups kept together that the user's own split has parted; the scan tells of copies."""
+    parts: dict[str, set[str]] = {}
+    for picture in used:
+        if picture.part and _is_joined([picture]):
+            parts.setdefault(picture.group, set()).add(picture.part)
+    notes = []
+    for pair in combinations(("train", "val", "test"), 2):
+        count = sum(set(pair) <= found for found in parts.values())
+        if count:
+            have = "group has" if count == 1 else "groups have"
+            notes.append(
+                f"{count} {have} pictures in both {pair[0]}/ and {pair[1]}/, as they are on disk: "
+                "scores may be too good"
+            )
+    return notes
 
 
 def _unused_val(image_set: ImageSet, val: Sequence[Picture]) -> list[str]:
@@ -157,10 +383,13 @@ def _unused_val(image_set: ImageSet, val: Sequence[Picture]) -> list[str]:
     return [f"val/ lacks class {names}: its {len(val)} pictures are unused, 15 % of train/ takes its place"]
 
 
-def _kept_together(drawn: Sequence[Picture]) -> list[str]:
-    """The note on pictures with equal pixels that were dealt as one."""
+def _repeats(drawn: Sequence[Picture]) -> list[str]:
+    """The note on pictures with equal pixels that were dealt as one.
+
+    Where groups were joined, `keep_together` has counted them before.
+    """
     copies = len(drawn) - len({p.group for p in drawn})
-    if not copies:
+    if not copies or any(_is_joined([p]) for p in drawn):
         return []
     noun = "picture repeats" if copies == 1 else "pictures repeat"
     return [f"{copies} {noun} another one (equal pixels); each stays on the side of its original"]
