@@ -9,7 +9,7 @@ from vitbench.cli.options import DATA
 from vitbench.errors import UsageError, VitbenchError
 
 if TYPE_CHECKING:
-    from vitbench.records import Augment
+    from vitbench.records import Augment, Split
 
 Layout = Literal["auto", "flat", "split"]
 
@@ -20,26 +20,45 @@ data_app = typer.Typer(
 DataArgument = Annotated[Path, typer.Argument(help="Folder of class folders, or of train/ val/ test/.")]
 LayoutOption = Annotated[str, typer.Option(help="auto, flat or split.")]
 SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What keeps pictures on one side: a pattern over paths, such as 'scene(\\d+)', or a csv with "
+        "the columns path and group."
+    ),
+]
+BurstOption = Annotated[
+    float | None,
+    typer.Option(help="Keep pictures of a class on one side that were taken within so many seconds (EXIF)."),
+]
 LAYOUTS = ("auto", "flat", "split")
 LEVELS = ("none", "geometry", "light", "strong")
 
 
 @data_app.command()
-def check(data: DataArgument = DATA, layout: LayoutOption = "auto") -> None:
+def check(
+    data: DataArgument = DATA,
+    layout: LayoutOption = "auto",
+    group: GroupOption = None,
+    burst_seconds: BurstOption = None,
+) -> None:
     """Decode every picture once; print classes, counts, sizes, bad files, duplicates. Status 1 if any is bad.
 
-    Example: `vitbench data check photos`
+    Examples: `vitbench data check photos` · `vitbench data check photos --burst-seconds 3`
     """
     from vitbench.cli.progress import watch
+    from vitbench.data.groups import keep_together, refuse_grouping
     from vitbench.data.scan import scan_folder
     from vitbench.data.split import split_images
     from vitbench.data.summary import check_report
 
+    refuse_grouping(group, burst_seconds)
     with watch() as display:
         images = scan_folder(data, _layout(layout), skip_bad=True, on_progress=display.checking)
-    print(check_report(images))
+    kept = keep_together(images, group, burst_seconds)
+    print(check_report(images, kept if kept is not images else None))
     try:
-        split_images(images)
+        split_images(kept)
     except VitbenchError as error:
         print(f"note: as it stands, train would refuse this: {error}")
     if images.bad:
@@ -51,26 +70,36 @@ def split(
     data: DataArgument = DATA,
     out: Annotated[Path | None, typer.Argument(help="New folder for copies; none: only the counts.")] = None,
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    folds: Annotated[
+        str | None,
+        typer.Option(help="Show so many folds instead (auto: 5 where the test part is small); not written."),
+    ] = None,
+    group: GroupOption = None,
+    burst_seconds: BurstOption = None,
     layout: LayoutOption = "auto",
     skip_bad: SkipOption = False,
 ) -> None:
     """Show or write the split that `train` would use.
 
-    Examples: `vitbench data split photos` · `vitbench data split photos photos-split --split-seed 1`
+    Examples: `vitbench data split photos` · `vitbench data split photos photos-split --split-seed 1` ·
+    `vitbench data split photos --folds 5 --group 'scene(\\d+)'`
     """
     from vitbench.cli.progress import watch
+    from vitbench.data.groups import keep_together, refuse_grouping
     from vitbench.data.scan import scan_folder
     from vitbench.data.split import split_images, write_split
 
+    count = _folds(folds)
+    refuse_grouping(group, burst_seconds)
     with watch() as display:
         images = scan_folder(data, _layout(layout), skip_bad, display.checking)
-        found = split_images(images, split_seed)
+        images = keep_together(images, group, burst_seconds)
+        found = split_images(images, split_seed, count)
         for note in (*images.notes, *found.notes):
             display.message(f"note: {note}")
     print(f"{data}: {found.rule}")
-    for name, pictures in (("train", found.train), ("val", found.val), ("test", found.test)):
-        counts = ", ".join(f"{c} {sum(p.label == c for p in pictures)}" for c in found.classes)
-        print(f"{name}: {len(pictures)} ({counts})")
+    for line in _counts(found):
+        print(line)
     if out is not None:
         write_split(found, out)
         print(f"written to {out}")
@@ -128,6 +157,30 @@ def demo(
 
     write_demo(folder)
     print(f"{folder}: 10 classes of product photos, train/ and test/")
+
+
+def _counts(split: "Split") -> list[str]:
+    """A line per side, or per fold, with its pictures by class."""
+    if split.folds:
+        sides = [
+            (f"fold {number}", fold.test, f"tested; {len(fold.train)} train, {len(fold.val)} val")
+            for number, fold in enumerate(split.folds, start=1)
+        ]
+    else:
+        sides = [("train", split.train, ""), ("val", split.val, ""), ("test", split.test, "")]
+    lines = []
+    for name, pictures, more in sides:
+        counts = ", ".join(f"{c} {sum(p.label == c for p in pictures)}" for c in split.classes)
+        lines.append(f"{name}: {len(pictures)} ({counts}) {more}".rstrip())
+    return lines
+
+
+def _folds(text: str | None) -> "int | Literal['auto'] | None":
+    if text is None or text == "auto":
+        return cast("Literal['auto'] | None", text)
+    if text.isdecimal() and int(text) > 1:
+        return int(text)
+    raise UsageError(f"--folds {text}: a number from 2, or auto")
 
 
 def _layout(text: str) -> "Layout":

@@ -5,21 +5,28 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from vitbench.data.groups import TOGETHER
 from vitbench.data.walk import shown
 from vitbench.files import readable
 from vitbench.records import ImageSet, Part, Picture
 
 MOST_SHOWN = 10
+MOST_NAMES = 5
 
 
-def check_report(image_set: ImageSet) -> str:
-    """Classes with counts, sizes, bad and ignored files, exact duplicates and warnings, as lines of text."""
+def check_report(image_set: ImageSet, kept: ImageSet | None = None) -> str:
+    """Classes with counts, sizes, bad and ignored files, exact duplicates and warnings, as lines of text.
+
+    `kept`: the same set after `keep_together`, whose groups and notes are then shown too.
+    """
     pictures = image_set.pictures
     lines = [
         f"{shown(image_set.root)}: {_count(len(pictures), 'picture')}, {len(image_set.classes)} classes, "
         + ("class folders" if image_set.layout == "flat" else "split into " + ", ".join(_parts(image_set)))
     ]
     lines += ["", *_class_table(image_set), "", _sizes(pictures), *_duplicates(pictures)]
+    if kept is not None:
+        lines += _together(kept.pictures)
     if image_set.ignored:
         passed = ", ".join(f"{count} × {reason}" for reason, count in image_set.ignored.items())
         lines.append(f"passed over: {passed}")
@@ -27,7 +34,7 @@ def check_report(image_set: ImageSet) -> str:
     lines += [f"  {_escaped(entry.path)}: {entry.reason}" for entry in image_set.bad[:MOST_SHOWN]]
     if len(image_set.bad) > MOST_SHOWN:
         lines.append(f"  … and {len(image_set.bad) - MOST_SHOWN} more")
-    lines += [f"note: {_escaped(note)}" for note in image_set.notes]
+    lines += [f"note: {_escaped(note)}" for note in (kept or image_set).notes]
     return "\n".join(lines)
 
 
@@ -73,6 +80,22 @@ def _duplicates(pictures: Sequence[Picture]) -> list[str]:
     lines += [f"  {' = '.join(names)}" for names in several[:MOST_SHOWN]]
     if len(several) > MOST_SHOWN:
         lines.append(f"  … and {len(several) - MOST_SHOWN} more groups")
+    return lines
+
+
+def _together(pictures: Sequence[Picture]) -> list[str]:
+    """Groups that were joined for more than equal pixels, the largest ones named."""
+    groups: dict[str, list[str]] = {}
+    for picture in pictures:
+        if picture.group.startswith(TOGETHER):
+            groups.setdefault(picture.group, []).append(_escaped(picture.path))
+    largest = sorted(groups.values(), key=lambda names: (-len(names), names))
+    lines = [f"kept together: {_count(len(groups), 'group')} of different pictures"]
+    for names in largest[:MOST_SHOWN]:
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        lines.append(f"  {', '.join(names[:MOST_NAMES])}{more}")
+    if len(largest) > MOST_SHOWN:
+        lines.append(f"  … and {len(largest) - MOST_SHOWN} more groups")
     return lines
 
 
