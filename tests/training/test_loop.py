@@ -14,7 +14,7 @@ from vitbench.files import read_csv, sha256_of
 from vitbench.models.create import create, state_sha256
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import RANDOM
-from vitbench.records import Benchmark, Epoch, Machine, Recipe, Run, Settings, Split
+from vitbench.records import Benchmark, Epoch, Machine, Recipe, Run, Settings, Split, best_epoch
 from vitbench.training import loop
 from vitbench.training.objectives import OBJECTIVES, MixPictures, Supervised
 from vitbench.training.recipes import build_recipe
@@ -211,7 +211,7 @@ def test_best_epoch(scores: list[tuple[float, float]], best: int) -> None:
     rows = [
         Epoch(i, 1.0, None, loss, top1, 0.1, 1.0, 1.0, 1.0) for i, (top1, loss) in enumerate(scores, start=1)
     ]
-    assert loop._best_epoch(rows) == best
+    assert best_epoch(rows).epoch == best
 
 
 def test_patience_stops_early(coloured: Path) -> None:

@@ -15,6 +15,7 @@ from vitbench.models.weights import RANDOM
 from vitbench.records import Split, duration
 from vitbench.training.loop import Trainer, build_trainer, train_step
 from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm, synchronise
+from vitbench.training.probe import forward_speed
 from vitbench.training.runs import Job
 from vitbench.training.watch import Watch
 
@@ -37,39 +38,84 @@ class Estimate:
     model_mb: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Timing:
+    """What was measured of one model."""
+
+    parameters: int
+    step: float
+    """Seconds of a training step per picture; NaN where it could not be timed."""
+    picture: float
+    """Seconds to decode a picture and draw a view of it, in one thread."""
+
+
 def estimate_jobs(plan: Plan, watch: Watch) -> dict[str, Estimate]:
-    """An `Estimate` per run name; a model is timed once for all its seeds."""
+    """An `Estimate` per run name; a model is timed once for all its seeds, folds and its probe."""
     found: dict[str, Estimate] = {}
-    by_model: dict[str, Estimate] = {}
-    for job in plan.jobs:
-        if job.plan.alias not in by_model:
+    timed: dict[str, _Timing] = {}
+    for job in sorted(plan.jobs, key=lambda job: job.recipe.name == "probe"):  # a training says more
+        if job.plan.alias not in timed:
             watch.message(f"timing a few steps of {job.plan.alias} …")
-            by_model[job.plan.alias] = _estimate(job, plan.split)
-        found[job.run_name] = by_model[job.plan.alias]
+            timed[job.plan.alias] = _time_model(job, plan.split)
+        found[job.run_name] = _estimate(job, plan.split, timed[job.plan.alias])
     return found
 
 
-def _estimate(job: Job, split: Split) -> Estimate:
-    recipe = job.recipe
-    parameters = 0
+def stages(plan: Plan, estimates: Mapping[str, Estimate]) -> dict[str, float]:
+    """Seconds of everything that will report progress, in order: runs, or their folds and trials."""
+    found: dict[str, float] = {}
+    for job in plan.jobs:
+        names = [job.run_name]
+        if plan.split.folds and job.recipe.name != "probe":
+            last = ["final"] if job.final == "retrain" else []
+            parts = [f"fold-{n}" for n in range(1, len(plan.split.folds) + 1)] + last
+            names = [f"{job.run_name}/{part}" for part in parts]
+        if job.trials:
+            tries = [f"tune-{n}" for n in range(1, len(job.trials) + 1)]
+            names = [f"{name}/{t}" for name in names for t in (tries if not name.endswith("final") else [""])]
+        found |= {name.rstrip("/"): estimates[job.run_name].seconds / len(names) for name in names}
+    return found
+
+
+def _time_model(job: Job, split: Split) -> _Timing:
+    recipe, parameters = job.recipe, 0
     try:
         model = create(job.plan, len(split.classes), RANDOM, recipe.seed, recipe.drop_path)
         parameters = count_parameters(model)
-        step = _step_seconds(build_trainer(model, recipe, split, job.machine))
+        if recipe.name == "probe":
+            step = 3 / forward_speed(model.to(job.machine.device), job, PROBE_PICTURES)
+        else:
+            step = _step_seconds(build_trainer(model, recipe, split, job.machine))
     except (RuntimeError, MemoryError, ValueError) as error:
         if not (is_out_of_memory(error) or starves_batch_norm(error)):
             raise
         step = UNKNOWN  # training itself halves its micro-batch, and says so if even that does not help
     free_memory(job.machine.device)
-    picture = _picture_seconds(job, split)
-    per_view = step + picture if job.machine.workers == 0 else max(step, picture / job.machine.workers)
-    views = epoch_size(split.train, recipe.per_class) * recipe.epochs
+    return _Timing(parameters, step, _picture_seconds(job, split))
+
+
+def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
+    recipe, step, picture = job.recipe, timing.step, timing.picture
+    model_mb = timing.parameters * FLOAT_BYTES / 1e6
     # A forward pass is about a third of a training step.
-    judged = (len(split.val) * recipe.epochs + len(split.test)) * (step / 3 + picture)
+    forward = step / 3 + picture
+    if recipe.name == "probe":
+        pictures = len({p.sha256 for p in (*split.train, *split.val, *split.test)})
+        return Estimate(timing.parameters / 1e6, pictures * forward, model_mb, model_mb)
+    per_view = step + picture if job.machine.workers == 0 else max(step, picture / job.machine.workers)
+    seconds = 0.0
+    for part in split.folds or (split,):
+        trained = epoch_size(part.train, recipe.per_class) * recipe.epochs * per_view
+        judged = (len(part.val) * recipe.epochs + len(part.test)) * forward
+        seconds += (trained + judged) * max(1, len(job.trials))
+    models = len(split.folds) or 1
+    if split.folds and job.final == "retrain":
+        seconds += epoch_size(split.train, recipe.per_class) * recipe.epochs * per_view
+        models += 2
     copies = 1 + 2 * (recipe.optimizer in ("adam", "adamw")) + (recipe.ema_decay is not None)
-    model_mb = parameters * FLOAT_BYTES / 1e6
     # Two checkpoints are kept while a third is written, each with its chosen weights.
-    return Estimate(parameters / 1e6, per_view * views + judged, 3 * (copies + 1) * model_mb, model_mb)
+    disk_mb = 3 * (copies + 1) * model_mb * max(1, len(job.trials))
+    return Estimate(timing.parameters / 1e6, seconds, disk_mb, models * model_mb)
 
 
 def _step_seconds(trainer: Trainer) -> float:
@@ -80,7 +126,7 @@ def _step_seconds(trainer: Trainer) -> float:
     batch = min(fits, recipe.batch_size, trainer.machine.micro_batch)
     images = torch.zeros(batch, 3, size, size, dtype=torch.uint8)
     labels = torch.arange(batch) % len(trainer.split.classes)
-    trainer.objective.train()
+    trainer.train_mode()
     times: list[float] = []
     while len(times) < 2 or (len(times) < 4 and sum(times) < PROBE_SECONDS):
         synchronise(trainer.device)
@@ -107,25 +153,34 @@ def _picture_seconds(job: Job, split: Split) -> float:
 def plan_lines(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
     """The plan for a reader: data, split, models, steps, time, disk; and what would be quicker."""
     split = plan.split
+    one, each = (split.folds[0], " in each fold") if split.folds else (split, "")
     lines = [
         f"{split.root}: {len(plan.images.pictures)} pictures in {len(split.classes)} classes; "
-        f"{len(split.train)} train, {len(split.val)} val, {len(split.test)} test",
+        f"{len(one.train)} train, {len(one.val)} val, {len(one.test)} test{each}",
         f"split: {split.rule}",
     ]
     for job in plan.jobs:
-        recipe, took = job.recipe, estimates[job.run_name]
-        views = epoch_size(split.train, recipe.per_class)
-        steps = -(-views // recipe.batch_size)
-        size, native = recipe.preprocessing.size, job.plan.native_size
+        took, size, native = estimates[job.run_name], job.plan.image_size, job.plan.native_size
         pixels = f"{size} px" if size == native else f"{size} px (made for {native})"
         lines.append(
-            f"{job.run_name}: {job.plan.timm_name}, {took.params_m:.1f} M parameters, {recipe.init} weights, "
-            f"{pixels}, {recipe.epochs} epochs × {views} views "
-            f"= {recipe.epochs * steps} steps of {recipe.batch_size}, about {_time(took.seconds)}"
+            f"{job.run_name}: {job.plan.timm_name}, {took.params_m:.1f} M parameters, "
+            f"{job.recipe.init} weights, {pixels}, {_work(job, one, split)}, about {_time(took.seconds)}"
         )
     if plan.jobs:
         lines.append(_total_line(plan, estimates))
     return lines
+
+
+def _work(job: Job, one: Split, split: Split) -> str:
+    """What a job does, e.g. "5 folds × 3 settings × 30 epochs × 1000 views in batches of 32"."""
+    recipe = job.recipe
+    if recipe.name == "probe":
+        return f"frozen: {len({p.sha256 for p in (*split.train, *split.val, *split.test)})} forward passes"
+    parts = [f"{recipe.epochs} epochs", f"{epoch_size(one.train, recipe.per_class)} views"]
+    parts = [f"{len(job.trials)} settings", *parts] if job.trials else parts
+    parts = [f"{len(split.folds)} folds", *parts] if split.folds else parts
+    again = ", then one model on all pictures" if split.folds and job.final == "retrain" else ""
+    return f"{' × '.join(parts)} in batches of {recipe.batch_size}{again}"
 
 
 def _total_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:

@@ -87,6 +87,7 @@ def create(plan: "Plan", name: str, results: Path) -> Benchmark:
             f"{folder}: cannot be made ({error.strerror}); choose another --results"
         ) from error
     files.write_csv(folder / "split.csv", Split.COLUMNS, plan.split.rows())
+    one = plan.split.folds[0] if plan.split.folds else plan.split
     manifest = {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "data": str(plan.images.root.resolve()),
@@ -97,9 +98,10 @@ def create(plan: "Plan", name: str, results: Path) -> Benchmark:
             "rule": plan.split.rule,
             "seed": plan.split.seed,
             "digest": plan.split.digest,
-            "n_train": len(plan.split.train),
-            "n_val": len(plan.split.val),
+            "n_train": len(one.train),
+            "n_val": len(one.val),
             "n_test": len(plan.split.test),
+            "folds": len(plan.split.folds),
             "notes": list(plan.split.notes),
         },
         "settings": plan.settings.model_dump(mode="json"),
@@ -158,7 +160,7 @@ def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
 
 
 def _shown(value: Any) -> str:
-    return "the recipe's own" if value is None else str(value)
+    return "its default" if value is None else str(value)
 
 
 def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool) -> None:

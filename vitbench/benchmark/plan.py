@@ -1,18 +1,20 @@
 """The plan: everything that can be known, and refused, before the first step is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitbench.data.epochs import balance_note
+from vitbench.data.epochs import balance_note, epoch_size
+from vitbench.data.groups import keep_together
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.models.families import expand
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import WORDS, asked_of_each, resolve_weights
-from vitbench.records import Benchmark, ImageSet, Run, Settings, Split, run_name
+from vitbench.records import Benchmark, ImageSet, Recipe, Run, Settings, Split, run_name
+from vitbench.training import tuning
 from vitbench.training.machine import choose_device, choose_machine, choose_precision
-from vitbench.training.recipes import build_recipe, shared
+from vitbench.training.recipes import build_recipe, probe_of, shared
 from vitbench.training.runs import Job
 from vitbench.training.watch import Watch
 
@@ -31,7 +33,8 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """Warnings about data, split and class balance, each one line."""
-        balance = balance_note(self.split.train, shared(self.settings)["per_class"])
+        probed = self.settings.recipe == "probe"
+        balance = "" if probed else balance_note(self.split.train, shared(self.settings)["per_class"])
         return tuple(dict.fromkeys(note for note in (*self.images.notes, *self.split.notes, balance) if note))
 
 
@@ -55,12 +58,14 @@ def make_plan(
     precision = choose_precision(settings.precision, device)
     plans = [plan_model(name, shared(settings)["image_size"]) for name in expand(settings.models)]
     images = scan_folder(data, settings.layout, settings.skip_bad, watch.checking)
-    split = split_images(images, settings.split_seed)
+    images = keep_together(images, settings.group, settings.burst_seconds)
+    split = split_images(images, settings.split_seed, settings.folds)
     before = {run.name: run for run in benchmark.runs} if benchmark else {}
     asked = [(plan, seed, run_name(plan.alias, seed)) for plan in plans for seed in settings.seeds]
     asked = [one for one in asked if one[2] in before or not only_known]
     finished = [name for _, _, name in asked if name in before and before[name].status == "finished"]
-    todo = [(plan, seed, name) for plan, seed, name in asked if name not in finished]
+    # A finished run is planned again only where its probe is asked for.
+    todo = [one for one in asked if one[2] not in finished or settings.with_probe]
     needed = [plan for plan in plans if any(plan is one for one, _, _ in todo)]
     specs = (*settings.weights, *_as_before(settings, [(plan, before.get(name)) for plan, _, name in todo]))
     from_hub = [a for a, word in asked_of_each(specs, needed).items() if word in ("pretrained", "auto")]
@@ -72,10 +77,58 @@ def make_plan(
         inits |= dict.fromkeys(from_hub, "pretrained")
     jobs = []
     for plan, seed, name in todo:
-        recipe = build_recipe(settings, plan, split, seed, inits[plan.alias], precision)
+        first = weights[plan.alias]
+        keeps_head = bool(first.classes) and first.classes == split.classes
+        recipe = build_recipe(settings, plan, split, seed, inits[plan.alias], precision, keeps_head)
         machine = choose_machine(settings, device, recipe.batch_size)
-        jobs.append(Job(name, plan, weights[plan.alias], recipe, machine))
-    return Plan(settings, images, split, tuple(jobs), tuple(finished))
+        tries = tuning.trials(recipe, settings.tune, settings.augment is None) if settings.tune else ()
+        jobs.append(Job(name, plan, first, recipe, machine, tries, settings.final))
+    probes = _probes(settings, split, jobs, before, only_known)
+    jobs = [job for job in jobs if job.run_name not in finished]
+    return Plan(settings, images, split, (*probes, *jobs), tuple(finished))
+
+
+PROBE_SHARE = 0.2
+"""A probe is shown beside a fine-tuned model where it costs at most this share of the training."""
+
+
+def _probes(
+    settings: Settings,
+    split: Split,
+    jobs: Sequence[Job],
+    before: Mapping[str, Run],
+    only_known: bool,
+) -> list[Job]:
+    """A job for the probe of each model that starts from weights that have learned something.
+
+    One a model, whatever the number of seeds. They come first: their answers are there in minutes, and
+    the features that they store are those of the heads that fine-tuning starts from.
+    """
+    if settings.recipe == "probe" or settings.with_probe is False:
+        return []
+    found: dict[str, Job] = {}
+    for job in jobs:
+        alias, recipe = job.plan.alias, job.recipe
+        known = [run for run in before.values() if run.model == f"{alias}-probe"]
+        done = alias in found or any(run.status == "finished" for run in known)
+        if done or recipe.init.startswith("random") or (only_known and not known):
+            continue
+        if settings.with_probe or _forward_passes(split) <= PROBE_SHARE * _training_passes(split, recipe):
+            name = known[0].name if known else run_name(f"{alias}-probe", recipe.seed)
+            asked = probe_of(settings)
+            probe = build_recipe(asked, job.plan, split, recipe.seed, recipe.init, recipe.precision)
+            found[alias] = Job(name, job.plan, job.weights, probe, job.machine)
+    return list(found.values())
+
+
+def _forward_passes(split: Split) -> int:
+    return len({p.sha256 for p in (*split.train, *split.val, *split.test)})
+
+
+def _training_passes(split: Split, recipe: Recipe) -> int:
+    """Of all folds, in forward passes: a training step takes three."""
+    views = sum(epoch_size(part.train, recipe.per_class) for part in split.folds or (split,))
+    return 3 * views * recipe.epochs
 
 
 def _as_before(settings: Settings, runs: Sequence[tuple[ModelPlan, Run | None]]) -> list[str]:

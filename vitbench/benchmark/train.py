@@ -1,20 +1,22 @@
 """`train`: the plan carried out run by run; one model's failure leaves the others alone."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitbench import files
 from vitbench.benchmark import folder
-from vitbench.benchmark.estimate import Estimate, estimate_jobs, plan_lines, shortcut_line
+from vitbench.benchmark.estimate import Estimate, estimate_jobs, plan_lines, shortcut_line, stages
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.comparison.table import compare_many
 from vitbench.errors import RefusedError, UsageError, VitbenchError
 from vitbench.models.weights import absolute
-from vitbench.records import Benchmark, Settings
+from vitbench.records import Benchmark, Run, Settings, Split
 from vitbench.reports.tables import write_reports
-from vitbench.training.runs import discard_checkpoints, train_run
+from vitbench.training.folds import train_folds
+from vitbench.training.probe import probe_run
+from vitbench.training.runs import Job, discard_checkpoints, train_run
 from vitbench.training.watch import Watch
 
 DEFAULT_DATA = Path("data")
@@ -46,6 +48,8 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     if "weights" in explicit:
         given = Settings.of({"weights": explicit["weights"]}).weights
         explicit["weights"] = tuple(absolute(spec) for spec in given)
+    if (table := Path(str(explicit.get("group") or ""))).is_file():
+        explicit["group"] = str(table.resolve())
     if benchmark is None:
         settings = Settings.of(explicit)
         return make_plan(settings, request.data or DEFAULT_DATA, watch, dry_run=dry_run), None
@@ -91,7 +95,7 @@ def carry_out(request: Request, watch: Watch) -> Benchmark:
         benchmark = folder.create(plan, request.name or folder.fresh_name(plan.images.root, results), results)
     else:
         folder.add_runs(benchmark, plan)
-    watch.benchmark_started(benchmark.name, {name: estimate.seconds for name, estimate in estimates.items()})
+    watch.benchmark_started(benchmark.name, stages(plan, estimates))
     _run_jobs(plan, benchmark, watch)
     for run in benchmark.runs:
         if run.status == "finished":
@@ -130,12 +134,18 @@ def _existing(request: Request) -> Benchmark | None:
     return None
 
 
+def _way_of(job: Job, plan: Plan) -> Callable[[Job, Run, Split, Watch], None]:
+    if job.recipe.name == "probe":
+        return probe_run
+    return train_folds if plan.split.folds else train_run
+
+
 def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
     runs = {run.name: run for run in benchmark.runs}
     for job in plan.jobs:
         run = runs[job.run_name]
         try:
-            train_run(job, run, plan.split, watch)
+            _way_of(job, plan)(job, run, plan.split, watch)
         except RefusedError as error:
             watch.run_finished(run.name, f"not touched: {error}")
             continue

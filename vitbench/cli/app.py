@@ -1,7 +1,7 @@
 """The commands. Nothing heavy is imported before a command runs: `--help` never loads torch."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,55 @@ from vitbench.cli.options import (
     explicit_settings,
 )
 
-LEARNING, RUNNING = "How it learns", "How it runs"
+LEARNING, DIVIDING, RUNNING = "How it learns", "How the pictures are divided", "How it runs"
+
+DataArgument = Annotated[
+    Path | None, typer.Argument(help="Folder of class folders, or of train/ val/ test/. [default: data]")
+]
+SplitSeedOption = Annotated[
+    int | None, typer.Option(help="Seed of the split. [default: 0]", rich_help_panel=DIVIDING)
+]
+LayoutOption = Annotated[
+    str | None, typer.Option(help="auto, flat or split. [default: auto]", rich_help_panel=DIVIDING)
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What keeps pictures on one side: a pattern over paths, such as 'scene(\\d+)', or a csv with "
+        "the columns path and group.",
+        rich_help_panel=DIVIDING,
+    ),
+]
+BurstOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Keep pictures of a class on one side that were taken within so many seconds (EXIF).",
+        rich_help_panel=DIVIDING,
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]", rich_help_panel=RUNNING),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Threads that prepare pictures ahead. [default: by device]", rich_help_panel=RUNNING
+    ),
+]
+WeightsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="pretrained, random, auto, PATH, or MODEL=PATH; repeatable. [default: pretrained]"),
+]
+ImageSizeOption = Annotated[
+    str | None,
+    typer.Option(help="Pixels, or native for each model's own. [default: 224]", rich_help_panel=LEARNING),
+]
+NameOption = Annotated[str | None, typer.Option(help="The benchmark's folder. [default: FOLDER-DATE-N]")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")]
+SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")]
+ConfigOption = Annotated[Path | None, typer.Option(help="TOML file with these options; options beat it.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")]
 
 app = typer.Typer(
     name="vitbench",
@@ -46,9 +94,7 @@ def demo(
 @app.command()
 def train(
     ctx: typer.Context,
-    data: Annotated[
-        Path | None, typer.Argument(help="Folder of class folders, or of train/ val/ test/. [default: data]")
-    ] = None,
+    data: DataArgument = None,
     models: Annotated[
         str | None,
         typer.Option(
@@ -63,10 +109,7 @@ def train(
             help="Augmented views per class and epoch, or all. [default: 200]", rich_help_panel=LEARNING
         ),
     ] = None,
-    image_size: Annotated[
-        str | None,
-        typer.Option(help="Pixels, or native for each model's own. [default: 224]", rich_help_panel=LEARNING),
-    ] = None,
+    image_size: ImageSizeOption = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Global batch. [default: 32]", rich_help_panel=LEARNING)
     ] = None,
@@ -112,17 +155,46 @@ def train(
             min=1, help="Stop after so many epochs without a better val score.", rich_help_panel=LEARNING
         ),
     ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(help="pretrained, random, auto, PATH, or MODEL=PATH; repeatable. [default: pretrained]"),
+    tune: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=6,
+            help="Train so many settings (lr × 1, 1/3, 3, then another augmentation) and keep the one that "
+            "is best on val.",
+            rich_help_panel=LEARNING,
+        ),
     ] = None,
+    weights: WeightsOption = None,
     seeds: Annotated[str | None, typer.Option(help="Comma-separated, e.g. 0,1,2. [default: 0]")] = None,
-    split_seed: Annotated[int | None, typer.Option(help="Seed of the split. [default: 0]")] = None,
-    layout: Annotated[str | None, typer.Option(help="auto, flat or split. [default: auto]")] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]", rich_help_panel=RUNNING),
+    with_probe: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-probe/--no-probe",
+            help="Show each model's own frozen probe beside it. [default: where it costs little]",
+        ),
     ] = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            help="Cross-validate, so that every picture is a test picture: how many folds, or auto (5 where "
+            "the test part would have fewer than 100 pictures). [default: one split]",
+            rich_help_panel=DIVIDING,
+        ),
+    ] = None,
+    final: Annotated[
+        str | None,
+        typer.Option(
+            help="What answers for a model with folds: folds (its folds' models together) or retrain (one "
+            "more model, on all pictures). [default: folds]",
+            rich_help_panel=DIVIDING,
+        ),
+    ] = None,
+    group: GroupOption = None,
+    burst_seconds: BurstOption = None,
+    split_seed: SplitSeedOption = None,
+    layout: LayoutOption = None,
+    device: DeviceOption = None,
     precision: Annotated[
         str | None, typer.Option(help="auto, fp32, bf16, fp16. [default: auto]", rich_help_panel=RUNNING)
     ] = None,
@@ -130,20 +202,13 @@ def train(
         int | None,
         typer.Option(min=1, help="Pictures per forward pass. [default: the batch]", rich_help_panel=RUNNING),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Threads that prepare pictures ahead. [default: by device]", rich_help_panel=RUNNING
-        ),
-    ] = None,
+    workers: WorkersOption = None,
     results: ResultsOption = RESULTS,
-    name: Annotated[str | None, typer.Option(help="The benchmark's folder. [default: FOLDER-DATE-N]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")] = False,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with these options; options beat it.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")] = False,
+    name: NameOption = None,
+    resume: ResumeOption = False,
+    skip_bad: SkipOption = False,
+    config: ConfigOption = None,
+    dry_run: DryRunOption = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="64 px, few views and epochs: the whole way in minutes.")
     ] = False,
@@ -155,12 +220,81 @@ def train(
 
     - `vitbench train photos`
     - `vitbench train photos --models vit,deit --image-size 96`
+    - `vitbench train photos --folds 5 --group 'scene(\\d+)'`
     - `vitbench train --resume`
     - `vitbench train --name photos-1 --models swinv2-cr`
     """
+    explicit = explicit_settings(ctx.params)
+    _benchmark(explicit, data, name, results, resume=resume, dry_run=dry_run, as_json=json)
+
+
+@app.command()
+def probe(
+    ctx: typer.Context,
+    data: DataArgument = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: as for train, or tiny (timm's tiny networks), or patterns of timm names "
+            "('convnext_*'). [default: vit,swin,swinv2]"
+        ),
+    ] = None,
+    max_params: Annotated[
+        float | None, typer.Option(help="Only models of at most so many million parameters.")
+    ] = None,
+    max_gmacs: Annotated[float | None, typer.Option(help="Only models of at most so many GMACs.")] = None,
+    image_size: ImageSizeOption = None,
+    weights: WeightsOption = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            help="How many folds. [default: 5 where DATA has no test/ of its own]", rich_help_panel=DIVIDING
+        ),
+    ] = None,
+    group: GroupOption = None,
+    burst_seconds: BurstOption = None,
+    split_seed: SplitSeedOption = None,
+    layout: LayoutOption = None,
+    device: DeviceOption = None,
+    workers: WorkersOption = None,
+    results: ResultsOption = RESULTS,
+    name: NameOption = None,
+    resume: ResumeOption = False,
+    skip_bad: SkipOption = False,
+    config: ConfigOption = None,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Rank pretrained models on DATA in minutes: frozen features and a linear head, nothing is trained.
+
+    Examples:
+
+    - `vitbench probe photos`
+    - `vitbench probe photos --models vit,swin,resnet50,'convnext_*' --max-params 30`
+    - `vitbench probe photos --models tiny --group 'scene(\\d+)'`
+    """
+    explicit = {**explicit_settings(ctx.params), "recipe": "probe"}
+    if max_params is not None or max_gmacs is not None or "models" in explicit:
+        from vitbench.models.listing import selected
+        from vitbench.records import DEFAULT_MODELS
+
+        explicit["models"] = selected(explicit.get("models", DEFAULT_MODELS), max_params, max_gmacs)
+    _benchmark(explicit, data, name, results, resume=resume, dry_run=dry_run, as_json=json)
+
+
+def _benchmark(
+    explicit: dict[str, Any],
+    data: Path | None,
+    name: str | None,
+    results: Path,
+    *,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """`train` and `probe`: plan, carry out, show."""
     from vitbench.data.scan import refuse_unusable
 
-    explicit = explicit_settings(ctx.params)
     if not (resume or name):
         # What can be said in half a second is said before torch is loaded.
         refuse_unusable(data or DATA, explicit.get("layout", "auto"))
@@ -175,7 +309,7 @@ def train(
         return
     with watch() as display:
         benchmark = carry_out(request, display)
-    show_comparison(benchmark, as_json=json)
+    show_comparison(benchmark, as_json=as_json)
     show_files(benchmark)
     if any(run.status != "finished" for run in benchmark.runs):
         raise typer.Exit(EXIT_PARTLY)

@@ -20,7 +20,7 @@ ResultsOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of a table.")]
 
 LISTS = ("models", "seeds")
-NUMBER_OR_WORD = {"per_class": "all", "image_size": "native"}
+NUMBER_OR_WORD = {"per_class": "all", "image_size": "native", "folds": "auto"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,11 @@ class LineWatch(Watch):
             self.last_check = time.monotonic()
             self.show(f"checked {done} of {total} pictures")
 
+    def features(self, run: str, done: int, total: int) -> None:
+        if time.monotonic() - self.last_check > SLOW_SECONDS:
+            self.last_check = time.monotonic()
+            self.show(f"{run}: features of {done} of {total} pictures")
+
     def message(self, text: str) -> None:
         self.show(text)
 
@@ -89,13 +94,19 @@ class LineWatch(Watch):
         mine, whole = self.clock.left(row.epoch * self.steps)
         self.show(
             f"{run}: epoch {row.epoch}/{self.epochs}  train loss {row.train_loss:.3f}  "
-            f"train top-1 {percent(row.train_top1)} %  val loss {row.val_loss:.3f}  "
-            f"val top-1 {percent(row.val_top1)} %{' (best so far)' if best else ''}  "
+            f"train top-1 {percent(row.train_top1)} %  {_judged(row, best)}  "
             f"{row.images_per_second:.0f} images/s  left: {duration(mine)}, all {duration(whole)}"
         )
 
     def run_finished(self, run: str, text: str) -> None:
         self.show(f"{run}: {text}")
+
+
+def _judged(row: Epoch, best: bool) -> str:
+    if row.val_loss is None:
+        return "no val"
+    score = f"val loss {row.val_loss:.3f}  val top-1 {percent(row.val_top1)} %"
+    return f"{score} (best so far)" if best else score
 
 
 class LiveWatch(LineWatch):
@@ -131,6 +142,9 @@ class LiveWatch(LineWatch):
 
     def checking(self, done: int, total: int) -> None:
         self._bar("checking pictures", done, total, "")
+
+    def features(self, run: str, done: int, total: int) -> None:
+        self._bar(f"{run} features", done, total, "")
 
     def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
         super().run_started(run, epochs, steps, epoch)

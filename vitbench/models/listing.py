@@ -1,7 +1,9 @@
 """The rows of `vitbench models`."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from vitbench.errors import UsageError
 from vitbench.models import families
 from vitbench.models.families import FAMILIES
 
@@ -45,6 +47,37 @@ def matches(pattern: str) -> list[str]:
 
     shell = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
     return [str(name) for name in timm.list_models(shell, pretrained=True)]
+
+
+def selected(
+    names: Sequence[str], max_params: float | None = None, max_gmacs: float | None = None
+) -> list[str]:
+    """Models by name for `probe`, each once: aliases, timm names, "all", "tiny", shell patterns.
+
+    "all" is every alias; "tiny" every network of timm's with weights and the word in its name; a pattern
+    ("convnext_*") every one that it matches; each with timm's default weights. The limits, as in
+    `models_table`, leave out what is larger; UsageError where nothing is left.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        pattern = "*_tiny*" if name == "tiny" else name if any(c in name for c in "*?[") else ""
+        many = [match.partition(".")[0] for match in matches(pattern)] if pattern else []
+        if pattern and not many:
+            raise UsageError(f"--models {name}: matches no network of timm's that has weights")
+        found |= dict.fromkeys(many or families.expand([name]))
+    limited = max_params is not None or max_gmacs is not None
+    kept = [name for name in found if not limited or _fits(name, max_params, max_gmacs)]
+    if not kept:
+        raise UsageError("no model named is within --max-params and --max-gmacs; `vitbench models` has sizes")
+    return kept
+
+
+def _fits(name: str, max_params: float | None, max_gmacs: float | None) -> bool:
+    family = families.family_of(name)
+    params_m, gmacs = (
+        (family.params_m, family.gmacs) if family else _counts(name.partition(".")[0], max_params)
+    )
+    return _within(params_m, max_params) and _within(gmacs, max_gmacs)
 
 
 def _within(value: float | None, most: float | None) -> bool:

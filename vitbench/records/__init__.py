@@ -26,6 +26,7 @@ from vitbench.records.results import (
     Run,
     RunStatus,
     benchmarks_in,
+    best_epoch,
     run_name,
 )
 from vitbench.records.words import duration, percent
@@ -52,6 +53,7 @@ __all__ = [
     "Settings",
     "Split",
     "benchmarks_in",
+    "best_epoch",
     "duration",
     "label_indices",
     "percent",

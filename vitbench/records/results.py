@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +25,9 @@ class Epoch:
     """Of the objective (label smoothing, mixup included)."""
     train_top1: float | None
     """Running, on augmented views in train mode; None under mixup or cutmix."""
-    val_loss: float
-    """Plain cross-entropy."""
-    val_top1: float
+    val_loss: float | None
+    """Plain cross-entropy; None where there is no val, as this and the next are."""
+    val_top1: float | None
     lr: float
     """Largest over the parameter groups, at the epoch's last step."""
     seconds: float
@@ -44,6 +44,17 @@ class Epoch:
         """The epoch in one row of `epochs.csv`."""
         values: dict[str, Any] = {k: float(v) if v else None for k, v in row.items()}
         return cls(**{**values, "epoch": int(row["epoch"])})
+
+
+def best_epoch(rows: Sequence[Epoch]) -> Epoch:
+    """The chosen epoch: highest val top-1; ties: lower val loss, then earlier. Without val the last one."""
+
+    def merit(row: Epoch) -> tuple[float, float, int]:
+        if row.val_top1 is None or row.val_loss is None:
+            return (0.0, 0.0, row.epoch)
+        return (row.val_top1, -row.val_loss, -row.epoch)
+
+    return max(rows, key=merit)
 
 
 @dataclass(frozen=True)
@@ -161,8 +172,8 @@ class Run:
     @property
     def name(self) -> str:
         """ "vit-s0"; "vit-s0/fold-2" for a part of a run."""
-        inside = PART_OF_RUN.fullmatch(self.folder.name)
-        return f"{self.folder.parent.name}/{self.folder.name}" if inside else self.folder.name
+        part = self.folder.name
+        return f"{Run(self.folder.parent).name}/{part}" if PART_OF_RUN.fullmatch(part) else part
 
     @property
     def model(self) -> str:
@@ -173,9 +184,9 @@ class Run:
     def seed(self) -> int:
         return int(self.name.partition("/")[0].rpartition("-s")[2])
 
-    def fold(self, number: int) -> "Run":
-        """The run of one fold, from 1, whether or not it is there."""
-        return Run(self.folder / f"fold-{number}")
+    def part(self, name: str) -> "Run":
+        """A run inside this one, whether or not it is there: "fold-1", "tune-2", "final"."""
+        return Run(self.folder / name)
 
     @property
     def folds(self) -> tuple["Run", ...]:

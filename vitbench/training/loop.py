@@ -25,7 +25,7 @@ from vitbench.data.batches import train_batches
 from vitbench.data.epochs import epoch_size
 from vitbench.errors import RunFailedError
 from vitbench.inference.forward import predict_pictures
-from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split
+from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split, best_epoch
 from vitbench.training import checkpoint
 from vitbench.training.machine import PeakMemory, synchronise
 from vitbench.training.objectives import OBJECTIVES, MixPictures
@@ -71,13 +71,22 @@ class Trainer:
         """All epochs are done, or `patience` epochs brought nothing better."""
         done = len(self.rows)
         patience = self.recipe.patience
-        return done >= self.recipe.epochs or (patience is not None and done - self.best_epoch >= patience)
+        last = self.recipe.last_epoch or self.recipe.epochs
+        return done >= last or (patience is not None and done - self.best_epoch >= patience)
+
+    def train_mode(self) -> None:
+        """Ready to learn: dropout and drop path on; frozen normalisation keeps its statistics."""
+        self.objective.train()
+        if self.recipe.freeze_norm:
+            for module in self.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
 
 
 def build_trainer(model: nn.Module, recipe: Recipe, split: Split, machine: Machine) -> Trainer:
     """Optimiser, schedule, moving average and objective around a freshly created model."""
     device = torch.device(machine.device)
-    model.to(device)
+    model.to(device=device, memory_format=_memory_format(model))  # type: ignore[call-overload]
     steps = -(-epoch_size(split.train, recipe.per_class) // recipe.batch_size)
     # The fused step is one pass over the weights; MPS has none in all supported versions of torch.
     fused = {"fused": True} if device.type in ("cpu", "cuda") else {}
@@ -134,7 +143,7 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     while not trainer.stopped:
         row = _train_epoch(trainer, watch, log, peak)
         trainer.rows.append(row)
-        best = _best_epoch(trainer.rows)
+        best = best_epoch(trainer.rows).epoch
         if best == row.epoch:
             folder.mkdir(exist_ok=True)
             trainer.best_sha256 = checkpoint.write_tensors(
@@ -143,7 +152,8 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
         trainer.best_epoch = best
         save(trainer, folder)
         files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
-        log.line(f"epoch {row.epoch} saved: val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}")
+        judged = f": val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}" if trainer.split.val else ""
+        log.line(f"epoch {row.epoch} saved{judged}")
         watch.epoch_finished(run.name, row, best == row.epoch)
     # A kill between checkpoint and epochs.csv leaves the table one row short.
     files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
@@ -203,6 +213,7 @@ def train_step(trainer: Trainer, images: Tensor, labels: Tensor, update: int) ->
     """
     device, recipe = trainer.device, trainer.recipe
     pixels = images.to(device, non_blocking=True).float().div_(255)
+    pixels = pixels.contiguous(memory_format=_memory_format(trainer.model))
     labels = labels.to(device, non_blocking=True)
     targets = labels
     if trainer.mix is not None:
@@ -240,7 +251,7 @@ def _train_epoch(trainer: Trainer, watch: Watch, log: "_Log", peak: PeakMemory) 
     loss_sum = torch.zeros((), device=trainer.device, dtype=torch.float64 if _has_float64(trainer) else None)
     right_sum = torch.zeros((), device=trainer.device)
     seen = 0
-    trainer.objective.train()
+    trainer.train_mode()
     started = last_shown = time.perf_counter()
     log_every = max(1, trainer.steps_per_epoch // LOG_LINES_PER_EPOCH)
     for step, (images, labels) in enumerate(trainer.batches(epoch), start=1):
@@ -260,24 +271,20 @@ def _train_epoch(trainer: Trainer, watch: Watch, log: "_Log", peak: PeakMemory) 
             watch.step(epoch, step, mean, seen / (now - started))
     synchronise(trainer.device)
     seconds = time.perf_counter() - started
-    val = evaluate(trainer, "val")
-    _finite(float(val.losses.mean()), epoch, trainer.steps_per_epoch, recipe)
+    val = evaluate(trainer, "val") if trainer.split.val else None
+    if val is not None:
+        _finite(float(val.losses.mean()), epoch, trainer.steps_per_epoch, recipe)
     return Epoch(
         epoch=epoch,
         train_loss=float(loss_sum) / seen,
         train_top1=None if trainer.mix is not None else float(right_sum) / seen,
-        val_loss=float(val.losses.mean()),
-        val_top1=float(val.correct.mean()),
+        val_loss=None if val is None else float(val.losses.mean()),
+        val_top1=None if val is None else float(val.correct.mean()),
         lr=max(group["lr"] for group in trainer.optimizer.param_groups),
         seconds=seconds,
         images_per_second=seen / seconds,
         peak_memory_mb=peak.sample(),
     )
-
-
-def _best_epoch(rows: list[Epoch]) -> int:
-    """Highest val top-1; ties: lower val loss, then earlier."""
-    return max(rows, key=lambda row: (row.val_top1, -row.val_loss, -row.epoch)).epoch
 
 
 def _finite(loss: float, epoch: int, step: int, recipe: Recipe) -> float:
@@ -288,6 +295,12 @@ def _finite(loss: float, epoch: int, step: int, recipe: Recipe) -> float:
             + " under a new --name"
         )
     return loss
+
+
+def _memory_format(model: nn.Module) -> torch.memory_format:
+    """Channels last for convolutional networks (1.7 times as fast on a CPU), as it is for the others."""
+    convolutional = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    return torch.channels_last if convolutional else torch.contiguous_format
 
 
 def _has_float64(trainer: Trainer) -> bool:

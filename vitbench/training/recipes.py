@@ -23,6 +23,8 @@ class Defaults:
     clip_grad: float | None = 1.0
     augment: Augment = "light"
     fixed_views: bool = False
+    head: Literal["new", "probe"] = "new"
+    freeze_norm: bool = False
 
 
 BATCH_SIZE = 32
@@ -53,15 +55,34 @@ def defaults_for(settings: Settings, kind: str, from_scratch: bool) -> Defaults:
     """The row for a kind of model ("vit", "swin", "cnn", …); `from_scratch`: random weights."""
     if settings.recipe == "slides":
         return SLIDES
+    if settings.recipe == "probe":
+        return PROBE
     return SCRATCH.get(kind, SCRATCH["other"]) if from_scratch else FINETUNE.get(kind, FINETUNE["other"])
 
 
+def probe_of(settings: Settings) -> Settings:
+    """The settings of the probe beside a fine-tuned model: the same size, nothing of its training."""
+    kept = {name: getattr(settings, name) for name in ("image_size", "quick", "split_seed", "folds")}
+    return Settings(recipe="probe", **kept)
+
+
 def build_recipe(
-    settings: Settings, plan: ModelPlan, split: Split, seed: int, init: str, precision: str
+    settings: Settings,
+    plan: ModelPlan,
+    split: Split,
+    seed: int,
+    init: str,
+    precision: str,
+    keeps_head: bool = False,
 ) -> Recipe:
-    """The recipe of one run; `initial_sha256` is filled in when the model exists."""
+    """The recipe of one run; `initial_sha256` is filled in when the model exists.
+
+    `keeps_head`: the first weights bring a head for these very classes.
+    """
     row = defaults_for(settings, plan.kind, from_scratch=init.startswith("random"))
     common = shared(settings)
+    if settings.recipe == "probe":
+        common |= {"epochs": 0, "per_class": "all"}
 
     def asked(value: Any, otherwise: Any) -> Any:
         return otherwise if value is None else value
@@ -97,6 +118,8 @@ def build_recipe(
         ema_decay=settings.ema,
         patience=settings.patience,
         precision=precision,  # type: ignore[arg-type]  # pydantic checks it
+        head="new" if keeps_head else row.head,
+        freeze_norm=row.freeze_norm,
     )
 
 
@@ -107,13 +130,15 @@ def build_recipe(
 # transfer runs). The learning rate is for a batch of 32.
 
 FINETUNE: dict[str, Defaults] = {
-    "vit": Defaults(lr=3e-4, layer_decay=0.75, drop_path=0.0),
-    "deit": Defaults(lr=3e-4, layer_decay=0.75, drop_path=0.0),
-    "swin": Defaults(lr=3e-4, layer_decay=0.75, drop_path=0.1),
-    "swinv2": Defaults(lr=3e-4, layer_decay=0.75, drop_path=0.2),
-    "swinv2-cr": Defaults(lr=3e-4, layer_decay=0.75, drop_path=0.2),
-    "cnn": Defaults(lr=3e-4, layer_decay=None, drop_path=0.0),
-    "other": Defaults(lr=1e-4, layer_decay=None, drop_path=0.0),
+    "vit": Defaults(lr=3e-5, layer_decay=0.75, drop_path=0.0, head="probe", augment="geometry"),
+    "deit": Defaults(lr=3e-5, layer_decay=0.75, drop_path=0.0, head="probe", augment="geometry"),
+    "swin": Defaults(lr=3e-5, layer_decay=0.75, drop_path=0.1, head="probe", augment="geometry"),
+    "swinv2": Defaults(lr=3e-5, layer_decay=0.75, drop_path=0.2, head="probe", augment="geometry"),
+    "swinv2-cr": Defaults(lr=3e-5, layer_decay=0.75, drop_path=0.2, head="probe", augment="geometry"),
+    "cnn": Defaults(
+        lr=1e-4, layer_decay=None, drop_path=0.0, head="probe", augment="geometry", freeze_norm=True
+    ),
+    "other": Defaults(lr=3e-5, layer_decay=None, drop_path=0.0, head="probe", augment="geometry"),
 }
 
 # From random weights there are no good early layers to protect: no layer decay, a larger lr.
@@ -141,4 +166,17 @@ SLIDES = Defaults(
     clip_grad=None,
     augment="geometry",
     fixed_views=True,
+)
+
+# A probe trains nothing: a linear head is fitted to frozen features (`vitbench/inference/linear.py`).
+PROBE = Defaults(
+    lr=0.0,
+    layer_decay=None,
+    drop_path=0.0,
+    weight_decay=0.0,
+    schedule="constant",
+    warmup_fraction=0.0,
+    label_smoothing=0.0,
+    clip_grad=None,
+    augment="none",
 )

@@ -1,24 +1,29 @@
 """One run from its job to `metrics.json`: create or resume, fit, save the model, test once."""
 
+import contextlib
 import dataclasses
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import filelock
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vitbench import files
 from vitbench.errors import RefusedError, RunFailedError, VitbenchError
+from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.forward import latency_ms
+from vitbench.inference.linear import fit_linear
 from vitbench.inference.metrics import scores
-from vitbench.models.create import count_parameters, create, gmacs, state_sha256
+from vitbench.models.create import count_parameters, create, gmacs, set_head, state_sha256
 from vitbench.models.folder import save_model
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
-from vitbench.records import Machine, Recipe, Run, Split
+from vitbench.records import Machine, Recipe, Run, Split, best_epoch, label_indices
+from vitbench.training import checkpoint, tuning
 from vitbench.training.environment import environment
 from vitbench.training.loop import Trainer, build_trainer, evaluate, fit
 from vitbench.training.machine import choose_device, free_memory, is_out_of_memory, starves_batch_norm
@@ -36,6 +41,18 @@ class Job:
     weights: InitialWeights
     recipe: Recipe
     machine: Machine
+    trials: tuple[Recipe, ...] = ()
+    """The settings to choose among on val (`--tune`); (): the recipe as it is."""
+    final: Literal["folds", "retrain"] = "folds"
+    """What answers for a run with folds."""
+
+    def with_recipe(self, **changes: Any) -> "Job":
+        """The job with other values in its recipe and in every trial's."""
+        return dataclasses.replace(
+            self,
+            recipe=self.recipe.model_copy(update=changes),
+            trials=tuple(trial.model_copy(update=changes) for trial in self.trials),
+        )
 
 
 def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
@@ -46,6 +63,24 @@ def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
     RefusedError, nothing touched, when another process is writing this run, the initial weights are not
     those it started from, or the device it started on is not here.
     """
+    with writing(run):
+        if run.status == "finished":  # another process may have finished it since the plan was made
+            return
+        if not job.trials:
+            _finish(job, _fitted(job, run, split, watch), run, [])
+            return
+        job, chosen = _tuned(job, run, split, watch)
+        trainer = _fitted(job, chosen, split, watch)
+        for name in ("recipe.json", "epochs.csv", "environment.json", "log.txt"):
+            files.write_bytes(run.folder / name, (chosen.folder / name).read_bytes())
+        _finish(job, trainer, run, [tuning.in_words(job.recipe, len(job.trials))])
+        for part in run.folder.glob("tune-*"):
+            discard_checkpoints(Run(part))
+
+
+@contextlib.contextmanager
+def writing(run: Run) -> Iterator[None]:
+    """The run's folder, made if need be, for this process alone; RefusedError where another one has it."""
     run.folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(run.folder / ".lock")
     try:
@@ -53,19 +88,87 @@ def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
     except filelock.Timeout as error:
         raise RefusedError(f"{run.folder}: another process is writing this run; wait for it") from error
     try:
-        if run.status != "finished":  # another process may have finished it since the plan was made
-            _train_locked(job, run, split, watch)
+        yield
     finally:
         lock.release()
 
 
-def _train_locked(job: Job, run: Run, split: Split, watch: Watch) -> None:
+def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[str], run: Run) -> None:
+    """Write `recipe.json` and `environment.json`: what the run is, before the first step."""
+    files.write_json(
+        run.folder / "recipe.json",
+        {
+            "digest": recipe.digest,
+            "about": {
+                "timm_name": job.plan.timm_name,
+                "pretrained_on": job.plan.pretrained_on if job.weights.kind == "pretrained" else "",
+                "init": job.weights.label,
+                "native_size": job.plan.native_size,
+                "windows": job.plan.windows,
+                "notes": [*job.plan.notes, *([job.weights.note] if job.weights.note else []), *fallbacks],
+            },
+            "recipe": recipe.model_dump(mode="json"),
+            "machine": dataclasses.asdict(machine),
+            "fallbacks": fallbacks,
+        },
+    )
+    files.write_json(run.folder / "environment.json", environment(machine))
+    (run.folder / "failure.json").unlink(missing_ok=True)
+
+
+def model_cost(job: Job, machine: Machine, model: nn.Module) -> dict[str, Any]:
+    """The part of `metrics.json`'s cost that does not depend on training."""
+    p50, p95 = latency_ms(model, job.plan.image_size, torch.device(machine.device))
+    return {
+        "device": machine.device_name,
+        "threads": machine.threads,
+        "params_m": count_parameters(model) / 1e6,
+        "gmacs": gmacs(job.plan, len(job.recipe.classes)),
+        "latency_ms_p50": p50,
+        "latency_ms_p95": p95,
+    }
+
+
+def discard_checkpoints(run: Run) -> None:
+    """Remove what only resume needs; a kill right after `metrics.json` leaves it behind."""
+    shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
+    for part in run.folder.iterdir():
+        if part.is_dir() and (part / "recipe.json").exists():
+            discard_checkpoints(Run(part))
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def _tuned(job: Job, run: Run, split: Split, watch: Watch) -> tuple[Job, Run]:
+    """Train every trial in a folder of its own; the job of the one that val chooses, and its folder."""
+    if not (run.folder / "recipe.json").exists():
+        write_identity(job, job.recipe, job.machine, [], run)
+    jobs = [dataclasses.replace(job, recipe=recipe, trials=()) for recipe in job.trials]
+    places = [run.part(f"tune-{place}") for place in range(1, len(jobs) + 1)]
+    for trial, place in zip(jobs, places, strict=True):
+        with writing(place):
+            _fitted(trial, place, split, watch)
+        best = best_epoch(place.epochs())
+        watch.run_finished(
+            place.name,
+            f"lr {trial.recipe.lr:.2g}, augment {trial.recipe.augment}: val top-1 {best.val_top1:.3f}, "
+            f"val loss {best.val_loss:.3f} at epoch {best.epoch}",
+        )
+    rows = [place.epochs() for place in places]
+    chosen = tuning.choose([best_epoch(epochs) for epochs in rows])
+    tuning.write_trials(run.folder / "tuning.csv", job.trials, rows, chosen)
+    return dataclasses.replace(jobs[chosen], trials=job.trials), places[chosen]
+
+
+def _fitted(job: Job, run: Run, split: Split, watch: Watch) -> Trainer:
+    """The job's trainer after its last epoch, the chosen weights in it; smaller steps where memory ends."""
     machine, fallbacks = _pinned(job, run, watch)
     while True:
         try:
-            trainer = _prepare(job, machine, fallbacks, run, split)
+            trainer = _prepare(job, machine, fallbacks, run, split, watch)
             fit(trainer, run, watch)
-            return _finish(job, trainer, run)
+            return trainer
         except ValueError as error:
             if not starves_batch_norm(error):
                 raise
@@ -110,7 +213,9 @@ def _pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
     return machine, list(written["fallbacks"])
 
 
-def _prepare(job: Job, machine: Machine, fallbacks: list[str], run: Run, split: Split) -> Trainer:
+def _prepare(
+    job: Job, machine: Machine, fallbacks: list[str], run: Run, split: Split, watch: Watch
+) -> Trainer:
     """Create the model and write down, before the first step, all that decides its weights."""
     torch.set_num_threads(machine.threads)
     recipe = job.recipe
@@ -118,43 +223,63 @@ def _prepare(job: Job, machine: Machine, fallbacks: list[str], run: Run, split: 
     recipe = recipe.model_copy(update={"initial_sha256": state_sha256(model)})
     if (run.folder / "recipe.json").exists():
         _refuse_other_start(run, recipe)
-    files.write_json(
-        run.folder / "recipe.json",
-        {
-            "digest": recipe.digest,
-            "about": {
-                "timm_name": job.plan.timm_name,
-                "pretrained_on": job.plan.pretrained_on if job.weights.kind == "pretrained" else "",
-                "init": job.weights.label,
-                "native_size": job.plan.native_size,
-                "windows": job.plan.windows,
-                "notes": [*job.plan.notes, *([job.weights.note] if job.weights.note else []), *fallbacks],
-            },
-            "recipe": recipe.model_dump(mode="json"),
-            "machine": dataclasses.asdict(machine),
-            "fallbacks": fallbacks,
-        },
-    )
-    files.write_json(run.folder / "environment.json", environment(machine))
-    (run.folder / "failure.json").unlink(missing_ok=True)
+    write_identity(job, recipe, machine, fallbacks, run)
+    if recipe.head == "probe":
+        head = _fitted_head(job, machine, run, split, model, watch)
+        set_head(model, head["weight"], head["bias"])
     return build_trainer(model, recipe, split, machine)
 
 
 def _refuse_other_start(run: Run, recipe: Recipe) -> None:
     stored = run.recipe()
-    if stored.initial_sha256 != recipe.initial_sha256:
+    if stored.initial_sha256 and stored.initial_sha256 != recipe.initial_sha256:
         raise RefusedError(
             f"{run.folder}: the initial weights are not those this run started from "
             f"({stored.init}); give the same --weights, or a new --name"
         )
 
 
-def _finish(job: Job, trainer: Trainer, run: Run) -> None:
+def _fitted_head(
+    job: Job, machine: Machine, run: Run, split: Split, model: nn.Module, watch: Watch
+) -> dict[str, Tensor]:
+    """weight (C, D) and bias (C,): the linear head that fits the frozen features of the training pictures.
+
+    Written beside the checkpoints and read from there by a resumed run: features that are computed again
+    in other batches can differ in their last bits.
+    """
+    path = run.folder / "checkpoint" / "head.safetensors"
+    if path.exists():
+        with contextlib.suppress(VitbenchError):
+            return checkpoint.read_tensors(path)
+    key = feature_key(job.plan, job.weights, job.recipe.seed, len(split.classes))
+    preprocessing = job.recipe.preprocessing
+    features = features_of(
+        model.to(machine.device),
+        key,
+        split.root,
+        split.train,
+        preprocessing,
+        machine,
+        on_progress=lambda done, total: watch.features(run.name, done, total),
+    )
+    labels = label_indices(split.train, split.classes)
+    linear = fit_linear(features, labels, [p.group for p in split.train], len(split.classes))
+    head = {"weight": torch.from_numpy(linear.weight).float(), "bias": torch.from_numpy(linear.bias).float()}
+    path.parent.mkdir(exist_ok=True)
+    checkpoint.write_tensors(path, head)
+    return head
+
+
+def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
     """Save the chosen weights, read the test pictures once, and write `metrics.json` last."""
     model, recipe = trainer.evaluated, trainer.recipe
-    save_model(model, run.folder / "model", recipe.classes, recipe.preprocessing)
-    predictions = evaluate(trainer, "test")
-    predictions.write(run.folder / "predictions.csv")
+    model.to(memory_format=torch.contiguous_format)  # as it is when it is loaded: equal to the last bit
+    save_model(model, run.model_folder, recipe.classes, recipe.preprocessing)
+    test = None
+    if trainer.split.test:
+        predictions = evaluate(trainer, "test")
+        predictions.write(run.folder / "predictions.csv")
+        test = scores(predictions)
     best = next(row for row in trainer.rows if row.epoch == trainer.best_epoch)
     files.write_json(
         run.folder / "metrics.json",
@@ -163,29 +288,14 @@ def _finish(job: Job, trainer: Trainer, run: Run) -> None:
             "epochs": len(trainer.rows),
             "train": {"loss": best.train_loss, "top1": best.train_top1},
             "val": {"n": len(trainer.split.val), "loss": best.val_loss, "top1": best.val_top1},
-            "test": scores(predictions),
-            "cost": _cost(job, trainer, model),
-            "notes": run.about()["notes"],
+            "test": test,
+            "cost": {
+                **model_cost(job, trainer.machine, model),
+                "train_images_per_second": float(np.median([r.images_per_second for r in trainer.rows])),
+                "seconds_per_epoch": float(np.median([r.seconds for r in trainer.rows])),
+                "peak_memory_mb": max(row.peak_memory_mb for row in trainer.rows),
+            },
+            "notes": [*run.about()["notes"], *notes],
         },
     )
     discard_checkpoints(run)
-
-
-def discard_checkpoints(run: Run) -> None:
-    """Remove what only resume needs; a kill right after `metrics.json` leaves it behind."""
-    shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
-
-
-def _cost(job: Job, trainer: Trainer, model: nn.Module) -> dict[str, Any]:
-    p50, p95 = latency_ms(model, trainer.recipe.preprocessing.size, trainer.device)
-    return {
-        "device": trainer.machine.device_name,
-        "threads": trainer.machine.threads,
-        "params_m": count_parameters(model) / 1e6,
-        "gmacs": gmacs(job.plan, len(trainer.recipe.classes)),
-        "train_images_per_second": float(np.median([row.images_per_second for row in trainer.rows])),
-        "seconds_per_epoch": float(np.median([row.seconds for row in trainer.rows])),
-        "latency_ms_p50": p50,
-        "latency_ms_p95": p95,
-        "peak_memory_mb": max(row.peak_memory_mb for row in trainer.rows),
-    }

@@ -11,6 +11,9 @@ class Watch:
     def checking(self, done: int, total: int) -> None:
         """`done` of `total` picture files were decoded and checked."""
 
+    def features(self, run: str, done: int, total: int) -> None:
+        """`done` of `total` pictures went through a frozen model, for a run's probe or its first head."""
+
     def message(self, text: str) -> None:
         """One line for the user: a warning, a fallback, a step taken."""
 

@@ -1,0 +1,106 @@
+"""A run with folds: a training per fold, and what they say together about every picture."""
+
+import shutil
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vitbench import files
+from vitbench.inference.metrics import scores
+from vitbench.records import Epoch, Predictions, Run, Split, label_indices
+from vitbench.training.runs import Job, train_run, write_identity, writing
+from vitbench.training.watch import Watch
+
+
+def train_folds(job: Job, run: Run, split: Split, watch: Watch) -> None:
+    """Train one model per fold in `fold-1/`, …, and write what they say together; resumes like `train_run`.
+
+    Every picture is answered by the model of the fold in which it is tested. With `final="retrain"` one
+    more model learns from all pictures, for the median of the epochs that the folds chose, and answers
+    for the run; otherwise its folds' models answer together.
+    """
+    with writing(run):
+        if run.status == "finished":
+            return
+        if not (run.folder / "recipe.json").exists():
+            write_identity(job, job.recipe, job.machine, [], run)
+        (run.folder / "failure.json").unlink(missing_ok=True)
+        folds = [run.part(f"fold-{number}") for number in range(1, len(split.folds) + 1)]
+        for fold, part in zip(folds, split.folds, strict=True):
+            train_run(job.with_recipe(split_digest=part.digest), fold, part, watch)
+            test = fold.metrics()["test"]
+            watch.run_finished(fold.name, f"{test['correct']} of {test['n']} test pictures right")
+        if job.final == "retrain":
+            _retrain(job, run, folds, split, watch)
+        _write_together(run, folds, split)
+
+
+def _retrain(job: Job, run: Run, folds: Sequence[Run], split: Split, watch: Watch) -> None:
+    """One model on all pictures, stopped where the folds' schedules were best; it becomes the run's model."""
+    epoch = round(statistics.median(fold.metrics()["best_epoch"] for fold in folds))
+    chosen = Counter((fold.recipe().lr, fold.recipe().min_lr, fold.recipe().augment) for fold in folds)
+    lr, min_lr, augment = chosen.most_common(1)[0][0]
+    alone = Job(job.run_name, job.plan, job.weights, job.recipe, job.machine)
+    final = run.part("final")
+    everything = Split(
+        split.root, split.classes, split.train, (), (), "all pictures", split.seed, split.data_digest
+    )
+    recipe = {"lr": lr, "min_lr": min_lr, "augment": augment, "last_epoch": max(1, epoch), "patience": None}
+    train_run(alone.with_recipe(split_digest=everything.digest, **recipe), final, everything, watch)
+    if not run.model_folder.exists():
+        shutil.copytree(final.model_folder, run.folder / ".model.new", dirs_exist_ok=True)
+        files.replace_folder(run.folder / ".model.new", run.model_folder)
+
+
+def _write_together(run: Run, folds: Sequence[Run], split: Split) -> None:
+    """The run's own `predictions.csv`, `epochs.csv` and, last, `metrics.json`."""
+    predictions = out_of_fold(split, [fold.predictions() for fold in folds])
+    predictions.write(run.folder / "predictions.csv")
+    files.write_csv(run.folder / "epochs.csv", Epoch.columns(), mean_epochs([f.epochs() for f in folds]))
+    metrics = [fold.metrics() for fold in folds]
+    notes = dict.fromkeys(note for one in metrics for note in one["notes"])
+    files.write_json(
+        run.folder / "metrics.json",
+        {
+            "best_epoch": round(statistics.median(one["best_epoch"] for one in metrics)),
+            "epochs": max(one["epochs"] for one in metrics),
+            "train": _means([one["train"] for one in metrics]),
+            "val": _means([one["val"] for one in metrics]),
+            "test": scores(predictions),
+            "cost": _means([one["cost"] for one in metrics]),
+            "notes": list(notes),
+        },
+    )
+
+
+def out_of_fold(split: Split, answers: Sequence[Predictions]) -> Predictions:
+    """The answers of all folds as one: every picture once, in the order of the folds."""
+    pictures = [picture for fold in split.folds for picture in fold.test]
+    return Predictions(
+        classes=split.classes,
+        paths=tuple(picture.path for picture in pictures),
+        labels=label_indices(pictures, split.classes),
+        probabilities=np.concatenate([one.probabilities for one in answers]),
+        folds=np.repeat(np.arange(1, len(answers) + 1), [len(one.paths) for one in answers]),
+    )
+
+
+def mean_epochs(folds: Sequence[Sequence[Epoch]]) -> list[dict[str, Any]]:
+    """A row per epoch: the means over the folds that came so far."""
+    longest = max(len(rows) for rows in folds)
+    tables = [[{name: getattr(row, name) for name in Epoch.columns()} for row in rows] for rows in folds]
+    return [_means([rows[i] for rows in tables if i < len(rows)]) for i in range(longest)]
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of every number (a whole one where all are equal); of anything else the first."""
+    means: dict[str, Any] = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        numbers = [value for value in values if isinstance(value, int | float)]
+        equal = all(value == values[0] for value in values)
+        means[name] = values[0] if equal or len(numbers) < len(values) else statistics.fmean(numbers)
+    return means

@@ -1,0 +1,124 @@
+"""A probe: a linear head on the frozen features of a pretrained model, as a run among runs."""
+
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from vitbench import files
+from vitbench.inference.features import feature_key, features_of
+from vitbench.inference.linear import Linear, fit_linear
+from vitbench.inference.metrics import scores
+from vitbench.models.create import create, set_head, state_sha256
+from vitbench.models.folder import save_model
+from vitbench.records import Array, Picture, Predictions, Run, Split, label_indices
+from vitbench.training.folds import out_of_fold
+from vitbench.training.machine import PeakMemory, synchronise
+from vitbench.training.runs import Job, model_cost, write_identity, writing
+from vitbench.training.watch import Watch
+
+SPEED_SECONDS = 1.0
+
+
+def probe_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
+    """Fit a head to the frozen features of train and val, test it, and save the model with that head.
+
+    Features come from the store where they are there. With folds there is a head per fold for the
+    out-of-fold answers, and the saved model's head is fitted to all pictures.
+    """
+    with writing(run):
+        if run.status == "finished":
+            return
+        torch.set_num_threads(job.machine.threads)
+        device = torch.device(job.machine.device)
+        model = create(job.plan, len(split.classes), job.weights, job.recipe.seed)
+        recipe = job.recipe.model_copy(update={"initial_sha256": state_sha256(model)})
+        write_identity(job, recipe, job.machine, [], run)
+        peak = PeakMemory(device)
+        pictures = list(dict.fromkeys((*split.train, *split.val, *split.test)))
+        features = features_of(
+            model.to(device),
+            feature_key(job.plan, job.weights, job.recipe.seed, len(split.classes)),
+            split.root,
+            pictures,
+            job.recipe.preprocessing,
+            job.machine,
+            on_progress=lambda done, total: watch.features(run.name, done, total),
+        )
+        by_path = dict(zip((p.path for p in pictures), features, strict=True))
+        parts = split.folds or (split,)
+        heads = [_fit(by_path, part.classes, (*part.train, *part.val)) for part in parts]
+        answers = [_answers(by_path, part, head) for part, head in zip(parts, heads, strict=True)]
+        predictions = out_of_fold(split, answers) if split.folds else answers[0]
+        predictions.write(run.folder / "predictions.csv")
+        head = _fit(by_path, split.classes, split.train) if split.folds else heads[0]
+        set_head(model, torch.from_numpy(head.weight), torch.from_numpy(head.bias))
+        save_model(model, run.model_folder, split.classes, job.recipe.preprocessing)
+        _write_metrics(job, run, model, split, predictions, heads, peak)
+
+
+def _fit(features: dict[str, Array], classes: tuple[str, ...], pictures: tuple[Picture, ...]) -> Linear:
+    """The head for these pictures, its strength chosen among them."""
+    return fit_linear(
+        np.stack([features[p.path] for p in pictures]),
+        label_indices(pictures, classes),
+        [p.group for p in pictures],
+        len(classes),
+    )
+
+
+def _answers(features: dict[str, Array], split: Split, head: Linear) -> Predictions:
+    return Predictions(
+        classes=split.classes,
+        paths=tuple(p.path for p in split.test),
+        labels=label_indices(split.test, split.classes),
+        probabilities=head.probabilities(np.stack([features[p.path] for p in split.test])),
+    )
+
+
+def _write_metrics(
+    job: Job,
+    run: Run,
+    model: nn.Module,
+    split: Split,
+    predictions: Predictions,
+    heads: list[Linear],
+    peak: PeakMemory,
+) -> None:
+    strengths = sorted({head.strength for head in heads})
+    notes = dict.fromkeys(head.note for head in heads if head.note)
+    n_fit = [len(part.train) + len(part.val) for part in split.folds or (split,)]
+    files.write_json(
+        run.folder / "metrics.json",
+        {
+            "best_epoch": 0,
+            "epochs": 0,
+            "train": {"loss": None, "top1": None, "n": round(float(np.mean(n_fit)))},
+            "val": {"n": 0, "loss": None, "top1": None},
+            "test": scores(predictions),
+            "probe": {"strengths": strengths},
+            "cost": {
+                **model_cost(job, job.machine, model),
+                "train_images_per_second": forward_speed(model, job, job.machine.eval_batch),
+                "seconds_per_epoch": None,
+                "peak_memory_mb": peak.sample(),
+            },
+            "notes": [*run.about()["notes"], *notes],
+        },
+    )
+
+
+def forward_speed(model: nn.Module, job: Job, pictures: int) -> float:
+    """Pictures per second through the frozen model, in batches of so many that lie in memory."""
+    device, size = torch.device(job.machine.device), job.plan.image_size
+    batch = torch.zeros(pictures, 3, size, size, device=device)
+    model.eval()
+    with torch.inference_mode():
+        model(batch[:1])
+        done, started = 0, time.perf_counter()
+        while done == 0 or time.perf_counter() - started < SPEED_SECONDS:
+            model(batch)
+            synchronise(device)
+            done += len(batch)
+    return done / (time.perf_counter() - started)
