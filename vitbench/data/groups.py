@@ -7,12 +7,15 @@ make a score too good. What belongs together is said by the user, or read from t
 import csv
 import dataclasses
 import math
+import os
 import re
+import struct
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import ExifTags, Image
 
@@ -50,6 +53,8 @@ def keep_together(image_set: ImageSet, group: str | None, burst_seconds: float |
     that cannot be used.
     """
     refuse_grouping(group, burst_seconds)
+    if group is None and burst_seconds is None:
+        return image_set
     members: list[Sequence[Picture]] = []
     notes: list[str] = []
     if group is not None:
@@ -160,7 +165,7 @@ def _capture_times(image_set: ImageSet) -> dict[Picture, tuple[str, datetime]]:
 
 
 def capture_time(path: Path) -> tuple[str, datetime] | None:
-    """Camera ("make, model") and local time of capture from a file's EXIF, or None; no pixel is decoded."""
+    """Camera (make and model) and local time of capture from a file's EXIF, or None; no pixel is decoded."""
     try:
         with path.open("rb") as stream:
             head = stream.read(12)
@@ -170,13 +175,26 @@ def capture_time(path: Path) -> tuple[str, datetime] | None:
                 _register_heif()
                 formats.append("HEIF")
             with Image.open(stream, formats=formats) as image:
+                if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
+                    image.info["exif"] = _png_exif(stream)
                 exif = Image.Image.getexif(image)  # a PNG's own would decode all of it
                 tags = {**exif, **exif.get_ifd(ExifTags.IFD.Exif)}
     except DECODER_ERRORS:
         return None
-    camera = ", ".join(_text(tags.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model))
+    camera = " ".join(_text(tags.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)).strip()
     times = (_time(_text(tags.get(time)), _text(tags.get(part))) for time, part in CAPTURE_TIMES)
     return next(((camera, time) for time in times if time), None)
+
+
+def _png_exif(stream: BinaryIO) -> bytes:
+    """The EXIF of a PNG file wherever it stands; Pillow would decode the pixels to find one behind them."""
+    stream.seek(8)
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"eXIf":
+            return stream.read(length)
+        stream.seek(length + 4, os.SEEK_CUR)  # a chunk and its checksum
+    return b""
 
 
 def _text(value: object) -> str:
