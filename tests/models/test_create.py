@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vitbench.errors import UsageError, WeightsError
-from vitbench.models.create import count_parameters, create, gmacs, state_sha256
+from vitbench.models.create import count_parameters, create, gmacs, linear_heads, set_head, state_sha256
 from vitbench.models.families import FAMILIES
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import RANDOM, InitialWeights, resolve_weights
@@ -193,3 +193,43 @@ def test_drop_path_is_what_was_asked(name: str) -> None:
         model = create(plan, 2, RANDOM, seed=0, drop_path=asked)
         rates = [getattr(module, "drop_prob", 0.0) or 0.0 for module in model.modules()]
         assert max(rates) == pytest.approx(asked)
+
+
+SMALL = ("test_vit", "test_efficientnet", "test_convnext", "tf_efficientnet_lite0", "resnetv2_18")
+
+
+@pytest.mark.parametrize("name", [*SMALL, *(family.alias for family in FAMILIES)])
+def test_a_set_head_is_a_linear_map_of_the_features(name: str) -> None:
+    """Evaluation logits are features · weightᵀ + bias; a distilled network has the map in both heads.
+
+    `resnetv2_18` ends in a 1 × 1 convolution.
+    """
+    model = create(plan_model(name, 32), 3, RANDOM, seed=0).eval()
+    draw = torch.Generator().manual_seed(0)
+    width = linear_heads(model)[0].weight.shape[1]
+    weight = torch.randn(3, width, generator=draw, dtype=torch.float64) / width**0.5
+    bias = torch.randn(3, generator=draw, dtype=torch.float64)
+    set_head(model, weight, bias)
+    pictures = torch.randn(2, 3, 32, 32, generator=draw)
+    with torch.no_grad():
+        features = model.forward_head(model.forward_features(pictures), pre_logits=True)  # type: ignore[operator]
+        logits = model(pictures)
+    assert torch.allclose(logits, features.flatten(1) @ weight.float().T + bias.float(), atol=1e-4)
+    assert logits.std() > 0.01
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_head_of_another_shape_is_refused(tiny_plan: ModelPlan) -> None:
+    """Four rows do not go into a head for three classes; one line names the model."""
+    model = create(tiny_plan, 3, RANDOM, seed=0)
+    with pytest.raises(UsageError, match=r"test_vit: its classifier, Linear.* cannot hold a head of 4 x 64"):
+        set_head(model, torch.zeros(4, 64), torch.zeros(4))
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "repvit_m1", "volo_d1_224", "crossvit_tiny_240"])
+def test_networks_that_end_otherwise_are_named(name: str) -> None:
+    """Batch norm in the head, patch logits added to it, several heads of several widths: no linear probe."""
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=3)
+    with pytest.raises(UsageError, match=f"{name} has no linear classifier"):
+        linear_heads(model)

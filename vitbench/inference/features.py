@@ -75,10 +75,11 @@ def features_of(
         linear_heads(network)
         ordered = tuple(lacking.values())
         batches = eval_batches(root, ordered, preprocessing, machine.eval_batch, machine.workers)
-        found = _computed(network, batches, device, len(ordered), on_progress)
+        table = _computed(network, batches, device, len(ordered), on_progress)
         # Kept as a whole or not at all, and what is there stays as it is: a run that is killed and
         # resumed reads the features that it started from, or computes all of them in the same batches.
-        rows = {**dict(zip(lacking, found, strict=True)), **_stored(path)}
+        kept, found = _stored(path), dict(zip(lacking, table, strict=True))
+        rows = {**kept, **found, **kept}  # new ones at the end
         _keep(path, rows, on_event)
     return np.stack([rows[p.sha256] for p in pictures])
 
@@ -154,7 +155,8 @@ def _keep(path: Path, rows: Rows, on_event: Callable[[str], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(path, save(tensors, metadata={"sha256": _digest(contents, features)}))
     except OSError as error:
-        on_event(f"{path.parent}: features cannot be kept ({error.strerror}); set VITBENCH_CACHE to a folder")
+        reason = error.strerror or error
+        on_event(f"{path.parent}: features cannot be kept ({reason}); set VITBENCH_CACHE to a folder")
 
 
 def _digest(contents: Array, features: Array) -> str:

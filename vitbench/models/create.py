@@ -61,9 +61,10 @@ def linear_heads(model: nn.Module) -> tuple[nn.Linear | nn.Conv2d, ...]:
     """
     found: Any = getattr(model, "get_classifier", lambda: None)()
     heads = tuple(found) if isinstance(found, tuple | list) else (found,)
+    dense = getattr(model, "aux_head", None) is not None  # VOLO adds logits of single patches to its own
     for head in heads:
         pointwise = isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1) and head.groups == 1
-        if not pointwise and not isinstance(head, nn.Linear):
+        if dense or not (pointwise or isinstance(head, nn.Linear)):
             raise UsageError(
                 f"{_name_of(model)} has no linear classifier on pooled features, so it cannot be probed; "
                 "leave it out"
