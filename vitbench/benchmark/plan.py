@@ -59,7 +59,8 @@ def make_plan(
     plans = [plan_model(name, shared(settings)["image_size"]) for name in expand(settings.models)]
     images = scan_folder(data, settings.layout, settings.skip_bad, watch.checking)
     images = keep_together(images, settings.group, settings.burst_seconds)
-    split = split_images(images, settings.split_seed, settings.folds)
+    folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
+    split = split_images(images, settings.split_seed, folds)
     before = {run.name: run for run in benchmark.runs} if benchmark else {}
     asked = [(plan, seed, run_name(plan.alias, seed)) for plan in plans for seed in settings.seeds]
     asked = [one for one in asked if one[2] in before or not only_known]

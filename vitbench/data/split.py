@@ -36,7 +36,9 @@ NUMBER_WORDS = {2: "two", 3: "three"}
 Group = list[Picture]
 
 
-def split_images(image_set: ImageSet, seed: int = 0, folds: int | Literal["auto"] | None = None) -> Split:
+def split_images(
+    image_set: ImageSet, seed: int = 0, folds: int | Literal["auto", "always"] | None = None
+) -> Split:
     """The split of an image set by the rule for its layout; equal content and seed give equal splits.
 
     Stratified by class; a group stays on one side of what is drawn here. A class gets its share by largest
@@ -44,15 +46,15 @@ def split_images(image_set: ImageSet, seed: int = 0, folds: int | Literal["auto"
     `VitbenchError` where a class has too few different pictures, or groups, for that.
 
     `folds`: so many folds, or with "auto" up to `AUTO_FOLDS` where the test part would be drawn here and
-    have fewer than `SMALL_TEST` pictures. Each fold tests its own pictures, and 15 % of the others choose
+    have fewer than `SMALL_TEST` pictures ("always": whatever its size). Each fold tests its own pictures, and 15 % of the others choose
     its epoch. `UsageError` where the user brought val or test pictures, for folds would mix them in.
     """
     brought = [name for name in ("test", "val") if any(p.part == name for p in image_set.pictures)]
-    if folds is not None and folds != "auto":
+    if isinstance(folds, int):
         _refuse_folds(image_set, folds, brought)
         return _cross_validation(image_set, seed, folds)
     split = _one_split(image_set, seed)
-    if brought or len(split.test) >= SMALL_TEST:
+    if brought or (len(split.test) >= SMALL_TEST and folds != "always"):
         return split
     if folds is None:
         return dataclasses.replace(split, notes=(*split.notes, _small_test_note(image_set, split)))
@@ -322,8 +324,11 @@ def _order_key(draw: str, group: Group) -> bytes:
 
 def _has(root: Path, label: str, have: Sequence[Group]) -> str:
     """How an error about a class with too few groups begins."""
-    noun = "group kept together" if any(map(_is_joined, have)) else "different image"
-    return f"{shown(root)}: class '{label}' has {len(have)} {noun}{'' if len(have) == 1 else 's'}"
+    noun = "image" if len(have) == 1 else "images"
+    what = f"different {noun}"
+    if any(map(_is_joined, have)):
+        what = "group kept together" if len(have) == 1 else "groups kept together"
+    return f"{shown(root)}: class '{label}' has {len(have)} {what}"
 
 
 def _refuse_missing(root: Path, by_class: dict[str, list[Group]], sides: Sequence[Sequence[Picture]]) -> None:
@@ -334,7 +339,7 @@ def _refuse_missing(root: Path, by_class: dict[str, list[Group]], sides: Sequenc
         if any(map(_is_joined, _having(label, by_class))):
             raise VitbenchError(
                 f"{shown(root)}: class '{label}' cannot be on every side, for its pictures are kept together "
-                "with those of other classes; make the groups smaller"
+                "with those of other classes; make the groups smaller or try another --split-seed"
             )
         raise VitbenchError(
             f"{shown(root)}: too many pictures of class '{label}' also lie in another class; "
