@@ -1,6 +1,7 @@
 """Small folders of pictures, and benchmarks on them by timm's own test networks, without a network."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `vitbench` does, before torch is loaded
+_CACHE = tempfile.TemporaryDirectory(prefix="vitbench-tests-")  # goes when the tests end
+os.environ["VITBENCH_CACHE"] = _CACHE.name
 from painted import TINY, paint_folder
 
 from vitbench.benchmark.train import train

@@ -58,7 +58,7 @@ def fit_linear(features: Array, labels: Array, groups: Sequence[str] | Array, n_
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
     from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     if n_classes < 2 or not np.array_equal(np.unique(labels), np.arange(n_classes)):
         raise ValueError(f"a linear head for {n_classes} classes needs pictures of each, and two classes")
