@@ -9,6 +9,7 @@ from conftest import noise
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vitbench.data import groups
 from vitbench.data.groups import TOGETHER, capture_time, keep_together
@@ -281,6 +282,15 @@ def test_capture_time_needs_no_pixels(tmp_path: Path) -> None:
     assert exif < pixels
     behind = content[:exif] + content[pixels:end] + content[exif:pixels] + content[end:]
     drawing.write_bytes(behind.replace(content[pixels + 8 : end - 4], b"\0" * (end - pixels - 12)))
+    assert capture_time(drawing) == ("X100", NOON)
+
+    exif_as_text = f"\nexif\n      {pixels - exif}\n{content[exif + 8 : pixels - 4].hex()}"
+    info = PngInfo()
+    info.add_text("Raw profile type exif", exif_as_text, zip=True)  # as older tools write it
+    noise(0).save(drawing, pnginfo=info)
+    content = drawing.read_bytes()
+    start = content.index(b"IDAT")
+    drawing.write_bytes(content[: start + 4] + bytes(len(content) - start - 4))
     assert capture_time(drawing) == ("X100", NOON)
 
 

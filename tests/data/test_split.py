@@ -311,6 +311,12 @@ def test_a_large_scene_does_not_swell_the_test_part() -> None:
         assert [sum(p.label == "b" for p in side) for side in (split.val, split.test)] == [30, 30]
 
 
+def test_a_scene_is_taken_where_it_brings_the_share_nearer() -> None:
+    """12 scenes of 8: 15 % are about 14 pictures, to which two scenes come nearer than one."""
+    split = split_images(scenes({"a": [8] * 12, "b": [8] * 12}))
+    assert sizes(split) == (128, 32, 32)
+
+
 def test_too_few_groups() -> None:
     """A class all in two groups cannot be on three sides, however many pictures it has."""
     with pytest.raises(
@@ -370,6 +376,13 @@ def test_groups_parted_by_the_user() -> None:
         "4 groups have pictures in both train/ and test/, as they are on disk: scores may be too good",
         "4 groups have pictures in both val/ and test/, as they are on disk: scores may be too good",
     )
+
+
+def test_parted_copies_are_the_scans_to_tell() -> None:
+    """Copies in train/ and test/ are no groups kept together: the scan has named them already."""
+    whole = given_parts({"train": {"a": 9, "b": 9}, "test": {"a": 2, "b": 2}})
+    twins = [picture(f"{part} twin", "a", part, f"{part}/a/twin.png", "same") for part in ("train", "test")]
+    assert split_images(image_set([*whole.pictures, *twins])).notes == ()
 
 
 # --- folds --------------------------------------------------------------------------------------
@@ -472,6 +485,13 @@ def test_seed_changes_the_folds_and_each_fold_draws_its_own_val() -> None:
     assert len(common) < 8  # equal orders would share all but what the other fold tests
 
 
+def test_large_scenes_are_dealt_first() -> None:
+    """A scene of 8 and 16 single pictures make three folds of 8 pictures, whatever the seed."""
+    for seed in range(10):
+        folds = split_images(scenes({"a": [*[1] * 10, 8, *[1] * 6], "b": [1] * 3}), seed, 3).folds
+        assert [sum(p.label == "a" for p in fold.test) for fold in folds] == [8, 8, 8]
+
+
 def test_folds_carry_what_a_split_carries() -> None:
     """Each fold is a split of its own, with the rule in words."""
     whole = flat({"a": 20, "b": 20})
@@ -539,7 +559,7 @@ def test_folds_and_the_users_own_split() -> None:
         split_images(both, 0, 5)
     with pytest.raises(UsageError, match="would mix val/ with train/"):
         split_images(given_parts({"train": {"a": 9, "b": 9}, "val": {"a": 9, "b": 9}}), 0, 5)
-    assert split_images(both, 0, "auto") == split_images(both, 0)
+    assert split_images(both, 0, "auto") == split_images(both, 0, "always") == split_images(both, 0)
 
 
 @pytest.mark.parametrize("folds", [1, 0, -3])
@@ -564,6 +584,7 @@ def test_auto_folds(counts: dict[str, int], expected: int) -> None:
     split = split_images(flat(counts), 7, "auto")
     assert len(split.folds) == expected
     assert split == split_images(flat(counts), 7, expected or None)
+    assert len(split_images(flat(counts), 7, "always").folds) == (expected or 5)
     with pytest.raises(VitbenchError, match="three splits need 3"):
         split_images(flat({"a": 20, "b": 2}), 7, "auto")
 

@@ -45,9 +45,10 @@ def split_images(
     remainder, at least one picture a side. A split that the user brought is taken as it is. Raises
     `VitbenchError` where a class has too few different pictures, or groups, for that.
 
-    `folds`: so many folds, or with "auto" up to `AUTO_FOLDS` where the test part would be drawn here and
-    have fewer than `SMALL_TEST` pictures ("always": whatever its size). Each fold tests its own pictures,
-    and 15 % of the others choose its epoch. `UsageError` where the user brought val or test pictures, for folds would mix them in.
+    `folds`: so many folds, or up to `AUTO_FOLDS` where the test part would be drawn here, with "auto" only
+    if that had fewer than `SMALL_TEST` pictures, with "always" whatever its size. Each fold tests its own
+    pictures, and 15 % of the others choose its epoch. `UsageError` for a number of folds where the user
+    brought val or test pictures, for folds would mix them in.
     """
     brought = [name for name in ("test", "val") if any(p.part == name for p in image_set.pictures)]
     if isinstance(folds, int):
