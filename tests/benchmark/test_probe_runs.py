@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from vitbench.benchmark.compare import compare
 from vitbench.benchmark.plan import make_plan
 from vitbench.benchmark.train import train
+from vitbench.data.scan import scan_folder
+from vitbench.data.split import split_images, write_split
 from vitbench.files import read_csv, sha256_of
 from vitbench.inference.forward import predict_pictures
 from vitbench.models.create import create
@@ -48,11 +50,14 @@ def test_a_probe_is_a_benchmark_and_its_models_answer(trained: Trained) -> None:
         assert load_model(run.model_folder).classes == benchmark.classes
 
 
-def test_the_saved_head_gives_the_probes_answers(trained: Trained, coloured: Path) -> None:
-    """Without folds the saved network, run on the test pictures, gives predictions.csv."""
-    benchmark = trained(recipe="probe")
+def test_the_saved_head_gives_the_probes_answers(tmp_path: Path, coloured: Path) -> None:
+    """Where DATA brings test/, there are no folds: the saved network gives predictions.csv."""
+    data = tmp_path / "split"
+    write_split(split_images(scan_folder(coloured)), data)
+    benchmark = train(data, name="p", results=tmp_path / "results", **{**TINY, "recipe": "probe"})
     run = benchmark.runs[0]
-    plan = make_plan(benchmark.settings, coloured, Watch(), benchmark=benchmark)
+    assert benchmark.folds == 0
+    plan = make_plan(benchmark.settings, data, Watch(), benchmark=benchmark)
     model = load_model(run.model_folder)
     machine = Machine("cpu", "CPU", 16, 16, torch.get_num_threads(), 0)
     said = predict_pictures(model.module, plan.split, plan.split.test, model.preprocessing, machine)

@@ -172,15 +172,19 @@ def plan_lines(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
 
 
 def _work(job: Job, one: Split, split: Split) -> str:
-    """What a job does, e.g. "5 folds × 3 settings × 30 epochs × 1000 views in batches of 32"."""
+    """What a job does, e.g. "5 folds × 3 settings × 30 epochs × 1000 views = 14400 steps of 32"."""
     recipe = job.recipe
     if recipe.name == "probe":
         return f"frozen: {len({p.sha256 for p in (*split.train, *split.val, *split.test)})} forward passes"
-    parts = [f"{recipe.epochs} epochs", f"{epoch_size(one.train, recipe.per_class)} views"]
-    parts = [f"{len(job.trials)} settings", *parts] if job.trials else parts
-    parts = [f"{len(split.folds)} folds", *parts] if split.folds else parts
+    views = epoch_size(one.train, recipe.per_class)
+    steps = recipe.epochs * -(-views // recipe.batch_size)
+    parts = [f"{recipe.epochs} epochs × {views} views"]
+    for many, noun in ((len(job.trials), "settings"), (len(split.folds), "folds")):
+        if many:
+            parts.insert(0, f"{many} {noun}")
+            steps *= many
     again = ", then one model on all pictures" if split.folds and job.final == "retrain" else ""
-    return f"{' × '.join(parts)} in batches of {recipe.batch_size}{again}"
+    return f"{' × '.join(parts)} = {steps} steps of {recipe.batch_size}{again}"
 
 
 def _total_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
