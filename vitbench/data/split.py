@@ -140,18 +140,16 @@ def _deal(pictures: Sequence[Picture], shares: Sequence[int], draw: str, root: P
     `draw` is the key of the draw: another one deals other pictures.
     """
     by_class = _groups_by_class(pictures)
+    holding = _groups_holding(by_class)
     sides: list[list[Picture]] = [[] for _ in shares]
     for label, members in by_class.items():
-        have = _having(label, by_class)
-        if len(have) < len(shares):
-            raise VitbenchError(
-                f"{_has(root, label, have)}, {NUMBER_WORDS[len(shares)]} splits need {len(shares)}; "
-                "add images or drop the class"
-            )
+        if len(holding[label]) < len(shares):
+            need = f"{NUMBER_WORDS[len(shares)]} splits need {len(shares)}"
+            raise VitbenchError(f"{_has(root, label, holding[label])}, {need}; add images or drop the class")
         members.sort(key=lambda group: _order_key(draw, group))
         for side, groups in zip(sides, _share_out(members, shares), strict=True):
             side += [picture for group in groups for picture in group]
-    _refuse_missing(root, by_class, sides)
+    _refuse_missing(root, holding, sides)
     return sides
 
 
@@ -166,15 +164,17 @@ def _share_out(members: Sequence[Group], shares: Sequence[int]) -> list[list[Gro
     rest, sides = list(members), []
     for place in range(len(shares) - 1, 0, -1):
         taken: list[Group] = []
+        left: list[Group] = []
         missing = targets[place]
-        for group in rest[:]:
-            if _weight(group) < 2 * missing and len(rest) > place:
+        for group in rest:
+            if _weight(group) < 2 * missing and len(rest) - len(taken) > place:
                 missing -= _weight(group)
                 taken.append(group)
-                rest.remove(group)
+            else:
+                left.append(group)
         if not taken and len(rest) > place:
-            taken.append(min(rest, key=_weight))
-            rest.remove(taken[0])
+            taken.append(left.pop(min(range(len(left)), key=lambda i: _weight(left[i]))))
+        rest = left
         sides.append(taken)
     return [rest, *reversed(sides)]
 
@@ -238,22 +238,22 @@ def _deal_folds(pictures: Sequence[Picture], count: int, seed: int, root: Path) 
     many groups of a class that the other folds together keep two, for train and val.
     """
     by_class = _groups_by_class(pictures)
+    holding = _groups_holding(by_class)
     least = 2 if count == 2 else 1
     folds: list[list[Picture]] = [[] for _ in range(count)]
+    labels: list[Counter[str]] = [Counter() for _ in range(count)]
     for label, members in by_class.items():
-        have = _having(label, by_class)
-        if len(have) < least * count:
-            raise VitbenchError(_too_few_for_folds(root, label, have, count, least * count))
+        if len(holding[label]) < least * count:
+            raise VitbenchError(_too_few_for_folds(root, label, holding[label], count, least * count))
         members.sort(key=lambda group: (-len(group), _order_key(f"{seed} folds", group)))
-        of_class = [sum(p.label == label for p in fold) for fold in folds]
         wanting = [least] * count
         for left, group in zip(range(len(members), 0, -1), members, strict=True):
             fits = [i for i in range(count) if wanting[i] or left > sum(wanting)]
-            i = min(fits or range(count), key=lambda i: (of_class[i], len(folds[i]), i))
+            i = min(fits or range(count), key=lambda i: (labels[i][label], len(folds[i]), i))
             folds[i] += group
-            of_class[i] += sum(p.label == label for p in group)
+            labels[i].update(p.label for p in group)
             wanting[i] = max(0, wanting[i] - 1)
-    _refuse_missing(root, by_class, folds)
+    _refuse_missing(root, holding, folds)
     return folds
 
 
@@ -301,10 +301,14 @@ def _group_label(group: Group, totals: Counter[str]) -> str:
     return min(own, key=lambda label: (-own[label], label))
 
 
-def _having(label: str, by_class: dict[str, list[Group]]) -> list[Group]:
+def _groups_holding(by_class: dict[str, list[Group]]) -> dict[str, list[Group]]:
     """The groups that bring a class to a side: those that count for it, and joined ones that hold it."""
-    others = (g for name, groups in by_class.items() if name != label for g in groups if _is_joined(g))
-    return [*by_class[label], *(g for g in others if any(p.label == label for p in g))]
+    holding = {label: list(groups) for label, groups in by_class.items()}
+    for label, groups in by_class.items():
+        for group in filter(_is_joined, groups):
+            for other in {p.label for p in group} - {label}:
+                holding[other].append(group)
+    return holding
 
 
 def _is_joined(group: Sequence[Picture]) -> bool:
@@ -332,12 +336,11 @@ def _has(root: Path, label: str, have: Sequence[Group]) -> str:
     return f"{shown(root)}: class '{label}' has {len(have)} {what}"
 
 
-def _refuse_missing(root: Path, by_class: dict[str, list[Group]], sides: Sequence[Sequence[Picture]]) -> None:
+def _refuse_missing(root: Path, holding: dict[str, list[Group]], sides: Sequence[Sequence[Picture]]) -> None:
     """Raise where a class is missing on a side, for its pictures are bound to those of another class."""
-    for label in by_class:
-        if all(any(p.label == label for p in side) for side in sides):
-            continue
-        if any(map(_is_joined, _having(label, by_class))):
+    everywhere = set.intersection(*({p.label for p in side} for side in sides))
+    for label in sorted(holding.keys() - everywhere):
+        if any(map(_is_joined, holding[label])):
             raise VitbenchError(
                 f"{shown(root)}: class '{label}' cannot be on every side, for its pictures are kept together "
                 "with those of other classes; make the groups smaller or try another --split-seed"
@@ -353,8 +356,8 @@ def _refuse_missing(root: Path, by_class: dict[str, list[Group]], sides: Sequenc
 
 def _small_test_note(image_set: ImageSet, split: Split) -> str:
     """What folds would do where the test part drawn here is small."""
-    by_class = _groups_by_class(image_set.pictures)
-    folds = min(AUTO_FOLDS, *(len(_having(label, by_class)) for label in by_class))
+    holding = _groups_holding(_groups_by_class(image_set.pictures))
+    folds = min(AUTO_FOLDS, *map(len, holding.values()))
     noun = "picture" if len(split.test) == 1 else "pictures"
     return (
         f"only {len(split.test)} test {noun}: --folds {folds} would report on all "
