@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench.data.epochs import balance_note, epoch_size
-from vitbench.data.groups import keep_together
+from vitbench.data.groups import keep_together, refuse_grouping
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.models.families import expand
@@ -54,6 +54,7 @@ def make_plan(
     weights for all, and so touches no network and no cache. Raises VitbenchError or UsageError for
     whatever would go wrong later and can be seen now.
     """
+    refuse_grouping(settings.group, settings.burst_seconds)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     plans = [plan_model(name, shared(settings)["image_size"]) for name in expand(settings.models)]

@@ -92,7 +92,7 @@ def _decode_stream(stream: BinaryIO) -> Image.Image:
         raise UnreadableImageError("empty file (0 bytes)")
     formats = list(FORMATS)
     if head[4:8] == b"ftyp" and head[8:12] not in (b"avif", b"avis"):
-        _register_heif()
+        register_heif()
         formats = ["HEIF"]
     with Image.open(stream, formats=formats) as image:
         if image.width * image.height > MAX_PIXELS:
@@ -102,7 +102,7 @@ def _decode_stream(stream: BinaryIO) -> Image.Image:
 
 
 @functools.cache
-def _register_heif() -> None:
+def register_heif() -> None:
     """Teach Pillow HEIC, once and only when such a file turns up."""
     import pi_heif  # a shared library that most runs never need
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from PIL import ExifTags, Image
 
 from vitbench import files
-from vitbench.data.decode import DECODER_ERRORS, FORMATS, _register_heif
+from vitbench.data.decode import DECODER_ERRORS, FORMATS, register_heif
 from vitbench.data.scan import THREADS
 from vitbench.data.walk import shown
 from vitbench.errors import UsageError
@@ -172,7 +172,7 @@ def capture_time(path: Path) -> tuple[str, datetime] | None:
             stream.seek(0)
             formats = [*FORMATS]
             if head[4:8] == b"ftyp":
-                _register_heif()
+                register_heif()
                 formats.append("HEIF")
             with Image.open(stream, formats=formats) as image:
                 if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
