@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ STRENGTHS = tuple(float(strength) for strength in np.logspace(-4, 1, 11))
 
 FALLBACK = 0.01
 """The strength where the pictures do not suffice to choose one."""
+
+START = 0.5
+"""Times 1 / N: the strength of the head that fine-tuning starts from, per picture alike for all N."""
 
 FOLDS = 5
 
@@ -55,40 +59,64 @@ def fit_linear(features: Array, labels: Array, groups: Sequence[str] | Array, n_
     mean log loss over `inner_folds`; without such folds it is `FALLBACK`, and the note says so. Raises
     ValueError for a class without pictures, or fewer than two classes.
     """
+    from sklearn.linear_model import LogisticRegressionCV
+
+    _refuse_lacking(labels, n_classes)
+    folds = inner_folds(labels, groups)
+    if not folds:
+        note = f"too few groups of pictures to choose the head's strength: C = {FALLBACK:g}"
+        return _fixed(features, labels, FALLBACK, note)
+    model = LogisticRegressionCV(
+        Cs=STRENGTHS,
+        cv=folds,
+        l1_ratios=(0.0,),
+        scoring="neg_log_loss",
+        use_legacy_attributes=False,
+        **SOLVER,
+    )
+    return _solved(model, features, labels)
+
+
+def fit_start(features: Array, labels: Array, n_classes: int) -> Linear:
+    """The head that fine-tuning starts from: as `fit_linear`, with the strength `START` / N.
+
+    A head that is sure of all its training pictures, as the best classifier on frozen features often is,
+    leaves fine-tuning next to nothing to learn from.
+    """
+    _refuse_lacking(labels, n_classes)
+    return _fixed(features, labels, START / len(labels))
+
+
+def _fixed(features: Array, labels: Array, strength: float, note: str = "") -> Linear:
+    from sklearn.linear_model import LogisticRegression
+
+    return _solved(LogisticRegression(C=strength, **SOLVER), features, labels, note)
+
+
+def _solved(model: Any, features: Array, labels: Array, note: str = "") -> Linear:
+    """Fit a logistic regression to standardised features, the scaler folded into what comes out."""
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    if n_classes < 2 or not np.array_equal(np.unique(labels), np.arange(n_classes)):
-        raise ValueError(f"a linear head for {n_classes} classes needs pictures of each, and two classes")
-    folds = inner_folds(labels, groups)
-    if folds:
-        model = LogisticRegressionCV(
-            Cs=STRENGTHS,
-            cv=folds,
-            l1_ratios=(0.0,),
-            scoring="neg_log_loss",
-            use_legacy_attributes=False,
-            **SOLVER,
-        )
-    else:
-        model = LogisticRegression(C=FALLBACK, **SOLVER)
     scaler = StandardScaler()
     # One thread: such small products are ten times slower where two wait for each other on busy cores.
     with threadpool_limits(1, user_api="blas"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(scaler.fit_transform(features.astype(np.float64)), labels)
-    notes = [] if folds else [f"too few groups of pictures to choose the head's strength: C = {FALLBACK:g}"]
-    if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
-        notes.append("the head's solver stopped early")
+    early = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     weight = _for_each_class(model.coef_) / scaler.scale_
     return Linear(
         weight=weight,
         bias=_for_each_class(model.intercept_) - weight @ scaler.mean_,
-        strength=float(model.C_) if folds else FALLBACK,
-        note="; ".join(notes),
+        strength=float(model.C_ if hasattr(model, "C_") else model.C),
+        note="; ".join([*([note] if note else []), *(["the head's solver stopped early"] if early else [])]),
     )
+
+
+def _refuse_lacking(labels: Array, n_classes: int) -> None:
+    if n_classes < 2 or not np.array_equal(np.unique(labels), np.arange(n_classes)):
+        raise ValueError(f"a linear head for {n_classes} classes needs pictures of each, and two classes")
 
 
 def inner_folds(labels: Array, groups: Sequence[str] | Array) -> Folds:

@@ -16,7 +16,7 @@ from vitbench import files
 from vitbench.errors import RefusedError, RunFailedError, VitbenchError
 from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.forward import latency_ms
-from vitbench.inference.linear import fit_linear
+from vitbench.inference.linear import fit_start
 from vitbench.inference.metrics import scores
 from vitbench.models.create import count_parameters, create, gmacs, set_head, state_sha256
 from vitbench.models.folder import save_model
@@ -263,7 +263,7 @@ def _fitted_head(
         on_progress=lambda done, total: watch.features(run.name, done, total),
     )
     labels = label_indices(split.train, split.classes)
-    linear = fit_linear(features, labels, [p.group for p in split.train], len(split.classes))
+    linear = fit_start(features, labels, len(split.classes))
     head = {"weight": torch.from_numpy(linear.weight).float(), "bias": torch.from_numpy(linear.bias).float()}
     path.parent.mkdir(exist_ok=True)
     checkpoint.write_tensors(path, head)
