@@ -1,8 +1,21 @@
 import pytest
 
+from vitbench.errors import UsageError
 from vitbench.models import listing
 from vitbench.models.families import FAMILIES
-from vitbench.models.listing import COLUMNS, models_table
+from vitbench.models.listing import COLUMNS, models_table, selected
+
+
+def test_models_for_a_probe_are_named_by_word_pattern_and_limit() -> None:
+    """Aliases, patterns and words become names, each once; limits leave out what is larger."""
+    assert selected(["all"], max_params=5.95) == ["vit", "deit", "deit-distilled"]
+    assert selected(["vit", "test_vit*", "vit"])[:2] == ["vit", "test_vit"]
+    assert {"vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"} <= set(selected(["tiny"]))
+    assert selected(["test_vit", "swin"], max_gmacs=1.0) == ["test_vit"]
+    with pytest.raises(UsageError, match="matches no network"):
+        selected(["no_such_*"])
+    with pytest.raises(UsageError, match="within"):
+        selected(["swin"], max_params=1.0)
 
 
 def test_the_table_lists_every_family() -> None:

@@ -1,6 +1,6 @@
 """`train`: the plan carried out run by run; one model's failure leaves the others alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from vitbench.benchmark.estimate import Estimate, estimate_jobs, plan_lines, sho
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.comparison.table import compare_many
 from vitbench.errors import RefusedError, UsageError, VitbenchError
+from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
-from vitbench.records import Benchmark, Run, Settings, Split
+from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings, Split
 from vitbench.reports.tables import write_reports
 from vitbench.training.folds import train_folds
 from vitbench.training.probe import probe_run
@@ -82,6 +83,22 @@ def train(
     folder_of_data = None if data is None else Path(data)
     request = Request(settings, folder_of_data, name, Path(results), resume)
     return carry_out(request, watch or Watch())
+
+
+def probe(
+    data: Path | str | None = None,
+    *,
+    models: Sequence[str] = DEFAULT_MODELS,
+    max_params: float | None = None,
+    max_gmacs: float | None = None,
+    **more: Any,
+) -> Benchmark:
+    """Rank frozen models by a linear head on their features; `more` as for `train`.
+
+    `models` may hold "tiny" and patterns of timm names too; the limits are in million parameters and
+    thousand million multiply-adds. Five folds, unless `folds` or DATA's own test part say otherwise.
+    """
+    return train(data, recipe="probe", models=selected(models, max_params, max_gmacs), **more)
 
 
 def carry_out(request: Request, watch: Watch) -> Benchmark:
