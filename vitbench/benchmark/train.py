@@ -98,7 +98,8 @@ def probe(
     `models` may hold "tiny" and patterns of timm names too; the limits are in million parameters and
     thousand million multiply-adds. Five folds, unless `folds` or DATA's own test part say otherwise.
     """
-    return train(data, recipe="probe", models=selected(models, max_params, max_gmacs), **more)
+    chosen = selected(models, max_params, max_gmacs, more.get("image_size"))
+    return train(data, recipe="probe", models=chosen, **more)
 
 
 def carry_out(request: Request, watch: Watch) -> Benchmark:

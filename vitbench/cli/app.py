@@ -275,10 +275,13 @@ def probe(
     """
     explicit = {**explicit_settings(ctx.params), "recipe": "probe"}
     if max_params is not None or max_gmacs is not None or "models" in explicit:
+        from vitbench.cli.show import say
         from vitbench.models.listing import selected
         from vitbench.records import DEFAULT_MODELS
 
-        explicit["models"] = selected(explicit.get("models", DEFAULT_MODELS), max_params, max_gmacs)
+        explicit["models"] = selected(
+            explicit.get("models", DEFAULT_MODELS), max_params, max_gmacs, explicit.get("image_size"), say
+        )
     _benchmark(explicit, data, name, results, resume=resume, dry_run=dry_run, as_json=json)
 
 

@@ -30,6 +30,8 @@ def predict_images(
     if name is None and panel.benchmark is not None:
         models, newest = ", ".join(panel.models), panel.benchmark.name
         say(f"asking {models} of {newest}, the newest finished benchmark in {results}")
+    if together := panel.together():
+        say(together)
     questions = collect(_paths(sources))
     answers = []
     for found in _with_progress(answer(panel.models, questions, chosen, top_k, panel.seen()), len(questions)):

@@ -1,7 +1,7 @@
 """The rows of `vitbench models`."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from vitbench.errors import UsageError
 from vitbench.models import families
@@ -50,26 +50,43 @@ def matches(pattern: str) -> list[str]:
 
 
 def selected(
-    names: Sequence[str], max_params: float | None = None, max_gmacs: float | None = None
+    names: Sequence[str],
+    max_params: float | None = None,
+    max_gmacs: float | None = None,
+    image_size: int | Literal["native"] | None = None,
+    on_event: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
     """Models by name for `probe`, each once: aliases, timm names, "all", "tiny", shell patterns.
 
     "all" is every alias; "tiny" every network of timm's with weights and the word in its name; a pattern
     ("convnext_*") every one that it matches; each with timm's default weights. The limits, as in
-    `models_table`, leave out what is larger; UsageError where nothing is left.
+    `models_table`, leave out what is larger; of what a word or a pattern named, networks that cannot take
+    `image_size` are left out too, with a line for each. UsageError where nothing is left.
     """
-    found: dict[str, None] = {}
+    found: dict[str, bool] = {}  # name → whether it was named itself
     for name in names:
         pattern = "*_tiny*" if name == "tiny" else name if any(c in name for c in "*?[") else ""
         many = [match.partition(".")[0] for match in matches(pattern)] if pattern else []
         if pattern and not many:
             raise UsageError(f"--models {name}: matches no network of timm's that has weights")
-        found |= dict.fromkeys(many or families.expand([name]))
+        found |= {one: found.get(one, not pattern) for one in many or families.expand([name])}
     limited = max_params is not None or max_gmacs is not None
     kept = [name for name in found if not limited or _fits(name, max_params, max_gmacs)]
+    kept = [name for name in kept if found[name] or _runs_at(name, image_size, on_event)]
     if not kept:
         raise UsageError("no model named is within --max-params and --max-gmacs; `vitbench models` has sizes")
     return kept
+
+
+def _runs_at(name: str, image_size: int | Literal["native"] | None, on_event: Callable[[str], None]) -> bool:
+    from vitbench.models.plan import plan_model
+
+    try:
+        plan_model(name, image_size)
+    except UsageError as error:
+        on_event(f"left out: {error}")
+        return False
+    return True
 
 
 def _fits(name: str, max_params: float | None, max_gmacs: float | None) -> bool:

@@ -78,8 +78,7 @@ def windows_of(model: Any) -> tuple[int, ...]:
     """The attention window of each stage of a Swin-like timm model; () for models without windows."""
     found = []
     for stage in getattr(model, "layers", None) or getattr(model, "stages", None) or ():
-        blocks = getattr(stage, "blocks", ())
-        size = getattr(blocks[0], "window_size", None) if isinstance(blocks, Sequence) or blocks else None
+        size = getattr(next(iter(getattr(stage, "blocks", None) or ()), None), "window_size", None)
         if size is not None:
             found.append(int(size[0] if isinstance(size, Sequence) else size))
     return tuple(found)
