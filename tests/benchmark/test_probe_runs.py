@@ -15,13 +15,15 @@ from vitbench.benchmark.plan import make_plan
 from vitbench.benchmark.train import train
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images, write_split
+from vitbench.errors import RunFailedError
 from vitbench.files import read_csv, sha256_of
 from vitbench.inference.forward import predict_pictures
 from vitbench.models.create import create
 from vitbench.models.folder import load_model
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import RANDOM
-from vitbench.records import Benchmark, Machine, Settings
+from vitbench.records import Benchmark, Machine, Recipe, Settings
+from vitbench.training import loop
 from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
@@ -165,6 +167,26 @@ def test_tuning_resumes_where_it_was_stopped(trained: Trained) -> None:
     cut = trained(name="cut", resume=True)
     for name in ("model/model.safetensors", "predictions.csv"):
         assert sha256_of(cut.runs[0].folder / name) == sha256_of(whole.runs[0].folder / name)
+
+
+def test_a_setting_that_fails_is_listed_and_the_others_decide(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A learning rate that blows up is a failed row of tuning.csv; where all do, the run fails."""
+    limit = 2 * TINY["lr"]
+
+    def exploding(loss: float, epoch: int, step: int, recipe: Recipe) -> float:
+        if recipe.lr > limit:
+            raise RunFailedError("the loss is nan")
+        return loss
+
+    monkeypatch.setattr(loop, "_finite", exploding)
+    run = trained(tune=3, augment="geometry").runs[0]
+    rows = read_csv(run.folder / "tuning.csv")
+    assert [row["status"] for row in rows] == ["finished", "finished", "failed"]
+    assert [row["chosen"] for row in rows][2] == "0"
+    none = trained(name="none", tune=3, augment="geometry", lr=10.0).runs[0]
+    assert none.failure == "the loss is nan"
 
 
 def test_settings_of_a_probe_cannot_meet_those_of_training(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from vitbench.models.create import count_parameters, create, gmacs, set_head, st
 from vitbench.models.folder import save_model
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
-from vitbench.records import Machine, Recipe, Run, Split, best_epoch, label_indices
+from vitbench.records import Epoch, Machine, Recipe, Run, Split, best_epoch, label_indices
 from vitbench.training import checkpoint, tuning
 from vitbench.training.environment import environment
 from vitbench.training.loop import Trainer, build_trainer, evaluate, fit
@@ -74,8 +74,6 @@ def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
         for name in ("recipe.json", "epochs.csv", "environment.json", "log.txt"):
             files.write_bytes(run.folder / name, (chosen.folder / name).read_bytes())
         _finish(job, trainer, run, [tuning.in_words(job.recipe, len(job.trials))])
-        for part in run.folder.glob("tune-*"):
-            discard_checkpoints(Run(part))
 
 
 @contextlib.contextmanager
@@ -146,18 +144,27 @@ def _tuned(job: Job, run: Run, split: Split, watch: Watch) -> tuple[Job, Run]:
         write_identity(job, job.recipe, job.machine, [], run)
     jobs = [dataclasses.replace(job, recipe=recipe, trials=()) for recipe in job.trials]
     places = [run.part(f"tune-{place}") for place in range(1, len(jobs) + 1)]
+    best: list[Epoch | None] = []
     for trial, place in zip(jobs, places, strict=True):
-        with writing(place):
-            _fitted(trial, place, split, watch)
-        best = best_epoch(place.epochs())
+        try:
+            with writing(place):
+                _fitted(trial, place, split, watch)
+        except RunFailedError as error:  # such as a learning rate that is too large
+            reason = error
+            best.append(None)
+            watch.run_finished(place.name, f"failed: {error}")
+            continue
+        row = best_epoch(place.epochs())
+        best.append(row)
         watch.run_finished(
             place.name,
-            f"lr {trial.recipe.lr:.2g}, augment {trial.recipe.augment}: val top-1 {best.val_top1:.3f}, "
-            f"val loss {best.val_loss:.3f} at epoch {best.epoch}",
+            f"lr {trial.recipe.lr:.2g}, augment {trial.recipe.augment}: val top-1 {row.val_top1:.3f}, "
+            f"val loss {row.val_loss:.3f} at epoch {row.epoch}",
         )
-    rows = [place.epochs() for place in places]
-    chosen = tuning.choose([best_epoch(epochs) for epochs in rows])
-    tuning.write_trials(run.folder / "tuning.csv", job.trials, rows, chosen)
+    if not any(best):
+        raise reason
+    chosen = tuning.choose(best)
+    tuning.write_trials(run.folder / "tuning.csv", job.trials, best, chosen)
     return dataclasses.replace(jobs[chosen], trials=job.trials), places[chosen]
 
 

@@ -6,9 +6,10 @@ gets the same budget, and the chosen one needs no further training. Test picture
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vitbench import files
-from vitbench.records import Augment, Epoch, Recipe, best_epoch
+from vitbench.records import Augment, Epoch, Recipe
 
 LR_FACTORS = (1.0, 1 / 3, 3.0)
 """In the order in which they are tried; a third of a decade is about what a recipe can be off by."""
@@ -20,7 +21,7 @@ OTHER_AUGMENT: dict[Augment, Augment] = {
 }
 MOST = {True: len(LR_FACTORS) * 2, False: len(LR_FACTORS)}
 """How many settings there are, by whether the augmentation may change."""
-COLUMNS = ("trial", "lr", "augment", "epoch", "val_top1", "val_loss", "seconds", "chosen")
+COLUMNS = ("trial", "lr", "augment", "epoch", "val_top1", "val_loss", "status", "chosen")
 
 
 def trials(recipe: Recipe, count: int, vary_augment: bool) -> tuple[Recipe, ...]:
@@ -40,29 +41,29 @@ def trials(recipe: Recipe, count: int, vary_augment: bool) -> tuple[Recipe, ...]
     return tuple(found[:count])
 
 
-def choose(best: Sequence[Epoch]) -> int:
-    """The place of the trial whose best epoch is best on val: top-1, then loss, then the earlier one."""
-    return max(range(len(best)), key=lambda i: (best[i].val_top1 or 0.0, -(best[i].val_loss or 0.0), -i))
+def choose(best: Sequence[Epoch | None]) -> int:
+    """The place of the trial whose best epoch is best on val: top-1, then loss, then the earlier one.
+
+    None stands for a trial that failed; at least one must not have.
+    """
+
+    def merit(place: int) -> tuple[float, float, int]:
+        row = best[place]
+        assert row is not None
+        return (row.val_top1 or 0.0, -(row.val_loss or 0.0), -place)
+
+    return max((place for place, row in enumerate(best) if row is not None), key=merit)
 
 
-def write_trials(path: Path, recipes: Sequence[Recipe], rows: Sequence[Sequence[Epoch]], chosen: int) -> None:
+def write_trials(path: Path, recipes: Sequence[Recipe], best: Sequence[Epoch | None], chosen: int) -> None:
     """Write `tuning.csv`: a row per setting that was tried, with the epoch that val chose in it."""
-    table = []
-    for place, (recipe, epochs) in enumerate(zip(recipes, rows, strict=True)):
-        best = best_epoch(epochs)
-        table.append(
-            {
-                "trial": place + 1,
-                "lr": recipe.lr,
-                "augment": recipe.augment,
-                "epoch": best.epoch,
-                "val_top1": best.val_top1,
-                "val_loss": best.val_loss,
-                "seconds": sum(row.seconds for row in epochs),
-                "chosen": int(place == chosen),
-            }
-        )
-    files.write_csv(path, COLUMNS, table)
+    rows: list[dict[str, Any]] = []
+    for place, (recipe, row) in enumerate(zip(recipes, best, strict=True)):
+        said: dict[str, Any] = {"lr": recipe.lr, "augment": recipe.augment, "chosen": int(place == chosen)}
+        if row is not None:
+            said |= {"epoch": row.epoch, "val_top1": row.val_top1, "val_loss": row.val_loss}
+        rows.append({"trial": place + 1, "status": "finished" if row else "failed", **said})
+    files.write_csv(path, COLUMNS, rows)
 
 
 def in_words(recipe: Recipe, count: int) -> str:
