@@ -132,7 +132,7 @@ def build_recipe(
 # that of ViT. The learning rate is for a batch of 32.
 
 VIT = Defaults(
-    lr=3e-5, layer_decay=0.75, drop_path=0.0, head="probe", augment="geometry", label_smoothing=0.0
+    lr=5e-5, layer_decay=0.75, drop_path=0.0, head="probe", augment="geometry", label_smoothing=0.0
 )
 FINETUNE: dict[str, Defaults] = {
     "vit": VIT,
