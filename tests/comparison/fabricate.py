@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitbench import files
-from vitbench.records import Benchmark, Epoch, Predictions, Preprocessing, Recipe
+from vitbench.records import Benchmark, Epoch, Predictions, Preprocessing, Recipe, Split
 
 CLASSES = ("daisy", "roses", "tulips")
 
@@ -21,31 +21,30 @@ def make_benchmark(
     paths: Sequence[str] | None = None,
     train: Sequence[int] = (0, 0, 1, 2),
     data: str = "nowhere",
+    folds: int = 0,
+    rule: str | None = None,
+    probe: bool = False,
     **manifest: Any,
 ) -> Benchmark:
     """A benchmark whose runs answered as told.
 
     runs: name → list of answered class indices (finished), an (N, C) array of probabilities
-    (finished), "failed: reason", "interrupted" or "new". labels: true class index per test picture.
+    (finished), "failed: reason", "interrupted" or "new"; one called "…-probe-s0" is a probe, with `probe`
+    all are. labels: true class index per test picture; with folds these are all pictures, dealt in turn.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    train = () if folds else train
     paths = paths or [f"{classes[label]}/{i}.jpg" for i, label in enumerate(labels)]
-    test = [
-        {"path": path, "class": classes[label], "split": "test", "sha256": f"{i:064x}", "group": str(i)}
+    rows = [_row(f"t{i}.jpg", classes[label], "train", 900 + i, "t") for i, label in enumerate(train)]
+    rows += [
+        _row(path, classes[label], "test", i, str(i))
         for i, (path, label) in enumerate(zip(paths, labels, strict=True))
     ]
-    used = [
-        {
-            "path": f"t{i}.jpg",
-            "class": classes[label],
-            "split": "train",
-            "sha256": f"{900 + i:064x}",
-            "group": "t",
-        }
-        for i, label in enumerate(train)
-    ]
-    files.write_csv(folder / "split.csv", ["path", "class", "split", "sha256", "group"], used + test)
-    split = {"rule": "70 / 15 / 15 %", "seed": 0, "digest": "d", "notes": []}
+    for i, row in enumerate(rows if folds else ()):
+        row |= {"fold": i % folds + 1, "val_in": (i + 1) % folds + 1}
+    files.write_csv(folder / "split.csv", Split.COLUMNS, rows)
+    rule = rule or (f"{folds} folds of the class folders" if folds else "70 / 15 / 15 % of the class folders")
+    split: dict[str, Any] = {"rule": rule, "seed": 0, "digest": "d", "notes": [], "folds": folds}
     split |= {"n_train": len(train), "n_val": 5, "n_test": len(labels)}
     content = {
         "created": "2025-11-03T10:00:00+00:00",
@@ -53,7 +52,7 @@ def make_benchmark(
         "data_digest": "x",
         "classes": list(classes),
         "split": split,
-        "settings": {},
+        "settings": {"recipe": "probe"} if probe else {},
         "runs": list(runs),
         "versions": {"timm": "1.0.31"},
         "machine": {"device": "cpu"},
@@ -61,12 +60,21 @@ def make_benchmark(
     }
     files.write_json(folder / "benchmark.json", {**content, **manifest})
     for name, told in runs.items():
-        make_run(folder / name, told, labels, classes, paths)
+        make_run(folder / name, told, labels, classes, paths, probe=probe or "-probe-s" in name)
     return Benchmark(folder)
 
 
+def _row(path: str, label: str, part: str, content: int, group: str) -> dict[str, Any]:
+    return {"path": path, "class": label, "split": part, "sha256": f"{content:064x}", "group": group}
+
+
 def make_run(
-    folder: Path, told: Any, labels: Sequence[int], classes: Sequence[str], paths: Sequence[str]
+    folder: Path,
+    told: Any,
+    labels: Sequence[int],
+    classes: Sequence[str],
+    paths: Sequence[str],
+    probe: bool = False,
 ) -> None:
     """One run's folder in the state that `told` names."""
     if isinstance(told, str) and told == "new":
@@ -75,8 +83,9 @@ def make_run(
     if isinstance(told, str) and told.startswith("failed"):
         files.write_json(folder / "failure.json", {"reason": told.removeprefix("failed: ")})
         return
-    write_recipe(folder, classes)
-    write_epochs(folder)
+    write_recipe(folder, classes, probe)
+    if not probe:
+        write_epochs(folder)
     if isinstance(told, str):
         return
     Predictions(tuple(classes), tuple(paths), np.asarray(labels), probabilities(told, len(classes))).write(
@@ -87,7 +96,11 @@ def make_run(
     if "swin" in folder.name:
         cost |= {"params_m": 27.5, "gmacs": 4.49, "train_images_per_second": 31.4, "latency_ms_p50": 41.0}
     metrics = {"best_epoch": 2, "epochs": 3, "train": {"loss": 0.4, "top1": 0.9}, "cost": cost, "notes": []}
-    files.write_json(folder / "metrics.json", {**metrics, "val": {"n": 5, "loss": 0.5, "top1": 0.8}})
+    metrics |= {"val": {"n": 5, "loss": 0.5, "top1": 0.8}}
+    if probe:
+        metrics |= {"best_epoch": 0, "epochs": 0, "train": {"loss": None, "top1": None, "n": 9}}
+        metrics |= {"val": {"n": 0, "loss": None, "top1": None}, "cost": {**cost, "seconds_per_epoch": None}}
+    files.write_json(folder / "metrics.json", metrics)
 
 
 def probabilities(told: Any, n_classes: int) -> Any:
@@ -101,7 +114,7 @@ def probabilities(told: Any, n_classes: int) -> Any:
     return table
 
 
-def write_recipe(folder: Path, classes: Sequence[str]) -> None:
+def write_recipe(folder: Path, classes: Sequence[str], probe: bool = False) -> None:
     size = Preprocessing(64, (0.5,) * 3, (0.5,) * 3, "bicubic", 0.9)
     recipe = Recipe(
         model="vit_tiny_patch16_224", init="pretrained", preprocessing=size, classes=tuple(classes),
@@ -110,6 +123,10 @@ def write_recipe(folder: Path, classes: Sequence[str]) -> None:
         weight_decay=0.05, layer_decay=0.75, schedule="cosine", warmup_epochs=1.0, label_smoothing=0.1,
         drop_path=0.0, clip_grad=1.0, mixup=0.0, cutmix=0.0, ema_decay=None, patience=None, precision="fp32",
     )  # fmt: skip
+    if probe:
+        recipe = recipe.model_copy(
+            update={"name": "probe", "epochs": 0, "per_class": "all", "augment": "none"}
+        )
     source = "ImageNet-1k" if "swin" in folder.name else "ImageNet-21k, then 1k"
     about = {
         "timm_name": "vit_tiny",

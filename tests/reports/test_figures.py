@@ -13,7 +13,7 @@ from PIL import Image
 
 from vitbench.comparison.candidates import read_candidates
 from vitbench.records import Benchmark
-from vitbench.reports.figures import confusion_counts, draw_confusion, draw_curves, most_confused
+from vitbench.reports.figures import draw_confusion, draw_curves
 from vitbench.reports.fonts import choose_fonts
 from vitbench.reports.tables import curves_of
 
@@ -43,15 +43,6 @@ def test_svg_names_no_font_of_this_machine(tmp_path: Path) -> None:
     assert drawing is not None
     assert "DejaVu" not in drawing.svg
     assert "sans-serif" in drawing.svg
-
-
-def test_confusions_by_hand(tmp_path: Path) -> None:
-    """swin takes class 0 for 1 and 3 for 0; the rows are true, the columns answered."""
-    vit, swin = read_candidates([hostile(tmp_path)])
-    assert (confusion_counts(vit) == np.eye(4)).all()
-    assert confusion_counts(swin).tolist() == [[0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]]
-    counts = np.array([[5, 1, 0], [3, 5, 0], [0, 2, 5]])
-    assert most_confused(counts, "abc", 2) == [("b", "a", 3), ("c", "b", 2)]
 
 
 def test_many_classes_are_drawn_as_pairs(tmp_path: Path) -> None:

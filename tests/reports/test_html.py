@@ -1,6 +1,7 @@
 """The report page: self-contained, truthful, and deaf to what names try."""
 
 import base64
+import dataclasses
 import io
 import re
 from html.parser import HTMLParser
@@ -71,6 +72,65 @@ def test_headline_keeps_its_percent_signs(tmp_path: Path) -> None:
     assert " %" not in headline
 
 
+BESIDE = {"vit-probe-s0": [0, 0, 1, 1, 0, 0], **RUNS}
+
+
+def test_advice_stands_right_below_the_answer(tmp_path: Path) -> None:
+    """In the header, before the smallest gap; left out where there is none."""
+    benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
+    comparison = compare(benchmark)
+    page, tags = page_of(benchmark)
+    header = page.partition("<header>")[2].partition("</header>")[0]
+    assert "<strong>Next:</strong> 6 test pictures can show" in header
+    assert tags.text.index("Next:") < tags.text.index(comparison.smallest_gap_text)
+    silent = report_html(benchmark, dataclasses.replace(comparison, advice=""), {}, None)
+    assert "Next:" not in silent
+
+
+def test_a_probe_belongs_to_its_model_on_the_page(tmp_path: Path) -> None:
+    """Row and bar are lighter and say whose probe it is; its verdict is shown; it makes no photo disputed."""
+    benchmark = make_benchmark(tmp_path / "b", BESIDE, LABELS)
+    _, tags = page_of(benchmark)
+    classes = [a.get("class") or "" for _, a in tags.tags]
+    assert classes.count("name beside") == classes.count("track-cell beside") == classes.count("beside") == 1
+    assert "frozen probe of vit" in tags.text
+    assert compare(benchmark).probes[0].verdict in tags.text
+    pictures = tags.text.partition("Test pictures and answers")[2].partition("Do it again")[0]
+    assert "vit-probe" not in pictures
+    assert [a["aria-label"] for _, a in tags.tags if "confusions of" in (a.get("aria-label") or "")] == [
+        "confusions of vit", "confusions of swin",
+    ]  # fmt: skip
+
+
+def test_only_a_probe_tested_still_has_its_pictures(tmp_path: Path) -> None:
+    """The model is still training: the page shows what the probe says."""
+    benchmark = make_benchmark(tmp_path / "b", {"vit-probe-s0": LABELS, "vit-s0": "interrupted"}, LABELS)
+    _, tags = page_of(benchmark)
+    assert "vit-probe" in tags.text.partition("Test pictures and answers")[2]
+
+
+def test_folds_are_said_as_they_are(tmp_path: Path) -> None:
+    """What was trained on what, and what the curves show, with folds and without."""
+    _, plain = page_of(make_benchmark(tmp_path / "p", RUNS, LABELS))
+    assert "Trained on 4 pictures, epoch chosen on 5, reported on 6" in plain.text
+    assert "means over" not in plain.text
+    split = {"rule": "3 folds", "digest": "d", "folds": 3, "n_train": 3, "n_val": 1, "n_test": 6}
+    _, folds = page_of(make_benchmark(tmp_path / "f", RUNS, LABELS, folds=3, split=split))
+    assert "3 folds: each model trained on about 3 pictures, epoch chosen on about 1" in folds.text
+    assert "together they report on all 6, each picture once" in folds.text
+    assert "means over the 3 folds" in folds.text
+    assert "Out-of-fold: " in folds.text
+
+
+def test_probes_alone_have_a_page_without_curves(tmp_path: Path) -> None:
+    """No epochs: no section about training, no empty figure, and no word of training."""
+    page, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS, probe=True))
+    assert "How training went" not in tags.text
+    assert "Fitted to the frozen features of 9 pictures" in tags.text
+    assert not re.search(r"\b(nan|None|undefined)\b", tags.text)
+    assert "beside" not in page.partition("<body>")[2].replace("beside this file", "")
+
+
 def test_hostile_names_are_shown_not_run(tmp_path: Path) -> None:
     """Class and file names with markup come out as text: no element of theirs exists."""
     names = ("<script>window.PWNED=1</script>", "=cmd|x", "$\\frac{", "개와 고양이")
@@ -81,7 +141,10 @@ def test_hostile_names_are_shown_not_run(tmp_path: Path) -> None:
         "{{ 7*7 }}.jpg",
     ]
     runs = {"vit-s0": [0, 1, 2, 3], "swin-s0": [1, 0, 2, 3], "x-s0": "failed: <b>no</b>"}
-    benchmark = make_benchmark(tmp_path / "<b>", runs, range(4), names, paths, train=range(4))
+    benchmark = make_benchmark(
+        tmp_path / "<b>", runs, range(4), names, paths, train=[0, 1, 1, 1, 2, 2, 3, 3, 3]
+    )
+    assert names[0] in compare(benchmark).advice
     _, tags = page_of(benchmark)
     assert not {"script", "img", "b"} & {tag for tag, _ in tags.tags}
     assert not any(name.startswith("on") for _, attributes in tags.tags for name in attributes)
@@ -184,3 +247,17 @@ def test_reproduce_names_what_differs_from_the_defaults(tmp_path: Path) -> None:
     assert reproduce(benchmark) == (
         "vitbench train 'my photos' --models vit,swin --epochs 3 --no-flip --ema 0.9 --weights random --quick"
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "command"),
+    [
+        ({"recipe": "probe", "folds": 3}, "vitbench probe nowhere --folds 3"),
+        ({"with_probe": False, "tune": 3}, "vitbench train nowhere --tune 3 --no-probe"),
+        ({"with_probe": True, "burst_seconds": 5}, "vitbench train nowhere --burst-seconds 5.0 --with-probe"),
+    ],
+)
+def test_reproduce_knows_probes(tmp_path: Path, settings: dict[str, object], command: str) -> None:
+    """A benchmark of probes is made by another command, and --with-probe is switched off by --no-probe."""
+    benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS, settings=settings)
+    assert reproduce(benchmark) == command

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fabricate import make_benchmark
@@ -88,6 +89,60 @@ def test_markup_in_names_is_shown_not_obeyed(tmp_path: Path) -> None:
     """Square brackets in class names and failure reasons come out as they are."""
     text = shown(hostile(tmp_path), 200)
     assert "[red]out of memory[/red]" in text
+
+
+def beside(folder: Path, **more: Any) -> Benchmark:
+    """vit with its probe, and swin."""
+    runs = {"vit-probe-s0": [0, 0, 1, 1, 2, 0], "vit-s0": LABELS, "swin-s0": LABELS}
+    return make_benchmark(folder / "b", runs, LABELS, **more)
+
+
+def test_a_probe_is_set_off_below_its_model(tmp_path: Path) -> None:
+    """Screen and Markdown: its name is marked, its rank empty, its verdict among the others."""
+    benchmark = beside(tmp_path)
+    found = compare(benchmark)
+    text = shown(benchmark, 200)
+    lines = [line.split() for line in text.splitlines()]
+    place = next(i for i, words in enumerate(lines) if words[:1] == ["vit"])
+    assert lines[place][1] == "1–2"
+    assert lines[place + 1][:4] == ["↳", "vit-probe", "83.3", "[43.6,"]
+    assert any(line.startswith("| ↳ vit-probe |  | 83.3 [") for line in markdown(found).splitlines())
+    flat = " ".join(text.split())
+    assert f"- {found.probes[0].verdict}." in flat
+    assert found.probes[0].verdict.replace("~", "\\~") in markdown(found)
+
+
+def test_advice_follows_the_answer(tmp_path: Path) -> None:
+    """Screen, Markdown and JSON: the answer, then what to do next, then the pairs."""
+    benchmark = two_models(tmp_path)
+    found = compare(benchmark)
+    assert found.advice
+    for text in (" ".join(shown(benchmark, 80).split()), markdown(found)):
+        places = [
+            text.index(part) for part in (found.answer, f"Next: {found.advice}", found.pairs[0].verdict)
+        ]
+        assert places == sorted(places)
+    assert json.loads(comparison_json(found))["advice"] == found.advice
+
+
+def test_reports_of_probes_have_no_curves(tmp_path: Path) -> None:
+    """Probes have no epochs: all other files are written."""
+    benchmark = make_benchmark(tmp_path / "p", {"vit-s0": LABELS, "swin-s0": LABELS}, LABELS, probe=True)
+    names = {path.name for path in write_reports(benchmark, compare(benchmark), warn=lambda line: None)}
+    assert "report.html" in names
+    assert not any(name.startswith("curves") for name in names)
+
+
+def test_reports_with_probes_and_folds(tmp_path: Path) -> None:
+    """All nine files; curves of the trained models alone."""
+    benchmark = beside(tmp_path, folds=3)
+    assert len(write_reports(benchmark, compare(benchmark), warn=lambda line: None)) == 9
+    curves = (benchmark.folder / "curves.svg").read_text(encoding="utf-8")
+    assert ">vit<" in curves
+    assert "vit-probe" not in curves
+    confusion = (benchmark.folder / "confusion.svg").read_text(encoding="utf-8")
+    assert ">vit<" in confusion
+    assert "vit-probe" not in confusion
 
 
 def test_csv_has_the_promised_columns_and_one_row_per_model(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What the runs of a benchmark say about its test pictures, every model's answers in one order."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ class Candidate:
     """Of `answered`, paths and classes in the benchmark's order."""
     problems: tuple[str, ...]
     """Why the other runs have no answers, one line each, led by the run's name."""
+    probe_of: str = ""
+    """The candidate whose own frozen probe this is, shown beside it; "" for a competitor."""
 
     @property
     def correct(self) -> Array:
@@ -59,7 +61,7 @@ class TestSet:
     @classmethod
     def of(cls, benchmark: Benchmark) -> "TestSet":
         """The test rows of `split.csv`, in its order."""
-        rows = [row for row in benchmark.split_rows() if row["split"] == "test"]
+        rows = benchmark.rows_of("test")
         return cls(
             tuple(row["path"] for row in rows),
             tuple(row["class"] for row in rows),
@@ -94,15 +96,45 @@ def read_candidates(benchmarks: Sequence[Benchmark]) -> tuple[Candidate, ...]:
         if benchmark is not first:
             _refuse_different(first, reference, benchmark, own)
             own = own.like(reference)
+        by_model = _by_model(benchmark.runs)
         found += [
-            _candidate(benchmark, model, runs, own.paths, first.classes)
-            for model, runs in _by_model(benchmark.runs).items()
+            dataclasses.replace(
+                _candidate(benchmark, model, runs, own.paths, first.classes),
+                probe_of=probed_model(runs[0], by_model),
+            )
+            for model, runs in by_model.items()
         ]
-    names = [candidate.model for candidate in found]
-    return tuple(
-        dataclasses.replace(c, model=f"{c.benchmark}/{c.model}") if names.count(c.model) > 1 else c
-        for c in found
-    )
+    return tuple(_named(candidate, [c.model for c in found]) for candidate in found)
+
+
+def competitors(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The tested ones that the comparison is about; the probes beside them where nothing else was tested."""
+    tested = [candidate for candidate in candidates if candidate.answered]
+    return [candidate for candidate in tested if not candidate.probe_of] or tested
+
+
+PROBE_OF = "-probe"
+"""What a model's own frozen probe is called behind the model's name."""
+
+
+def probed_model(run: Run, models: Collection[str]) -> str:
+    """The one of its benchmark's `models` whose own frozen probe a run is; "" for a run of its own."""
+    base = run.model.removesuffix(PROBE_OF)
+    if base == run.model or base not in models:
+        return ""
+    try:
+        return base if run.recipe().name == "probe" else ""
+    except UNREADABLE:  # not started yet, or damaged
+        return base
+
+
+def _named(candidate: Candidate, models: Sequence[str]) -> Candidate:
+    """The candidate as shown among `models`: a probe follows the name of its model."""
+    name = candidate.probe_of or candidate.model
+    shown = f"{candidate.benchmark}/{name}" if models.count(name) > 1 else name
+    if candidate.probe_of:
+        return dataclasses.replace(candidate, model=f"{shown}{PROBE_OF}", probe_of=shown)
+    return dataclasses.replace(candidate, model=shown)
 
 
 def _by_model(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -160,7 +192,15 @@ def _why_not(run: Run) -> str:
         return run.failure or "failed"
     if run.status == "new":
         return "not started yet"
-    return f"interrupted after epoch {len(run.epochs())}; `vitbench train --resume` goes on"
+    return f"interrupted{_reached(run)}; `vitbench train --resume` goes on"
+
+
+def _reached(run: Run) -> str:
+    """How far an interrupted run came: " after epoch 3", " in fold 2 after epoch 3"; "" without epochs."""
+    if run.folds:
+        return f" in fold {len(run.folds)}{_reached(run.folds[-1])}"
+    epochs = len(run.epochs())
+    return f" after epoch {epochs}" if epochs else ""
 
 
 def _one_line(error: BaseException) -> str:

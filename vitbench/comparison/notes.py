@@ -19,11 +19,14 @@ def notes_of(
 ) -> tuple[str, ...]:
     """One line each, most important first, none twice."""
     tested = [row for row in rows if row.top1 is not None]
+    own = [row for row in tested if not row.probe_of]
     lines = [
         *_gaps(rows),
         *_floor(tested, floor),
+        *_folds(benchmarks, own),
         *_seeds(tested),
-        *_confounds(tested),
+        *_probes(tested),
+        *_confounds(own),
         *_budgets(candidates),
         *_splits(benchmarks),
         *_said_by_runs(candidates),
@@ -47,11 +50,12 @@ ALIKE = {
 
 
 def _budgets(candidates: Sequence[Candidate]) -> list[str]:
-    """What the runs were trained with differently, beside the model."""
+    """What the runs were trained with differently, beside the model; a probe is not trained."""
     lines = []
+    trained = [c for c in candidates if any(run.recipe().name != "probe" for run in c.answered)]
     for name, words in ALIKE.items():
         values: dict[str, list[str]] = {}
-        for candidate in candidates:
+        for candidate in trained:
             used = sorted({str(getattr(run.recipe(), name)) for run in candidate.answered})
             if used:
                 values.setdefault(" and ".join(used), []).append(candidate.model)
@@ -84,24 +88,57 @@ def _floor(tested: Sequence["Row"], floor: "Row | None") -> list[str]:
     ]
 
 
+def _folds(benchmarks: Sequence[Benchmark], own: Sequence["Row"]) -> list[str]:
+    """What the scores of a benchmark with folds are."""
+    numbers = sorted({benchmark.folds for benchmark in benchmarks} - {0})
+    if not numbers or not own:
+        return []
+    a_row = f"{' or '.join(map(str, numbers))} {'heads' if _all_probes(own) else 'models'}"
+    return [
+        f"Out-of-fold: each of the {own[0].n_test} pictures was answered once, by a model that saw neither "
+        f"it nor its group; a row is {a_row}, and intervals and tests take pictures as independent "
+        "although those of one fold share a model (an approximation)"
+    ]
+
+
+def _all_probes(rows: Sequence["Row"]) -> bool:
+    return all(row.recipe == "probe" for row in rows)
+
+
 def _seeds(tested: Sequence["Row"]) -> list[str]:
-    numbers = {len(row.seeds) for row in tested}
-    if not tested:
+    """What the seeds leave open; of a probe beside its model only how the two are paired."""
+    own = [row for row in tested if not row.probe_of]
+    numbers = {len(row.seeds) for row in own}
+    if not own:
         return []
     if numbers == {1}:
+        if _all_probes(own) and not any(row.init.startswith("random") for row in own):
+            return ["A probe has no seed of its own: other pictures would change it, another seed would not"]
         return ["One run each: seed variation is not included; another seed can change the order"]
     lines = [
         "Several seeds: scores are means over seeds; intervals and tests are t over images × seeds "
         "(Satterthwaite), an approximation, poor where nearly all pictures are right or wrong"
     ]
     if 1 in numbers:
-        single = [row.model for row in tested if len(row.seeds) == 1]
+        single = [row.model for row in own if len(row.seeds) == 1]
         lines.append(
             f"{listed(single)}: one run only; its pairs compare first runs and leave seed variation out"
         )
     elif len(numbers) > 1:
         lines.append("The models have different numbers of seeds")
+    if any(row.probe_of for row in tested):
+        lines.append("A model with several seeds meets its own probe with its first run")
     return lines
+
+
+def _probes(tested: Sequence["Row"]) -> list[str]:
+    if not any(row.recipe == "probe" for row in tested):
+        return []
+    return [
+        "A probe ranks frozen features under a linear head, not fine-tuned models; its strength was chosen "
+        "inside the training part, and it is fitted on train and val; its train img/s is the speed of "
+        "feature extraction"
+    ]
 
 
 def _confounds(tested: Sequence["Row"]) -> list[str]:
@@ -149,11 +186,15 @@ def _distinct(values: Iterable[str]) -> list[str]:
 
 
 def _splits(benchmarks: Sequence[Benchmark]) -> list[str]:
-    """Notes of the splits and benchmarks; a warning where training pictures differ."""
+    """Notes of the splits and benchmarks; a warning where training pictures differ.
+
+    That folds would report on more pictures is said by the comparison's advice.
+    """
     lines = [
         str(note)
         for benchmark in benchmarks
         for note in [*benchmark.manifest["split"].get("notes", ()), *benchmark.manifest.get("notes", ())]
+        if "--folds" not in str(note)
     ]
     if len({benchmark.manifest["split"].get("digest") for benchmark in benchmarks}) > 1:
         lines.append("The benchmarks share their test pictures, not their training and validation pictures")
@@ -163,10 +204,10 @@ def _splits(benchmarks: Sequence[Benchmark]) -> list[str]:
 def _said_by_runs(candidates: Sequence[Candidate]) -> list[str]:
     """Approximations and fallbacks that runs recorded, each once with the models that it holds for."""
     said: dict[str, list[str]] = {}
-    for candidate in candidates:
+    for candidate in sorted(candidates, key=lambda c: bool(c.probe_of)):
         for run in candidate.answered:
             for note in [*run.about().get("notes", ()), *run.metrics().get("notes", ())]:
                 models = said.setdefault(str(note), [])
-                if candidate.model not in models:
+                if not {candidate.model, candidate.probe_of} & {*models}:  # a probe shares its model's notes
                     models.append(candidate.model)
     return [f"{listed(models)}: {note}" for note, models in said.items()]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vitbench.comparison import words
+from vitbench.comparison.advice import advice
 from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet, read_candidates
 from vitbench.comparison.notes import notes_of
 from vitbench.comparison.statistics import (
@@ -24,6 +25,7 @@ from vitbench.inference.metrics import scores
 from vitbench.records import Benchmark, Predictions, Run
 
 FLOOR = "majority"
+MCNEMAR = "exact McNemar"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +70,13 @@ class Row:
     top1_std: float | None = None
     """Standard deviation of top1 over seeds; None for one."""
     rank: tuple[int, int] | None = None
-    """(1 + number of models that are better, n − number that are worse); None where not tested."""
+    """(1 + number of models that are better, n − number that are worse); None: not tested, or a probe."""
     native_size: int | None = None
     benchmark: str = ""
     runs: tuple[str, ...] = ()
     """Names of the tested runs."""
+    probe_of: str = ""
+    """The model whose own frozen probe this is, shown beside it without a rank; "" for a competitor."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "model", "timm_name", "pretrained_on", "init", "recipe", "image_size", "device", "seeds", "n_test",
@@ -111,7 +115,7 @@ class Pair:
     b_only: int | None
     neither: int | None
     difference: float
-    """top1 of A − top1 of B, ≥ 0, as a fraction."""
+    """top1 of A − top1 of B on `n`, ≥ 0, as a fraction."""
     low: float
     high: float
     p: float
@@ -140,15 +144,20 @@ class Comparison:
     data: str
     """The image folder, as it was given to `train`."""
     classes: tuple[str, ...]
+    folds: int
+    """0: one split."""
     n_train: int
+    """With folds, this and the next are one fold's (the first one's)."""
     n_val: int
     n_test: int
     split_rule: str
     rows: tuple[Row, ...]
-    """Tested models by accuracy, then those without a score, in the order asked for."""
+    """Tested models by accuracy, then those without a score, in the order asked for; probes below theirs."""
     floor: Row | None
     """Answers the training split's class shares for every picture; None without test pictures."""
     pairs: tuple[Pair, ...]
+    probes: tuple[Pair, ...]
+    """Each fine-tuned model and its own frozen probe, adjusted among themselves; not among `pairs`."""
     notes: tuple[str, ...]
     """What a reader must know to trust the table, one line each."""
     answer: str
@@ -156,10 +165,13 @@ class Comparison:
     smallest_gap: float | None
     """The smallest accuracy gap that could reach p ≤ .05 after Holm; None: none could."""
     smallest_gap_text: str
+    advice: str = ""
+    """What would help next, in one to three sentences led by their numbers; "" where no rule applies."""
 
     @property
     def tested(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if row.top1 is not None)
+        """The models with a score, best first, without the probes beside them."""
+        return tuple(row for row in self.rows if row.top1 is not None and not row.probe_of)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values, keys in order; NaN never occurs."""
@@ -179,16 +191,16 @@ def compare_many(benchmarks: Sequence[Benchmark]) -> Comparison:
     candidates = read_candidates(benchmarks)
     first = benchmarks[0]
     test = TestSet.of(first)
-    pairs = _pairs(candidates, len(test.paths))
-    by_model = {c.model: _row(c, len(test.paths)) for c in candidates}
-    rows = _ranked(list(by_model.values()), pairs)
+    pairs = _pairs([c for c in candidates if not c.probe_of], len(test.paths))
+    rows = _ranked([_row(c, len(test.paths)) for c in candidates], pairs)
     floor = _floor(first, test)
     split = first.manifest["split"]
-    return Comparison(
+    comparison = Comparison(
         name=" + ".join(b.name for b in benchmarks),
         benchmarks=tuple(b.name for b in benchmarks),
         data=str(first.manifest.get("data", "")),
         classes=first.classes,
+        folds=first.folds,
         n_train=int(split.get("n_train", 0)),
         n_val=int(split.get("n_val", 0)),
         n_test=len(test.paths),
@@ -196,13 +208,15 @@ def compare_many(benchmarks: Sequence[Benchmark]) -> Comparison:
         rows=tuple(rows),
         floor=floor,
         pairs=pairs,
+        probes=_probes(candidates, len(test.paths)),
         notes=notes_of(benchmarks, candidates, rows, floor),
         answer=words.answer(rows, pairs, len(test.paths)),
         smallest_gap=smallest_gap(len(test.paths), len(pairs)) if test.paths else None,
         smallest_gap_text=words.gap_text(
-            len(test.paths), len(pairs), several_seeds=any(pair.method != "exact McNemar" for pair in pairs)
+            len(test.paths), len(pairs), several_seeds=any(pair.method != MCNEMAR for pair in pairs)
         ),
     )
+    return dataclasses.replace(comparison, advice=advice(comparison, first, candidates))
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -215,6 +229,7 @@ def _row(candidate: Candidate, n_test: int) -> Row:
         "n_test": n_test,
         "status": candidate.status,
         "reason": "; ".join(candidate.problems),
+        "probe_of": candidate.probe_of,
         **_identity(candidate.answered or candidate.runs),
     }
     if not candidate.answered:
@@ -301,7 +316,7 @@ def _floor(benchmark: Benchmark, test: TestSet) -> Row | None:
     if not test.paths:
         return None
     classes = benchmark.classes
-    train = [row["class"] for row in benchmark.split_rows() if row["split"] == "train"]
+    train = [row["class"] for row in benchmark.rows_of("train")]
     shares = np.array([train.count(name) for name in classes], dtype=float)
     shares = shares / shares.sum() if shares.sum() else np.full(len(classes), 1 / len(classes))
     labels = np.array([classes.index(label) for label in test.labels], dtype=np.int64)
@@ -318,9 +333,7 @@ def _pairs(candidates: Sequence[Candidate], n: int) -> tuple[Pair, ...]:
     """Every two tested models, the more accurate one first, p-values adjusted over all of them."""
     tested = sorted((c for c in candidates if c.answered), key=lambda c: -float(c.correct.mean()))
     raw = [_pair(a, b, n) for a, b in combinations(tested, 2)]
-    adjusted = holm([pair.p for pair in raw])
-    final = [dataclasses.replace(pair, p_holm=p) for pair, p in zip(raw, adjusted, strict=True)]
-    return tuple(dataclasses.replace(pair, verdict=words.verdict(pair, len(final))) for pair in final)
+    return tuple(dataclasses.replace(pair, verdict=words.verdict(pair, len(raw))) for pair in _adjusted(raw))
 
 
 def _pair(a: Candidate, b: Candidate, n: int) -> Pair:
@@ -351,17 +364,43 @@ def _pair(a: Candidate, b: Candidate, n: int) -> Pair:
         high=found.high,
         p=found.p,
         p_holm=found.p,
-        method="t over images × seeds" if several else "exact McNemar",
+        method="t over images × seeds" if several else MCNEMAR,
     )
 
 
+def _probes(candidates: Sequence[Candidate], n: int) -> tuple[Pair, ...]:
+    """Every fine-tuned model against its own probe, p-values adjusted over these pairs alone.
+
+    A probe has one run, and so the first runs are compared.
+    """
+    tested = {c.model: c for c in candidates if c.answered}
+    beside = [(tested[c.probe_of], c) for c in tested.values() if c.probe_of in tested]
+    raw = [_pair(tuned, probe, n) for tuned, probe in beside]
+    tuned_ones = [tuned.model for tuned, _ in beside]
+    return tuple(
+        dataclasses.replace(pair, verdict=words.probe_verdict(pair, tuned, len(raw)))
+        for pair, tuned in zip(_adjusted(raw), tuned_ones, strict=True)
+    )
+
+
+def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with their p-values adjusted over all of them (Holm)."""
+    adjusted = holm([pair.p for pair in pairs])
+    return [dataclasses.replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
+
+
 def _ranked(rows: Sequence[Row], pairs: Sequence[Pair]) -> list[Row]:
-    """Rows by accuracy, the untested last, with the range of ranks that the pairs leave open."""
-    tested = [row for row in rows if row.top1 is not None]
+    """Rows by accuracy, the untested last, with the range of ranks that the pairs leave open.
+
+    A probe stands below the model it belongs to.
+    """
+    own = [row for row in rows if not row.probe_of]
+    tested = [row for row in own if row.top1 is not None]
     beats = [(pair.model_a, pair.model_b) for pair in pairs if pair.distinguishable]
     ranked = []
     for row in sorted(tested, key=lambda row: -(row.top1 or 0.0)):
         better = sum(loser == row.model for _, loser in beats)
         worse = sum(winner == row.model for winner, _ in beats)
         ranked.append(dataclasses.replace(row, rank=(1 + better, len(tested) - worse)))
-    return ranked + [row for row in rows if row.top1 is None]
+    ranked += [row for row in own if row.top1 is None]
+    return [one for row in ranked for one in (row, *(probe for probe in rows if probe.probe_of == row.model))]

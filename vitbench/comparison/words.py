@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vitbench.comparison.statistics import ALPHA, smallest_gap, smallest_net
 
 if TYPE_CHECKING:
-    from vitbench.comparison.table import Pair, Row
+    from vitbench.comparison.table import Comparison, Pair, Row
 
 
 def points(fraction: float) -> str:
@@ -42,19 +42,62 @@ def verdict(pair: "Pair", pairs: int) -> str:
 
     `pairs`: how many pairs stand in the table; from two on, the p-value after Holm is given and decides.
     """
-    numbers = (
-        f"{points(pair.difference)} points, 95 % CI [{points(pair.low)}, {points(pair.high)}], "
-        f"{pair.method} {p_text(pair.p)}"
-    )
-    if pairs > 1 and pair.p_holm != pair.p:
-        numbers += f", {p_text(pair.p_holm)} after Holm over {pairs} pairs"
-    if pair.a_only is not None and pair.b_only is not None:
-        numbers += f" ({pair.model_a} alone right on {pair.a_only}, {pair.model_b} alone on {pair.b_only})"
-    on = f"on {pair.n} image{'' if pair.n == 1 else 's'}"
+    numbers, on = _numbers(pair, pairs), _on(pair.n)
     if pair.distinguishable:
         return f"{pair.model_a} is better than {pair.model_b} {on}: {numbers}"
-    text = f"{pair.model_a} and {pair.model_b} are not distinguishable {on}: {numbers}"
-    return f"{text}; borderline: the interval leaves out 0, the test does not" if pair.borderline else text
+    return f"{pair.model_a} and {pair.model_b} are not distinguishable {on}: {numbers}{_borderline(pair)}"
+
+
+def probe_verdict(pair: "Pair", tuned: str, pairs: int) -> str:
+    """One sentence on a fine-tuned model and its own frozen probe, differences as the fine-tuned one's gain.
+
+    `pairs`: as of `verdict`, over the models that have a probe.
+    """
+    numbers, on = _numbers(pair, pairs, gain=pair.model_a == tuned), _on(pair.n)
+    if not pair.distinguishable:
+        return (
+            f"{tuned} is not distinguishable from its own frozen probe {on}: {numbers}{_borderline(pair)}; "
+            "fine-tuning has not been shown to pay here"
+        )
+    if pair.model_a == tuned:
+        return f"{tuned} is better than its own frozen probe {on}: {numbers}"
+    return f"{tuned} loses to its own frozen probe {on}: {numbers}: use the probe, or tune (--tune 3)"
+
+
+def _numbers(pair: "Pair", pairs: int, gain: bool = True) -> str:
+    """Difference, interval, test and counts; the difference from model_b's side without `gain`."""
+    value, low, high = pair.difference, pair.low, pair.high
+    if not gain:
+        value, low, high = -value, -high, -low
+    text = f"{points(value)} points, 95 % CI [{points(low)}, {points(high)}], {pair.method} {p_text(pair.p)}"
+    if pairs > 1 and pair.p_holm != pair.p:
+        text += f", {p_text(pair.p_holm)} after Holm over {pairs} pairs"
+    if pair.a_only is not None and pair.b_only is not None:
+        text += f" ({pair.model_a} alone right on {pair.a_only}, {pair.model_b} alone on {pair.b_only})"
+    return text
+
+
+def _on(n: int) -> str:
+    return f"on {n} image{'' if n == 1 else 's'}"
+
+
+def _borderline(pair: "Pair") -> str:
+    return "; borderline: the interval leaves out 0, the test does not" if pair.borderline else ""
+
+
+def parts_text(comparison: "Comparison") -> str:
+    """Which pictures the models learned from and which they are reported on, as a sentence."""
+    train, val, test = comparison.n_train, comparison.n_val, comparison.n_test
+    about = "about " if comparison.folds else ""
+    learned, either = f"trained on {about}{train} pictures, epoch chosen on {about}{val}", "either"
+    if {row.recipe for row in comparison.tested} == {"probe"}:
+        learned, either = f"fitted to the frozen features of {about}{train + val} pictures", "it"
+    if comparison.folds:
+        return (
+            f"{comparison.folds} folds: each model {learned}; together they report on all {test}, "
+            "each picture once"
+        )
+    return f"{learned[0].upper()}{learned[1:]}, reported on {test} that took no part in {either}"
 
 
 def gap_text(n: int, pairs: int, several_seeds: bool = False) -> str:
@@ -81,7 +124,7 @@ def gap_text(n: int, pairs: int, several_seeds: bool = False) -> str:
 
 def answer(rows: Sequence["Row"], pairs: Sequence["Pair"], n: int) -> str:
     """Which model is best, in one or two plain sentences with their numbers; ties are said to be ties."""
-    scored = [row for row in rows if row.top1 is not None]
+    scored = [row for row in rows if row.top1 is not None and not row.probe_of]
     if not scored:
         return "No model has been tested yet: there is nothing to compare."
     if len(scored) == 1:

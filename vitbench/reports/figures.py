@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vitbench.comparison.candidates import Candidate
+from vitbench.comparison.candidates import Candidate, competitors
+from vitbench.comparison.confusion import confusion_counts, most_confused
 from vitbench.records import Array, Epoch
 from vitbench.reports.fonts import FontChoice, choose_fonts
 
@@ -114,27 +115,9 @@ def _end(curve: Curve) -> str:
     return f"{word} epoch {chosen.epoch}, val loss {chosen.val_loss:.3f}, val accuracy {chosen.val_top1:.1%}"
 
 
-def confusion_counts(candidate: Candidate) -> Array:
-    """(C, C) int64: rows true, columns answered, summed over the model's tested seeds."""
-    n = len(candidate.predictions[0].classes)
-    counts = np.zeros((n, n), dtype=np.int64)
-    for predictions in candidate.predictions:
-        np.add.at(counts, (predictions.labels, predictions.answers), 1)
-    return counts
-
-
-def most_confused(counts: Array, classes: Sequence[str], limit: int) -> list[tuple[str, str, int]]:
-    """(true class, answered class, how often) of the largest confusions, ties in class order."""
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
-    pairs = [divmod(int(flat), len(classes)) for flat in order]
-    return [(classes[i], classes[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j]]
-
-
 def draw_confusion(candidates: Sequence[Candidate]) -> Drawing | None:
     """Confusion matrices of all tested models; for more than 20 classes their most confused pairs."""
-    tested = [candidate for candidate in candidates if candidate.answered]
+    tested = competitors(candidates)
     if not tested:
         return None
     classes = tested[0].predictions[0].classes

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from vitbench import files
-from vitbench.comparison.candidates import Candidate, read_candidates
+from vitbench.comparison.candidates import Candidate, competitors, read_candidates
+from vitbench.comparison.confusion import confusion_counts, most_confused
 from vitbench.comparison.table import Comparison, Row
+from vitbench.comparison.words import parts_text
 from vitbench.errors import VitbenchError
 from vitbench.records import LOW_CONFIDENCE, Benchmark, Settings, percent
-from vitbench.reports.figures import INK, MANY_CLASSES, Drawing, confusion_counts, most_confused
-from vitbench.reports.tables import COLUMNS, MODEL, TOP1, table_rows
+from vitbench.reports.figures import INK, MANY_CLASSES, Drawing
+from vitbench.reports.tables import COLUMNS, LEGEND, MODEL, TOP1, table_rows
 
 Thumbnail = Callable[[str], bytes | None]
 """Path relative to the data folder → a small JPEG without metadata, or None."""
@@ -99,7 +101,7 @@ def report_html(
     )
     environment.filters["pct"] = percent
     environment.filters["unbroken"] = unbroken
-    candidates = [c for c in read_candidates([benchmark]) if c.answered]
+    candidates = competitors(read_candidates([benchmark]))
     pictures = most_telling(candidates, thumbnail)
     rows = table_rows(comparison)
     manifest = benchmark.manifest
@@ -109,8 +111,9 @@ def report_html(
         versions=manifest.get("versions") or {},
         machine=manifest.get("machine") or {},
         columns=[c for c in COLUMNS if c in (MODEL, TOP1) or any(c.cell(row) for row in rows)],
-        top1=TOP1,
         rows=rows,
+        legend=LEGEND,
+        parts=parts_text(comparison),
         bars=[_bar(row) for row in rows if row.top1 is not None],
         strip=[picture for picture in pictures if picture.disputed][:STRIP],
         pictures=pictures[:MOST_PICTURES],
@@ -216,20 +219,25 @@ def _themed(drawing: Drawing | None) -> Any:
 
 
 def reproduce(benchmark: Benchmark) -> str:
-    """The `vitbench train` command that asks for the same benchmark, defaults left out."""
+    """The command that asks for the same benchmark, defaults left out."""
     manifest = benchmark.manifest
     settings = Settings.model_validate(manifest["settings"])
-    plain = Settings.model_validate({})
-    words = ["vitbench", "train", str(manifest.get("data", "data"))]
+    command = "probe" if settings.recipe == "probe" else "train"
+    plain = Settings.model_validate({"recipe": "probe"} if command == "probe" else {})
+    words = ["vitbench", command, str(manifest.get("data", "data"))]
     for name in Settings.model_fields:
         value = getattr(settings, name)
         if value == getattr(plain, name):
             continue
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            words.append(option if value else option.replace("--", "--no-"))
+            words.append(option if value else OFF.get(name, option.replace("--", "--no-")))
         elif isinstance(value, tuple) and name == "weights":
             words += [word for one in value for word in (option, str(one))]
         else:
             words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return shlex.join(words)
+
+
+OFF = {"with_probe": "--no-probe"}
+"""How an option is switched off, where that is not `--no-` and its name."""

@@ -75,7 +75,9 @@ def _size(row: Row) -> str:
     return f"{row.image_size}{'*' if off else ''}"
 
 
-MODEL = Column("model", lambda row: row.model, numeric=False)
+BELOW = "↳ "
+"""Before a probe that stands below its model."""
+MODEL = Column("model", lambda row: f"{BELOW if row.probe_of else ''}{row.model}", numeric=False)
 RANK = Column("rank", lambda row: row.rank_text)
 TOP1 = Column("top-1 %\n[95 % CI]", top1_cell)
 COLUMNS = (
@@ -132,7 +134,7 @@ def screen_table(comparison: Comparison, width: int = 80) -> "RenderableType":
             min_width=_name_width(comparison) if column is MODEL else None,
         )
     for row in table_rows(comparison):
-        style = "dim" if row.status == "floor" else ""
+        style = "dim" if row.status == "floor" or row.probe_of else ""
         table.add_row(*(Text(files.readable(column.cell(row))) for column in shown), style=style)
     return Group(table, *(Text(files.readable(line)) for line in sentences(comparison, shown)))
 
@@ -141,7 +143,8 @@ def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list
     """What stands under the table, one paragraph each."""
     head = f"{comparison.name}: {comparison.n_test} test pictures, {len(comparison.classes)} classes"
     lines = ["", f"{head}; {comparison.split_rule}" if comparison.split_rule else head, comparison.answer]
-    lines += [f"- {pair.verdict}." for pair in comparison.pairs]
+    lines += [f"Next: {comparison.advice}"] if comparison.advice else []
+    lines += [f"- {pair.verdict}." for pair in (*comparison.pairs, *comparison.probes)]
     lines += [comparison.smallest_gap_text]
     if comparison.notes:
         lines += ["", "To know:", *(f"- {note}." for note in comparison.notes)]
@@ -189,7 +192,7 @@ def _name_width(comparison: Comparison) -> int:
     """Cells for the models' names: 9 to 26; longer ones, and the floor's, are broken."""
     from rich.cells import cell_len
 
-    longest = max((cell_len(row.model) for row in comparison.rows), default=0)
+    longest = max((cell_len(MODEL.cell(row)) for row in comparison.rows), default=0)
     return min(max(longest, 9), 26)
 
 

@@ -1,0 +1,220 @@
+"""Advice: which rule speaks, with which numbers, and when it keeps silent."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabricate import make_benchmark
+
+from vitbench import files
+from vitbench.comparison.table import compare
+from vitbench.records import Benchmark
+
+N = 100
+LABELS = [0] * N + [1] * N + [2] * N
+"""300 test pictures: gaps from 2 points on can show, so that a test part is not what matters."""
+TRAIN = [0] * 10 + [1] * 10 + [2] * 10
+
+
+def wrong(count: int, start: int = 0, step: int = 3) -> list[int]:
+    """Answers with `count` mistakes, spread over the classes; the next class is answered instead."""
+    places = {start + k * step for k in range(count)}
+    return [(label + 1) % 3 if i in places else label for i, label in enumerate(LABELS)]
+
+
+def advice(folder: Path, runs: dict[str, Any], labels: list[int] = LABELS, **more: Any) -> str:
+    return compare(make_benchmark(folder / "b", runs, labels, **{"train": TRAIN, **more})).advice
+
+
+def trained(benchmark: Benchmark, run: str, top1: float | None) -> None:
+    """Write another training accuracy into a run."""
+    path = benchmark.folder / run / "metrics.json"
+    files.write_json(path, {**files.read_json(path), "train": {"loss": 0.1, "top1": top1}})
+
+
+def test_no_advice_where_no_rule_applies(tmp_path: Path) -> None:
+    """One model, nearly all right, on many pictures: nothing is said."""
+    assert advice(tmp_path, {"vit-s0": wrong(2)}) == ""
+
+
+def test_a_small_test_part_calls_for_folds(tmp_path: Path) -> None:
+    """60 of 90 pictures tested: 10 points can show, --folds 5 would report on all 90."""
+    labels = [0] * 20 + [1] * 20 + [2] * 20
+    text = advice(tmp_path, {"vit-s0": labels}, labels)
+    assert text == "60 test pictures can show no gap under 10.0 points: --folds 5 would report on all 90."
+
+
+def test_folds_are_as_many_as_the_smallest_class_allows(tmp_path: Path) -> None:
+    """Three groups of a class (training pictures of these tests are one group): --folds 4."""
+    labels = [0] * 3 + [1] * 20 + [2] * 20
+    assert "--folds 4 would report on all 73" in advice(tmp_path, {"vit-s0": labels}, labels)
+    labels = [0] + [1] * 20 + [2] * 20
+    assert "--folds" not in advice(tmp_path / "2", {"vit-s0": labels}, labels)
+
+
+@pytest.mark.parametrize("more", [{"folds": 5}, {"rule": "train/, val/ and test/ as they are on disk"}])
+def test_no_folds_where_there_are_folds_or_the_test_part_was_brought(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """More pictures are what is left: 6 net pictures at 5 points are 120."""
+    labels = [0] * 20 + [1] * 20 + [2] * 20
+    text = advice(tmp_path, {"vit-s0": labels}, labels, **more)
+    assert text == "60 test pictures can show no gap under 10.0 points: 120 could show one of 5 points."
+
+
+def test_the_gap_counts_the_pairs(tmp_path: Path) -> None:
+    """Three models on 130 pictures: 7 net pictures, 5.4 points, and so more are wanted; two models: 4.6."""
+    labels = [0] * 40 + [1] * 40 + [2] * 50
+    runs = {f"m{k}-s0": labels for k in range(3)}
+    assert "no gap under 5.4 points" in advice(tmp_path / "3", runs, labels)
+    assert "no gap" not in advice(tmp_path / "2", dict(list(runs.items())[:2]), labels)
+
+
+def test_no_picture_too_few_for_any_gap(tmp_path: Path) -> None:
+    """Five test pictures show nothing, whatever they are."""
+    labels = [0, 0, 1, 1, 2]
+    assert "5 test pictures can show no gap between two models: " in advice(
+        tmp_path, {"a-s0": labels}, labels
+    )
+
+
+def test_over_several_seeds_the_interval_is_named(tmp_path: Path) -> None:
+    """The least gap of a McNemar test says nothing about several seeds."""
+    labels = [0] * 20 + [1] * 20 + [2] * 20
+    answers = [1, 1, *labels[2:]]
+    found = compare(make_benchmark(tmp_path / "b", {"a-s0": labels, "a-s1": answers}, labels))
+    (row,) = found.rows
+    width = 100 * (row.top1_high - row.top1_low)  # type: ignore[operator]
+    assert f"60 test pictures leave a an interval of {width:.1f} points: " in found.advice
+    assert "gap" not in found.advice
+
+
+def test_a_model_that_loses_to_its_probe_comes_first(tmp_path: Path) -> None:
+    """Eight pictures of 60 behind: --tune 3, before all other advice."""
+    labels = [0] * 20 + [1] * 20 + [2] * 20
+    runs = {"vit-probe-s0": labels, "vit-s0": [1] * 8 + labels[8:]}
+    text = advice(tmp_path, runs, labels)
+    assert text.startswith("−13.3 points (vit) against its own frozen probe: ")
+    assert "--tune 3. 60 test pictures" in text
+
+
+def test_no_gain_over_probes_is_said_of_each(tmp_path: Path) -> None:
+    """Two models that do not beat their probes are one sentence; the one that does is not in it."""
+    runs = {
+        "a-probe-s0": wrong(3), "a-s0": wrong(0),
+        "b-probe-s0": wrong(3), "b-s0": wrong(6),
+        "c-probe-s0": wrong(60), "c-s0": wrong(3),
+    }  # fmt: skip
+    text = advice(tmp_path, runs)
+    assert "+1.0 points (a) and −1.0 (b) against their own frozen probe, which shows no gain: " in text
+    assert "(c)" not in text
+
+
+def test_a_class_with_few_training_pictures_is_named(tmp_path: Path) -> None:
+    """4 against a median of 10: less than half; 5 are not."""
+    text = advice(tmp_path, {"vit-s0": wrong(0)}, train=[0] * 10 + [1] * 4 + [2] * 30)
+    assert text == "4 (roses) training pictures against a median of 10 a class: add pictures there."
+    assert advice(tmp_path / "5", {"vit-s0": wrong(0)}, train=[0] * 10 + [1] * 5 + [2] * 30) == ""
+
+
+def test_few_pictures_are_counted_over_all_folds(tmp_path: Path) -> None:
+    """With folds every picture trains: 30 roses beside 100 and 200."""
+    labels = [0] * 100 + [1] * 30 + [2] * 200
+    text = advice(tmp_path, {"vit-s0": labels}, labels, folds=5)
+    assert text.startswith("30 (roses) training pictures against a median of 100 a class")
+
+
+def test_a_class_far_behind_is_named_with_what_it_is_taken_for(tmp_path: Path) -> None:
+    """30 of 100 tulips taken for daisies, 5 for roses, the others right: counts of the best model."""
+    answers = [*LABELS[:200], *([0] * 30), *([1] * 5), *([2] * 65)]
+    text = advice(tmp_path, {"vit-s0": answers, "swin-s0": wrong(90)})
+    assert "65 of 100 pictures of tulips right against 200 of 200 of the other classes (vit), 30 of them taken for daisy" in text  # fmt: skip  # noqa: E501
+
+
+def test_two_classes_that_hold_most_mistakes_are_named(tmp_path: Path) -> None:
+    """12 of 14 mistakes between daisy and roses, both ways, no class far behind."""
+    answers = [*([1] * 6), *LABELS[6:100], *([0] * 6), *LABELS[106:200], 0, 1, *LABELS[202:]]
+    text = advice(tmp_path, {"vit-s0": answers})
+    assert text.startswith("12 of the 14 mistakes of vit are between daisy and roses: look at these pictures")
+
+
+def test_few_mistakes_are_left_alone(tmp_path: Path) -> None:
+    """Two mistakes between two classes can be chance."""
+    assert advice(tmp_path, {"vit-s0": [1, 1, *LABELS[2:]]}) == ""
+
+
+@pytest.mark.parametrize(("top1", "said"), [(0.99, True), (0.90, False), (None, False)])
+def test_training_far_above_test_is_said(tmp_path: Path, top1: float | None, said: bool) -> None:
+    """99 % in training, 80 % on test pictures: more pictures; 90 %, or unknown under mixup, is left alone."""
+    benchmark = make_benchmark(tmp_path / "b", {"vit-s0": wrong(60, step=5)}, LABELS, train=TRAIN)
+    trained(benchmark, "vit-s0", top1)
+    start = "99.0 % right in training against 80.0 % on the test pictures (vit): more training pictures"
+    assert (start in compare(benchmark).advice) == said
+
+
+def test_a_tie_calls_for_seeds(tmp_path: Path) -> None:
+    """Two models, one seed each."""
+    text = advice(tmp_path, {"vit-s0": wrong(2), "swin-s0": wrong(1)})
+    assert text == (
+        "2 models share the first rank with one seed each: --seeds 0,1,2 tells how much of their difference "
+        "is the seed's."
+    )
+
+
+def test_a_tie_over_seeds_names_the_quicker_model(tmp_path: Path) -> None:
+    """9 and 41 ms: vit, in other words than the answer's."""
+    runs = {f"{m}-s{s}": wrong(s + 1, start=k) for k, m in enumerate(("vit", "swin")) for s in range(2)}
+    found = compare(make_benchmark(tmp_path / "b", runs, LABELS, train=TRAIN))
+    assert found.advice == (
+        "2 models share the first rank, and of these vit is quickest with 9.0 ms a picture "
+        "(41.0 the slowest)."
+    )
+    assert found.advice not in found.answer
+
+
+def test_probes_alone_lead_to_fine_tuning(tmp_path: Path) -> None:
+    """The leaders of a probe are named in a command; nothing is said of seeds."""
+    runs = {"vit-s0": wrong(2), "swin-s0": wrong(1), "deit-s0": wrong(90)}
+    text = advice(tmp_path, runs, probe=True)
+    assert "2 of 3 models lead as frozen features: " in text
+    assert "(vitbench train --models swin,vit)" in text
+    assert "--seeds" not in text
+
+
+def test_at_most_three_sentences_each_led_by_numbers(tmp_path: Path) -> None:
+    """Everything is wrong at once: the first three rules speak."""
+    labels = [0] * 20 + [1] * 20 + [2] * 20
+    bad = [1] * 15 + labels[15:]
+    runs = {"vit-probe-s0": labels, "vit-s0": bad, "swin-s0": bad, "swin-probe-s0": bad}
+    text = advice(tmp_path, runs, labels, train=[0] * 20 + [1] * 20 + [2] * 2)
+    sentences = text.removesuffix(".").split(". ")
+    assert len(sentences) == 3
+    assert all(re.match(r"[−+]?\d", sentence) for sentence in sentences)
+
+
+def test_commands_in_advice_exist() -> None:
+    """Every option that a rule names is one of `vitbench train`."""
+    from typer.main import get_command
+
+    from vitbench.cli.app import app
+    from vitbench.comparison import advice as module
+
+    command = get_command(app).commands["train"]  # type: ignore[attr-defined]
+    known = {option for parameter in command.params for option in parameter.opts}
+    named = set(re.findall(r"--[a-z][a-z-]+", Path(module.__file__).read_text(encoding="utf-8")))
+    assert {"--folds", "--seeds", "--tune"} <= named <= known
+
+
+def test_advice_is_not_repeated_among_the_notes(tmp_path: Path) -> None:
+    """What the split proposed before training is said once, as advice."""
+    labels = [0] * 20 + [1] * 20 + [2] * 20
+    benchmark = make_benchmark(tmp_path / "b", {"vit-s0": labels}, labels, train=TRAIN)
+    path = benchmark.folder / "benchmark.json"
+    manifest = files.read_json(path)
+    manifest["split"]["notes"] = ["only 60 test pictures: --folds 5 would report on all 90", "one repeats"]
+    files.write_json(path, manifest)
+    found = compare(benchmark)
+    assert "one repeats" in found.notes
+    assert not any("--folds" in note for note in found.notes)
+    assert "--folds 5" in found.advice

@@ -1,0 +1,230 @@
+"""What would help next: simple rules on a comparison's own numbers, `RULES` at the end in order of use."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitbench.comparison.candidates import Candidate
+from vitbench.comparison.confusion import confusions
+from vitbench.comparison.statistics import smallest_gap, smallest_net
+from vitbench.comparison.words import listed, pictures, points
+from vitbench.records import Benchmark, percent
+
+if TYPE_CHECKING:
+    from vitbench.comparison.table import Comparison, Pair, Row
+
+MOST = 3
+"""Pieces of advice."""
+GAP = 0.05
+"""A test part that can show no smaller gap between two models than this is small."""
+MOST_FOLDS, LEAST_FOLDS = 5, 3
+DRAWN_HERE = "70 / 15 / 15 %"
+"""How the split's rule begins where vitbench drew the test part itself."""
+RARE = 0.5
+"""A class with less than this share of the median class's pictures has few."""
+BEHIND = 0.2
+"""A class whose recall is so much lower than that of the other classes together is singled out."""
+LEAST_WRONG = 3
+"""Fewer mistakes are not told of: they can be chance."""
+OVERFIT = 0.15
+"""Training accuracy so much above test accuracy speaks of pictures learned by heart."""
+MUCH_SLOWER = 1.2
+"""A model that takes so many times as long is slower for a user."""
+
+
+def advice(comparison: "Comparison", benchmark: Benchmark, candidates: Sequence[Candidate]) -> str:
+    """One to three sentences, most useful first, each led by its numbers; "" where no rule applies.
+
+    `benchmark`: the one whose split counts (the first of several).
+    """
+    if not comparison.tested:
+        return ""
+    by_name = {candidate.model: candidate for candidate in candidates}
+    case = Case(comparison, benchmark, by_name[comparison.tested[0].model])
+    found = [text for rule in RULES if (text := rule(case))]
+    return " ".join(f"{text}." for text in found[:MOST])
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the rules look at; something has been tested."""
+
+    comparison: "Comparison"
+    benchmark: Benchmark
+    best: Candidate
+    """The most accurate model."""
+
+    @property
+    def leaders(self) -> list["Row"]:
+        """The models of which none is shown to be worse than another one."""
+        return [row for row in self.comparison.tested if row.rank is not None and row.rank[0] == 1]
+
+    def against_probes(self, *, lost: bool) -> list[tuple[str, "Pair"]]:
+        """Fine-tuned models that lose to their own probe, or are not shown to differ, each with the pair."""
+        probe_of = {row.model: row.probe_of for row in self.comparison.rows if row.probe_of}
+        tuned = [(probe_of.get(p.model_a) or probe_of[p.model_b], p) for p in self.comparison.probes]
+        if lost:
+            return [(name, pair) for name, pair in tuned if pair.distinguishable and pair.model_a != name]
+        return [(name, pair) for name, pair in tuned if not pair.distinguishable]
+
+
+def _gains(pairs: Sequence[tuple[str, "Pair"]]) -> str:
+    """ "−6.7 points (swin) and −3.3 (vit)": fine-tuned minus probe."""
+    first = " points"
+    texts = []
+    for name, pair in pairs:
+        gain = pair.difference if pair.model_a == name else -pair.difference
+        texts.append(f"{points(gain)}{first} ({name})")
+        first = ""
+    return listed(texts)
+
+
+def _lost_to_probe(case: Case) -> str:
+    lost = case.against_probes(lost=True)
+    if not lost:
+        return ""
+    own = "its" if len(lost) == 1 else "their"
+    return f"{_gains(lost)} against {own} own frozen probe: let val choose the settings with --tune 3"
+
+
+def _no_gain_over_probe(case: Case) -> str:
+    tied = case.against_probes(lost=False)
+    if not tied:
+        return ""
+    own = "its" if len(tied) == 1 else "their"
+    return (
+        f"{_gains(tied)} against {own} own frozen probe, which shows no gain: "
+        "--tune 3 or more pictures may make fine-tuning pay"
+    )
+
+
+def _small_test(case: Case) -> str:
+    """A test part that can show large gaps only: folds, where they are possible, or more pictures."""
+    n, pairs = case.comparison.n_test, max(len(case.comparison.pairs), 1)
+    gap = smallest_gap(n, pairs)
+    if gap is not None and gap <= GAP:
+        return ""
+    folds = _possible_folds(case.benchmark)
+    what = f"--folds {folds} would report on all {len(case.benchmark.split_rows())}" if folds else ""
+    best = case.comparison.tested[0]
+    if best.interval != "Wilson":  # over several seeds smaller gaps can show
+        width = percent((best.top1_high or 0.0) - (best.top1_low or 0.0))
+        return f"{pictures(n)} leave {best.model} an interval of {width} points: {what or 'more narrow it'}"
+    least = "between two models" if gap is None else f"under {percent(gap)} points"
+    need = math.ceil(smallest_net(pairs) / GAP)
+    what = what or f"{need} could show one of {100 * GAP:.0f} points"
+    return f"{pictures(n)} can show no gap {least}: {what}"
+
+
+def _possible_folds(benchmark: Benchmark) -> int:
+    """How many folds the data allows; 0 where there are folds, or the user brought the test part."""
+    if not str(benchmark.manifest["split"].get("rule", "")).startswith(DRAWN_HERE):
+        return 0
+    groups = Counter(label for label, _ in {(row["class"], row["group"]) for row in benchmark.split_rows()})
+    folds = min(MOST_FOLDS, *(groups[name] for name in benchmark.classes))
+    return folds if folds >= LEAST_FOLDS else 0
+
+
+def _rare_class(case: Case) -> str:
+    counts = Counter(row["class"] for row in case.benchmark.rows_of("train"))
+    middle = median(counts[name] for name in case.comparison.classes)
+    few = sorted((counts[name], name) for name in case.comparison.classes if counts[name] < RARE * middle)
+    if not few:
+        return ""
+    named = listed([f"{count} ({name})" for count, name in few[:3]])
+    return f"{named} training pictures against a median of {middle:g} a class: add pictures there"
+
+
+def _mixed_up(case: Case) -> str:
+    """The class that the best model gets right much less often than others, or the two it mixes up most."""
+    counts, classes = confusions(case.best.predictions[0]), case.comparison.classes
+    total, right = counts.sum(axis=1), counts.diagonal()
+    rest = total.sum() - total
+    recall = right / np.maximum(total, 1)
+    others = (right.sum() - right) / np.maximum(rest, 1)
+    behind = np.where((total - right >= LEAST_WRONG) & (rest > 0), others - recall, 0)
+    worst = int(behind.argmax())
+    look = "look at these pictures, they may be mixed up or too alike"
+    if behind[worst] >= BEHIND:
+        wrong = [
+            (-int(k), name)
+            for i, (k, name) in enumerate(zip(counts[worst], classes, strict=True))
+            if i != worst
+        ]
+        k, taken_for = min(wrong)
+        return (
+            f"{right[worst]} of {total[worst]} pictures of {classes[worst]} right against "
+            f"{right.sum() - right[worst]} of {rest[worst]} of the other classes ({case.best.model}), "
+            f"{-k} of them taken for {taken_for}: {look}"
+        )
+    both = np.triu(counts + counts.T, 1)
+    i, j = np.unravel_index(int(both.argmax()), both.shape)
+    mistakes = int(total.sum() - right.sum())
+    if len(classes) < 3 or both[i, j] < LEAST_WRONG or 2 * both[i, j] < mistakes:
+        return ""
+    return (
+        f"{both[i, j]} of the {mistakes} mistakes of {case.best.model} are between {classes[i]} and "
+        f"{classes[j]}: {look}"
+    )
+
+
+def _overfit(case: Case) -> str:
+    run = case.best.answered[0]
+    train, test = run.metrics().get("train", {}).get("top1"), float(case.best.correct[0].mean())
+    if train is None or train - test < OVERFIT:
+        return ""
+    stronger = "" if run.recipe().augment == "strong" else ", or --augment strong,"
+    return (
+        f"{percent(train)} % right in training against {percent(test)} % on the test pictures "
+        f"({case.best.model}): more training pictures{stronger} would help"
+    )
+
+
+def _probe_leads(case: Case) -> str:
+    """A benchmark of probes: which models to fine-tune."""
+    tested = case.comparison.tested
+    if {row.recipe for row in tested} != {"probe"} or len(tested) < 2:
+        return ""
+    first = [row.model.rpartition("/")[2] for row in case.leaders[:3]]
+    lead = (
+        f"{len(case.leaders)} of {len(tested)} models lead"
+        if len(case.leaders) > 1
+        else f"1 of {len(tested)} models leads"
+    )
+    return f"{lead} as frozen features: fine-tune to know more (vitbench train --models {','.join(first)})"
+
+
+def _tie(case: Case) -> str:
+    """Leaders that cannot be told apart: other seeds where there is one, else the quicker one."""
+    leaders = case.leaders
+    if len(leaders) < 2 or any(row.recipe == "probe" for row in leaders):
+        return ""
+    share = f"{len(leaders)} models share the first rank"
+    if all(len(row.seeds) == 1 for row in leaders):
+        return f"{share} with one seed each: --seeds 0,1,2 tells how much of their difference is the seed's"
+    timed = sorted((row.latency_ms_p50, row.model) for row in leaders if row.latency_ms_p50 is not None)
+    if len(timed) < len(leaders) or len({row.device for row in leaders}) > 1:
+        return ""
+    (quick, model), (slow, _) = timed[0], timed[-1]
+    if slow < MUCH_SLOWER * quick:
+        return ""
+    return f"{share}, and of these {model} is quickest with {quick:.1f} ms a picture ({slow:.1f} the slowest)"
+
+
+# --- the rules ------------------------------------------------------------------------------------
+
+RULES: tuple[Callable[[Case], str], ...] = (
+    _lost_to_probe,
+    _small_test,
+    _no_gain_over_probe,
+    _rare_class,
+    _mixed_up,
+    _overfit,
+    _probe_leads,
+    _tie,
+)
