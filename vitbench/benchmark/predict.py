@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench.benchmark import folder
+from vitbench.comparison.candidates import probed_model
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.inference.stream import answer, collect
 from vitbench.models.folder import LoadedModel, load_model
@@ -35,51 +36,85 @@ def predict(
 class Panel:
     """The models that answer."""
 
-    models: dict[str, LoadedModel]
-    """By run name."""
+    models: dict[str, tuple[LoadedModel, ...]]
+    """By run name; those of several folds answer together."""
     benchmark: Benchmark | None
     """Where they come from, if that is known."""
+    fold: int = 0
+    """The fold, from 1, where a single fold's model answers."""
 
     def seen(self) -> dict[str, str]:
-        """sha256 of every picture of the benchmark → "train", "val" or "test"."""
+        """sha256 of every picture of the benchmark → "train", "val" or "test".
+
+        With folds some of the models were trained on every picture.
+        """
         if self.benchmark is None:
             return {}
-        return {row["sha256"]: row["split"] for row in self.benchmark.split_rows()}
+        part = self._part_in_folds if self.benchmark.folds else lambda row: row["split"]
+        return {row["sha256"]: part(row) for row in self.benchmark.split_rows()}
+
+    def _part_in_folds(self, row: dict[str, str]) -> str:
+        if row["fold"] == str(self.fold):
+            return "test"
+        return "val" if str(self.fold) in row["val_in"].split() else "train"
+
+    def together(self) -> str:
+        """Which runs answer by several folds' models, one line; "" where none does."""
+        several = {name: len(models) for name, models in self.models.items() if len(models) > 1}
+        if not several:
+            return ""
+        named = ", ".join(f"{name} ({count})" for name, count in several.items())
+        return f"the models of all folds answer together, by the mean of their probabilities: {named}"
 
 
 def panel_for(name: str | None, wanted: Sequence[str], results: Path) -> Panel:
     """The models that answer.
 
-    `name`: a benchmark, one run of it (`NAME/vit-s0`), or the path of a run or of any saved model
-    folder; None: the newest finished benchmark. `wanted` keeps only these models or runs.
+    `name`: a benchmark, one run of it (`NAME/vit-s0`) or of a fold (`NAME/vit-s0/fold-2`), or the path of
+    a run or of any saved model folder; None: the newest finished benchmark. `wanted` keeps only these
+    models or runs; a probe that stands beside its fine-tuned model answers only if it is named there.
     """
-    if name is not None and (path := _single(name, results)) is not None:
-        model = path.resolve()
-        run = model.parent if (model.parent / "recipe.json").exists() else None
-        known = run is not None and (run.parent / "benchmark.json").exists()
-        label = run.name if run is not None else model.name
-        return Panel({label: load_model(path)}, Benchmark(run.parent) if run is not None and known else None)
+    if name is not None and (panel := _single(name, results)) is not None:
+        return panel
     benchmark = folder.newest(results) if name is None else folder.find(name, results)
     finished = [run for run in benchmark.runs if run.status == "finished"]
-    chosen = [run for run in finished if not wanted or run.model in wanted or run.name in wanted]
+    chosen = [run for run in finished if run.model in wanted or run.name in wanted]
     if not finished:
         raise VitbenchError(f"{benchmark.folder}: no finished run in it; `vitbench train --resume` goes on")
     if missing := [w for w in wanted if not any(w in (run.model, run.name) for run in chosen)]:
         there = ", ".join(run.name for run in finished)
         raise UsageError(f"--models {missing[0]}: not a finished run of {benchmark.name} (there: {there})")
-    return Panel({run.name: load_model(run.model_folder) for run in chosen}, benchmark)
+    if not wanted:
+        models = {run.model for run in benchmark.runs}
+        chosen = [run for run in finished if not probed_model(run, models)] or finished
+    return Panel({run.name: _models_of(run) for run in chosen}, benchmark)
 
 
-def _single(name: str, results: Path) -> Path | None:
-    """The model folder of a run or of a saved model called so; None where it is neither."""
+def _models_of(run: Run) -> tuple[LoadedModel, ...]:
+    return tuple(load_model(path) for path in run.model_folders)
+
+
+def _single(name: str, results: Path) -> Panel | None:
+    """The run or the saved model called so; None where it is neither."""
     for path in (Path(name), results / name):
         if (path / "config.json").exists():
-            return path
-        run = Run(path)
+            run = Run(path.resolve().parent)
+            if (run.folder / "recipe.json").exists():
+                return _of_run(run, (load_model(path),))
+            return Panel({path.resolve().name: (load_model(path),)}, None)
         if (path / "recipe.json").exists():
+            run = Run(path.resolve())
             if run.status != "finished":
                 raise VitbenchError(
                     f"{path}: this run is {run.status}; `vitbench train --resume` goes on with it"
                 )
-            return run.model_folder
+            return _of_run(run, _models_of(run))
     return None
+
+
+def _of_run(run: Run, models: tuple[LoadedModel, ...]) -> Panel:
+    """One run alone, or one part of a run."""
+    benchmark = next((p for p in run.folder.parents[:2] if (p / "benchmark.json").exists()), None)
+    number = run.folder.name.removeprefix("fold-")
+    fold = int(number) if number.isdecimal() and "/" in run.name else 0
+    return Panel({run.name: models}, Benchmark(benchmark) if benchmark else None, fold)

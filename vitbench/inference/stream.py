@@ -52,7 +52,7 @@ def collect(sources: Sequence[str]) -> list[Question]:
 
 
 def answer(
-    models: Mapping[str, LoadedModel],
+    models: Mapping[str, Sequence[LoadedModel]],
     questions: Iterable[Question],
     device: torch.device,
     top_k: int = 1,
@@ -60,11 +60,13 @@ def answer(
 ) -> Iterator[Answer]:
     """An `Answer` per question, in order; a picture that cannot be read is an error row.
 
+    `models`: by the name they answer under; several of one name answer by the mean of their probabilities.
     `seen`: sha256 → the part of the models' split that this content is in. Decoding runs in threads
     ahead of the models; only a few batches are held, however many pictures there are.
     """
-    transforms = {model.preprocessing: evaluation_transform(model.preprocessing) for model in models.values()}
-    for model in models.values():
+    every = [model for together in models.values() for model in together]
+    transforms = {model.preprocessing: evaluation_transform(model.preprocessing) for model in every}
+    for model in every:
         model.module.to(device)
 
     def prepare(question: Question) -> Prepared:
@@ -96,15 +98,16 @@ class Prepared:
 
 
 def _answer_batch(
-    models: Mapping[str, LoadedModel], batch: Sequence[Prepared], device: torch.device, top_k: int
+    models: Mapping[str, Sequence[LoadedModel]], batch: Sequence[Prepared], device: torch.device, top_k: int
 ) -> Iterator[Answer]:
     readable = [one for one in batch if not one.error]
     said: dict[str, list[tuple[tuple[str, float], ...]]] = {}
-    for name, model in models.items() if readable else ():
-        stacked = torch.stack([one.inputs[model.preprocessing] for one in readable])
-        found = probabilities(model.module, [stacked], device)
-        said[name] = [_top(row, model.classes, top_k) for row in found]
-    known = {label for model in models.values() for label in model.classes}
+    for name, together in models.items() if readable else ():
+        found = np.mean(
+            [_probabilities(model, together[0].classes, readable, device) for model in together], axis=0
+        )
+        said[name] = [_top(row, together[0].classes, top_k) for row in found]
+    known = {label for together in models.values() for label in together[0].classes}
     place = 0
     for one in batch:
         label = one.question.label if one.question.label in known else None
@@ -114,6 +117,15 @@ def _answer_batch(
         answers = {name: rows[place] for name, rows in said.items()}
         yield Answer(one.question.path, answers, label, seen=one.seen)
         place += 1
+
+
+def _probabilities(
+    model: LoadedModel, classes: Sequence[str], pictures: Sequence[Prepared], device: torch.device
+) -> Array:
+    """(N, C): what one model says, its classes put in the order of `classes` by their names."""
+    stacked = torch.stack([one.inputs[model.preprocessing] for one in pictures])
+    found = probabilities(model.module, [stacked], device)
+    return found[:, [model.classes.index(name) for name in classes]]
 
 
 def _top(row: Array, classes: Sequence[str], top_k: int) -> tuple[tuple[str, float], ...]:

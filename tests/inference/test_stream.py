@@ -1,0 +1,63 @@
+"""Answers for pictures: several models of one name answer together."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from painted import paint
+from torch import nn
+
+from vitbench.inference.stream import Question, answer
+from vitbench.models.folder import LoadedModel
+from vitbench.records import Preprocessing
+
+CPU = torch.device("cpu")
+SIZE = Preprocessing(8, (0.5,) * 3, (0.5,) * 3, "bilinear", 1.0)  # type: ignore[arg-type]
+
+
+class Says(nn.Module):
+    """The same probabilities for every picture."""
+
+    def __init__(self, probabilities: list[float]) -> None:
+        super().__init__()
+        self.logits = torch.tensor(probabilities).log()
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.logits.expand(len(pictures), -1)
+
+
+def model(classes: tuple[str, ...], *probabilities: float) -> LoadedModel:
+    return LoadedModel(Says(list(probabilities)), classes, SIZE, "fake")
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> list[Question]:
+    paint(tmp_path / "a.png", (9, 9, 9), 0)
+    return [Question(str(tmp_path / "a.png"), "cat")]
+
+
+def test_several_models_answer_by_their_mean(questions: list[Question]) -> None:
+    """(.6 .3 .1), (.1 .8 .1) and (.2 .7 .1) give (.3 .6 .1): dog, though the first one says cat."""
+    classes = ("cat", "dog", "fox")
+    together = [model(classes, 0.6, 0.3, 0.1), model(classes, 0.1, 0.8, 0.1), model(classes, 0.2, 0.7, 0.1)]
+    (found,) = answer({"vit": together, "alone": together[:1]}, questions, CPU, top_k=3)
+    assert [name for name, _ in found.said["vit"]] == ["dog", "cat", "fox"]
+    assert [p for _, p in found.said["vit"]] == pytest.approx([0.6, 0.3, 0.1])
+    assert found.said["alone"][0] == ("cat", pytest.approx(0.6))
+    assert found.label == "cat"
+
+
+def test_classes_are_joined_by_name(questions: list[Question]) -> None:
+    """Models that hold their classes in another order are averaged class by class."""
+    together = [model(("cat", "dog"), 0.9, 0.1), model(("dog", "cat"), 0.3, 0.7)]
+    (found,) = answer({"vit": together}, questions, CPU, top_k=2)
+    assert dict(found.said["vit"]) == pytest.approx({"cat": 0.8, "dog": 0.2})
+
+
+def test_one_model_says_exactly_what_it_says(questions: list[Question]) -> None:
+    """The mean over one model changes no bit."""
+    alone = model(("a", "b", "c"), 0.1, 0.2, 0.7)
+    (found,) = answer({"vit": [alone]}, questions, CPU)
+    expected = alone.module(torch.zeros(1, 3, 8, 8)).double().softmax(dim=1).numpy().max()
+    assert np.float64(found.said["vit"][0][1]) == expected
