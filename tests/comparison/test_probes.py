@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fabricate import make_benchmark, write_recipe
 
 from vitbench import files
 from vitbench.comparison.candidates import slide_columns, slide_rows
+from vitbench.comparison.statistics import seeds_difference
 from vitbench.comparison.table import Comparison, compare, compare_many
 from vitbench.comparison.words import parts_text
 from vitbench.records import Benchmark
@@ -93,12 +95,18 @@ def test_a_tie_with_the_probe_says_what_is_not_shown(tmp_path: Path, probe: list
     assert pair.verdict.endswith("; fine-tuning has not been shown to pay here")
 
 
-def test_several_seeds_meet_the_probe_with_the_first_run(tmp_path: Path) -> None:
-    """Seed 0 of two is 4 behind, the mean is not: the pair counts the first run, and a note says so."""
-    runs = {"vit-probe-s0": LABELS, "vit-s0": wrong_on(*range(4)), "vit-s1": LABELS}
+def test_several_seeds_meet_the_probe_as_a_mean(tmp_path: Path) -> None:
+    """Both seeds count, and their spread widens the interval; the probe has none, for it has no seed."""
+    runs = {"vit-probe-s0": LABELS, "vit-s0": wrong_on(*range(4)), "vit-s1": wrong_on(0, 1)}
     found = compare(make_benchmark(tmp_path / "b", runs, LABELS))
-    assert (found.probes[0].method, found.probes[0].a_only) == ("exact McNemar", 4)
-    assert "A model with several seeds meets its own probe with its first run" in found.notes
+    (pair,) = found.probes
+    assert pair.method == "t over images × seeds"
+    assert pair.difference == pytest.approx(3 / 60)
+    tuned = np.ones((2, 60), dtype=bool)
+    tuned[0, :4] = tuned[1, :2] = False
+    expected = seeds_difference(np.ones((2, 60), dtype=bool), tuned)
+    assert (pair.low, pair.high, pair.p) == (expected.low, expected.high, expected.p)
+    assert "−5.0 points" in pair.verdict
     assert not any("one run only" in note for note in found.notes)
 
 

@@ -126,8 +126,6 @@ def _seeds(tested: Sequence["Row"]) -> list[str]:
         )
     elif len(numbers) > 1:
         lines.append("The models have different numbers of seeds")
-    if any(row.probe_of for row in tested):
-        lines.append("A model with several seeds meets its own probe with its first run")
     return lines
 
 

@@ -369,18 +369,21 @@ def _pair(a: Candidate, b: Candidate, n: int) -> Pair:
 
 
 def _probes(candidates: Sequence[Candidate], n: int) -> tuple[Pair, ...]:
-    """Every fine-tuned model against its own probe, p-values adjusted over these pairs alone.
-
-    A probe has one run, and so the first runs are compared.
-    """
+    """Every fine-tuned model against its own probe, p-values adjusted over these pairs alone."""
     tested = {c.model: c for c in candidates if c.answered}
     beside = [(tested[c.probe_of], c) for c in tested.values() if c.probe_of in tested]
-    raw = [_pair(tuned, probe, n) for tuned, probe in beside]
+    raw = [_pair(tuned, _as_often(probe, tuned), n) for tuned, probe in beside]
     tuned_ones = [tuned.model for tuned, _ in beside]
     return tuple(
         dataclasses.replace(pair, verdict=words.probe_verdict(pair, tuned, len(raw)))
         for pair, tuned in zip(_adjusted(raw), tuned_ones, strict=True)
     )
+
+
+def _as_often(probe: Candidate, tuned: Candidate) -> Candidate:
+    """The probe's one run counted as often as the model has runs: it has no seed, so nothing in it varies."""
+    k = len(tuned.answered)
+    return dataclasses.replace(probe, answered=probe.answered[:1] * k, predictions=probe.predictions[:1] * k)
 
 
 def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
