@@ -1,6 +1,7 @@
 """Small folders of pictures, and benchmarks on them by timm's own test networks, without a network."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +10,17 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `vitbench` does, before torch is loaded
-_CACHE = tempfile.TemporaryDirectory(prefix="vitbench-tests-")  # goes when the tests end
-os.environ["VITBENCH_CACHE"] = _CACHE.name
+os.environ["VITBENCH_CACHE"] = tempfile.mkdtemp(prefix="vitbench-tests-")
 from painted import TINY, paint_folder
 
 from vitbench.benchmark.train import train
 from vitbench.records import Benchmark
 from vitbench.training.watch import Watch
+
+
+def pytest_unconfigure() -> None:
+    """The tests' own feature store goes with them."""
+    shutil.rmtree(os.environ["VITBENCH_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture
