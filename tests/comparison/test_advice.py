@@ -107,7 +107,10 @@ def test_no_gain_over_probes_is_said_of_each(tmp_path: Path) -> None:
         "c-probe-s0": wrong(60), "c-s0": wrong(3),
     }  # fmt: skip
     text = advice(tmp_path, runs)
-    assert "+1.0 points (a) and −1.0 (b) against their own frozen probe, which shows no gain: " in text
+    assert (
+        "+1.0 points (a) and −1.0 (b) against their own frozen probe, no gain that these pictures can show: "
+        in text
+    )
     assert "(c)" not in text
 
 

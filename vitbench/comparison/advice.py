@@ -60,6 +60,12 @@ class Case:
     """The most accurate model."""
 
     @property
+    def judged(self) -> str:
+        """The model of `best`, and which run of several the rules on single pictures look at: its first."""
+        several = len(self.best.answered) > 1
+        return f"{self.best.model}, seed {self.best.answered[0].seed}" if several else self.best.model
+
+    @property
     def leaders(self) -> list["Row"]:
         """The models of which none is shown to be worse than another one."""
         return [row for row in self.comparison.tested if row.rank is not None and row.rank[0] == 1]
@@ -98,7 +104,7 @@ def _no_gain_over_probe(case: Case) -> str:
         return ""
     own = "its" if len(tied) == 1 else "their"
     return (
-        f"{_gains(tied)} against {own} own frozen probe, which shows no gain: "
+        f"{_gains(tied)} against {own} own frozen probe, no gain that these pictures can show: "
         "--tune 3 or more pictures may make fine-tuning pay"
     )
 
@@ -159,7 +165,7 @@ def _mixed_up(case: Case) -> str:
         k, taken_for = min(wrong)
         return (
             f"{right[worst]} of {total[worst]} pictures of {classes[worst]} right against "
-            f"{right.sum() - right[worst]} of {rest[worst]} of the other classes ({case.best.model}), "
+            f"{right.sum() - right[worst]} of {rest[worst]} of the other classes ({case.judged}), "
             f"{-k} of them taken for {taken_for}: {look}"
         )
     both = np.triu(counts + counts.T, 1)
@@ -168,7 +174,7 @@ def _mixed_up(case: Case) -> str:
     if len(classes) < 3 or both[i, j] < LEAST_WRONG or 2 * both[i, j] < mistakes:
         return ""
     return (
-        f"{both[i, j]} of the {mistakes} mistakes of {case.best.model} are between {classes[i]} and "
+        f"{both[i, j]} of the {mistakes} mistakes of {case.judged} are between {classes[i]} and "
         f"{classes[j]}: {look}"
     )
 
@@ -178,10 +184,9 @@ def _overfit(case: Case) -> str:
     train, test = run.metrics().get("train", {}).get("top1"), float(case.best.correct[0].mean())
     if train is None or train - test < OVERFIT:
         return ""
-    stronger = "" if run.recipe().augment == "strong" else ", or --augment strong,"
     return (
         f"{percent(train)} % right in training against {percent(test)} % on the test pictures "
-        f"({case.best.model}): more training pictures{stronger} would help"
+        f"({case.judged}): more training pictures, of the kind that is tested, would help most"
     )
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from vitbench.errors import VitbenchError
 from vitbench.records import LOW_CONFIDENCE, Benchmark, Settings, percent
 from vitbench.reports.figures import INK, MANY_CLASSES, Drawing
 from vitbench.reports.tables import COLUMNS, LEGEND, MODEL, TOP1, table_rows
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 Thumbnail = Callable[[str], bytes | None]
 """Path relative to the data folder → a small JPEG without metadata, or None."""
@@ -101,6 +104,7 @@ def report_html(
     )
     environment.filters["pct"] = percent
     environment.filters["unbroken"] = unbroken
+    environment.filters["options"] = options
     candidates = competitors(read_candidates([benchmark]))
     pictures = most_telling(candidates, thumbnail)
     rows = table_rows(comparison)
@@ -129,6 +133,14 @@ def report_html(
 def unbroken(text: str) -> str:
     """The text with a no-break space between each number and its "%"."""
     return re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
+
+
+def options(text: str) -> "Markup":
+    """The text, escaped, with every option of the command line ("--folds 5") set as code in one piece."""
+    from markupsafe import Markup, escape
+
+    coded = re.sub(r"--[a-z][a-z-]*(?: \d[\d,]*)?", r"<code>\g<0></code>", str(escape(text)))
+    return Markup(coded)
 
 
 def thumbnails_from(data: str) -> Thumbnail | None:
