@@ -14,7 +14,14 @@ from PIL import Image
 from vitbench.comparison.table import compare
 from vitbench.records import Benchmark
 from vitbench.reports.figures import draw_curves
-from vitbench.reports.html import MOST_PICTURES, Thumbnail, report_html, reproduce, thumbnails_from
+from vitbench.reports.html import (
+    MOST_PICTURES,
+    Thumbnail,
+    options,
+    report_html,
+    reproduce,
+    thumbnails_from,
+)
 from vitbench.reports.tables import curves_of
 
 LABELS = [0, 0, 1, 1, 2, 2]
@@ -42,6 +49,14 @@ def page_of(benchmark: Benchmark, thumbnail: Thumbnail | None = None) -> tuple[s
     tags = Tags()
     tags.feed(page)
     return page, tags
+
+
+def test_options_are_one_piece_and_names_stay_text() -> None:
+    """An option is set as code, so that no line breaks inside it; markup in a class name is escaped."""
+    assert options("--folds 5 for <b>cats</b>") == "<code>--folds 5</code> for &lt;b&gt;cats&lt;/b&gt;"
+    assert options("--seeds 0,1,2 or --tune 3, x--y") == (
+        "<code>--seeds 0,1,2</code> or <code>--tune 3</code>, x--y"
+    )
 
 
 def test_page_asks_the_network_for_nothing(tmp_path: Path) -> None:

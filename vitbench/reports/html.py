@@ -139,7 +139,7 @@ def options(text: str) -> "Markup":
     """The text, escaped, with every option of the command line ("--folds 5") set as code in one piece."""
     from markupsafe import Markup, escape
 
-    coded = re.sub(r"--[a-z][a-z-]*(?: \d[\d,]*)?", r"<code>\g<0></code>", str(escape(text)))
+    coded = re.sub(r"(?<!\w)--[a-z][a-z-]*(?: \d+(?:,\d+)*)?", r"<code>\g<0></code>", str(escape(text)))
     return Markup(coded)
 
 
