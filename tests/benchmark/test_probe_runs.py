@@ -15,7 +15,7 @@ from vitbench.benchmark.plan import make_plan
 from vitbench.benchmark.train import train
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images, write_split
-from vitbench.errors import RunFailedError
+from vitbench.errors import RunFailedError, UsageError
 from vitbench.files import read_csv, sha256_of
 from vitbench.inference.forward import predict_pictures
 from vitbench.models.create import create
@@ -198,3 +198,19 @@ def test_settings_of_a_probe_cannot_meet_those_of_training(tmp_path: Path) -> No
     assert plan.jobs[0].recipe.head == "new"
     benchmark = train(data, name="p", results=tmp_path / "results", **settings.model_dump())
     assert benchmark.runs[0].metrics()["epochs"] == 0
+
+
+def test_a_network_without_a_linear_classifier_trains_and_is_not_probed(
+    coloured: Path, tmp_path: Path
+) -> None:
+    """levit's head normalises first: fine-tuning starts from a new head, and a probe of it is refused."""
+    path = tmp_path / "levit.safetensors"
+    plan = plan_model("levit_128s", 224)
+    assert not plan.linear_head
+    weights = create(plan, 7, RANDOM, seed=0).state_dict()
+    save_file({k: v.contiguous() for k, v in weights.items()}, path)
+    asked = {"models": ("levit_128s",), "weights": (str(path),), "epochs": 40, "with_probe": True}
+    jobs = make_plan(Settings.of(asked), coloured, Watch()).jobs
+    assert [(job.run_name, job.recipe.head) for job in jobs] == [("levit_128s-s0", "new")]
+    with pytest.raises(UsageError, match="levit_128s"):
+        make_plan(Settings.of({**asked, "recipe": "probe"}), coloured, Watch())

@@ -8,6 +8,7 @@ from vitbench.data.epochs import balance_note, epoch_size
 from vitbench.data.groups import keep_together, refuse_grouping
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
+from vitbench.errors import UsageError
 from vitbench.models.families import expand
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import WORDS, asked_of_each, resolve_weights
@@ -58,6 +59,10 @@ def make_plan(
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     plans = [plan_model(name, shared(settings)["image_size"]) for name in expand(settings.models)]
+    if settings.recipe == "probe" and (unfit := [plan.alias for plan in plans if not plan.linear_head]):
+        raise UsageError(
+            f"--models {', '.join(unfit)}: no linear classifier on pooled features to be fitted; leave it out"
+        )
     images = scan_folder(data, settings.layout, settings.skip_bad, watch.checking)
     images = keep_together(images, settings.group, settings.burst_seconds)
     folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
@@ -113,7 +118,8 @@ def _probes(
         alias, recipe = job.plan.alias, job.recipe
         known = [run for run in before.values() if run.model == f"{alias}-probe"]
         done = alias in found or any(run.status == "finished" for run in known)
-        if done or recipe.init.startswith("random") or (only_known and not known):
+        unfit = recipe.init.startswith("random") or not job.plan.linear_head
+        if done or unfit or (only_known and not known):
             continue
         if settings.with_probe or _forward_passes(split) <= PROBE_SHARE * _training_passes(split, recipe):
             name = known[0].name if known else run_name(f"{alias}-probe", recipe.seed)

@@ -61,7 +61,7 @@ def selected(
     "all" is every alias; "tiny" every network of timm's with weights and the word in its name; a pattern
     ("convnext_*") every one that it matches; each with timm's default weights. The limits, as in
     `models_table`, leave out what is larger; of what a word or a pattern named, networks that cannot take
-    `image_size` are left out too, with a line for each. UsageError where nothing is left.
+    `image_size` or cannot be probed are left out too, with a line for each. UsageError where nothing is left.
     """
     found: dict[str, bool] = {}  # name → whether it was named itself
     for name in names:
@@ -82,11 +82,13 @@ def _runs_at(name: str, image_size: int | Literal["native"] | None, on_event: Ca
     from vitbench.models.plan import plan_model
 
     try:
-        plan_model(name, image_size)
+        linear = plan_model(name, image_size).linear_head
     except UsageError as error:
         on_event(f"left out: {error}")
         return False
-    return True
+    if not linear:
+        on_event(f"left out: {name} has no linear classifier on pooled features")
+    return linear
 
 
 def _fits(name: str, max_params: float | None, max_gmacs: float | None) -> bool:

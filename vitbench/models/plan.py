@@ -42,6 +42,8 @@ class ModelPlan:
     licence: str
     """Of the pretrained weights; "" where timm does not know."""
     kind: Kind
+    linear_head: bool = True
+    """Its classifier is a linear map of pooled features: it can be probed."""
 
 
 @functools.cache
@@ -71,6 +73,7 @@ def plan_model(name: str, image_size: int | Literal["native"] | None) -> ModelPl
         pretrained_on=families.pretraining_in_words(timm_name.partition(".")[2]),
         licence=str(config.get("license") or ""),
         kind=kind,
+        linear_head=_has_linear_head(model),
     )
 
 
@@ -158,6 +161,16 @@ def _built_on_meta(name: str, timm_name: str, arguments: dict[str, Any], size: i
             f"{name} does not run at {size} px ({reason}); try --image-size 224 or native"
         ) from error
     return model
+
+
+def _has_linear_head(model: Any) -> bool:
+    from vitbench.models.create import linear_heads  # it needs torch, and this module
+
+    try:
+        linear_heads(model)
+    except UsageError:
+        return False
+    return True
 
 
 def _check_tensors(model: Any, name: str) -> None:

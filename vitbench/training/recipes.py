@@ -118,7 +118,7 @@ def build_recipe(
         ema_decay=settings.ema,
         patience=settings.patience,
         precision=precision,  # type: ignore[arg-type]  # pydantic checks it
-        head="new" if keeps_head else row.head,
+        head=row.head if plan.linear_head and not keeps_head else "new",
         freeze_norm=row.freeze_norm,
     )
 
