@@ -51,18 +51,13 @@ def make_plan(
     """Check the folder, split it, plan every model and get hold of the weights of what is to be done.
 
     `benchmark`: the one that is gone on with; its finished runs need nothing, and with `only_known` no
-    run is added to it. A dry run takes random
-    weights for all, and so touches no network and no cache. Raises VitbenchError or UsageError for
-    whatever would go wrong later and can be seen now.
+    run is added to it. A dry run takes random weights for all, and so touches no network and no cache.
+    Raises VitbenchError or UsageError for whatever would go wrong later and can be seen now.
     """
     refuse_grouping(settings.group, settings.burst_seconds)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
-    plans = [plan_model(name, shared(settings)["image_size"]) for name in expand(settings.models)]
-    if settings.recipe == "probe" and (unfit := [plan.alias for plan in plans if not plan.linear_head]):
-        raise UsageError(
-            f"--models {', '.join(unfit)}: no linear classifier on pooled features to be fitted; leave it out"
-        )
+    plans = _model_plans(settings)
     images = scan_folder(data, settings.layout, settings.skip_bad, watch.checking)
     images = keep_together(images, settings.group, settings.burst_seconds)
     folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
@@ -71,8 +66,15 @@ def make_plan(
     asked = [(plan, seed, run_name(plan.alias, seed)) for plan in plans for seed in settings.seeds]
     asked = [one for one in asked if one[2] in before or not only_known]
     finished = [name for _, _, name in asked if name in before and before[name].status == "finished"]
-    # A finished run is planned again only where its probe is asked for.
-    todo = [one for one in asked if one[2] not in finished or settings.with_probe]
+    # A finished run is planned again only where its probe is asked for and not there.
+    probed = (
+        {run.model for run in before.values() if run.status == "finished"} if settings.with_probe else None
+    )
+    todo = [
+        (plan, seed, name)
+        for plan, seed, name in asked
+        if name not in finished or (probed is not None and f"{plan.alias}-probe" not in probed)
+    ]
     needed = [plan for plan in plans if any(plan is one for one, _, _ in todo)]
     specs = (*settings.weights, *_as_before(settings, [(plan, before.get(name)) for plan, _, name in todo]))
     from_hub = [a for a, word in asked_of_each(specs, needed).items() if word in ("pretrained", "auto")]
@@ -93,6 +95,17 @@ def make_plan(
     probes = _probes(settings, split, jobs, before, only_known)
     jobs = [job for job in jobs if job.run_name not in finished]
     return Plan(settings, images, split, (*probes, *jobs), tuple(finished))
+
+
+def _model_plans(settings: Settings) -> list[ModelPlan]:
+    """The models asked for, each once; UsageError for what cannot run at this size, or be probed."""
+    plans = [plan_model(name, shared(settings)["image_size"]) for name in expand(settings.models)]
+    unfit = [plan.alias for plan in plans if not plan.linear_head]
+    if settings.recipe == "probe" and unfit:
+        raise UsageError(
+            f"--models {', '.join(unfit)}: no linear classifier on pooled features to be fitted; leave it out"
+        )
+    return plans
 
 
 PROBE_SHARE = 0.2
