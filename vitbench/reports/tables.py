@@ -90,10 +90,10 @@ COLUMNS = (
     Column("GMACs", _amount("gmacs")),
     Column("train\nimg/s", _speed("train_images_per_second")),
     Column("ms/\nimg", _speed("latency_ms_p50")),
-    Column("s/\nepoch", _speed("seconds_per_epoch")),
     Column(
         "balanced\n%", lambda row: "" if row.balanced_accuracy is None else percent(row.balanced_accuracy)
     ),
+    Column("s/\nepoch", _speed("seconds_per_epoch")),
     Column("px", _size),
     Column("seeds", lambda row: str(len(row.seeds)) if row.seeds else ""),
     Column("peak\nMB", _number("peak_memory_mb", 0)),
