@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `vitbench` does, befor
 os.environ["VITBENCH_CACHE"] = tempfile.mkdtemp(prefix="vitbench-tests-")
 from painted import TINY, paint_folder
 
-from vitbench.benchmark.train import train
+from vitbench.benchmark.train import FOR_PROBES, train
 from vitbench.records import Benchmark
 from vitbench.training.watch import Watch
 
@@ -36,7 +36,10 @@ def trained(tmp_path: Path, coloured: Path) -> Callable[..., Benchmark]:
     def go(
         watch: Watch | None = None, *, name: str | None = "tiny", resume: bool = False, **settings: Any
     ) -> Benchmark:
-        asked = settings if resume else {**TINY, **settings}
+        usual = TINY
+        if settings.get("recipe") == "probe":  # which has nothing to do with epochs and batches
+            usual = {key: value for key, value in TINY.items() if key in FOR_PROBES}
+        asked = settings if resume else {**usual, **settings}
         data = None if resume else coloured
         return train(data, name=name, results=tmp_path / "results", resume=resume, watch=watch, **asked)
 

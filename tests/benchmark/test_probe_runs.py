@@ -27,6 +27,9 @@ from vitbench.training import loop
 from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
+PROBED: dict[str, Any] = {
+    "recipe": "probe", **{key: TINY[key] for key in ("models", "weights", "image_size", "workers")}
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def test_the_saved_head_gives_the_probes_answers(tmp_path: Path, coloured: Path)
     """Where DATA brings test/, there are no folds: the saved network gives predictions.csv."""
     data = tmp_path / "split"
     write_split(split_images(scan_folder(coloured)), data)
-    benchmark = train(data, name="p", results=tmp_path / "results", **{**TINY, "recipe": "probe"})
+    benchmark = train(data, name="p", results=tmp_path / "results", **PROBED)
     run = benchmark.runs[0]
     assert benchmark.folds == 0
     plan = make_plan(benchmark.settings, data, Watch(), benchmark=benchmark)
@@ -129,6 +132,43 @@ def test_fine_tuning_starts_from_the_probes_head(trained: Trained, learned: str)
     assert on.runs[0].recipe().head == "new"
 
 
+def test_a_probe_that_failed_is_done_again(
+    trained: Trained, learned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of memory at any size: the probe fails alone; --resume and further seeds come back to it."""
+    asked: dict[str, Any] = {"weights": (learned,), "with_probe": True}
+
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("vitbench.training.probe.features_of", full)
+        benchmark = trained(**asked)
+    assert {run.name: run.status for run in benchmark.runs} == {
+        "test_vit-probe-s0": "failed",
+        "test_vit-s0": "finished",
+    }
+    assert "out of memory" in benchmark.runs[0].failure
+    more = trained(**asked, seeds=(0, 1))
+    assert [run.status for run in more.runs] == ["finished"] * 3
+    assert more.runs[0].failure == ""
+
+
+def test_a_tuned_run_cut_off_at_its_end_goes_on(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while the chosen model is saved: the run has the chosen recipe already, and resumes."""
+    import vitbench.training.runs as runs
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for seed in (0, 1, 2):  # one of them chooses another setting than the first
+        with monkeypatch.context() as killed:
+            killed.setattr(runs, "save_model", cut)
+            with pytest.raises(KeyboardInterrupt):
+                trained(name=f"cut{seed}", tune=3, augment="geometry", seeds=(seed,))
+        assert trained(name=f"cut{seed}", resume=True).runs[0].status == "finished"
+
+
 def test_tuning_tries_settings_on_val_and_keeps_the_best(trained: Trained) -> None:
     """--tune 3: three learning rates, each listed; the run is the one that val likes best."""
     benchmark = trained(tune=3, augment="geometry")
@@ -192,12 +232,17 @@ def test_a_setting_that_fails_is_listed_and_the_others_decide(
 def test_settings_of_a_probe_cannot_meet_those_of_training(tmp_path: Path) -> None:
     """A probe has no epochs of its own, and its recipe names no head to start from."""
     data = paint_folder(tmp_path / "data")
-    settings = Settings.of({**TINY, "recipe": "probe", "folds": 3})
+    settings = Settings.of({**PROBED, "folds": 3})
     plan = make_plan(settings, data, Watch())
     assert [job.recipe.epochs for job in plan.jobs] == [0]
     assert plan.jobs[0].recipe.head == "new"
-    benchmark = train(data, name="p", results=tmp_path / "results", **settings.model_dump())
+    benchmark = train(data, name="p", results=tmp_path / "results", **{**PROBED, "folds": 3})
     assert benchmark.runs[0].metrics()["epochs"] == 0
+    for idle in ({"epochs": 3}, {"tune": 2}, {"seeds": (0, 1)}, {"final": "retrain"}):
+        with pytest.raises(UsageError, match="a probe trains nothing"):
+            train(data, name="q", results=tmp_path / "results", **{**PROBED, **idle})
+    with pytest.raises(UsageError, match="benchmark of probes"):
+        train(name="p", results=tmp_path / "results", models=("test_efficientnet",))
 
 
 def test_a_network_without_a_linear_classifier_trains_and_is_not_probed(
@@ -209,8 +254,8 @@ def test_a_network_without_a_linear_classifier_trains_and_is_not_probed(
     assert not plan.linear_head
     weights = create(plan, 7, RANDOM, seed=0).state_dict()
     save_file({k: v.contiguous() for k, v in weights.items()}, path)
-    asked = {"models": ("levit_128s",), "weights": (str(path),), "epochs": 40, "with_probe": True}
-    jobs = make_plan(Settings.of(asked), coloured, Watch()).jobs
+    asked = {"models": ("levit_128s",), "weights": (str(path),)}
+    jobs = make_plan(Settings.of({**asked, "with_probe": True}), coloured, Watch()).jobs
     assert [(job.run_name, job.recipe.head) for job in jobs] == [("levit_128s-s0", "new")]
     with pytest.raises(UsageError, match="levit_128s"):
         make_plan(Settings.of({**asked, "recipe": "probe"}), coloured, Watch())

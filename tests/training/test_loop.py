@@ -69,6 +69,17 @@ def test_interrupted_run_ends_with_the_same_bytes(trained: Trained, at: tuple[in
     assert [row["epoch"] for row in rows_of(cut.runs[0])] == ["1", "2", "3"]
 
 
+def test_interrupted_convolutional_run_ends_with_the_same_bytes(trained: Trained) -> None:
+    """Channels-last parameters and their optimiser state come back side by side, to the last epoch."""
+    asked: dict[str, Any] = {"models": ("test_efficientnet",), "epochs": 4}
+    whole = trained(name="whole", **asked)
+    with pytest.raises(KeyboardInterrupt):
+        trained(StopAt(3, 1), name="cut", **asked)
+    cut = trained(name="cut", resume=True)
+    assert rows_of(cut.runs[0]) == rows_of(whole.runs[0])
+    assert weights_of(cut) == weights_of(whole)
+
+
 def test_damaged_checkpoint_falls_back_to_the_one_before(trained: Trained) -> None:
     """A flipped byte in the newest checkpoint is noticed, said, and costs one epoch, not the run."""
     whole = trained(name="whole", epochs=4)

@@ -183,7 +183,11 @@ def _work(job: Job, one: Split, split: Split) -> str:
         if many:
             parts.insert(0, f"{many} {noun}")
             steps *= many
-    again = ", then one model on all pictures" if split.folds and job.final == "retrain" else ""
+    again = (
+        ", then one model on all pictures for at most as many epochs"
+        if split.folds and job.final == "retrain"
+        else ""
+    )
     return f"{' × '.join(parts)} = {steps} steps of {recipe.batch_size}{again}"
 
 
@@ -201,14 +205,15 @@ def _total_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
 def shortcut_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
     """What would take minutes where the plan takes hours on a CPU; "" elsewhere."""
     seconds = _total_seconds(plan, estimates)
-    if math.isnan(seconds) or seconds < LONG_SECONDS or plan.jobs[0].machine.device != "cpu":
+    trained = [job for job in plan.jobs if job.recipe.name != "probe"]
+    if math.isnan(seconds) or seconds < LONG_SECONDS or plan.jobs[0].machine.device != "cpu" or not trained:
         return ""
-    now = plan.jobs[0].recipe.preprocessing.size
-    small = seconds * (64 / now) ** 2
+    now, first = trained[0].recipe.preprocessing.size, trained[0].plan.alias
+    alone = sum(estimates[job.run_name].seconds for job in trained if job.plan.alias == first)
     return (
-        f"that is long for a CPU; --quick shows the whole way in minutes, --image-size 64 would take about "
-        f"{duration(small)}, --models {plan.jobs[0].plan.alias} alone about "
-        f"{duration(estimates[plan.jobs[0].run_name].seconds)}; a GPU is what this job wants"
+        f"that is long for a CPU; vitbench probe ranks the models in minutes, --quick shows the whole way in "
+        f"minutes, --image-size 64 would take about {duration(seconds * (64 / now) ** 2)}, --models {first} "
+        f"alone about {duration(alone)}; a GPU is what this job wants"
     )
 
 

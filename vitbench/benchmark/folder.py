@@ -170,7 +170,10 @@ def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool) -> None:
         raise UsageError(f"{benchmark.folder}: {_data_difference(benchmark, plan)}; use a new --name")
     if plan.split.digest != manifest["split"]["digest"]:
         was, now = manifest["split"]["rule"], plan.split.rule
-        raise UsageError(f"{benchmark.folder}: another split ({was} → {now}); use a new --name")
+        what = (
+            f"{was} → {now}" if was != now else "its pictures are grouped otherwise than by the --group then"
+        )
+        raise UsageError(f"{benchmark.folder}: another split ({what}); use a new --name")
     started = {run.name: run for run in benchmark.runs if (run.folder / "recipe.json").exists()}
     for job in plan.jobs:
         _refuse_other_weights(job, started)
@@ -178,8 +181,12 @@ def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool) -> None:
         if run is None:
             continue
         stored = run.recipe()
-        asked = job.recipe.model_copy(update={"initial_sha256": stored.initial_sha256})
-        if different := stored.differences(asked):
+        # A tuned run that was cut off at its very end carries the recipe that val chose.
+        asked = [
+            recipe.model_copy(update={"initial_sha256": stored.initial_sha256})
+            for recipe in (job.recipe, *job.trials)
+        ]
+        if different := min((stored.differences(recipe) for recipe in asked), key=len):
             raise UsageError(
                 f"{run.folder}: is {run.status} with another recipe ({'; '.join(different[:4])}); "
                 "use a new --name, or what it was started with"

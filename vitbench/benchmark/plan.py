@@ -66,15 +66,11 @@ def make_plan(
     asked = [(plan, seed, run_name(plan.alias, seed)) for plan in plans for seed in settings.seeds]
     asked = [one for one in asked if one[2] in before or not only_known]
     finished = [name for _, _, name in asked if name in before and before[name].status == "finished"]
-    # A finished run is planned again only where its probe is asked for and not there.
-    probed = (
-        {run.model for run in before.values() if run.status == "finished"} if settings.with_probe else None
-    )
-    todo = [
-        (plan, seed, name)
-        for plan, seed, name in asked
-        if name not in finished or (probed is not None and f"{plan.alias}-probe" not in probed)
-    ]
+    # A finished run is planned again only where its probe is lacking: asked for now, or not finished.
+    status = {run.model: run.status for run in before.values()}
+    unfinished = {"new", "interrupted", "failed"} if settings.with_probe is not False else set()
+    lacking = unfinished | ({None} if settings.with_probe and not only_known else set())
+    todo = [one for one in asked if one[2] not in finished or status.get(f"{one[0].alias}-probe") in lacking]
     needed = [plan for plan in plans if any(plan is one for one, _, _ in todo)]
     specs = (*settings.weights, *_as_before(settings, [(plan, before.get(name)) for plan, _, name in todo]))
     from_hub = [a for a, word in asked_of_each(specs, needed).items() if word in ("pretrained", "auto")]
@@ -134,10 +130,14 @@ def _probes(
         unfit = recipe.init.startswith("random") or not job.plan.linear_head
         if done or unfit or (only_known and not known):
             continue
-        if settings.with_probe or _forward_passes(split) <= PROBE_SHARE * _training_passes(split, recipe):
-            name = known[0].name if known else run_name(f"{alias}-probe", recipe.seed)
-            asked = probe_of(settings)
-            probe = build_recipe(asked, job.plan, split, recipe.seed, recipe.init, recipe.precision)
+        if (
+            settings.with_probe
+            or known
+            or _forward_passes(split) <= PROBE_SHARE * _training_passes(split, recipe)
+        ):
+            seed = known[0].seed if known else recipe.seed
+            probe = build_recipe(probe_of(settings), job.plan, split, seed, recipe.init, "fp32")
+            name = run_name(f"{alias}-probe", seed)
             found[alias] = Job(name, job.plan, job.weights, probe, job.machine)
     return list(found.values())
 

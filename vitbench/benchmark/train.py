@@ -51,6 +51,7 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
         explicit["weights"] = tuple(absolute(spec) for spec in given)
     if (table := Path(str(explicit.get("group") or ""))).is_file():
         explicit["group"] = str(table.resolve())
+    _refuse_idle_options(explicit, benchmark)
     if benchmark is None:
         settings = Settings.of(explicit)
         return make_plan(settings, request.data or DEFAULT_DATA, watch, dry_run=dry_run), None
@@ -62,6 +63,29 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     if not dry_run:
         folder.refuse_changes(benchmark, plan, resume=request.resume)
     return plan, benchmark
+
+
+FOR_PROBES = frozenset(
+    {
+        "models", "recipe", "image_size", "weights", "split_seed", "folds", "group", "burst_seconds",
+        "layout", "skip_bad", "device", "workers",
+    }
+)  # fmt: skip
+"""The settings that mean something where nothing is trained."""
+
+
+def _refuse_idle_options(explicit: Mapping[str, Any], benchmark: Benchmark | None) -> None:
+    """Raise UsageError for options that would be passed over in silence."""
+    known = benchmark.settings if benchmark is not None else None
+    recipe = explicit.get("recipe", known.recipe if known else "finetune")
+    if recipe == "probe" and known is not None and "recipe" not in explicit and "models" in explicit:
+        raise UsageError("--name: is a benchmark of probes; use vitbench probe --name, or a new --name")
+    idle = [name for name in explicit if name not in FOR_PROBES] if recipe == "probe" else []
+    if idle:
+        option = "--" + idle[0].replace("_", "-")
+        raise UsageError(f"{option}: a probe trains nothing, so this has no meaning; leave it away")
+    if "final" in explicit and explicit.get("folds", known.folds if known else None) is None:
+        raise UsageError(f"--final {explicit['final']}: needs --folds")
 
 
 def train(
@@ -88,9 +112,10 @@ def train(
 def probe(
     data: Path | str | None = None,
     *,
-    models: Sequence[str] = DEFAULT_MODELS,
+    models: Sequence[str] | None = None,
     max_params: float | None = None,
     max_gmacs: float | None = None,
+    watch: Watch | None = None,
     **more: Any,
 ) -> Benchmark:
     """Rank frozen models by a linear head on their features; `more` as for `train`.
@@ -98,8 +123,11 @@ def probe(
     `models` may hold "tiny" and patterns of timm names too; the limits are in million parameters and
     thousand million multiply-adds. Five folds, unless `folds` or DATA's own test part say otherwise.
     """
-    chosen = selected(models, max_params, max_gmacs, more.get("image_size"))
-    return train(data, recipe="probe", models=chosen, **more)
+    if models is not None or max_params is not None or max_gmacs is not None:
+        named = [models] if isinstance(models, str) else models or DEFAULT_MODELS
+        report = (watch or Watch()).message
+        more["models"] = selected(named, max_params, max_gmacs, more.get("image_size"), report)
+    return train(data, recipe="probe", watch=watch, **more)
 
 
 def carry_out(request: Request, watch: Watch) -> Benchmark:

@@ -77,6 +77,11 @@ class LineWatch(Watch):
             self.last_check = time.monotonic()
             self.show(f"{run}: features of {done} of {total} pictures")
 
+    def heads(self, run: str, done: int, total: int) -> None:
+        if time.monotonic() - self.last_check > SLOW_SECONDS:
+            self.last_check = time.monotonic()
+            self.show(f"{run}: {done} of {total} heads fitted")
+
     def message(self, text: str) -> None:
         self.show(text)
 
@@ -145,6 +150,9 @@ class LiveWatch(LineWatch):
 
     def features(self, run: str, done: int, total: int) -> None:
         self._bar(f"{run} features", done, total, "")
+
+    def heads(self, run: str, done: int, total: int) -> None:
+        self._bar(f"{run} heads", done, total, "")
 
     def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
         super().run_started(run, epochs, steps, epoch)

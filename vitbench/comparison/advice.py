@@ -66,6 +66,11 @@ class Case:
         return f"{self.best.model}, seed {self.best.answered[0].seed}" if several else self.best.model
 
     @property
+    def tuned(self) -> bool:
+        """Settings were tried on val already."""
+        return bool(self.benchmark.manifest["settings"].get("tune"))
+
+    @property
     def leaders(self) -> list["Row"]:
         """The models of which none is shown to be worse than another one."""
         return [row for row in self.comparison.tested if row.rank is not None and row.rank[0] == 1]
@@ -95,7 +100,8 @@ def _lost_to_probe(case: Case) -> str:
     if not lost:
         return ""
     own = "its" if len(lost) == 1 else "their"
-    return f"{_gains(lost)} against {own} own frozen probe: let val choose the settings with --tune 3"
+    what = "use the probe, or more pictures" if case.tuned else "let val choose the settings with --tune 3"
+    return f"{_gains(lost)} against {own} own frozen probe: {what}"
 
 
 def _no_gain_over_probe(case: Case) -> str:
@@ -103,9 +109,10 @@ def _no_gain_over_probe(case: Case) -> str:
     if not tied:
         return ""
     own = "its" if len(tied) == 1 else "their"
+    what = "more pictures" if case.tuned else "--tune 3 or more pictures"
     return (
         f"{_gains(tied)} against {own} own frozen probe, no gain that these pictures can show: "
-        "--tune 3 or more pictures may make fine-tuning pay"
+        f"{what} may make fine-tuning pay"
     )
 
 

@@ -47,7 +47,7 @@ class Settings(BaseModel):
     """What keeps pictures together: a pattern over paths, or a CSV file."""
     burst_seconds: float | None = Field(default=None, gt=0)
     """Pictures of a class taken within so many seconds of one another are kept together."""
-    tune: int | None = Field(default=None, ge=2)
+    tune: int | None = Field(default=None, ge=2, le=6)
     """So many settings are tried on val before the run."""
     with_probe: bool | None = None
     """A row of each model's own frozen probe beside it; None: where that costs little."""

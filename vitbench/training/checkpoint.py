@@ -126,12 +126,19 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave; groups and learning rates stay as built."""
+    """Put back what `optimizer_tensors` gave; groups and learning rates stay as built.
+
+    Each tensor takes the memory format of its parameter: the fused step walks both side by side.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, named_state in optimizer.state.items():
+        for name, tensor in named_state.items():
+            if torch.is_tensor(tensor) and tensor.shape == parameter.shape:
+                named_state[name] = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
 
 
 def _prune(folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitbench import files
+from vitbench.errors import VitbenchError
 from vitbench.inference.metrics import scores
 from vitbench.records import Epoch, Predictions, Run, Split, label_indices
 from vitbench.training.runs import Job, train_run, write_identity, writing
@@ -40,9 +41,10 @@ def train_folds(job: Job, run: Run, split: Split, watch: Watch) -> None:
 
 def _retrain(job: Job, run: Run, folds: Sequence[Run], split: Split, watch: Watch) -> None:
     """One model on all pictures, stopped where the folds' schedules were best; it becomes the run's model."""
-    epoch = round(statistics.median(fold.metrics()["best_epoch"] for fold in folds))
-    chosen = Counter((fold.recipe().lr, fold.recipe().min_lr, fold.recipe().augment) for fold in folds)
-    lr, min_lr, augment = chosen.most_common(1)[0][0]
+    settings = [(fold.recipe().lr, fold.recipe().min_lr, fold.recipe().augment) for fold in folds]
+    lr, min_lr, augment = chosen = Counter(settings).most_common(1)[0][0]
+    alike = [fold for fold, setting in zip(folds, settings, strict=True) if setting == chosen]
+    epoch = round(statistics.median(fold.metrics()["best_epoch"] for fold in alike))
     alone = Job(job.run_name, job.plan, job.weights, job.recipe, job.machine)
     final = run.part("final")
     everything = Split(
@@ -61,7 +63,13 @@ def _write_together(run: Run, folds: Sequence[Run], split: Split) -> None:
     predictions.write(run.folder / "predictions.csv")
     files.write_csv(run.folder / "epochs.csv", Epoch.columns(), mean_epochs([f.epochs() for f in folds]))
     metrics = [fold.metrics() for fold in folds]
-    notes = dict.fromkeys(note for one in metrics for note in one["notes"])
+    notes = _notes([one["notes"] for one in metrics])
+    if run.model_folder.exists():
+        last = run.part("final").recipe()
+        notes.append(
+            f"for new pictures one model answers that learned from all pictures for {last.last_epoch} epochs "
+            f"(lr {last.lr:.2g}, augmentation {last.augment}); it could not be tested itself"
+        )
     files.write_json(
         run.folder / "metrics.json",
         {
@@ -71,14 +79,34 @@ def _write_together(run: Run, folds: Sequence[Run], split: Split) -> None:
             "val": _means([one["val"] for one in metrics]),
             "test": scores(predictions),
             "cost": _means([one["cost"] for one in metrics]),
-            "notes": list(notes),
+            "notes": notes,
         },
     )
 
 
+def _notes(each: Sequence[Sequence[str]]) -> list[str]:
+    """What all folds say once, what only some say with the fold before it."""
+    shared = [note for note in each[0] if all(note in notes for notes in each)]
+    own = [
+        f"fold {number}: {note}"
+        for number, notes in enumerate(each, start=1)
+        for note in notes
+        if note not in shared
+    ]
+    return [*shared, *own]
+
+
 def out_of_fold(split: Split, answers: Sequence[Predictions]) -> Predictions:
-    """The answers of all folds as one: every picture once, in the order of the folds."""
+    """The answers of all folds as one: every picture once, in the order of the folds.
+
+    Raises VitbenchError where a fold's answers are not on its own test pictures.
+    """
     pictures = [picture for fold in split.folds for picture in fold.test]
+    for number, (fold, one) in enumerate(zip(split.folds, answers, strict=True), start=1):
+        if [files.readable(p.path) for p in fold.test] != [files.readable(path) for path in one.paths]:
+            raise VitbenchError(
+                f"fold {number}: its predictions are not on its test pictures; train it again"
+            )
     return Predictions(
         classes=split.classes,
         paths=tuple(picture.path for picture in pictures),

@@ -71,8 +71,12 @@ class Trainer:
         """All epochs are done, or `patience` epochs brought nothing better."""
         done = len(self.rows)
         patience = self.recipe.patience
-        last = self.recipe.last_epoch or self.recipe.epochs
-        return done >= last or (patience is not None and done - self.best_epoch >= patience)
+        return done >= self.last or (patience is not None and done - self.best_epoch >= patience)
+
+    @property
+    def last(self) -> int:
+        """The last epoch there will be, from 1."""
+        return self.recipe.last_epoch or self.recipe.epochs
 
     def train_mode(self) -> None:
         """Ready to learn: dropout and drop path on; frozen normalisation keeps its statistics."""
@@ -138,8 +142,9 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     log = _Log(run.folder / "log.txt")
     restore(trainer, folder, watch.message)
     peak = PeakMemory(trainer.device)
-    watch.run_started(run.name, trainer.recipe.epochs, trainer.steps_per_epoch, len(trainer.rows) + 1)
-    log.line(f"start at epoch {len(trainer.rows) + 1} of {trainer.recipe.epochs}")
+    if not trainer.stopped:
+        watch.run_started(run.name, trainer.last, trainer.steps_per_epoch, len(trainer.rows) + 1)
+        log.line(f"start at epoch {len(trainer.rows) + 1} of {trainer.last}")
     while not trainer.stopped:
         row = _train_epoch(trainer, watch, log, peak)
         trainer.rows.append(row)

@@ -1,5 +1,6 @@
 """A probe: a linear head on the frozen features of a pretrained model, as a run among runs."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from vitbench import files
+from vitbench.errors import RunFailedError
 from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.linear import Linear, fit_linear
 from vitbench.inference.metrics import scores
@@ -14,7 +16,7 @@ from vitbench.models.create import create, set_head, state_sha256
 from vitbench.models.folder import save_model
 from vitbench.records import Array, Picture, Predictions, Run, Split, label_indices
 from vitbench.training.folds import out_of_fold
-from vitbench.training.machine import PeakMemory, synchronise
+from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory, synchronise
 from vitbench.training.runs import Job, model_cost, write_identity, writing
 from vitbench.training.watch import Watch
 
@@ -25,37 +27,61 @@ def probe_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
     """Fit a head to the frozen features of train and val, test it, and save the model with that head.
 
     Features come from the store where they are there. With folds there is a head per fold for the
-    out-of-fold answers, and the saved model's head is fitted to all pictures.
+    out-of-fold answers, and the saved model's head is fitted to all pictures. Out of memory halves the
+    batch of the forward passes; RunFailedError where one picture does not fit.
     """
     with writing(run):
         if run.status == "finished":
             return
-        torch.set_num_threads(job.machine.threads)
-        device = torch.device(job.machine.device)
-        model = create(job.plan, len(split.classes), job.weights, job.recipe.seed)
-        recipe = job.recipe.model_copy(update={"initial_sha256": state_sha256(model)})
-        write_identity(job, recipe, job.machine, [], run)
-        peak = PeakMemory(device)
-        pictures = list(dict.fromkeys((*split.train, *split.val, *split.test)))
-        features = features_of(
-            model.to(device),
-            feature_key(job.plan, job.weights, job.recipe.seed, len(split.classes)),
-            split.root,
-            pictures,
-            job.recipe.preprocessing,
-            job.machine,
-            on_progress=lambda done, total: watch.features(run.name, done, total),
-        )
-        by_path = dict(zip((p.path for p in pictures), features, strict=True))
-        parts = split.folds or (split,)
-        heads = [_fit(by_path, part.classes, (*part.train, *part.val)) for part in parts]
-        answers = [_answers(by_path, part, head) for part, head in zip(parts, heads, strict=True)]
-        predictions = out_of_fold(split, answers) if split.folds else answers[0]
-        predictions.write(run.folder / "predictions.csv")
-        head = _fit(by_path, split.classes, split.train) if split.folds else heads[0]
-        set_head(model, torch.from_numpy(head.weight), torch.from_numpy(head.bias))
-        save_model(model, run.model_folder, split.classes, job.recipe.preprocessing)
-        _write_metrics(job, run, model, split, predictions, heads, peak)
+        (run.folder / "failure.json").unlink(missing_ok=True)
+        machine = job.machine
+        torch.set_num_threads(machine.threads)
+        while True:
+            try:
+                _probe(dataclasses.replace(job, machine=machine), run, split, watch)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if machine.eval_batch == 1:
+                    raise RunFailedError(
+                        f"{run.name}: out of memory with one picture; use a smaller --image-size or model"
+                    ) from error
+            free_memory(machine.device)
+            machine = dataclasses.replace(machine, eval_batch=machine.eval_batch // 2)
+            watch.message(f"{run.name}: out of memory: {machine.eval_batch} pictures per forward pass")
+
+
+def _probe(job: Job, run: Run, split: Split, watch: Watch) -> None:
+    device = torch.device(job.machine.device)
+    model = create(job.plan, len(split.classes), job.weights, job.recipe.seed)
+    recipe = job.recipe.model_copy(update={"initial_sha256": state_sha256(model)})
+    write_identity(job, recipe, job.machine, [], run)
+    peak = PeakMemory(device)
+    pictures = list(dict.fromkeys((*split.train, *split.val, *split.test)))
+    features = features_of(
+        model.to(device),
+        feature_key(job.plan, job.weights, job.recipe.seed, len(split.classes)),
+        split.root,
+        pictures,
+        job.recipe.preprocessing,
+        job.machine,
+        on_progress=lambda done, total: watch.features(run.name, done, total),
+        on_event=watch.message,
+    )
+    by_path = dict(zip((p.path for p in pictures), features, strict=True))
+    parts = split.folds or (split,)
+    heads = []
+    for number, part in enumerate(parts, start=1):
+        heads.append(_fit(by_path, part.classes, (*part.train, *part.val)))
+        watch.heads(run.name, number, len(parts))
+    answers = [_answers(by_path, part, head) for part, head in zip(parts, heads, strict=True)]
+    predictions = out_of_fold(split, answers) if split.folds else answers[0]
+    predictions.write(run.folder / "predictions.csv")
+    head = _fit(by_path, split.classes, split.train) if split.folds else heads[0]
+    set_head(model, torch.from_numpy(head.weight), torch.from_numpy(head.bias))
+    save_model(model, run.model_folder, split.classes, job.recipe.preprocessing)
+    _write_metrics(job, run, model, split, predictions, heads, peak)
 
 
 def _fit(features: dict[str, Array], classes: tuple[str, ...], pictures: tuple[Picture, ...]) -> Linear:

@@ -66,6 +66,7 @@ def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
     with writing(run):
         if run.status == "finished":  # another process may have finished it since the plan was made
             return
+        (run.folder / "failure.json").unlink(missing_ok=True)
         if not job.trials:
             _finish(job, _fitted(job, run, split, watch), run, [])
             return
@@ -111,7 +112,6 @@ def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[s
         },
     )
     files.write_json(run.folder / "environment.json", environment(machine))
-    (run.folder / "failure.json").unlink(missing_ok=True)
 
 
 def model_cost(job: Job, machine: Machine, model: nn.Module) -> dict[str, Any]:
@@ -268,6 +268,7 @@ def _fitted_head(
         preprocessing,
         machine,
         on_progress=lambda done, total: watch.features(run.name, done, total),
+        on_event=watch.message,
     )
     labels = label_indices(split.train, split.classes)
     linear = fit_start(features, labels, len(split.classes))

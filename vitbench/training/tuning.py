@@ -19,8 +19,6 @@ OTHER_AUGMENT: dict[Augment, Augment] = {
     "light": "geometry",
     "strong": "light",
 }
-MOST = {True: len(LR_FACTORS) * 2, False: len(LR_FACTORS)}
-"""How many settings there are, by whether the augmentation may change."""
 COLUMNS = ("trial", "lr", "augment", "epoch", "val_top1", "val_loss", "status", "chosen")
 
 

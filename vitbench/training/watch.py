@@ -14,6 +14,9 @@ class Watch:
     def features(self, run: str, done: int, total: int) -> None:
         """`done` of `total` pictures went through a frozen model, for a run's probe or its first head."""
 
+    def heads(self, run: str, done: int, total: int) -> None:
+        """`done` of `total` linear heads of a probe are fitted, one a fold."""
+
     def message(self, text: str) -> None:
         """One line for the user: a warning, a fallback, a step taken."""
 
