@@ -89,6 +89,9 @@ def make_plan(
         tries = tuning.trials(recipe, settings.tune, settings.augment is None) if settings.tune else ()
         jobs.append(Job(name, plan, first, recipe, machine, tries, settings.final))
     probes = _probes(settings, split, jobs, before, only_known)
+    if settings.with_probe:
+        for alias in dict.fromkeys(job.plan.alias for job in jobs if not _can_be_probed(job)):
+            watch.message(f"{alias}: no probe, for it starts from random weights or has no linear classifier")
     jobs = [job for job in jobs if job.run_name not in finished]
     return Plan(settings, images, split, (*probes, *jobs), tuple(finished))
 
@@ -127,8 +130,7 @@ def _probes(
         alias, recipe = job.plan.alias, job.recipe
         known = [run for run in before.values() if run.model == f"{alias}-probe"]
         done = alias in found or any(run.status == "finished" for run in known)
-        unfit = recipe.init.startswith("random") or not job.plan.linear_head
-        if done or unfit or (only_known and not known):
+        if done or not _can_be_probed(job) or (only_known and not known):
             continue
         if (
             settings.with_probe
@@ -140,6 +142,10 @@ def _probes(
             name = run_name(f"{alias}-probe", seed)
             found[alias] = Job(name, job.plan, job.weights, probe, job.machine)
     return list(found.values())
+
+
+def _can_be_probed(job: Job) -> bool:
+    return job.plan.linear_head and not job.recipe.init.startswith("random")
 
 
 def _forward_passes(split: Split) -> int:

@@ -62,7 +62,8 @@ def split_images(
     for count in range(AUTO_FOLDS, LEAST_AUTO_FOLDS - 1, -1):
         with suppress(VitbenchError):
             return _cross_validation(image_set, seed, count)
-    return split
+    few = f"a class has too few different pictures for {LEAST_AUTO_FOLDS} folds: one split"
+    return dataclasses.replace(split, notes=(*split.notes, few))
 
 
 def write_split(split: Split, out: Path) -> int:
