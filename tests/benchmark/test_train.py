@@ -105,7 +105,7 @@ def test_adding_a_model_leaves_the_finished_one_alone(trained: Trained) -> None:
     ("change", "named"),
     [
         ({"epochs": 5}, "epochs 2 → 5"),
-        ({"augment": "strong"}, "augment the recipe's own → strong"),
+        ({"augment": "strong"}, "augment its default → strong"),
         ({"split_seed": 1}, "split_seed 0 → 1"),
     ],
 )
@@ -178,7 +178,8 @@ def test_a_dry_run_writes_nothing(coloured: Path, tmp_path: Path) -> None:
     request = Request({**TINY, "weights": ("pretrained",)}, data=coloured, results=tmp_path / "results")
     plan, benchmark = prepare(request, Watch(), dry_run=True)
     assert benchmark is None
-    assert [job.run_name for job in plan.jobs] == ["test_vit-s0"]
+    # 36 forward passes beside 3 × 36 views × 2 epochs: its probe costs little, and comes first.
+    assert [job.run_name for job in plan.jobs] == ["test_vit-probe-s0", "test_vit-s0"]
     assert not (tmp_path / "results").exists()
 
 
