@@ -103,9 +103,13 @@ def _solved(model: Any, features: Array, labels: Array, note: str = "") -> Linea
     # One thread: such small products are ten times slower where two wait for each other on busy cores.
     with threadpool_limits(1, user_api="blas"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(scaler.fit_transform(features.astype(np.float64)), labels)
+        scaled = scaler.fit_transform(features.astype(np.float64))
+        # The penalty doesn't care for a rotation: in the space that the pictures span there are at most as
+        # many dimensions as pictures, and the solution is the same.
+        left, sizes, axes = np.linalg.svd(scaled, full_matrices=False)
+        model.fit(left * sizes, labels)
     early = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    weight = _for_each_class(model.coef_) / scaler.scale_
+    weight = _for_each_class(model.coef_) @ axes / scaler.scale_
     return Linear(
         weight=weight,
         bias=_for_each_class(model.intercept_) - weight @ scaler.mean_,
