@@ -125,11 +125,11 @@ def build_recipe(
 
 # --- the tables -----------------------------------------------------------------------------------
 # Chosen by measuring, on two pretrained networks and two folders, and looked at again on a third
-# (results/evidence/recipes.md): the head fitted first (LP-FT, Kumar et al. 2022), small learning rates, no label smoothing, views that leave
-# colours alone, and batch normalisation frozen. What was not measured is from the literature: layer decay .75
-# (BEiT, Bao et al. 2022; MAE, He et al. 2022), drop path .1 for Swin and .2 for Swin V2 as their own
-# repositories fine-tune, none for the tiny ViTs. No pretrained Swin was at hand: its learning rate is
-# that of ViT. The learning rate is for a batch of 32.
+# (results/evidence/recipes.md): the head fitted first (LP-FT, Kumar et al. 2022), small learning rates,
+# no label smoothing, views that leave colours alone, and batch normalisation frozen. What was not measured
+# is from the literature: layer decay .75 (BEiT, Bao et al. 2022; MAE, He et al. 2022), drop path .1 for
+# Swin and .2 for Swin V2 as their own repositories fine-tune, none for the tiny ViTs. No pretrained Swin
+# was at hand: its learning rate is that of ViT. The learning rate is for a batch of 32.
 
 VIT = Defaults(
     lr=5e-5, layer_decay=0.75, drop_path=0.0, head="probe", augment="geometry", label_smoothing=0.0
