@@ -100,8 +100,7 @@ def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
     # A forward pass is about a third of a training step.
     forward = step / 3 + picture
     if recipe.name == "probe":
-        pictures = len({p.sha256 for p in (*split.train, *split.val, *split.test)})
-        return Estimate(timing.parameters / 1e6, pictures * forward, model_mb, model_mb)
+        return Estimate(timing.parameters / 1e6, len(split.contents) * forward, model_mb, model_mb)
     per_view = step + picture if job.machine.workers == 0 else max(step, picture / job.machine.workers)
     seconds = 0.0
     for part in split.folds or (split,):
@@ -175,7 +174,7 @@ def _work(job: Job, one: Split, split: Split) -> str:
     """What a job does, e.g. "5 folds × 3 settings × 30 epochs × 1000 views = 14400 steps of 32"."""
     recipe = job.recipe
     if recipe.name == "probe":
-        return f"frozen: {len({p.sha256 for p in (*split.train, *split.val, *split.test)})} forward passes"
+        return f"frozen: {len(split.contents)} forward passes"
     views = epoch_size(one.train, recipe.per_class)
     steps = recipe.epochs * -(-views // recipe.batch_size)
     parts = [f"{recipe.epochs} epochs × {views} views"]

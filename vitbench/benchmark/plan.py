@@ -135,7 +135,7 @@ def _probes(
         if (
             settings.with_probe
             or known
-            or _forward_passes(split) <= PROBE_SHARE * _training_passes(split, recipe)
+            or len(split.contents) <= PROBE_SHARE * _training_passes(split, recipe)
         ):
             seed = known[0].seed if known else recipe.seed
             probe = build_recipe(probe_of(settings), job.plan, split, seed, recipe.init, "fp32")
@@ -146,10 +146,6 @@ def _probes(
 
 def _can_be_probed(job: Job) -> bool:
     return job.plan.linear_head and not job.recipe.init.startswith("random")
-
-
-def _forward_passes(split: Split) -> int:
-    return len({p.sha256 for p in (*split.train, *split.val, *split.test)})
 
 
 def _training_passes(split: Split, recipe: Recipe) -> int:

@@ -13,6 +13,7 @@ from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.confusion import confusions
 from vitbench.comparison.statistics import smallest_gap, smallest_net
 from vitbench.comparison.words import listed, pictures, points
+from vitbench.data.split import AUTO_FOLDS, LEAST_AUTO_FOLDS
 from vitbench.records import Benchmark, percent
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ MOST = 3
 """Pieces of advice."""
 GAP = 0.05
 """A test part that can show no smaller gap between two models than this is small."""
-MOST_FOLDS, LEAST_FOLDS = 5, 3
 DRAWN_HERE = "70 / 15 / 15 %"
 """How the split's rule begins where vitbench drew the test part itself."""
 RARE = 0.5
@@ -139,8 +139,8 @@ def _possible_folds(benchmark: Benchmark) -> int:
     if not str(benchmark.manifest["split"].get("rule", "")).startswith(DRAWN_HERE):
         return 0
     groups = Counter(label for label, _ in {(row["class"], row["group"]) for row in benchmark.split_rows()})
-    folds = min(MOST_FOLDS, *(groups[name] for name in benchmark.classes))
-    return folds if folds >= LEAST_FOLDS else 0
+    folds = min(AUTO_FOLDS, *(groups[name] for name in benchmark.classes))
+    return folds if folds >= LEAST_AUTO_FOLDS else 0
 
 
 def _rare_class(case: Case) -> str:

@@ -99,6 +99,11 @@ class Split:
         lines = sorted(f"{name}\0{p.label}\0{p.sha256}" for name, p in self.assigned())
         return hashlib.sha256(files.readable("\n".join(lines)).encode()).hexdigest()
 
+    @property
+    def contents(self) -> frozenset[str]:
+        """sha256 of every different picture: what one forward pass over all of them looks at."""
+        return frozenset(p.sha256 for p in (*self.train, *self.val, *self.test))
+
     def assigned(self) -> list[tuple[Part, Picture]]:
         """Every used picture with its side, in the order train, val, test."""
         return (
