@@ -17,7 +17,8 @@ from vitbench.data.split import AUTO_FOLDS, LEAST_AUTO_FOLDS
 from vitbench.records import Benchmark, percent
 
 if TYPE_CHECKING:
-    from vitbench.comparison.table import Comparison, Pair, Row
+    from vitbench.comparison.pairs import Pair
+    from vitbench.comparison.table import Comparison, Row
 
 MOST = 3
 """Pieces of advice."""

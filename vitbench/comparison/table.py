@@ -2,9 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,19 +12,12 @@ from vitbench.comparison import words
 from vitbench.comparison.advice import advice
 from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet, read_candidates
 from vitbench.comparison.notes import notes_of
-from vitbench.comparison.statistics import (
-    ALPHA,
-    holm,
-    paired_difference,
-    seeds_accuracy,
-    seeds_difference,
-    smallest_gap,
-)
+from vitbench.comparison.pairs import MCNEMAR, Pair, against_probes, compared
+from vitbench.comparison.statistics import seeds_accuracy, smallest_gap
 from vitbench.inference.metrics import scores
 from vitbench.records import Benchmark, Predictions, Run
 
 FLOOR = "majority"
-MCNEMAR = "exact McNemar"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +42,27 @@ class Row:
     """95 %; which interval: see `interval`."""
     top1_high: float | None = None
     loss: float | None = None
+    """Mean cross-entropy, nats. Its 95 % interval and those of the next three: bootstrap over images."""
+    loss_low: float | None = None
+    loss_high: float | None = None
     macro_f1: float | None = None
+    macro_f1_low: float | None = None
+    macro_f1_high: float | None = None
     balanced_accuracy: float | None = None
+    balanced_accuracy_low: float | None = None
+    balanced_accuracy_high: float | None = None
+    brier: float | None = None
+    """Mean squared error of the probabilities, summed over classes: 0 to 2, lower is better."""
+    brier_low: float | None = None
+    brier_high: float | None = None
+    ece: float | None = None
+    """Expected calibration error; says nothing without the next."""
+    ece_null: float | None = None
+    """What 95 of 100 perfectly calibrated models with these confidences stay below on so many pictures."""
+    temperature: float | None = None
+    """Fitted on val; over 1: the model is too sure of itself. None: no val answers."""
+    loss_tempered: float | None = None
+    """Test `loss` with that temperature."""
     train_loss: float | None = None
     val_loss: float | None = None
     params_m: float | None = None
@@ -103,36 +114,31 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two models on the same n pictures; model_a is the one with the higher accuracy, if any."""
+class Recall:
+    """How many test pictures of a class a model names right."""
 
-    model_a: str
-    model_b: str
+    model: str
+    label: str
+    """The class."""
     n: int
-    both: int | None
-    """Pictures that both got right; this and the next three: None where seeds are averaged."""
-    a_only: int | None
-    b_only: int | None
-    neither: int | None
-    difference: float
-    """top1 of A − top1 of B on `n`, ≥ 0, as a fraction."""
+    correct: float
+    """A mean over seeds where there are several."""
+    recall: float
     low: float
+    """95 %."""
     high: float
-    p: float
-    p_holm: float
-    """p adjusted for all pairs of the table (Holm); it decides."""
-    method: str
-    """"exact McNemar" or "t over images × seeds"."""
-    verdict: str = ""
 
-    @property
-    def distinguishable(self) -> bool:
-        return self.p_holm <= ALPHA
 
-    @property
-    def borderline(self) -> bool:
-        """The interval excludes 0, yet p does not: no verdict."""
-        return not self.distinguishable and (self.low > 0 or self.high < 0)
+@dataclass(frozen=True, kw_only=True)
+class Looks:
+    """How often a command evaluated a model on test pictures."""
+
+    model: str
+    by: str
+    """"train", "probe", "predict"."""
+    times: int
+    pictures: int
+    """Evaluations of a test picture, in all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +171,18 @@ class Comparison:
     smallest_gap: float | None
     """The smallest accuracy gap that could reach p ≤ .05 after Holm; None: none could."""
     smallest_gap_text: str
+    groups: int | None = None
+    """Groups of test pictures that stand together (bursts, copies); None: each picture is its own."""
+    margin: float | None = None
+    """Differences inside ± this are called equivalent; None: none are."""
+    baseline: str = ""
+    """The only model that others are compared with; "": every two."""
+    detect_text: str = ""
+    """How many pictures a named difference would need, as a sentence; "" where none was named."""
+    recalls: tuple[Recall, ...] = ()
+    """Per tested model (without the probes beside them) and class with test pictures."""
+    looks: tuple[Looks, ...] = ()
+    """Every evaluation on test pictures so far."""
     advice: str = ""
     """What would help next, in one to three sentences led by their numbers; "" where no rule applies."""
 
@@ -191,7 +209,7 @@ def compare_many(benchmarks: Sequence[Benchmark]) -> Comparison:
     candidates = read_candidates(benchmarks)
     first = benchmarks[0]
     test = TestSet.of(first)
-    pairs = _pairs([c for c in candidates if not c.probe_of], len(test.paths))
+    pairs = compared([c for c in candidates if not c.probe_of], len(test.paths))
     rows = _ranked([_row(c, len(test.paths)) for c in candidates], pairs)
     floor = _floor(first, test)
     split = first.manifest["split"]
@@ -208,7 +226,7 @@ def compare_many(benchmarks: Sequence[Benchmark]) -> Comparison:
         rows=tuple(rows),
         floor=floor,
         pairs=pairs,
-        probes=_probes(candidates, len(test.paths)),
+        probes=against_probes(candidates, len(test.paths)),
         notes=notes_of(benchmarks, candidates, rows, floor),
         answer=words.answer(rows, pairs, len(test.paths)),
         smallest_gap=smallest_gap(len(test.paths), len(pairs)) if test.paths else None,
@@ -324,72 +342,6 @@ def _floor(benchmark: Benchmark, test: TestSet) -> Row | None:
     known = {key: value for key, value in scores(constant).items() if key != "n"}
     answer = classes[int(shares.argmax())]
     return Row(model=f"{FLOOR} ({answer})", n_test=len(labels), status="floor", interval="Wilson", **known)
-
-
-# --- pairs ----------------------------------------------------------------------------------------
-
-
-def _pairs(candidates: Sequence[Candidate], n: int) -> tuple[Pair, ...]:
-    """Every two tested models, the more accurate one first, p-values adjusted over all of them."""
-    tested = sorted((c for c in candidates if c.answered), key=lambda c: -float(c.correct.mean()))
-    raw = [_pair(a, b, n) for a, b in combinations(tested, 2)]
-    return tuple(dataclasses.replace(pair, verdict=words.verdict(pair, len(raw))) for pair in _adjusted(raw))
-
-
-def _pair(a: Candidate, b: Candidate, n: int) -> Pair:
-    """Two models by exact McNemar with one run each, by t over images × seeds with several each.
-
-    Where only one of the two has several runs its seed variance is known and the other's is not:
-    the first runs are compared (a note says so).
-    """
-    right_a, right_b = a.correct, b.correct
-    several = len(right_a) > 1 and len(right_b) > 1
-    test: Callable[[Any, Any], Any] = seeds_difference if several else paired_difference
-    found = test(right_a, right_b) if several else test(right_a[0], right_b[0])
-    if found.value < 0:
-        return _pair(b, a, n)  # first runs can disagree with the order of the means
-    one_a, one_b = right_a[0], right_b[0]
-    counts = (one_a & one_b, one_a & ~one_b, ~one_a & one_b, ~one_a & ~one_b)
-    both, a_only, b_only, neither = (None if several else int(c.sum()) for c in counts)
-    return Pair(
-        model_a=a.model,
-        model_b=b.model,
-        n=n,
-        both=both,
-        a_only=a_only,
-        b_only=b_only,
-        neither=neither,
-        difference=found.value,
-        low=found.low,
-        high=found.high,
-        p=found.p,
-        p_holm=found.p,
-        method="t over images × seeds" if several else MCNEMAR,
-    )
-
-
-def _probes(candidates: Sequence[Candidate], n: int) -> tuple[Pair, ...]:
-    """Every fine-tuned model against its own probe, p-values adjusted over these pairs alone."""
-    tested = {c.model: c for c in candidates if c.answered}
-    beside = [(tested[c.probe_of], c) for c in tested.values() if c.probe_of in tested]
-    raw = [_pair(tuned, _as_often(probe, tuned), n) for tuned, probe in beside]
-    tuned_ones = [tuned.model for tuned, _ in beside]
-    return tuple(
-        dataclasses.replace(pair, verdict=words.probe_verdict(pair, tuned, len(raw)))
-        for pair, tuned in zip(_adjusted(raw), tuned_ones, strict=True)
-    )
-
-
-def _as_often(probe: Candidate, tuned: Candidate) -> Candidate:
-    """The probe's one run counted as often as the model has runs: it has no seed, so nothing in it varies."""
-    k = len(tuned.answered)
-    return dataclasses.replace(probe, answered=probe.answered[:1] * k, predictions=probe.predictions[:1] * k)
-
-
-def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs with their p-values adjusted over all of them (Holm)."""
-    adjusted = holm([pair.p for pair in pairs])
-    return [dataclasses.replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
 
 
 def _ranked(rows: Sequence[Row], pairs: Sequence[Pair]) -> list[Row]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from vitbench.comparison.statistics import ALPHA, smallest_gap, smallest_net
 
 if TYPE_CHECKING:
-    from vitbench.comparison.table import Comparison, Pair, Row
+    from vitbench.comparison.pairs import Pair
+    from vitbench.comparison.table import Comparison, Row
 
 
 def points(fraction: float) -> str:
