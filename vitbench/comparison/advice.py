@@ -11,7 +11,7 @@ import numpy as np
 
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.confusion import confusions
-from vitbench.comparison.statistics import smallest_gap, smallest_net
+from vitbench.comparison.power import smallest_gap, smallest_net
 from vitbench.comparison.words import listed, pictures, points
 from vitbench.data.split import AUTO_FOLDS, LEAST_AUTO_FOLDS
 from vitbench.records import Benchmark, percent

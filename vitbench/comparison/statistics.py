@@ -1,6 +1,9 @@
 """Tests and intervals for models that answered the same pictures: pure functions on counts and arrays.
 
-Accuracies and differences are fractions; intervals are two-sided 95 %.
+Accuracies and differences are fractions; intervals are two-sided 95 %. `groups` (n,) of ints says which
+pictures stand together (a burst, copies of one picture): those of one group count as dependent, however
+strongly. None, or a group of its own for each: every picture stands for itself. How often each interval
+covers the truth is in `results/evidence/statistics.md`.
 """
 
 import math
@@ -9,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vitbench.inference.metrics import wilson
+from vitbench.inference.metrics import Z95, wilson
 from vitbench.records import Array
 
 ALPHA = 0.05
@@ -37,12 +40,41 @@ def mcnemar(a_only: int, b_only: int) -> float:
     return float(binomtest(a_only, a_only + b_only).pvalue)
 
 
-def newcombe_paired(both: int, a_only: int, b_only: int, neither: int) -> tuple[float, float]:
+def sign_flip(differences_per_group: Array) -> float:
+    """Exact two-sided p-value of "exchanging the two models within any group changes nothing".
+
+    differences_per_group (G,) int: pictures of a group that only A got right minus those that only B
+    did. p is the share of the 2ᴳ ways to flip their signs whose sum is at least as far from 0 as the
+    one observed; the distribution comes by convolution, not by drawing (Fisher 1935's randomisation
+    test). Groups of one picture give exact McNemar. 1 where the sum is 0 or there is no group.
+    """
+    from scipy.stats import binom
+
+    sizes, counts = np.unique(np.abs(differences_per_group), return_counts=True)
+    sizes, counts = sizes[sizes > 0].astype(int), counts[sizes > 0]
+    observed = abs(int(np.sum(differences_per_group)))
+    if observed == 0:
+        return 1.0
+    # a flipped sum is 2 · (total of the positive ones) − all of them: only its lower tail is needed
+    tail = (int(sizes @ counts) - observed) // 2
+    chances = np.zeros(tail + 1)
+    chances[0] = 1.0  # chances[s]: the positive ones among the sizes so far add up to s
+    for size, count in zip(sizes, counts, strict=True):
+        most = min(int(count), tail // int(size))
+        weights = binom.pmf(np.arange(most + 1), int(count), 0.5)
+        before, chances = chances, np.zeros(tail + 1)
+        for positive, weight in enumerate(weights):
+            shift = positive * int(size)
+            chances[shift:] += weight * before[: tail + 1 - shift]
+    return min(1.0, 2 * float(chances.sum()))
+
+
+def newcombe_paired(both: float, a_only: float, b_only: float, neither: float) -> tuple[float, float]:
     """95 % interval of the difference of two paired proportions, (both + a_only) − (both + b_only) over n.
 
     Hybrid-score interval with the continuity-corrected φ (Newcombe 1998, Statistics in Medicine
     17:2635, method 10): Wilson limits of each proportion, joined through their correlation φ.
-    (−1, 1) for n = 0.
+    Counts may be effective ones, with fractions. (−1, 1) for n = 0.
     """
     n = both + a_only + b_only + neither
     if n == 0:
@@ -61,7 +93,7 @@ def newcombe_paired(both: int, a_only: int, b_only: int, neither: int) -> tuple[
     return max(-1.0, low), min(1.0, high)
 
 
-def _corrected_phi(both: int, a_only: int, b_only: int, neither: int) -> float:
+def _corrected_phi(both: float, a_only: float, b_only: float, neither: float) -> float:
     """Correlation of two paired binary outcomes, shrunk by n / 2 in the numerator where positive."""
     n = both + a_only + b_only + neither
     margins = (both + a_only) * (b_only + neither) * (both + b_only) * (a_only + neither)
@@ -73,73 +105,167 @@ def _corrected_phi(both: int, a_only: int, b_only: int, neither: int) -> float:
     return cross / math.sqrt(margins)
 
 
-def paired_difference(a: Array, b: Array) -> Difference:
+def paired_difference(a: Array, b: Array, groups: Array | None = None) -> Difference:
     """Difference of two models with one run each: exact McNemar and Newcombe's paired interval.
 
-    a, b (n,) bool: right or wrong on the same pictures, in the same order.
+    a, b (n,) bool: right or wrong on the same pictures, in the same order. With groups p comes from
+    `sign_flip` over them and the four counts shrink to `effective_pictures` of a − b. In simulation (10
+    to 100 groups, dependence from none to full) that covers 97 % on average, 93 % in the worst case.
+    Newcombe on the plain counts covers 82 and 35 %; a t interval over groups 93 and 61 %, and it is
+    [0, 0] where the models never disagree, as a bootstrap's is.
     """
-    both, a_only = int((a & b).sum()), int((a & ~b).sum())
-    b_only, neither = int((~a & b).sum()), int((~a & ~b).sum())
-    low, high = newcombe_paired(both, a_only, b_only, neither)
     n = len(a)
-    return Difference((a_only - b_only) / n if n else 0.0, low, high, mcnemar(a_only, b_only))
+    groups = _telling(groups)
+    counts = [int(x.sum()) for x in (a & b, a & ~b, ~a & b, ~a & ~b)]
+    value = (counts[1] - counts[2]) / n if n else 0.0
+    if groups is None:
+        return Difference(value, *newcombe_paired(*counts), mcnemar(counts[1], counts[2]))
+    net = a.astype(np.int64) - b
+    scale = effective_pictures(net, groups) / n
+    low, high = newcombe_paired(*(count * scale for count in counts))
+    per_group = np.bincount(groups, weights=net).round().astype(np.int64)
+    return Difference(value, low, high, sign_flip(per_group))
 
 
-def seeds_difference(a: Array, b: Array) -> Difference:
+def accuracy_interval(correct: Array, groups: Array | None = None) -> tuple[float, float]:
+    """95 % interval of one run's accuracy from (n,) bool: Wilson, with groups on `effective_pictures`.
+
+    Never narrower than plain Wilson. In simulation (10 to 100 groups, dependence from none to
+    full) the mean coverage is 96 %; plain Wilson's is 80 %. (0, 1) for n = 0.
+    """
+    groups = _telling(groups)
+    if groups is None:
+        return wilson(int(correct.sum()), len(correct))
+    n = effective_pictures(correct, groups)
+    return wilson(float(correct.mean()) * n, n)
+
+
+def effective_pictures(values: Array, groups: Array | None) -> float:
+    """How many independent pictures would tell the mean of `values` as well as these in their groups.
+
+    values (n,): one number per picture. n over the design effect: the variance of the mean from group
+    to group over the one that independent pictures would have, taken as at least 1 (Kish 1965).
+    Times (z / t)² with t on groups − 1 degrees of freedom, because few groups tell their own variance
+    badly (Korn & Graubard 1998); at least 1. The number of groups where all values are equal, and
+    nothing is known of how alike a group's pictures are.
+    """
+    groups = _telling(groups)
+    n = len(values)
+    if groups is None:
+        return float(n)
+    independent = float(np.var(values)) / n
+    variance, freedom = image_part(values.astype(float), groups)
+    if freedom == 0 or independent == 0:
+        return freedom + 1.0
+    from scipy.special import stdtrit
+
+    few = Z95 / float(stdtrit(freedom, 1 - ALPHA / 2))
+    return max(1.0, n / max(1.0, variance / independent) * few**2)
+
+
+def _telling(groups: Array | None) -> Array | None:
+    """(n,) group numbers from 0 without gaps; None where each picture is a group of its own."""
+    if groups is None:
+        return None
+    names, numbers = np.unique(groups, return_inverse=True)
+    return None if len(names) == len(groups) else numbers
+
+
+def seeds_difference(a: Array, b: Array, groups: Array | None = None) -> Difference:
     """Difference of two models with several runs each: two-way t over images × seeds.
 
     a (k_a, n), b (k_b, n) bool, k ≥ 2: right or wrong per seed and picture. Difference ± t · √(s²_images / n
     + s²_a / k_a + s²_b / k_b): s²_images is the variance of the seed-averaged differences per picture,
     s²_a and s²_b the variances of the seeds' accuracies; degrees of freedom by Satterthwaite 1946.
-    It covers new pictures and new seeds; resampling only one of the two misleads. Where all three
-    variances are 0 (or n = 1) the runs say no more than one each: `paired_difference` of the first ones.
+    It covers new pictures and new seeds; resampling only one of the two misleads. With groups the image
+    part is G / (G − 1) · Σ (a group's sum of deviations)² / n² on G − 1 degrees of freedom. Where all
+    variances are 0 (or there is one picture or group) the runs say no more than one each:
+    `paired_difference` of the first ones.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr, stdtrit
 
-    per_image = a.mean(axis=0) - b.mean(axis=0)  # (n,)
-    value = float(per_image.mean())
-    parts = [_part(per_image), _part(a.mean(axis=1)), _part(b.mean(axis=1))]
-    variance, freedom = _satterthwaite(parts)
-    if len(per_image) < 2 or variance == 0:
-        return paired_difference(a[0], b[0])
+    groups = _telling(groups)
+    value = float(a.mean() - b.mean())
+    parts = difference_parts(a, b, groups)
+    variance, freedom = satterthwaite(parts)
+    if parts[0].freedom == 0 or variance == 0:
+        return paired_difference(a[0], b[0], groups)
     error = math.sqrt(variance)
-    half = float(t.ppf(1 - ALPHA / 2, freedom)) * error
-    p = float(2 * t.sf(abs(value) / error, freedom))
+    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
+    p = float(2 * stdtr(freedom, -abs(value) / error))
     return Difference(value, max(-1.0, value - half), min(1.0, value + half), p)
 
 
-def seeds_accuracy(correct: Array) -> tuple[float, float]:
+def seeds_accuracy(correct: Array, groups: Array | None = None) -> tuple[float, float]:
     """95 % interval of one model's accuracy over new pictures and new seeds, from (k, n) bool, k ≥ 2.
 
-    Mean ± t · √(s²_images / n + s²_seeds / k), as in `seeds_difference`, cut to [0, 1]. Wilson on the
-    pooled k · n answers would take them for independent, which they are not. Where both variances
-    are 0 (or n = 1): Wilson of the first run.
+    Its variance is s²_images / n + s²_seeds / k and its t quantile that of Satterthwaite's degrees of
+    freedom, as in `seeds_difference`; its form is Wilson's for as many pictures as would have this
+    variance, so that it bends away from 0 and 1. (Mean ± t · error covers less often, in simulation 94 %
+    against 96 % on average, and is no narrower near 1.) Wilson on the pooled k · n answers would take
+    them for independent, which they are not. Where all variances are 0 (or there is one picture or
+    group): `accuracy_interval` of the first run.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
+    groups = _telling(groups)
     per_image = correct.mean(axis=0)
-    variance, freedom = _satterthwaite([_part(per_image), _part(correct.mean(axis=1))])
-    if len(per_image) < 2 or variance == 0:
-        return wilson(int(correct[0].sum()), correct.shape[1])
-    half = float(t.ppf(1 - ALPHA / 2, freedom)) * math.sqrt(variance)
+    images = image_part(per_image, groups)
+    variance, freedom = satterthwaite([images, seed_part(correct.mean(axis=1))])
+    if images.freedom == 0 or variance == 0:
+        return accuracy_interval(correct[0], groups)
     mean = float(per_image.mean())
-    return max(0.0, mean - half), min(1.0, mean + half)
+    few = Z95 / float(stdtrit(freedom, 1 - ALPHA / 2))
+    n = mean * (1 - mean) / variance * few**2
+    return wilson(mean * n, n)
 
 
-def _part(values: Array) -> tuple[float, int]:
-    """Squared standard error of a mean and its degrees of freedom; (0, 0) for a single value."""
+class Part(NamedTuple):
+    """One source of chance in a mean: its squared standard error, and the freedom it is known with."""
+
+    variance: float
+    freedom: int
+    """Degrees of freedom."""
+
+
+def difference_parts(a: Array, b: Array, groups: Array | None = None) -> tuple[Part, Part, Part]:
+    """What makes the difference of two models with several runs uncertain: images, seeds of a, seeds of b.
+
+    a (k_a, n), b (k_b, n).
+    """
+    images = image_part(a.mean(axis=0) - b.mean(axis=0), _telling(groups))
+    return images, seed_part(a.mean(axis=1)), seed_part(b.mean(axis=1))
+
+
+def image_part(values: Array, groups: Array | None = None) -> Part:
+    """Squared standard error of the mean of (n,) values, one per picture, over pictures or their groups."""
+    if groups is None:
+        return seed_part(values)
+    n, n_groups = len(values), int(groups.max()) + 1
+    sums = np.bincount(groups, weights=values - np.mean(values))
+    variance = float(sums @ sums) / n**2
+    if n_groups < 2:
+        return Part(0.0, 0)
+    return Part(_above_rounding(n_groups / (n_groups - 1) * variance), n_groups - 1)
+
+
+def seed_part(values: Array) -> Part:
+    """Squared standard error of the mean of independent values, one per seed; (0, 0) for a single one."""
     n = len(values)
     if n < 2:
-        return 0.0, 0
-    # rounding of means that are equal in truth must not pass for variance
-    variance = float(np.var(values, ddof=1))
-    return (variance / n if variance > 1e-24 else 0.0), n - 1
+        return Part(0.0, 0)
+    return Part(_above_rounding(float(np.var(values, ddof=1)) / n), n - 1)
 
 
-def _satterthwaite(parts: Sequence[tuple[float, int]]) -> tuple[float, float]:
+def _above_rounding(variance: float) -> float:
+    """Rounding of means that are equal in truth must not pass for variance."""
+    return variance if variance > 1e-24 else 0.0
+
+
+def satterthwaite(parts: Sequence[Part]) -> tuple[float, float]:
     """Sum of independent squared errors and its effective degrees of freedom (Satterthwaite 1946)."""
-    total = sum(variance for variance, _ in parts)
-    weight = sum(variance**2 / freedom for variance, freedom in parts if freedom)
+    total = sum(part.variance for part in parts)
+    weight = sum(part.variance**2 / part.freedom for part in parts if part.freedom)
     return total, (total**2 / weight if weight else 0.0)
 
 
@@ -152,18 +278,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[i]))
         adjusted[i] = largest
     return adjusted
-
-
-def smallest_net(pairs: int = 1) -> int:
-    """Net pictures by which one model must lead before exact McNemar can reach p ≤ .05 among `pairs` pairs.
-
-    The most telling outcome has no picture on the other side: p = 2 · ½ᵈ ≤ .05 / pairs (Holm's first
-    step). 6 for one pair, 7 for 3, 10 for 15, whatever the size of the test set.
-    """
-    return math.ceil(math.log2(2 * max(pairs, 1) / ALPHA))
-
-
-def smallest_gap(n: int, pairs: int = 1) -> float | None:
-    """The smallest accuracy gap that n pictures could ever show among `pairs` pairs; None: no gap could."""
-    net = smallest_net(pairs)
-    return net / n if net <= n else None

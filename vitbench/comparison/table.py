@@ -13,7 +13,8 @@ from vitbench.comparison.advice import advice
 from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet, read_candidates
 from vitbench.comparison.notes import notes_of
 from vitbench.comparison.pairs import MCNEMAR, Pair, against_probes, compared
-from vitbench.comparison.statistics import seeds_accuracy, smallest_gap
+from vitbench.comparison.power import smallest_gap
+from vitbench.comparison.statistics import seeds_accuracy
 from vitbench.inference.metrics import scores
 from vitbench.records import Benchmark, Predictions, Run
 

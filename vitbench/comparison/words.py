@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vitbench.comparison.statistics import ALPHA, smallest_gap, smallest_net
+from vitbench.comparison.power import smallest_gap, smallest_net
+from vitbench.comparison.statistics import ALPHA
 
 if TYPE_CHECKING:
     from vitbench.comparison.pairs import Pair

@@ -11,8 +11,10 @@ Z95 = 1.959963984540054
 """The 97.5 % point of the normal distribution: two-sided 95 %."""
 
 
-def wilson(correct: int, n: int) -> tuple[float, float]:
+def wilson(correct: float, n: float) -> tuple[float, float]:
     """95 % Wilson score interval of a proportion, as two fractions; (0, 1) for n = 0.
+
+    Counts may be effective ones, with fractions.
 
     Wilson 1927, without continuity correction; equal to scipy's
     `binomtest(correct, n).proportion_ci(method="wilson")`, written out because `predict` shows it

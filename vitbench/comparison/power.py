@@ -1,0 +1,166 @@
+"""How small a gap between two models a test set can show, and how many pictures a gap needs.
+
+Differences are fractions. `pairs`: pairs of models in the table; α is shared among them (Holm's first step).
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from vitbench.comparison.statistics import ALPHA, Part, difference_parts, satterthwaite
+from vitbench.records import Array
+
+MOST_PICTURES = 10_000_000
+"""More are never asked for."""
+STEPS = 8
+"""So many pictures ahead are tried for a step down in power."""
+OUTSIDE = 1e-12
+"""Chance of so few or so many disagreements that `power` leaves them out, on each side."""
+
+
+def smallest_net(pairs: int = 1) -> int:
+    """Net pictures by which one model must lead before exact McNemar can reach p ≤ .05 among `pairs` pairs.
+
+    The most telling outcome has no picture on the other side: p = 2 · ½ᵈ ≤ .05 / pairs (Holm's first
+    step). 6 for one pair, 7 for 3, 10 for 15, whatever the size of the test set.
+    """
+    return math.ceil(math.log2(2 * max(pairs, 1) / ALPHA))
+
+
+def smallest_gap(n: int, pairs: int = 1, groups: int | None = None) -> float | None:
+    """The smallest accuracy gap that n pictures could ever show among `pairs` pairs; None: no gap could.
+
+    groups: how many the pictures stand in. A group's sign counts once, so as many groups as net pictures
+    must lean one way, each by one picture at least.
+    """
+    net = smallest_net(pairs)
+    return net / n if net <= (n if groups is None else min(n, groups)) else None
+
+
+def power(n: int, difference: float, discordance: float, pairs: int = 1) -> float:
+    """Chance that exact McNemar finds p ≤ .05 / pairs on n pictures; exact, both sides counted.
+
+    difference: accuracy of A − accuracy of B, in [−1, 1]; discordance: share of pictures that only one of
+    the two gets right, in (0, 1], raised to |difference| where it is less. The number of disagreements is
+    binomial(n, discordance), A's share of them binomial at (1 + difference / discordance) / 2 (Miettinen
+    1968, unconditional power). 0 for n = 0.
+    """
+    from scipy.stats import binom
+
+    discordance = _possible(difference, discordance)
+    low, high = binom.ppf([OUTSIDE, 1 - OUTSIDE], n, discordance)
+    d = np.arange(max(low, 1.0), high + 1)  # disagreements, (D,)
+    if len(d) == 0:
+        return 0.0
+    limit = ALPHA / max(pairs, 1) / 2
+    critical = binom.ppf(limit, d, 0.5)
+    # the most pictures of the losing side that still reach the limit; −1: none can
+    critical = np.where(binom.cdf(critical, d, 0.5) > limit, critical - 1, critical)
+    share = (1 + difference / discordance) / 2
+    found = binom.cdf(critical, d, 1 - share) + binom.cdf(critical, d, share)
+    return float(min(1.0, binom.pmf(d, n, discordance) @ found))
+
+
+def pictures_needed(difference: float, discordance: float, pairs: int = 1, target: float = 0.8) -> int | None:
+    """The fewest pictures from which `power` is at least `target`; None: over 10 million, or no difference.
+
+    Bisection of the exact power, started at the normal approximation of Connor 1987 (Biometrics 43:207,
+    after Miettinen 1968). Power steps down a little where one more disagreement changes the critical
+    count: the answer lies behind such steps (those of a discordance near 1, where the number of
+    disagreements hardly varies, go on for long and are of a tenth of a point).
+    """
+    if difference == 0:
+        return None
+    discordance = _possible(difference, discordance)
+
+    def enough(n: int) -> bool:
+        return power(n, difference, discordance, pairs) >= target
+
+    high = max(2, _connor(difference, discordance, pairs, target))
+    while not enough(high):
+        high = math.ceil(high * 1.1) + 1
+        if high > MOST_PICTURES:
+            return None
+    high = _bisected(0, high, enough)
+    ahead = range(high, high + STEPS)
+    return max((n + 1 for n in ahead if not enough(n)), default=high)
+
+
+def _connor(difference: float, discordance: float, pairs: int, target: float) -> int:
+    """Connor's number of pictures for the normal approximation of the test, at most `MOST_PICTURES`."""
+    from scipy.special import ndtri
+
+    z_alpha, z_beta = -float(ndtri(ALPHA / 2 / max(pairs, 1))), float(ndtri(target))
+    spread = math.sqrt(max(0.0, discordance - difference**2))
+    root = (z_alpha * math.sqrt(discordance) + z_beta * spread) / difference
+    return int(min(root**2, MOST_PICTURES)) + 1
+
+
+def _possible(difference: float, discordance: float) -> float:
+    """The discordance, raised to the least that the difference needs; ValueError outside [0, 1]."""
+    discordance = max(discordance, abs(difference))
+    if not 0 < discordance <= 1:
+        raise ValueError(f"discordance {discordance}: must be above 0 and at most 1")
+    return discordance
+
+
+def seeds_smallest_gap(a: Array, b: Array, pairs: int = 1, groups: Array | None = None) -> float | None:
+    """The gap at which these two models with several runs would have reached p ≤ .05 / pairs.
+
+    a (k_a, n), b (k_b, n) bool. t · standard error of `seeds_difference` as measured, at most 1: t at
+    1 − .05 / (2 · pairs). None where the error is not known: nothing varies, one picture, one group.
+    """
+    from scipy.special import stdtrit
+
+    parts = difference_parts(a, b, groups)
+    variance, freedom = satterthwaite(parts)
+    if parts[0].freedom == 0 or variance == 0:
+        return None
+    gap = float(stdtrit(freedom, 1 - ALPHA / 2 / max(pairs, 1))) * math.sqrt(variance)
+    return gap if gap <= 1 else None
+
+
+def seeds_pictures_needed(
+    a: Array,
+    b: Array,
+    difference: float,
+    pairs: int = 1,
+    target: float = 0.8,
+    groups: Array | None = None,
+) -> int | None:
+    """The fewest pictures on which `seeds_difference` of these models would find `difference` that often.
+
+    a (k_a, n), b (k_b, n) bool. The fewest n with (t at 1 − .05 / (2 · pairs) + t at `target`) · SE(n) ≤
+    difference: the seeds' variances as measured, that of the pictures (in groups of this size) in
+    proportion to 1 / n, degrees of freedom by Satterthwaite for each n. None where no n up to 10 million
+    does, because the seeds alone vary too much: only more seeds would help. None, too, where the error
+    is not known.
+    """
+    from scipy.special import stdtrit
+
+    images, *seeds = difference_parts(a, b, groups)
+    if images.freedom == 0 or satterthwaite([images, *seeds])[0] == 0:
+        return None
+    n_now = a.shape[1]
+
+    def enough(n: int) -> bool:
+        freedom = max(1, round((images.freedom + 1) * n / n_now) - 1)
+        variance, freedom_all = satterthwaite([Part(images.variance * n_now / n, freedom), *seeds])
+        sum_of_t = stdtrit(freedom_all, 1 - ALPHA / 2 / max(pairs, 1)) + stdtrit(freedom_all, target)
+        return bool(sum_of_t * math.sqrt(variance) <= abs(difference))
+
+    # degrees of freedom fall to those of the seeds as pictures become many, so "enough" can end again
+    grid = np.unique(np.geomspace(2, MOST_PICTURES, 500).astype(int)).tolist()
+    first = next((place for place, n in enumerate(grid) if enough(n)), None)
+    if first is None:
+        return None
+    return _bisected(grid[first - 1] if first else 1, grid[first], enough)
+
+
+def _bisected(low: int, high: int, enough: Callable[[int], bool]) -> int:
+    """The n in (low, high] from which `enough` holds, where it does not at `low` and does at `high`."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
