@@ -24,6 +24,7 @@ def make_benchmark(
     folds: int = 0,
     rule: str | None = None,
     probe: bool = False,
+    groups: Sequence[str] | None = None,
     **manifest: Any,
 ) -> Benchmark:
     """A benchmark whose runs answered as told.
@@ -31,13 +32,14 @@ def make_benchmark(
     runs: name → list of answered class indices (finished), an (N, C) array of probabilities
     (finished), "failed: reason", "interrupted" or "new"; one called "…-probe-s0" is a probe, with `probe`
     all are. labels: true class index per test picture; with folds these are all pictures, dealt in turn.
+    groups: what each test picture stands together with; None: each with itself.
     """
     folder.mkdir(parents=True, exist_ok=True)
     train = () if folds else train
     paths = paths or [f"{classes[label]}/{i}.jpg" for i, label in enumerate(labels)]
     rows = [_row(f"t{i}.jpg", classes[label], "train", 900 + i, "t") for i, label in enumerate(train)]
     rows += [
-        _row(path, classes[label], "test", i, str(i))
+        _row(path, classes[label], "test", i, groups[i] if groups else str(i))
         for i, (path, label) in enumerate(zip(paths, labels, strict=True))
     ]
     for i, row in enumerate(rows if folds else ()):

@@ -161,7 +161,19 @@ def test_a_tie_calls_for_seeds(tmp_path: Path) -> None:
     text = advice(tmp_path, {"vit-s0": wrong(2), "swin-s0": wrong(1)})
     assert text == (
         "2 models share the first rank with one seed each: --seeds 0,1,2 tells how much of their difference "
-        "is the seed's."
+        "is the seed's; or take vit, which computes least."
+    )
+
+
+def test_a_tie_says_how_many_pictures_could_settle_it(tmp_path: Path) -> None:
+    """The power calculation for the leaders' difference, less the pictures that are there, two digits."""
+    from vitbench.comparison.power import pictures_needed
+
+    text = advice(tmp_path, {"vit-s0": wrong(12), "swin-s0": wrong(6, start=1)})
+    needed = pictures_needed(6 / len(LABELS), 18 / len(LABELS)) or 0
+    more = int(float(f"{needed - len(LABELS):.1e}"))
+    assert (
+        f"about {more} more test pictures could settle the 2.0 points between swin and vit; --seeds" in text
     )
 
 

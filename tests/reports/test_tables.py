@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,19 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from vitbench import files
+from vitbench.comparison.basis import Terms
 from vitbench.comparison.table import Row, compare
 from vitbench.records import Benchmark
-from vitbench.reports.tables import comparison_csv, comparison_json, markdown, screen_table, write_reports
+from vitbench.reports.tables import (
+    comparison_csv,
+    comparison_json,
+    latex,
+    markdown,
+    screen_table,
+    sentences,
+    tex_table,
+    write_reports,
+)
 
 LABELS = [0, 0, 1, 1, 2, 2]
 HOSTILE = ("<script>window.PWNED=1</script>", "=cmd|x", "$\\frac{", "개와 고양이", "😀[bold]x[/bold]")
@@ -67,7 +78,7 @@ def test_columns_left_out_are_counted(tmp_path: Path) -> None:
     """A narrow screen says how many columns it lacks and which file has them; a wide one says nothing."""
     benchmark = two_models(tmp_path)
     narrow = " ".join(shown(benchmark, 80).split())
-    assert "6 more columns in comparison.csv." in narrow
+    assert "7 more columns in comparison.csv." in narrow
     assert "more column" not in shown(benchmark, 200)
     assert "more column" not in markdown(compare(benchmark))
 
@@ -226,3 +237,45 @@ def test_importing_tables_is_light() -> None:
     code = f"import sys, vitbench.reports.tables; print({heavy} & {{*sys.modules}})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "set()"
+
+
+def test_latex_keeps_its_table_whole_whatever_the_names(tmp_path: Path) -> None:
+    """Every row has the same number of cells, special characters are escaped, environments are closed."""
+    text = latex(compare(hostile(tmp_path)))
+    body = text.partition("\\toprule\n")[2].partition("\\bottomrule")[0]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 1 + 3 + 1
+    assert len({line.replace(r"\&", "").count("&") for line in rows}) == 1
+    assert "vit & 1--2" in text.replace("–", "--")
+    for name in ("tabular", "table"):
+        assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") == 1
+    assert not re.search(r"(?<!\\)[%#_]", text.partition("\n")[2].partition("\\caption")[0])
+
+
+def test_latex_escapes_by_hand() -> None:
+    """Each special character, and a bracket that a line break before it would take for its option."""
+    assert tex_table([["a_b", "50 % & up"], ["[x]", r"\frac{1}"]], "c^2").splitlines()[5:8] == [
+        r"a\_b & 50 \% \& up \\",
+        r"\midrule",
+        r"{[}x] & \textbackslash{}frac\{1\} \\",
+    ]
+
+
+def test_a_baseline_has_its_column(tmp_path: Path) -> None:
+    """The difference from it stands beside the score, with its interval; its own cell is empty."""
+    labels = [0, 1, 2] * 100
+    runs = {"vit-s0": labels, "swin-s0": [0, 0, 0] * 100}
+    found = compare(make_benchmark(tmp_path / "b", runs, labels), Terms(baseline="swin"))
+    table = [line.split(" | ") for line in markdown(found).splitlines() if line.startswith("|")]
+    place = table[0].index("points against swin")
+    assert [row[place] for row in table[2:]] == ["+66.7 [+61.0, +71.8] \\*", "", ""]
+
+
+def test_every_score_has_an_interval_below_the_table(tmp_path: Path) -> None:
+    """Loss, Brier, macro F1 and balanced accuracy, each followed by its interval, for each model."""
+    found = compare(make_benchmark(tmp_path / "b", {"vit-s0": [0, 1, 2, 0] * 20}, [0, 1, 2, 1] * 20))
+    (line,) = [line for line in sentences(found) if line.startswith("- vit: loss")]
+    row, number = found.rows[0], r"\d+\.\d+"
+    assert re.search(rf"loss {row.loss:.3f} \[{number}, {number}\], Brier {row.brier:.3f} \[{number}", line)
+    assert re.search(rf"macro F1 {number} \[{number}, {number}\] %, balanced {number} \[{number}", line)
+    assert re.search(rf"ECE {number} % \(calibrated models: up to {number}\)", line)

@@ -10,11 +10,15 @@ from vitbench.cli.options import (
     DATA,
     EXIT_PARTLY,
     RESULTS,
+    AnonymousOption,
     JsonOption,
+    NoImagesOption,
+    Output,
     Outputs,
     ResultsOption,
     explicit_settings,
 )
+from vitbench.errors import UsageError
 
 LEARNING, DIVIDING, RUNNING = "How it learns", "How the pictures are divided", "How it runs"
 
@@ -303,7 +307,7 @@ def _benchmark(
         refuse_unusable(data or DATA, explicit.get("layout", "auto"))
     from vitbench.benchmark.train import Request, announce, carry_out, prepare
     from vitbench.cli.progress import watch
-    from vitbench.cli.show import PlanWatch, show_comparison, show_files
+    from vitbench.cli.show import PlanWatch, show_files
 
     request = Request(explicit, data, name, results, resume)
     if dry_run:
@@ -312,7 +316,10 @@ def _benchmark(
         return
     with watch() as display:
         benchmark = carry_out(request, display)
-    show_comparison(benchmark, as_json=as_json)
+    from vitbench.cli.compare import show
+    from vitbench.comparison.table import compare_many
+
+    show(compare_many([benchmark]), "json" if as_json else None)
     show_files(benchmark)
     if any(run.status != "finished" for run in benchmark.runs):
         raise typer.Exit(EXIT_PARTLY)
@@ -323,6 +330,29 @@ def compare(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Benchmarks. [default: the newest]")
     ] = None,
+    baseline: Annotated[
+        str, typer.Option(help="Compare every model with this one only: fewer pairs, sharper tests.")
+    ] = "",
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Call models equivalent whose difference lies within ± so many points."),
+    ] = None,
+    detect: Annotated[
+        float | None,
+        typer.Option(help="Say how many test pictures a difference of so many points would need."),
+    ] = None,
+    across: Annotated[
+        bool, typer.Option("--across", help="Benchmarks on different pictures: a row per data set.")
+    ] = False,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="md|csv|latex|json", help="Print the table so. [default: a screen]"),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the report to FILE.html, its data to FILE.json beside it.")
+    ] = None,
+    no_images: NoImagesOption = False,
+    anonymous: AnonymousOption = False,
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -331,11 +361,25 @@ def compare(
     Examples:
 
     - `vitbench compare`
-    - `vitbench compare photos-2026-11-21-1 photos-2026-11-21-2`
+    - `vitbench compare --baseline swin --margin 2 --detect 3`
+    - `vitbench compare photos-1 photos-2`
+    - `vitbench compare photos-1 --report for-you.html --anonymous --no-images`
+    - `vitbench compare --format latex > table.tex`
+    - `vitbench compare --across pets-1 flowers-1 tools-1`
     """
-    from vitbench.cli.show import compare_benchmarks
+    output = Output("json" if json and form is None else form, report, not no_images, anonymous)
+    output.check()
+    from vitbench.cli.compare import compare_across, compare_benchmarks
 
-    compare_benchmarks(names or [], results, as_json=json)
+    if across:
+        if report or baseline or margin or detect:
+            raise UsageError("--across: knows no --report, --baseline, --margin or --detect; leave them away")
+        compare_across(names or [], results, output)
+        return
+    from vitbench.comparison.basis import Terms
+
+    points = {name: value and value / 100 for name, value in (("margin", margin), ("detect", detect))}
+    compare_benchmarks(names or [], results, Terms(baseline, **points), output)
 
 
 @app.command()

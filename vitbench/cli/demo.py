@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from vitbench.benchmark.train import train
+from vitbench.cli.compare import show
 from vitbench.cli.options import EXIT_PARTLY, Outputs
 from vitbench.cli.predict import predict_images
 from vitbench.cli.progress import watch
-from vitbench.cli.show import say, show_comparison
+from vitbench.cli.show import say
+from vitbench.comparison.table import compare
 from vitbench.data.demo import write_demo
 
 
@@ -16,7 +18,7 @@ def run_demo(folder: Path, results: Path) -> int:
     say(f"{folder}: 800 small product photos (Fashion-MNIST, MIT), 10 classes, train/ and test/")
     with watch() as display:
         benchmark = train(folder, results=results, watch=display, quick=True, weights=("auto",))
-    show_comparison(benchmark, as_json=False)
+    show(compare(benchmark))
     pictures = [str(sorted(path.iterdir())[0]) for path in sorted((folder / "test").iterdir())]
     print("\nOne test picture of each class, and what every model says (its folder is the truth):")
     sheet = benchmark.folder / "sheet.png"

@@ -19,6 +19,12 @@ ResultsOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of a table.")]
 
+NoImagesOption = Annotated[bool, typer.Option("--no-images", help="Leave the photographs out of --report.")]
+AnonymousOption = Annotated[
+    bool, typer.Option("--anonymous", help="No paths, file or folder names in --report; class names stay.")
+]
+FORMATS = ("md", "csv", "latex", "json")
+
 LISTS = ("models", "seeds")
 NUMBER_OR_WORD = {"per_class": "all", "image_size": "native", "folds": "auto"}
 
@@ -40,6 +46,36 @@ class Outputs:
         for path in (self.out, self.sheet):
             if path is not None and not path.parent.is_dir():
                 raise UsageError(f"{path.parent}: no such folder; make it first")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How a comparison is shown."""
+
+    form: str | None = None
+    """One of `FORMATS` on stdout; None: a table for the screen."""
+    report: Path | None = None
+    images: bool = True
+    anonymous: bool = False
+
+    def check(self) -> None:
+        """UsageError before any work for what could not be written in the end."""
+        if self.form is not None and self.form not in FORMATS:
+            raise UsageError(f"--format {self.form}: there are {', '.join(FORMATS)}")
+        check_report(self.report, images=self.images, anonymous=self.anonymous)
+
+
+def check_report(report: Path | None, *, images: bool, anonymous: bool) -> None:
+    """UsageError for a report that could not be written, and for options that need one."""
+    if report is None:
+        for option, given in (("--no-images", not images), ("--anonymous", anonymous)):
+            if given:
+                raise UsageError(f"{option}: needs --report FILE.html")
+        return
+    if report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report {report}: name an .html file")
+    if not report.parent.is_dir():
+        raise UsageError(f"{report.parent}: no such folder; make it first")
 
 
 def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,36 +39,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def show_comparison(benchmark: Benchmark, *, as_json: bool) -> None:
-    """Print a benchmark's table, or its JSON."""
-    from vitbench.benchmark.compare import compare
-
-    _print_comparison(compare(benchmark), as_json=as_json)
-
-
 def show_files(benchmark: Benchmark) -> None:
     """Say on stderr where the files are and what to type next."""
     say(f"files: {benchmark.folder} (open report.html); next: vitbench predict IMAGE")
-
-
-def compare_benchmarks(names: Sequence[str], results: Path, *, as_json: bool) -> None:
-    """`vitbench compare`: print the comparison and refresh its files where they can be written."""
-    from vitbench.benchmark import folder
-    from vitbench.benchmark.compare import compare
-    from vitbench.reports.tables import write_reports
-
-    if len(names) > 1:
-        _print_comparison(compare(*names, results=results), as_json=as_json)
-        return
-    benchmark = folder.find(names[0], results) if names else folder.newest(results)
-    if not names:
-        say(f"comparing {benchmark.name}, the newest finished benchmark in {results}")
-    comparison = compare(benchmark)
-    try:
-        write_reports(benchmark, comparison)
-    except OSError as error:
-        say(f"{benchmark.folder}: cannot be written ({error.strerror}); printing only")
-    _print_comparison(comparison, as_json=as_json)
 
 
 def show_models(
@@ -103,16 +75,6 @@ def download_models(folder: Path, names: str | None) -> None:
     wanted = expand([name.strip() for name in names.split(",")] if names else ["all"])
     for path in download_weights(wanted, folder, say):
         print(path)
-
-
-def _print_comparison(comparison: Any, *, as_json: bool) -> None:
-    from vitbench.reports.tables import comparison_json, screen_table
-
-    if as_json:
-        print(comparison_json(comparison))
-        return
-    screen = console()
-    screen.print(screen_table(comparison, screen.width))
 
 
 def _cell(value: Any) -> str:

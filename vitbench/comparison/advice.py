@@ -11,7 +11,7 @@ import numpy as np
 
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.confusion import confusions
-from vitbench.comparison.power import smallest_gap, smallest_net
+from vitbench.comparison.power import pictures_needed, smallest_gap, smallest_net
 from vitbench.comparison.words import listed, pictures, points
 from vitbench.data.split import AUTO_FOLDS, LEAST_AUTO_FOLDS
 from vitbench.records import Benchmark, percent
@@ -34,6 +34,8 @@ LEAST_WRONG = 3
 """Fewer mistakes are not told of: they can be chance."""
 OVERFIT = 0.15
 """Training accuracy so much above test accuracy speaks of pictures learned by heart."""
+LEAST_DIFFERENCE = 1.0
+"""Differences under so many points are not worth a plan."""
 MUCH_SLOWER = 1.2
 """A model that takes so many times as long is slower for a user."""
 
@@ -120,13 +122,13 @@ def _no_gain_over_probe(case: Case) -> str:
 def _small_test(case: Case) -> str:
     """A test part that can show large gaps only: folds, where they are possible, or more pictures."""
     n, pairs = case.comparison.n_test, max(len(case.comparison.pairs), 1)
-    gap = smallest_gap(n, pairs)
+    gap = smallest_gap(n, pairs, case.comparison.groups)
     if gap is not None and gap <= GAP:
         return ""
     folds = _possible_folds(case.benchmark)
     what = f"--folds {folds} would report on all {len(case.benchmark.split_rows())}" if folds else ""
     best = case.comparison.tested[0]
-    if best.interval != "Wilson":  # over several seeds smaller gaps can show
+    if not best.interval.startswith("Wilson"):  # over several seeds smaller gaps can show
         width = percent((best.top1_high or 0.0) - (best.top1_low or 0.0))
         return f"{pictures(n)} leave {best.model} an interval of {width} points: {what or 'more narrow it'}"
     least = "between two models" if gap is None else f"under {percent(gap)} points"
@@ -213,13 +215,15 @@ def _probe_leads(case: Case) -> str:
 
 
 def _tie(case: Case) -> str:
-    """Leaders that cannot be told apart: other seeds where there is one, else the quicker one."""
+    """Leaders that cannot be told apart: what could settle it, and which to take meanwhile."""
     leaders = case.leaders
     if len(leaders) < 2 or any(row.recipe == "probe" for row in leaders):
         return ""
     share = f"{len(leaders)} models share the first rank"
     if all(len(row.seeds) == 1 for row in leaders):
-        return f"{share} with one seed each: --seeds 0,1,2 tells how much of their difference is the seed's"
+        settle = _settling(case)
+        seeds = "--seeds 0,1,2 tells how much of their difference is the seed's"
+        return f"{share} with one seed each: {f'{settle}; {seeds}' if settle else seeds}{_cheapest(leaders)}"
     timed = sorted((row.latency_ms_p50, row.model) for row in leaders if row.latency_ms_p50 is not None)
     if len(timed) < len(leaders) or len({row.device for row in leaders}) > 1:
         return ""
@@ -229,15 +233,47 @@ def _tie(case: Case) -> str:
     return f"{share}, and of these {model} is quickest with {quick:.1f} ms a picture ({slow:.1f} the slowest)"
 
 
+def _settling(case: Case) -> str:
+    """How many more test pictures the largest difference among the leaders would need; "" where too many."""
+    names = {row.model for row in case.leaders}
+    open_ones = [p for p in case.comparison.pairs if {p.model_a, p.model_b} <= names and p.a_only is not None]
+    if not open_ones:
+        return ""
+    pair = max(open_ones, key=lambda p: p.difference)
+    discordance = ((pair.a_only or 0) + (pair.b_only or 0)) / max(pair.n, 1)
+    if round(100 * pair.difference, 1) < LEAST_DIFFERENCE:
+        return ""
+    needed = pictures_needed(pair.difference, discordance, len(case.comparison.pairs))
+    if needed is None or needed <= pair.n:
+        return ""
+    return (
+        f"about {_rounded(needed - pair.n)} more test pictures could settle the "
+        f"{points(pair.difference)[1:]} points between {pair.model_a} and {pair.model_b}"
+    )
+
+
+def _rounded(n: int) -> int:
+    """Two significant digits: a plan is no more exact than that."""
+    return n if n < 100 else int(float(f"{n:.1e}"))
+
+
+def _cheapest(leaders: Sequence["Row"]) -> str:
+    """ "; or take swin, the cheapest of them" where one computes less than the others."""
+    sized = sorted((row.gmacs, row.model) for row in leaders if row.gmacs is not None)
+    if len(sized) < len(leaders) or sized[0][0] == sized[1][0]:
+        return ""
+    return f"; or take {sized[0][1]}, which computes least"
+
+
 # --- the rules ------------------------------------------------------------------------------------
 
 RULES: tuple[Callable[[Case], str], ...] = (
     _lost_to_probe,
     _small_test,
+    _tie,
     _no_gain_over_probe,
     _rare_class,
     _mixed_up,
     _overfit,
     _probe_leads,
-    _tie,
 )

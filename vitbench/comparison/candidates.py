@@ -57,6 +57,14 @@ class TestSet:
     labels: tuple[str, ...]
     contents: tuple[str, ...]
     """sha256 of each file."""
+    groups: tuple[str, ...]
+    """What each picture stands together with: copies of it, its burst, its scene."""
+
+    @property
+    def group_numbers(self) -> Array | None:
+        """(n,) int64: a number per group; None where every picture is a group of its own."""
+        known, numbers = np.unique(np.array(self.groups, dtype=object).astype(str), return_inverse=True)
+        return numbers if len(known) < len(self.groups) else None
 
     @classmethod
     def of(cls, benchmark: Benchmark) -> "TestSet":
@@ -66,6 +74,7 @@ class TestSet:
             tuple(row["path"] for row in rows),
             tuple(row["class"] for row in rows),
             tuple(row["sha256"] for row in rows),
+            tuple(row["group"] for row in rows),
         )
 
     def sorted_places(self) -> list[int]:
@@ -78,9 +87,8 @@ class TestSet:
         order = [0] * len(self.paths)
         for mine, theirs in zip(self.sorted_places(), other.sorted_places(), strict=True):
             order[theirs] = mine
-        return TestSet(
-            *(tuple(column[i] for i in order) for column in (self.paths, self.labels, self.contents))
-        )
+        columns = (self.paths, self.labels, self.contents, self.groups)
+        return TestSet(*(tuple(column[i] for i in order) for column in columns))
 
 
 def read_candidates(benchmarks: Sequence[Benchmark]) -> tuple[Candidate, ...]:
@@ -228,6 +236,7 @@ def aligned(predictions: Predictions, paths: Sequence[str], classes: Sequence[st
         paths=tuple(paths),
         labels=new_index[predictions.labels[rows]],
         probabilities=predictions.probabilities[rows][:, columns],
+        folds=None if predictions.folds is None else predictions.folds[rows],
     )
 
 

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vitbench.comparison.candidates import Candidate
+from vitbench.comparison.rows import looks_of
 from vitbench.comparison.words import listed
 from vitbench.records import Benchmark
 
 if TYPE_CHECKING:
-    from vitbench.comparison.table import Row
+    from vitbench.comparison.basis import Basis
+    from vitbench.comparison.rows import Looks, Row
 
 
 def notes_of(
@@ -16,6 +18,7 @@ def notes_of(
     candidates: Sequence[Candidate],
     rows: Sequence["Row"],
     floor: "Row | None",
+    basis: "Basis",
 ) -> tuple[str, ...]:
     """One line each, most important first, none twice."""
     tested = [row for row in rows if row.top1 is not None]
@@ -23,8 +26,11 @@ def notes_of(
     lines = [
         *_gaps(rows),
         *_floor(tested, floor),
+        *_groups(basis, own),
         *_folds(benchmarks, own),
         *_seeds(tested),
+        *_terms(basis, own),
+        *_looks(candidates),
         *_probes(tested),
         *_confounds(own),
         *_budgets(candidates),
@@ -96,9 +102,53 @@ def _folds(benchmarks: Sequence[Benchmark], own: Sequence["Row"]) -> list[str]:
     a_row = f"{' or '.join(map(str, numbers))} {'heads' if _all_probes(own) else 'models'}"
     return [
         f"Out-of-fold: each of the {own[0].n_test} pictures was answered once, by a model that saw neither "
-        f"it nor its group; a row is {a_row}, and intervals and tests take pictures as independent "
-        "although those of one fold share a model (an approximation)"
+        f"it nor its group; a row is {a_row}, and intervals and tests take pictures (or their groups) as "
+        "independent although those of one fold share a model (an approximation)"
     ]
+
+
+def _groups(basis: "Basis", own: Sequence["Row"]) -> list[str]:
+    """That pictures stand together, and what was done about it."""
+    if basis.groups is None or not own:
+        return []
+    return [
+        f"The {basis.n} test pictures stand in {basis.units} groups (copies, bursts, or what --group names): "
+        "intervals resample whole groups, and tests let whole groups change sides"
+    ]
+
+
+def _terms(basis: "Basis", own: Sequence["Row"]) -> list[str]:
+    """What was asked of this comparison."""
+    terms, lines = basis.terms, []
+    if terms.baseline and len(own) > 1:
+        lines.append(
+            f"Compared with {terms.baseline} only: the other pairs are not tested, and nobody has a rank"
+        )
+    if terms.margin is not None and len(own) > 1:
+        lines.append(
+            f"Equivalent means: the pair's own 95 % interval lies within ±{100 * terms.margin:g} points, a "
+            "margin that whoever asked for it has to answer for; it is not corrected for the number of pairs"
+        )
+    return lines
+
+
+def _looks(candidates: Sequence[Candidate]) -> list[str]:
+    """How often the test pictures were looked at, beyond the one look at the end of each training."""
+    looks = looks_of(candidates)
+    if not looks:
+        return []
+    runs = {candidate.model: len(candidate.runs) for candidate in candidates}
+    if all(look.by != "predict" and look.times <= runs[look.model] for look in looks):
+        return ["Looks at the test pictures: one per model and seed, when it was finished"]
+    named = listed([f"{look.model} {_times(look)} by {look.by}" for look in looks])
+    return [
+        f"Looks at the test pictures so far: {named}; whatever is chosen after such a look is chosen on test"
+    ]
+
+
+def _times(look: "Looks") -> str:
+    times = {1: "once", 2: "twice"}.get(look.times, f"{look.times} times")
+    return f"{times} ({look.pictures} pictures)"
 
 
 def _all_probes(rows: Sequence["Row"]) -> bool:

@@ -1,16 +1,20 @@
 """Every two models on the same pictures: difference, interval, test, verdict."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Literal
 
 from vitbench.comparison import words
+from vitbench.comparison.basis import Basis
+from vitbench.comparison.bootstrap import SCORES, Replicated, difference_interval, replicates
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.statistics import ALPHA, holm, paired_difference, seeds_difference
+from vitbench.errors import UsageError
 
 MCNEMAR = "exact McNemar"
+OVER_GROUPS = "exact test over groups"
 Verdict = Literal["better", "equivalent", "not distinguishable"]
 
 
@@ -21,6 +25,8 @@ class Pair:
     model_a: str
     model_b: str
     n: int
+    groups: int | None = None
+    """Groups that the pictures stand in; None: each picture is its own."""
     both: int | None
     """Pictures that both got right; this and the next three: None where seeds are averaged."""
     a_only: int | None
@@ -46,7 +52,7 @@ class Pair:
 
     @property
     def distinguishable(self) -> bool:
-        return self.p_holm <= ALPHA
+        return self.kind == "better"
 
     @property
     def borderline(self) -> bool:
@@ -61,36 +67,53 @@ class ScoreDifference:
     score: str
     """"loss", "brier", "macro_f1" or "balanced_accuracy"."""
     difference: float
-    low: float
-    high: float
+    low: float | None
+    """None, as `high`: not to be had from one picture."""
+    high: float | None
 
 
-def compared(candidates: Sequence[Candidate], n: int) -> tuple[Pair, ...]:
-    """Every two tested models, the more accurate one first, p-values adjusted over all of them."""
+def compared(candidates: Sequence[Candidate], basis: Basis) -> tuple[Pair, ...]:
+    """Every two tested models, or each and the baseline; the more accurate one first, p-values after Holm.
+
+    Raises UsageError where the baseline is not a tested model.
+    """
     tested = sorted((c for c in candidates if c.answered), key=lambda c: -float(c.correct.mean()))
-    raw = [_pair(a, b, n) for a, b in combinations(tested, 2)]
-    return tuple(dataclasses.replace(pair, verdict=words.verdict(pair, len(raw))) for pair in _adjusted(raw))
+    pairs = list(combinations(tested, 2))
+    if baseline := basis.terms.baseline:
+        if baseline not in [c.model for c in tested]:
+            there = ", ".join(c.model for c in tested) or "none"
+            raise UsageError(f"--baseline {baseline}: not a tested model here (there: {there})")
+        pairs = [(a, b) for a, b in pairs if baseline in (a.model, b.model)]
+    return tuple(
+        dataclasses.replace(pair, verdict=words.verdict(pair, len(pairs)))
+        for pair in _judged([_pair(a, b, basis) for a, b in pairs])
+    )
 
 
-def _pair(a: Candidate, b: Candidate, n: int) -> Pair:
-    """Two models by exact McNemar with one run each, by t over images × seeds with several each.
+def _pair(a: Candidate, b: Candidate, basis: Basis) -> Pair:
+    """Two models by an exact test with one run each, by t over images × seeds with several each.
 
     Where only one of the two has several runs its seed variance is known and the other's is not:
     the first runs are compared (a note says so).
     """
+    several = len(a.answered) > 1 and len(b.answered) > 1
     right_a, right_b = a.correct, b.correct
-    several = len(right_a) > 1 and len(right_b) > 1
-    test: Callable[[Any, Any], Any] = seeds_difference if several else paired_difference
-    found = test(right_a, right_b) if several else test(right_a[0], right_b[0])
+    if several:
+        found = seeds_difference(right_a, right_b, basis.groups)
+    else:
+        found = paired_difference(right_a[0], right_b[0], basis.groups)
     if found.value < 0:
-        return _pair(b, a, n)  # first runs can disagree with the order of the means
+        return _pair(b, a, basis)  # first runs can disagree with the order of the means
     one_a, one_b = right_a[0], right_b[0]
     counts = (one_a & one_b, one_a & ~one_b, ~one_a & one_b, ~one_a & ~one_b)
     both, a_only, b_only, neither = (None if several else int(c.sum()) for c in counts)
+    units = "images" if basis.groups is None else "groups"
+    exact = MCNEMAR if basis.groups is None else OVER_GROUPS
     return Pair(
         model_a=a.model,
         model_b=b.model,
-        n=n,
+        n=basis.n,
+        groups=None if basis.groups is None else basis.units,
         both=both,
         a_only=a_only,
         b_only=b_only,
@@ -100,29 +123,60 @@ def _pair(a: Candidate, b: Candidate, n: int) -> Pair:
         high=found.high,
         p=found.p,
         p_holm=found.p,
-        method="t over images × seeds" if several else MCNEMAR,
+        method=f"t over {units} × seeds" if several else exact,
+        margin=basis.terms.margin,
+        scores=_score_differences(*(_sample(c, several, basis) for c in (a, b))),
     )
 
 
-def against_probes(candidates: Sequence[Candidate], n: int) -> tuple[Pair, ...]:
+def _sample(candidate: Candidate, several: bool, basis: Basis) -> Mapping[str, Replicated]:
+    """The candidate's resampled scores, over its seeds where `several`, else of its first run."""
+    if several or len(candidate.answered) == 1:
+        return basis.samples[candidate.model]
+    return replicates(candidate.predictions[:1], basis.resamples)
+
+
+def _score_differences(
+    a: Mapping[str, Replicated], b: Mapping[str, Replicated]
+) -> tuple[ScoreDifference, ...]:
+    found = []
+    for name in SCORES:
+        value, low, high = difference_interval(a[name], b[name])
+        found.append(ScoreDifference(score=name, difference=value, low=low, high=high))
+    return tuple(found)
+
+
+def against_probes(candidates: Sequence[Candidate], basis: Basis) -> tuple[Pair, ...]:
     """Every fine-tuned model against its own probe, p-values adjusted over these pairs alone."""
     tested = {c.model: c for c in candidates if c.answered}
     beside = [(tested[c.probe_of], c) for c in tested.values() if c.probe_of in tested]
-    raw = [_pair(tuned, _as_often(probe, tuned), n) for tuned, probe in beside]
+    raw = [_pair(*_as_often(tuned, probe, basis)) for tuned, probe in beside]
     tuned_ones = [tuned.model for tuned, _ in beside]
     return tuple(
         dataclasses.replace(pair, verdict=words.probe_verdict(pair, tuned, len(raw)))
-        for pair, tuned in zip(_adjusted(raw), tuned_ones, strict=True)
+        for pair, tuned in zip(_judged(raw), tuned_ones, strict=True)
     )
 
 
-def _as_often(probe: Candidate, tuned: Candidate) -> Candidate:
+def _as_often(tuned: Candidate, probe: Candidate, basis: Basis) -> tuple[Candidate, Candidate, Basis]:
     """The probe's one run counted as often as the model has runs: it has no seed, so nothing in it varies."""
     k = len(tuned.answered)
-    return dataclasses.replace(probe, answered=probe.answered[:1] * k, predictions=probe.predictions[:1] * k)
+    repeated = dataclasses.replace(
+        probe, answered=probe.answered[:1] * k, predictions=probe.predictions[:1] * k
+    )
+    sample = {name: one.repeated(k) for name, one in _sample(probe, False, basis).items()}
+    return tuned, repeated, dataclasses.replace(basis, samples={**basis.samples, probe.model: sample})
 
 
-def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs with their p-values adjusted over all of them (Holm)."""
+def _judged(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with their p-values adjusted over all of them (Holm), and what these say."""
     adjusted = holm([pair.p for pair in pairs])
-    return [dataclasses.replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
+    judged = []
+    for pair, p in zip(pairs, adjusted, strict=True):
+        kind: Verdict = "not distinguishable"
+        if p <= ALPHA:
+            kind = "better"
+        elif pair.margin is not None and -pair.margin <= pair.low and pair.high <= pair.margin:
+            kind = "equivalent"
+        judged.append(dataclasses.replace(pair, p_holm=p, kind=kind))
+    return judged

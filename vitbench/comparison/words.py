@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vitbench.comparison.power import smallest_gap, smallest_net
 from vitbench.comparison.statistics import ALPHA
 
 if TYPE_CHECKING:
@@ -40,13 +39,20 @@ def pictures(n: int) -> str:
 
 
 def verdict(pair: "Pair", pairs: int) -> str:
-    """One sentence on two models: better or not distinguishable, with difference, interval, test, counts.
+    """One sentence on two models: better, equivalent or not distinguishable, with all its numbers.
 
     `pairs`: how many pairs stand in the table; from two on, the p-value after Holm is given and decides.
     """
-    numbers, on = _numbers(pair, pairs), _on(pair.n)
-    if pair.distinguishable:
-        return f"{pair.model_a} is better than {pair.model_b} {on}: {numbers}"
+    numbers, on = _numbers(pair, pairs), _on(pair)
+    if pair.kind == "better":
+        within = pair.margin is not None and pair.high <= pair.margin
+        small = f"; yet by less than the margin of {points(pair.margin or 0)[1:]} points" if within else ""
+        return f"{pair.model_a} is better than {pair.model_b} {on}: {numbers}{small}"
+    if pair.kind == "equivalent":
+        return (
+            f"{pair.model_a} and {pair.model_b} are equivalent within ±{points(pair.margin or 0)[1:]} points "
+            f"{on}: {numbers}"
+        )
     return f"{pair.model_a} and {pair.model_b} are not distinguishable {on}: {numbers}{_borderline(pair)}"
 
 
@@ -55,7 +61,7 @@ def probe_verdict(pair: "Pair", tuned: str, pairs: int) -> str:
 
     `pairs`: as of `verdict`, over the models that have a probe.
     """
-    numbers, on = _numbers(pair, pairs, gain=pair.model_a == tuned), _on(pair.n)
+    numbers, on = _numbers(pair, pairs, gain=pair.model_a == tuned), _on(pair)
     if not pair.distinguishable:
         return (
             f"{tuned} is not distinguishable from its own frozen probe {on}: {numbers}{_borderline(pair)}; "
@@ -79,8 +85,9 @@ def _numbers(pair: "Pair", pairs: int, gain: bool = True) -> str:
     return text
 
 
-def _on(n: int) -> str:
-    return f"on {n} image{'' if n == 1 else 's'}"
+def _on(pair: "Pair") -> str:
+    images = f"on {pair.n} image{'' if pair.n == 1 else 's'}"
+    return images if pair.groups is None else f"{images} in {pair.groups} groups"
 
 
 def _borderline(pair: "Pair") -> str:
@@ -102,31 +109,79 @@ def parts_text(comparison: "Comparison") -> str:
     return f"{learned[0].upper()}{learned[1:]}, reported on {test} that took no part in {either}"
 
 
-def gap_text(n: int, pairs: int, several_seeds: bool = False) -> str:
-    """The smallest gap between two models that this test set could have shown, as a sentence.
+def gap_text(n: int, pairs: int, net: int, gap: float | None, groups: int | None = None) -> str:
+    """The smallest gap that this test set could have shown with one run each, as a sentence.
 
-    It is that of the exact McNemar test, one run each; over several seeds smaller gaps can show.
+    `net`: the pictures (with groups, the groups) by which one model must lead; `gap`: as a share of n.
     """
     if n == 0:
         return "There are no test pictures."
-    if several_seeds:
-        return f"How small a gap {pictures(n)} can show over several seeds is not worked out here."
-    net, among = smallest_net(pairs), "" if pairs <= 1 else f" after Holm over {pairs} pairs"
-    gap = smallest_gap(n, pairs)
+    on = pictures(n) if groups is None else f"{pictures(n)} in {groups} groups"
     if gap is None:
         return (
-            f"With {pictures(n)} no gap between two models could have reached p ≤ {ALPHA:.2f}{among}: "
-            f"that takes at least {net}."
+            f"With {on} no gap between two models could have reached p ≤ {ALPHA:.2f}{_after_holm(pairs)}: "
+            f"that takes at least {net}{'' if groups is None else ' groups'}."
         )
+    counted = f"{net} pictures" if groups is None else f"{net} pictures, each of another group"
     return (
-        f"On {pictures(n)}, only a gap of {100 * gap:.1f} points ({net} pictures) or more could have reached "
-        f"p ≤ {ALPHA:.2f}{among}."
+        f"On {on}, only a gap of {100 * gap:.1f} points ({counted}) or more could have reached "
+        f"p ≤ {ALPHA:.2f}{_after_holm(pairs)}."
     )
 
 
-def answer(rows: Sequence["Row"], pairs: Sequence["Pair"], n: int) -> str:
-    """Which model is best, in one or two plain sentences with their numbers; ties are said to be ties."""
+def seeds_gap_text(n: int, pairs: int, low: float, high: float) -> str:
+    """The same over several seeds: `low` and `high` are those of the steadiest and the shakiest pair."""
+    apart = f"{100 * low:.1f} points"
+    if pairs > 1 and round(1000 * low) != round(1000 * high):
+        apart = f"{100 * low:.1f} to {100 * high:.1f} points, depending on the pair,"
+    return (
+        f"On {pictures(n)} and these seeds, a gap of {apart} or more was needed to reach "
+        f"p ≤ {ALPHA:.2f}{_after_holm(pairs)}, as much as the answers vary over pictures and seeds."
+    )
+
+
+def detect_text(detect: float, needed: int | None, pairs: int, n: int, discordance: float) -> str:
+    """How many pictures a difference would need with one run each, as a sentence."""
+    many = "more than ten million" if needed is None else f"about {needed}"
+    share = f"on {100 * discordance:.1f} % of them, as the median pair does here"
+    if discordance < detect:
+        share = f"on no more of them than that takes (the median pair here: on {100 * discordance:.1f} %)"
+    return (
+        f"To show a difference of {points(detect)[1:]} points in 4 of 5 such comparisons (80 % power, exact "
+        f"McNemar{_after_holm(pairs)}) takes {many} independent test pictures, {_and_there(n)}, if models "
+        f"disagree in being right {share}."
+    )
+
+
+def seeds_detect_text(detect: float, needed: int | None, pairs: int, n: int, seeds: int) -> str:
+    """The same over several seeds."""
+    aim = (
+        f"To show a difference of {points(detect)[1:]} points in 4 of 5 such comparisons (80 % power, t over "
+        f"images × seeds{_after_holm(pairs)})"
+    )
+    if needed is None:
+        return (
+            f"{aim} no number of test pictures is enough with {seeds} seeds: they differ too much; add seeds."
+        )
+    return f"{aim} takes about {needed} test pictures with as many seeds, {_and_there(n)} (the median pair)."
+
+
+def _and_there(n: int) -> str:
+    return f"and there {'is' if n == 1 else 'are'} {n}"
+
+
+def _after_holm(pairs: int) -> str:
+    return "" if pairs <= 1 else f" after Holm over {pairs} pairs"
+
+
+def answer(rows: Sequence["Row"], pairs: Sequence["Pair"], n: int, baseline: str = "") -> str:
+    """Which model is best, in one or two plain sentences with their numbers; ties are said to be ties.
+
+    With a baseline: which models are better than it, which worse, which neither.
+    """
     scored = [row for row in rows if row.top1 is not None and not row.probe_of]
+    if baseline and len(scored) > 1:
+        return _against(next(row for row in scored if row.model == baseline), pairs, n)
     if not scored:
         return "No model has been tested yet: there is nothing to compare."
     if len(scored) == 1:
@@ -144,6 +199,30 @@ def answer(rows: Sequence["Row"], pairs: Sequence["Pair"], n: int) -> str:
             "these pictures cannot tell it apart."
         )
     return _tie(leaders, beaten, n)
+
+
+def _against(row: "Row", pairs: Sequence["Pair"], n: int) -> str:
+    """The models beside a baseline, each with its difference."""
+    named: dict[str, list[str]] = {"better": [], "worse": [], "equivalent": [], "not distinguishable": []}
+    for pair in pairs:
+        ahead = pair.model_b == row.model
+        other, value = (pair.model_a, pair.difference) if ahead else (pair.model_b, -pair.difference)
+        kind = pair.kind if pair.kind != "better" or ahead else "worse"
+        named[kind].append(f"{other} ({points(value)} points)")
+    saying = {
+        "better": "better is {}",
+        "worse": "worse is {}",
+        "equivalent": "equivalent is {}",
+        "not distinguishable": "not to be told apart from it is {}",
+    }
+    said = [
+        text.replace(" is ", " are ").format(listed(named[kind]))
+        if len(named[kind]) > 1
+        else text.format(named[kind][0])
+        for kind, text in saying.items()
+        if named[kind]
+    ]
+    return f"{_right(row, n)}. Against it: {'; '.join(said)}."
 
 
 def _tie(leaders: Sequence["Row"], beaten: Sequence["Row"], n: int) -> str:

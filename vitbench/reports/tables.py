@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vitbench import files
 from vitbench.comparison.candidates import UNREADABLE, read_candidates, slide_columns, slide_rows
 from vitbench.comparison.table import Comparison, Row
-from vitbench.comparison.words import amount
+from vitbench.comparison.words import amount, points
 from vitbench.records import Benchmark, Run, percent
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def _size(row: Row) -> str:
     return f"{row.image_size}{'*' if off else ''}"
 
 
+AGAINST = "points against"
 BELOW = "↳ "
 """Before a probe that stands below its model."""
 MODEL = Column("model", lambda row: f"{BELOW if row.probe_of else ''}{row.model}", numeric=False)
@@ -93,6 +94,7 @@ COLUMNS = (
     Column(
         "balanced\n%", lambda row: "" if row.balanced_accuracy is None else percent(row.balanced_accuracy)
     ),
+    Column("Brier", _number("brier", 3)),
     Column("s/\nepoch", _speed("seconds_per_epoch")),
     Column("px", _size),
     Column("seeds", lambda row: str(len(row.seeds)) if row.seeds else ""),
@@ -102,10 +104,28 @@ COLUMNS = (
 """From the most to the least needed: a narrow screen shows the first ones."""
 
 LEGEND = (
+    "points against: with 95 % CI; * distinguishable. "
     "rank: a range where the pictures cannot tell models apart. ms/img: latency of one picture, median, "
     "decoding left out. px*: not the model's native size. "
     "peak MB on a CPU: the whole process, what earlier models left in it included."
 )
+
+
+def columns_of(comparison: Comparison) -> tuple[Column, ...]:
+    """The columns for this comparison: all of them, and the difference from a baseline if there is one."""
+    if not comparison.baseline:
+        return COLUMNS
+    gains = {}
+    for pair in comparison.pairs:
+        ahead = pair.model_b == comparison.baseline
+        value, low, high = (
+            (pair.difference, pair.low, pair.high) if ahead else (-pair.difference, -pair.high, -pair.low)
+        )
+        mark = " *" if pair.distinguishable else ""
+        other = pair.model_a if ahead else pair.model_b
+        gains[other] = f"{points(value)} [{points(low)}, {points(high)}]{mark}"
+    against = Column(f"{AGAINST}\n{comparison.baseline}", lambda row: gains.get(row.model, ""))
+    return (MODEL, TOP1, against, *COLUMNS[3:])
 
 
 def table_rows(comparison: Comparison) -> list[Row]:
@@ -146,6 +166,10 @@ def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list
     lines += [f"Next: {comparison.advice}"] if comparison.advice else []
     lines += [f"- {pair.verdict}." for pair in (*comparison.pairs, *comparison.probes)]
     lines += [comparison.smallest_gap_text]
+    lines += [comparison.detect_text] if comparison.detect_text else []
+    if comparison.tested:
+        lines += ["", f"Other scores, lower loss and Brier are better [95 % CI, {_resampled(comparison)}]:"]
+        lines += [f"- {other_scores(row)}." for row in comparison.rows if row.top1 is not None]
     if comparison.notes:
         lines += ["", "To know:", *(f"- {note}." for note in comparison.notes)]
     legend = [part for part in LEGEND.split(". ") if _explains(part, shown)]
@@ -153,10 +177,38 @@ def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list
     return [*lines, "", ". ".join(part.rstrip(".") for part in legend) + "."] if legend else lines
 
 
+def _resampled(comparison: Comparison) -> str:
+    return "bootstrap over images" if comparison.groups is None else "bootstrap over groups of images"
+
+
+def other_scores(row: Row) -> str:
+    """A tested model's scores beside accuracy, each with its interval, and how far it can be believed."""
+    shown = [
+        f"loss {_with_interval(row, 'loss', 1, 3)}",
+        f"Brier {_with_interval(row, 'brier', 1, 3)}",
+        f"macro F1 {_with_interval(row, 'macro_f1', 100, 1)} %",
+        f"balanced {_with_interval(row, 'balanced_accuracy', 100, 1)} %",
+    ]
+    if row.temperature is not None and row.loss_tempered is not None:
+        shown.append(f"loss {row.loss_tempered:.3f} at temperature {row.temperature:.2f}, fitted on val")
+    if row.ece is not None and row.ece_null is not None:
+        shown.append(f"ECE {percent(row.ece)} % (calibrated models: up to {percent(row.ece_null)})")
+    return f"{row.model}: {', '.join(shown)}"
+
+
+def _with_interval(row: Row, name: str, scale: float, digits: int) -> str:
+    """ "0.412 [0.350, 0.481]"; without the interval where there is none."""
+    value, low, high = (getattr(row, key) for key in (name, f"{name}_low", f"{name}_high"))
+    if low is None or high is None:
+        return f"{scale * value:.{digits}f}"
+    return f"{scale * value:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+
+
 def _left_out(comparison: Comparison, shown: Sequence[Column]) -> list[str]:
     """How many columns with something in them are not shown, and the file that has them."""
     rows = table_rows(comparison)
-    left = [c for c in COLUMNS if c not in shown and any(c.cell(row) for row in rows)]
+    kept = {c.heading for c in shown}
+    left = [c for c in columns_of(comparison) if c.heading not in kept and any(c.cell(row) for row in rows)]
     where = "in comparison.md" if RANK in left else "in comparison.csv"  # which has no ranks
     if len(comparison.benchmarks) > 1:
         where = "on a wider screen"  # no files are written
@@ -164,7 +216,9 @@ def _left_out(comparison: Comparison, shown: Sequence[Column]) -> list[str]:
 
 
 def _explains(part: str, shown: Sequence[Column]) -> bool:
-    return part.split(":")[0].rstrip("*") in {column.title for column in shown}
+    return part.split(":")[0].rstrip("*") in {column.heading.split("\n")[0] for column in shown} | {
+        column.title for column in shown
+    }
 
 
 def _fitting(comparison: Comparison, width: int) -> list[Column]:
@@ -178,14 +232,15 @@ def _fitting(comparison: Comparison, width: int) -> list[Column]:
         return max([*heading, *(cell_len(column.cell(row)) for row in rows)]) + 2
 
     kept, used = [MODEL, TOP1], _name_width(comparison) + width_of(TOP1)
-    for column in COLUMNS:
+    columns = columns_of(comparison)
+    for column in columns:
         if column in (MODEL, TOP1) or not any(column.cell(row) for row in rows):
             continue
         if used + width_of(column) > width:
             break
         kept.append(column)
         used += width_of(column)
-    return [column for column in COLUMNS if column in kept]
+    return [column for column in columns if column in kept]
 
 
 def _name_width(comparison: Comparison) -> int:
@@ -201,14 +256,11 @@ def _name_width(comparison: Comparison) -> int:
 
 def markdown(comparison: Comparison) -> str:
     """The comparison as GitHub Markdown: the table with all columns, then the sentences."""
-    rows = table_rows(comparison)
-    shown = [c for c in COLUMNS if c in (MODEL, TOP1) or any(c.cell(row) for row in rows)]
+    shown = _filled(comparison)
     lines = [
         f"# {_cell(comparison.name)}",
         "",
-        "| " + " | ".join(_cell(column.title) for column in shown) + " |",
-        "|" + "|".join(" ---: " if column.numeric else " --- " for column in shown) + "|",
-        *("| " + " | ".join(_cell(column.cell(row)) for column in shown) + " |" for row in rows),
+        *markdown_table(_grid(comparison), [c.numeric for c in shown]),
     ]
     spaced: list[str] = []
     for line in sentences(comparison, shown):
@@ -216,6 +268,82 @@ def markdown(comparison: Comparison) -> str:
             spaced.append("")
         spaced.append(_cell(line) if not line.startswith("- ") else f"- {_cell(line[2:])}")
     return "\n".join([*lines, *spaced]) + "\n"
+
+
+def markdown_table(grid: Sequence[Sequence[str]], numeric: Sequence[bool] | None = None) -> list[str]:
+    """The lines of a GitHub Markdown table; the first row of `grid` is its heading.
+
+    `numeric`: the columns set to the right; None: all but the first.
+    """
+    right = numeric or [i > 0 for i in range(len(grid[0]))]
+    head, *rows = ["| " + " | ".join(map(_cell, row)) + " |" for row in grid]
+    return [head, "|" + "|".join(" ---: " if yes else " --- " for yes in right) + "|", *rows]
+
+
+def latex(comparison: Comparison) -> str:
+    """The comparison as a LaTeX table (booktabs) with all columns, the answer and the smallest gap below it.
+
+    Class and model names in other scripts need XeLaTeX or LuaLaTeX.
+    """
+    below = f"{comparison.name}: {comparison.answer} {comparison.smallest_gap_text}"
+    return tex_table(_grid(comparison), below, [column.numeric for column in _filled(comparison)])
+
+
+def tex_table(grid: Sequence[Sequence[str]], caption: str, numeric: Sequence[bool] | None = None) -> str:
+    """A LaTeX table (booktabs) of a grid, as `markdown_table` takes it."""
+    right = numeric or [i > 0 for i in range(len(grid[0]))]
+    head, *rows = [" & ".join(map(_tex, row)) + r" \\" for row in grid]
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}",
+        "\\centering",
+        f"\\begin{{tabular}}{{{''.join('r' if yes else 'l' for yes in right)}}}",
+        "\\toprule",
+        head,
+        "\\midrule",
+        *rows,
+        "\\bottomrule",
+        "\\end{tabular}",
+        f"\\caption{{{_tex(caption)}}}",
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _grid(comparison: Comparison) -> list[list[str]]:
+    """The table as text: a heading row, then the rows as shown."""
+    shown = _filled(comparison)
+    cells = [[column.cell(row) for column in shown] for row in table_rows(comparison)]
+    return [[column.title for column in shown], *cells]
+
+
+def _filled(comparison: Comparison) -> list[Column]:
+    """The columns in which some row has something."""
+    rows = table_rows(comparison)
+    return [c for c in columns_of(comparison) if c in (MODEL, TOP1) or any(c.cell(row) for row in rows)]
+
+
+def _tex(text: str) -> str:
+    """Text that LaTeX sets as it is, on one line."""
+    flat = " ".join(files.readable(text).replace(BELOW, "\0").split())
+    return "".join(TEX_ESCAPES.get(character, character) for character in flat)
+
+
+TEX_ESCAPES = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "[": "{[}",  # at the start of a row it would be an argument of the line break before it
+    "−": "$-$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "\0": r"\quad ",
+}
 
 
 def _cell(text: str) -> str:
@@ -235,6 +363,15 @@ def comparison_csv(comparison: Comparison) -> str:
 def comparison_json(comparison: Comparison) -> str:
     """`comparison.json`: the whole comparison, rows, floor, pairs, notes, sentences."""
     return json.dumps(comparison.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+FORMATS: dict[str, Callable[[Comparison], str]] = {
+    "md": markdown,
+    "csv": comparison_csv,
+    "latex": latex,
+    "json": comparison_json,
+}
+"""What `compare --format` prints."""
 
 
 def _to_stderr(line: str) -> None:

@@ -1,0 +1,112 @@
+"""`vitbench compare` as a user types it, on made-up benchmarks, in this process."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from fabricate import make_benchmark
+
+from vitbench.cli import main
+from vitbench.comparison.table import Row
+
+LABELS = [0, 1, 2] * 20
+RUNS = {"vit-s0": LABELS, "swin-s0": [1, *LABELS[1:]], "deit-s0": [0] * 60}
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with `results/first`; the process stands in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    make_benchmark(tmp_path / "results" / "first", RUNS, LABELS)
+    return tmp_path / "results"
+
+
+def vitbench(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The exit status of the command."""
+    monkeypatch.setattr(sys, "argv", ["vitbench", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+def test_formats_are_the_whole_of_stdout(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--format csv|json|md|latex` prints that and nothing else; `--json` is `--format json`."""
+    printed = {}
+    for form in ("csv", "json", "md", "latex"):
+        assert vitbench(monkeypatch, "compare", "first", "--format", form) == 0
+        printed[form] = capsys.readouterr().out
+    assert tuple(next(csv.reader(printed["csv"].splitlines()))) == Row.COLUMNS
+    assert printed["csv"] == (results / "first" / "comparison.csv").read_text(encoding="utf-8")
+    assert json.loads(printed["json"])["name"] == "first"
+    assert printed["md"].startswith("# first\n")
+    assert printed["latex"].rstrip().endswith("\\end{table}")
+    assert vitbench(monkeypatch, "compare", "first", "--json") == 0
+    assert capsys.readouterr().out == printed["json"]
+
+
+def test_terms_reach_the_comparison(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--margin 20 --detect 3 --baseline swin` in points of accuracy."""
+    words = ("--margin", "20", "--detect", "3", "--baseline", "swin", "--json")
+    assert vitbench(monkeypatch, "compare", *words) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert "comparing first, the newest finished benchmark" in err
+    assert (found["margin"], found["baseline"], len(found["pairs"])) == (0.2, "swin", 2)
+    assert found["pairs"][0]["kind"] == "equivalent"
+    assert found["detect_text"].startswith("To show a difference of 3.0 points")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--format xml", "--format xml: there are md, csv, latex, json"),
+        ("--baseline resnet", "--baseline resnet: not a tested model here (there: vit, swin, deit)"),
+        ("--margin 0", "--margin 0: needs points of accuracy between 0 and 100"),
+        ("--detect -3", "--detect -3: needs points of accuracy between 0 and 100"),
+        ("--anonymous", "--anonymous: needs --report FILE.html"),
+        ("--no-images", "--no-images: needs --report FILE.html"),
+        ("--report page.pdf", "--report page.pdf: name an .html file"),
+        ("--report nowhere/page.html", "nowhere: no such folder; make it first"),
+        ("--across first", "--across: name two or more benchmarks"),
+        ("--across first second --margin 2", "--across: knows no --report"),
+    ],
+)
+def test_what_cannot_be_meant_is_status_2_in_one_line(
+    results: Path, words: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The option, the value and the way on; nothing is printed on stdout, no file is made."""
+    before = sorted(results.parent.rglob("*"))
+    assert vitbench(monkeypatch, "compare", *words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert len([line for line in err.splitlines() if line.startswith("vitbench: ")]) == 1
+    assert sorted(results.parent.rglob("*")) == before
+
+
+def test_across_puts_data_sets_side_by_side(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row per benchmark, a column per model; no test with two sets; csv has a row per set and model."""
+    make_benchmark(results / "second", RUNS, LABELS, data_digest="y")
+    assert vitbench(monkeypatch, "compare", "--across", "first", "second") == 0
+    out = capsys.readouterr().out
+    assert "first" in out
+    assert "100.0 [94.0, 100.0]" in out
+    assert "2 data sets: a table, no test" in " ".join(out.split())
+    for form in ("md", "latex", "json"):
+        assert vitbench(monkeypatch, "compare", "--across", "first", "second", "--format", form) == 0
+    capsys.readouterr()
+    assert vitbench(monkeypatch, "compare", "--across", "first", "second", "--format", "csv") == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [(row["data_set"], row["model"]) for row in rows] == [
+        (name, model) for name in ("first", "second") for model in ("vit", "swin", "deit")
+    ]
+    assert float(rows[0]["top1"]) == 1.0

@@ -1,0 +1,208 @@
+"""On what terms models are compared: margin, baseline, a named difference, groups of pictures."""
+
+from pathlib import Path
+
+import pytest
+from fabricate import make_benchmark
+
+from vitbench import files
+from vitbench.comparison.basis import Terms
+from vitbench.comparison.table import compare
+from vitbench.errors import UsageError
+from vitbench.records import Benchmark, Predictions
+
+LABELS = [0, 1, 2] * 100
+
+
+def wrong_on(*places: int, labels: list[int] = LABELS) -> list[int]:
+    """Answers that are right except on these pictures."""
+    return [(label + 1) % 3 if i in places else label for i, label in enumerate(labels)]
+
+
+def three(folder: Path) -> Benchmark:
+    """a is right on all 300, b on 299, c on 270."""
+    runs = {"a-s0": LABELS, "b-s0": wrong_on(0), "c-s0": wrong_on(*range(30))}
+    return make_benchmark(folder / "b", runs, LABELS)
+
+
+def test_equivalent_needs_a_margin(tmp_path: Path) -> None:
+    """a and b differ by .3 points: not distinguishable as such, equivalent within ±3 points."""
+    benchmark = three(tmp_path)
+    plain, margin = compare(benchmark).pairs[0], compare(benchmark, Terms(margin=0.03)).pairs[0]
+    assert (plain.kind, margin.kind) == ("not distinguishable", "equivalent")
+    assert margin.verdict.startswith("a and b are equivalent within ±3.0 points on 300 images: +0.3 points")
+
+
+def test_an_interval_that_leaves_the_margin_is_no_equivalence(tmp_path: Path) -> None:
+    """The interval of a − b reaches past half a point."""
+    pair = compare(three(tmp_path), Terms(margin=0.005)).pairs[0]
+    assert pair.high > 0.005
+    assert pair.kind == "not distinguishable"
+
+
+def test_better_stays_better_inside_the_margin(tmp_path: Path) -> None:
+    """Ten points with p < .001 under a margin of 20: p decides, and the smallness is said."""
+    pair = next(p for p in compare(three(tmp_path), Terms(margin=0.2)).pairs if p.model_b == "c")
+    assert pair.kind == "better"
+    assert pair.verdict.endswith("yet by less than the margin of 20.0 points")
+
+
+def test_baseline_tests_its_own_pairs_only(tmp_path: Path) -> None:
+    """Two pairs instead of three, Holm over two, no ranks, and the answer is about the baseline."""
+    found = compare(three(tmp_path), Terms(baseline="b"))
+    assert {frozenset((p.model_a, p.model_b)) for p in found.pairs} == {
+        frozenset("ab"),
+        frozenset("bc"),
+    }
+    assert [row.rank for row in found.rows] == [None] * 3
+    assert found.answer.endswith(
+        "Against it: worse is c (−9.7 points); not to be told apart from it is a (+0.3 points)."
+    )
+    assert any("Compared with b only" in note for note in found.notes)
+
+
+def test_unknown_baseline_is_refused_with_the_models_there(tmp_path: Path) -> None:
+    """One line that names what could be meant."""
+    with pytest.raises(UsageError, match=r"--baseline d: not a tested model here \(there: a, b, c\)"):
+        compare(three(tmp_path), Terms(baseline="d"))
+
+
+def test_terms_outside_0_to_100_points_are_refused() -> None:
+    """A margin of 0 and a difference of 150 points mean nothing."""
+    with pytest.raises(UsageError, match="--margin 0"):
+        Terms(margin=0)
+    with pytest.raises(UsageError, match="--detect 150"):
+        Terms(detect=1.5)
+
+
+def test_detect_says_how_many_pictures(tmp_path: Path) -> None:
+    """3 points at 10 % disagreement and three pairs: the number of the power calculation, in a sentence."""
+    from vitbench.comparison.power import pictures_needed
+
+    found = compare(three(tmp_path), Terms(detect=0.03))
+    needed = pictures_needed(0.03, 29 / 300, 3)
+    assert f"takes about {needed} independent test pictures, and there are 300" in found.detect_text
+    assert compare(three(tmp_path / "again")).detect_text == ""
+
+
+def test_detect_of_one_model_says_why_not(tmp_path: Path) -> None:
+    """There is no disagreement to go by."""
+    benchmark = make_benchmark(tmp_path / "b", {"a-s0": LABELS}, LABELS)
+    assert compare(benchmark, Terms(detect=0.03)).detect_text.startswith("One model alone")
+
+
+def test_detect_over_seeds(tmp_path: Path) -> None:
+    """With seeds the number rests on measured variances; seeds that differ too much can't be outweighed."""
+    runs = {f"{m}-s{s}": wrong_on(*range(9 * s + k)) for k, m in enumerate("ab") for s in range(3)}
+    benchmark = make_benchmark(tmp_path / "b", runs, LABELS)
+    assert "takes about " in compare(benchmark, Terms(detect=0.3)).detect_text
+    assert (
+        "no number of test pictures is enough with 3 seeds"
+        in compare(benchmark, Terms(detect=0.01)).detect_text
+    )
+
+
+def test_the_gap_over_seeds_is_worked_out(tmp_path: Path) -> None:
+    """The smallest gap is t times the measured error; a pair at that gap is just distinguishable."""
+    runs = {f"{m}-s{s}": wrong_on(*range(s + 30 * k)) for k, m in enumerate("ab") for s in range(3)}
+    found = compare(make_benchmark(tmp_path / "b", runs, LABELS))
+    (pair,) = found.pairs
+    assert found.smallest_gap == pytest.approx(pair.high - pair.difference)
+    assert f"a gap of {100 * found.smallest_gap:.1f} points or more was needed" in found.smallest_gap_text
+
+
+GROUPED = [f"burst{i // 10}" for i in range(300)]
+
+
+def test_groups_are_counted_and_widen_every_interval(tmp_path: Path) -> None:
+    """300 pictures in 30 bursts, mistakes burst by burst: wider than 300 independent ones, and it is said."""
+    runs = {"a-s0": wrong_on(*range(20)), "b-s0": wrong_on(*range(60))}
+    alone = compare(make_benchmark(tmp_path / "alone", runs, LABELS))
+    found = compare(make_benchmark(tmp_path / "groups", runs, LABELS, groups=GROUPED))
+    assert (alone.groups, found.groups) == (None, 30)
+    for name in ("top1", "loss", "brier", "macro_f1", "balanced_accuracy"):
+        narrow, wide = (
+            getattr(one.rows[0], f"{name}_high") - getattr(one.rows[0], f"{name}_low")
+            for one in (alone, found)
+        )
+        assert wide > 1.5 * narrow, name
+    assert any("300 test pictures stand in 30 groups" in note for note in found.notes)
+    assert "300 test pictures in 30 groups" in found.smallest_gap_text
+
+
+def test_groups_are_what_is_tested(tmp_path: Path) -> None:
+    """40 pictures of 4 bursts on one side: McNemar would say p < .001, four coins say p = .125."""
+    runs = {"a-s0": wrong_on(*range(20)), "b-s0": wrong_on(*range(60))}
+    (pair,) = compare(make_benchmark(tmp_path / "b", runs, LABELS, groups=GROUPED)).pairs
+    assert (pair.method, pair.groups) == ("exact test over groups", 30)
+    assert pair.p == pytest.approx(2 / 2**4)
+    assert "on 300 images in 30 groups" in pair.verdict
+
+
+def test_copies_in_the_test_part_are_groups_of_their_own(tmp_path: Path) -> None:
+    """Each picture twice: 60 pictures count as 30."""
+    labels = [0, 1, 2] * 10
+    runs = {"a-s0": labels * 2}
+    groups = [str(i % 30) for i in range(60)]
+    found = compare(make_benchmark(tmp_path / "b", runs, labels * 2, groups=groups))
+    single = compare(make_benchmark(tmp_path / "s", {"a-s0": labels}, labels))
+    assert found.groups == 30
+    assert found.rows[0].top1_low == pytest.approx(single.rows[0].top1_low, abs=0.02)
+
+
+def test_temperature_is_fitted_on_val_and_judged_on_test(tmp_path: Path) -> None:
+    """A model that says 99 % and is right on 70 %: temperature over 1, and a lower loss on test."""
+    labels = [0, 1] * 50
+    sure = [[0.99, 0.01] if (label == 0) == (i % 10 >= 3) else [0.01, 0.99] for i, label in enumerate(labels)]
+    benchmark = make_benchmark(tmp_path / "b", {"a-s0": sure}, labels, classes=("no", "yes"), train=(0, 1))
+    assert compare(benchmark).rows[0].temperature is None
+    answers = Predictions.read(benchmark.folder / "a-s0" / "predictions.csv")
+    answers.write(benchmark.folder / "a-s0" / "val_predictions.csv")
+    row = compare(benchmark).rows[0]
+    assert row.temperature is not None
+    assert row.temperature > 3
+    assert row.loss_tempered is not None
+    assert row.loss is not None
+    assert row.loss_tempered < row.loss - 0.3
+    assert row.ece == pytest.approx(0.29)
+    assert row.ece_null is not None
+    assert row.ece > row.ece_null
+
+
+def test_looks_are_counted_by_command(tmp_path: Path) -> None:
+    """One look each at the end of training needs no names; a predict on test pictures is told of."""
+    benchmark = make_benchmark(tmp_path / "b", {"a-s0": LABELS, "b-s0": LABELS}, LABELS)
+    columns = ("time", "by", "pictures")
+    for name in ("a-s0", "b-s0"):
+        row = {"time": "2026-01-01T00:00:00+00:00", "by": "train", "pictures": 300}
+        files.append_row(benchmark.folder / name / "looks.csv", columns, row)
+    assert (
+        "Looks at the test pictures: one per model and seed, when it was finished" in compare(benchmark).notes
+    )
+    row = {"time": "2026-01-02T00:00:00+00:00", "by": "predict", "pictures": 12}
+    files.append_row(benchmark.folder / "a-s0" / "looks.csv", columns, row)
+    found = compare(benchmark)
+    assert [(look.model, look.by, look.times, look.pictures) for look in found.looks] == [
+        ("a", "train", 1, 300),
+        ("a", "predict", 1, 12),
+        ("b", "train", 1, 300),
+    ]
+    assert any("a once (12 pictures) by predict" in note for note in found.notes)
+
+
+def test_recall_per_class_has_an_interval(tmp_path: Path) -> None:
+    """c misses 10 of each class's 100: 90 % within Wilson's limits; a class without pictures has no row."""
+    found = compare(
+        make_benchmark(
+            tmp_path / "b", {"c-s0": wrong_on(*range(30))}, LABELS, classes=("x", "y", "z", "none")
+        )
+    )
+    assert [(one.label, one.n, one.recall) for one in found.recalls] == [(name, 100, 0.9) for name in "xyz"]
+    assert (found.recalls[0].low, found.recalls[0].high) == pytest.approx((0.8256, 0.9448), abs=1e-4)
+
+
+def test_other_scores_differ_with_intervals(tmp_path: Path) -> None:
+    """a's loss is lower than c's, and the interval of the difference leaves out 0."""
+    pair = next(p for p in compare(three(tmp_path)).pairs if p.model_b == "c")
+    loss = next(one for one in pair.scores if one.score == "loss")
+    assert loss.low < loss.difference < loss.high < 0

@@ -1,0 +1,51 @@
+"""`vitbench compare`: the comparison on a screen, in a format for elsewhere, as a report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vitbench.benchmark import compare as comparing
+from vitbench.cli.options import Output
+from vitbench.cli.show import console, say
+from vitbench.comparison.basis import Terms
+from vitbench.comparison.table import Comparison, compare_many
+from vitbench.records import Benchmark
+from vitbench.reports import across as side_by_side
+from vitbench.reports import tables
+
+
+def compare_benchmarks(names: Sequence[str], results: Path, terms: Terms, output: Output) -> None:
+    """Print a comparison, refresh the files of a single benchmark, write the report that was asked for."""
+    found = comparing.find_all(names, results)
+    if not names:
+        say(f"comparing {found[0].name}, the newest finished benchmark in {results}")
+    comparison = compare_many(found, terms)
+    if len(found) == 1:
+        try:
+            tables.write_reports(found[0], comparison)
+        except OSError as error:
+            say(f"{found[0].folder}: cannot be written ({error.strerror}); printing only")
+    show(comparison, output.form)
+    if output.report is not None:
+        _write_report(found, comparison, output)
+
+
+def _write_report(benchmarks: Sequence[Benchmark], comparison: Comparison, output: Output) -> None:
+    raise NotImplementedError
+
+
+def compare_across(names: Sequence[str], results: Path, output: Output) -> None:
+    """Print several data sets side by side."""
+    found = comparing.across(*names, results=results)
+    if output.form is not None:
+        print(side_by_side.FORMATS[output.form](found), end="")
+        return
+    console().print(side_by_side.screen_across(found))
+
+
+def show(comparison: Comparison, form: str | None = None) -> None:
+    """Print a comparison: as a table for the screen, or in one of `tables.FORMATS`."""
+    if form is not None:
+        print(tables.FORMATS[form](comparison), end="")
+        return
+    screen = console()
+    screen.print(tables.screen_table(comparison, screen.width))

@@ -1,0 +1,52 @@
+"""What all rows and pairs of a comparison stand on: the caller's terms, the pictures, their resamples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vitbench.comparison.bootstrap import Replicated, Resamples, replicates
+from vitbench.comparison.candidates import Candidate, TestSet
+from vitbench.errors import UsageError
+from vitbench.records import Array
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms models are compared; differences are fractions."""
+
+    baseline: str = ""
+    """The only model that others are compared with; "": every two."""
+    margin: float | None = None
+    """Differences inside ± this are called equivalent; None: none are."""
+    detect: float | None = None
+    """The difference whose number of pictures is asked for."""
+
+    def __post_init__(self) -> None:
+        for option, value in (("--margin", self.margin), ("--detect", self.detect)):
+            if value is not None and not 0 < value < 1:
+                raise UsageError(f"{option} {100 * value:g}: needs points of accuracy between 0 and 100")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The test pictures of a comparison."""
+
+    n: int
+    groups: Array | None
+    """(n,) number of the group that a picture stands in; None where each is its own."""
+    terms: Terms
+    resamples: Resamples
+    samples: Mapping[str, Mapping[str, Replicated]]
+    """Per tested model, as shown, and score: its values on the pictures and on the same resamples of them."""
+
+    @property
+    def units(self) -> int:
+        """Independent units among the pictures: groups, or the pictures themselves."""
+        return self.resamples.units
+
+
+def basis_of(candidates: Sequence[Candidate], test: TestSet, terms: Terms) -> Basis:
+    """The basis of a comparison of these candidates; the resampling takes the most part of its time."""
+    groups = test.group_numbers
+    resamples = Resamples(len(test.paths), groups)
+    samples = {c.model: replicates(c.predictions, resamples) for c in candidates if c.answered}
+    return Basis(len(test.paths), groups, terms, resamples, samples)

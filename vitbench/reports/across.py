@@ -1,0 +1,84 @@
+"""Several data sets side by side: the tables of `compare --across`."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vitbench import files
+from vitbench.comparison.across import Across
+from vitbench.comparison.table import Comparison
+from vitbench.records import percent
+from vitbench.reports.tables import markdown_table, tex_table, top1_cell
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def screen_across(across: Across) -> "RenderableType":
+    """A row per data set, a column per model, then what the sets say together."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    head, *rows = grid(across)
+    for i, name in enumerate(head):
+        table.add_column(Text(files.readable(name)), justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(files.readable(cell)) for cell in row))
+    return Group(table, *(Text(files.readable(line)) for line in sentences(across)))
+
+
+def grid(across: Across) -> list[list[str]]:
+    """The table as text: a heading, a row per data set with top-1 % [95 % CI], the means."""
+    rows = [["data set", "test pictures", *across.models]]
+    for one in across.sets:
+        found = {row.model: row for row in one.rows}
+        cells = [top1_cell(found[model]) if model in found else "" for model in across.models]
+        rows.append([one.name, str(one.n_test), *cells])
+    rows.append(["mean of the sets", "", *("" if mean is None else percent(mean) for mean in across.means)])
+    return rows
+
+
+def sentences(across: Across) -> list[str]:
+    """What stands under the table, one paragraph each."""
+    lines = ["", across.answer, *(f"- {pair.verdict}." for pair in across.pairs)]
+    return [*lines, "", "To know:", *(f"- {note}." for note in across.notes)]
+
+
+def markdown_across(across: Across) -> str:
+    """GitHub Markdown: the table, then the sentences."""
+    return "\n".join([*markdown_table(grid(across)), *sentences(across)]) + "\n"
+
+
+def latex_across(across: Across) -> str:
+    """A LaTeX table (booktabs) with the answer as its caption."""
+    return tex_table(grid(across), across.answer)
+
+
+def csv_across(across: Across) -> str:
+    """A row per data set and model, fractions."""
+    columns = ("data_set", "n_test", "model", "seeds", "top1", "top1_low", "top1_high")
+    rows = (_cells(one, i) for one in across.sets for i in range(len(one.tested)))
+    return files.csv_text(columns, rows)
+
+
+def _cells(one: Comparison, place: int) -> dict[str, object]:
+    row = one.tested[place]
+    return {"data_set": one.name, "n_test": one.n_test, **row.cells()}
+
+
+def json_across(across: Across) -> str:
+    """Everything, each set's whole comparison included."""
+    return json.dumps(dataclasses.asdict(across), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+FORMATS: dict[str, Callable[[Across], str]] = {
+    "md": markdown_across,
+    "csv": csv_across,
+    "latex": latex_across,
+    "json": json_across,
+}
+"""What `compare --across --format` prints."""
