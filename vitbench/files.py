@@ -1,17 +1,21 @@
 """Files that are whole or not there: atomic writes, digests, and the CSV dialect of every table.
 
 Atomic means: temporary file in the same folder, flush, fsync, `os.replace`, fsync of the folder.
-A reader therefore sees the old file or the new one, never half of either.
+A reader therefore sees the old file or the new one, never half of either. The one exception are files
+that only grow (`append_row`): there each line is whole or passed over.
 """
 
+import contextlib
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,14 @@ os.umask(_UMASK)
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` atomically and durably; the folder must exist."""
+    with _beside(path, content) as temporary:
+        os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _beside(path: Path, content: bytes) -> Iterator[str]:
+    """A durable file with `content` in the folder of `path`, to be renamed; gone afterwards if it was not."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -33,11 +45,9 @@ def write_bytes(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o666 & ~_UMASK)
-        os.replace(temporary, path)
-    except BaseException:
+        yield temporary
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -89,6 +99,69 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as stream:
         lines = [[_unescape(cell) for cell in line] for line in csv.reader(stream)]
     return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]] if lines else []
+
+
+def append_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:
+    """Add one durable line to a CSV that only grows; the file begins with its header.
+
+    One write at the end of the file: several processes may append at once, where the system keeps such
+    writes apart (POSIX; not Windows, not NFS). Cells hold no line breaks. Raises OSError where it
+    cannot be written.
+    """
+    header, line = csv_text(columns, [row]).encode().splitlines(keepends=True)
+    if not path.exists():
+        _begin(path, header)
+    # Too many cells make sure that what a power cut left of a line is never taken for a whole one.
+    content = b"," * len(columns) + b"\n" + line if _torn(path) else line
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+    try:
+        if os.write(handle, content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _torn(path: Path) -> bool:
+    """The last line has no end, and nobody is about to write it."""
+    for _ in range(5):
+        with path.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - 1))
+            if stream.read()[-1:] in (b"", b"\n"):
+                return False
+        time.sleep(0.02)  # another process's line may be seen half-way where it crosses a page
+    return True
+
+
+def _begin(path: Path, header: bytes) -> None:
+    """Make `path` with its header, unless another process was faster: then that file stays."""
+    with _beside(path, header) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without hard links, such as exFAT
+            os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def appended_rows(path: Path) -> list[dict[str, str]]:
+    """The whole lines of a CSV written by `append_row`, as text; [] where there is no file.
+
+    What a power cut left of a line is passed over.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    columns, *found = [_cells(line.decode("utf-8", "replace")) for line in lines] or [[]]
+    return [dict(zip(columns, row, strict=True)) for row in found if len(row) == len(columns)]
+
+
+def _cells(line: str) -> list[str]:
+    try:
+        return [_unescape(cell) for cell in next(csv.reader([line]), [])]
+    except csv.Error:  # bytes that a power cut left
+        return []
 
 
 def readable(text: str) -> str:
