@@ -4,6 +4,8 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -154,6 +156,24 @@ class Answer:
         return any(pairs[0][1] < LOW_CONFIDENCE for pairs in self.said.values())
 
 
+LookedBy = Literal["train", "probe", "predict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One time that a model was evaluated on test pictures: a line of `looks.csv`."""
+
+    time: str
+    """ISO 8601 with the offset from UTC."""
+    by: LookedBy
+    """The command."""
+    pictures: int
+    """How many test pictures were answered; one that was answered twice counts twice."""
+
+    def when(self) -> datetime:
+        return datetime.fromisoformat(self.time)
+
+
 PART_OF_RUN = re.compile(r"(fold|tune)-\d+|final")
 """Folders inside a run that are runs themselves."""
 RunStatus = Literal["new", "interrupted", "failed", "finished"]
@@ -233,6 +253,45 @@ class Run:
 
     def predictions(self) -> Predictions:
         return Predictions.read(self.folder / "predictions.csv")
+
+    def val_predictions(self) -> Predictions | None:
+        """What the chosen weights say about val; None where there is no val, and in older runs.
+
+        With folds each fold has its own, the run itself has none.
+        """
+        path = self.folder / "val_predictions.csv"
+        return Predictions.read(path) if path.exists() else None
+
+    def add_look(self, by: LookedBy, pictures: int) -> None:
+        """Note in `looks.csv` that `pictures` test pictures were answered now; OSError where it cannot be."""
+        look = Look(datetime.now().astimezone().isoformat(timespec="seconds"), by, pictures)
+        columns = [field.name for field in dataclasses.fields(Look)]
+        files.append_row(self.folder / "looks.csv", columns, dataclasses.asdict(look))
+
+    def looks(self) -> tuple[Look, ...]:
+        """Every look at the test pictures, the oldest first; () also in runs older than this count.
+
+        With folds one training of all of them is one look: its pictures are summed, its time is the last.
+        """
+        by_fold = [fold._own_looks() for fold in self.folds]
+        found = self._own_looks() + [look for looks in by_fold for look in looks if look.by != "train"]
+        trained = ([look for look in looks if look.by == "train"] for looks in by_fold)
+        for each in zip_longest(*trained):
+            together = [look for look in each if look is not None]
+            last = max(together, key=Look.when)
+            found.append(dataclasses.replace(last, pictures=sum(look.pictures for look in together)))
+        return tuple(sorted(found, key=Look.when))
+
+    def _own_looks(self) -> list[Look]:
+        path = self.folder / "looks.csv"
+        try:
+            looks = [
+                Look(row["time"], row["by"], int(row["pictures"]))  # type: ignore[arg-type]
+                for row in files.appended_rows(path)
+            ]
+            return sorted(looks, key=Look.when)
+        except (KeyError, TypeError, ValueError) as error:
+            raise VitbenchError(f"{path}: damaged ({error}); restore it") from error
 
     def metrics(self) -> dict[str, Any]:
         """`metrics.json`, whose keys are:

@@ -1,4 +1,7 @@
-"""One run from its job to `metrics.json`: create or resume, fit, save the model, test once."""
+"""One run from its job to `metrics.json`: create or resume, fit, save the model, test once.
+
+Nothing is chosen on the test pictures: they are read when the weights are saved, and `looks.csv` says so.
+"""
 
 import contextlib
 import dataclasses
@@ -279,13 +282,19 @@ def _fitted_head(
 
 
 def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
-    """Save the chosen weights, read the test pictures once, and write `metrics.json` last."""
+    """Save the chosen weights and their answers on val, read the test pictures, write `metrics.json` last.
+
+    The look at the test pictures is noted before anybody can see what came of it.
+    """
     model, recipe = trainer.evaluated, trainer.recipe
     model.to(memory_format=torch.contiguous_format)  # as it is when it is loaded: equal to the last bit
     save_model(model, run.model_folder, recipe.classes, recipe.preprocessing)
+    if trainer.split.val:
+        evaluate(trainer, "val").write(run.folder / "val_predictions.csv")
     test = None
     if trainer.split.test:
         predictions = evaluate(trainer, "test")
+        run.add_look("train", len(predictions.paths))
         predictions.write(run.folder / "predictions.csv")
         test = scores(predictions)
     best = next(row for row in trainer.rows if row.epoch == trainer.best_epoch)
