@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vitbench.records import Predictions
+from vitbench.records import Array, Predictions
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the normal distribution: two-sided 95 %."""
@@ -33,10 +33,21 @@ def wilson(correct: float, n: float) -> tuple[float, float]:
     return low, high
 
 
-def scores(predictions: Predictions) -> dict[str, Any]:
-    """n, correct, top1, top1_low, top1_high, loss, macro_f1, balanced_accuracy of N ≥ 1 pictures.
+def brier_scores(predictions: Predictions) -> Array:
+    """(N,) squared error of the probabilities, summed over classes: 0 (sure and right) to 2 (sure and wrong).
 
-    Fractions in [0, 1]; loss is mean plain cross-entropy in nats. The interval is Wilson's, 95 %.
+    Brier 1950, in its multi-class form; sklearn's `brier_score_loss` for two classes is half of it.
+    """
+    probabilities = predictions.probabilities
+    of_true = probabilities[np.arange(len(predictions.labels)), predictions.labels]
+    return np.asarray((probabilities**2).sum(axis=1) - 2 * of_true + 1)
+
+
+def scores(predictions: Predictions) -> dict[str, Any]:
+    """n, correct, top1, top1_low, top1_high, loss, brier, macro_f1, balanced_accuracy of N ≥ 1 pictures.
+
+    Fractions in [0, 1]; loss is mean plain cross-entropy in nats, brier the mean of `brier_scores`. The
+    interval is Wilson's, 95 %.
     macro_f1 and balanced_accuracy are means over the classes that have a test picture: a class
     without one has no recall, and leaving it out keeps the mean over the same classes for every
     model. An answer naming such a class still counts as a miss of the true one. F1 of a class that
@@ -57,6 +68,7 @@ def scores(predictions: Predictions) -> dict[str, Any]:
         "top1_low": low,
         "top1_high": high,
         "loss": float(predictions.losses.mean()),
+        "brier": float(brier_scores(predictions).mean()),
         "macro_f1": float(f1_score(labels, answers, **macro)),
         "balanced_accuracy": float(recall_score(labels, answers, **macro)),
     }
