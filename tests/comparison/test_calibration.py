@@ -1,0 +1,111 @@
+"""Calibration error by hand, its null band by simulation, temperatures that are known."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import softmax
+from sklearn.metrics import log_loss
+
+from vitbench.comparison.calibration import (
+    ece_null,
+    expected_calibration_error,
+    fit_temperature,
+    tempered,
+)
+
+
+def test_ece_by_hand() -> None:
+    """(.4, .6] holds .55 right and .6 wrong, (.8, 1] holds .9 right: (|1 − 1.15| + |1 − .9|) / 3."""
+    probabilities = np.array([[0.55, 0.45], [0.6, 0.4], [0.1, 0.9]])
+    labels = np.array([0, 1, 1])
+    assert expected_calibration_error(probabilities, labels, bins=5) == pytest.approx((0.15 + 0.1) / 3)
+
+
+def test_ece_of_the_surest() -> None:
+    """Certain and right: 0; certain and wrong: 1."""
+    certain = np.eye(3)
+    assert expected_calibration_error(certain, np.arange(3)) == 0
+    assert expected_calibration_error(certain, np.array([1, 2, 0])) == 1
+
+
+def confidences(n: int) -> np.ndarray:
+    """Two-class answers with confidences spread evenly over [.5, 1]."""
+    top = np.linspace(0.5, 1, n)
+    return np.stack([top, 1 - top], axis=1)
+
+
+@pytest.mark.parametrize("n", [60, 1000])
+def test_ece_null_is_where_a_calibrated_model_stays_below_19_times_in_20(n: int) -> None:
+    """Labels drawn with the model's own probabilities: 5 % of ECEs lie above the band."""
+    probabilities = confidences(n)
+    band = ece_null(probabilities)
+    rng = np.random.default_rng(1)
+    errors = [
+        expected_calibration_error(probabilities, (rng.random(n) > probabilities[:, 0]).astype(int))
+        for _ in range(1000)
+    ]
+    assert np.mean(np.array(errors) > band) == pytest.approx(0.05, abs=0.03)
+
+
+def test_a_calibrated_model_never_scores_zero() -> None:
+    """About .09 at 60 pictures and .02 at 1,000, of a model that is mostly sure; the band lies above."""
+    rng = np.random.default_rng(2)
+    for n, expected in ((60, 0.086), (1000, 0.022)):
+        top = rng.beta(6, 1.5, n) / 2 + 0.5
+        probabilities = np.stack([top, 1 - top], axis=1)
+        errors = [
+            expected_calibration_error(probabilities, (rng.random(n) > top).astype(int)) for _ in range(300)
+        ]
+        assert np.mean(errors) == pytest.approx(expected, rel=0.25)
+        assert ece_null(probabilities) > np.mean(errors)
+
+
+def test_ece_null_is_reproducible_and_zero_for_certainty() -> None:
+    """A seed names the draws; a model that is certain may not err once."""
+    assert ece_null(confidences(50), seed=1) == ece_null(confidences(50), seed=1)
+    assert ece_null(np.eye(4)) == 0
+
+
+def overconfident(temperature: float, n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from calibrated probabilities, which are then made surer by a known temperature."""
+    rng = np.random.default_rng(5)
+    logits = rng.normal(0, 1.5, (n, 4))
+    true = softmax(logits, axis=1)
+    labels = (rng.random(n)[:, None] > true.cumsum(axis=1)).sum(axis=1)
+    return softmax(logits * temperature, axis=1), np.minimum(labels, 3)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_temperature_finds_what_was_done(temperature: float) -> None:
+    """Sharpened by 3, mended by 3; calibrated: 1."""
+    probabilities, labels = overconfident(temperature)
+    assert fit_temperature(probabilities, labels) == pytest.approx(temperature, rel=0.06)
+
+
+def test_temperature_is_the_least_log_loss() -> None:
+    """The same minimum by another optimiser over sklearn's log loss, and never worse than T = 1."""
+    probabilities, labels = overconfident(2.0, 300)
+    found = fit_temperature(probabilities, labels)
+    other = minimize(
+        lambda log_t: log_loss(labels, tempered(probabilities, float(np.exp(log_t[0])))),
+        [0.0],
+        method="Nelder-Mead",
+    )
+    assert found == pytest.approx(float(np.exp(other.x[0])), rel=1e-3)
+    assert log_loss(labels, tempered(probabilities, found)) <= log_loss(labels, probabilities)
+
+
+def test_temperature_ends_where_nothing_holds_it() -> None:
+    """Every answer right: the coldest; every answer wrong: the hottest; a zero is no accident."""
+    sure = np.array([[0.9, 0.1], [0.2, 0.8]])
+    assert fit_temperature(sure, np.array([0, 1])) == pytest.approx(0.05, rel=1e-3)
+    assert fit_temperature(np.eye(2), np.array([1, 0])) == pytest.approx(20, rel=1e-3)
+
+
+def test_tempered_by_hand() -> None:
+    """T = ½ squares, T = 2 takes roots, T = 1 changes nothing; rows sum to 1, certainty survives."""
+    p = np.array([[0.8, 0.2], [1.0, 0.0]])
+    assert tempered(p, 0.5)[0] == pytest.approx([0.64 / 0.68, 0.04 / 0.68])
+    assert tempered(p, 2.0)[0] == pytest.approx([2 / 3, 1 / 3])
+    assert tempered(p, 1.0) == pytest.approx(p)
+    assert tempered(p, 0.5)[1] == pytest.approx([1, 0])

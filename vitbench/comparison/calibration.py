@@ -1,0 +1,82 @@
+"""Whether a model's probabilities can be believed, and how far one number fitted on val mends them."""
+
+import math
+
+import numpy as np
+
+from vitbench.records import Array
+
+LEAST = 1e-300
+"""Probabilities are floored here, as in `Predictions.losses`."""
+COLDEST, HOTTEST = 0.05, 20.0
+"""Temperatures tried."""
+AT_A_TIME = 4_000_000
+"""Drawn answers that are held at once by `ece_null`."""
+
+
+def expected_calibration_error(probabilities: Array, labels: Array, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy, in [0, 1]; lower is better.
+
+    probabilities (N, C), rows sum to 1; labels (N,), integers in [0, C); N ≥ 1. Of the most probable
+    class; equal-width bins (low, high], empty ones skipped (Guo et al. 2017, eq. 3). A perfectly
+    calibrated model does not score 0: see `ece_null`.
+    """
+    right = probabilities.argmax(axis=1) == labels
+    confidence = probabilities.max(axis=1)
+    gaps = np.bincount(_bins(confidence, bins), weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def ece_null(probabilities: Array, draws: int = 2000, seed: int = 0, bins: int = 15) -> float:
+    """What 95 of 100 perfectly calibrated models with these confidences stay below on so many pictures.
+
+    probabilities (N, C), N ≥ 1. Each draw calls answer i right with the chance of its confidence
+    (consistency resampling, Bröcker & Smith 2007), then takes `expected_calibration_error`.
+    """
+    confidence = np.sort(probabilities.max(axis=1))
+    _, starts = np.unique(_bins(confidence, bins), return_index=True)
+    rng = np.random.default_rng(seed)
+    n = len(confidence)
+    at_a_time = max(1, AT_A_TIME // n)
+    errors = []
+    for start in range(0, draws, at_a_time):
+        right = rng.random((min(at_a_time, draws - start), n)) < confidence
+        gaps = np.add.reduceat(right - confidence, starts, axis=1)  # (draws, filled bins)
+        errors.append(np.abs(gaps).sum(axis=1) / n)
+    return float(np.quantile(np.concatenate(errors), 0.95))
+
+
+def _bins(confidence: Array, bins: int) -> Array:
+    """(N,) number of the equal-width bin (low, high] of each confidence."""
+    return np.asarray(np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1))
+
+
+def fit_temperature(probabilities: Array, labels: Array) -> float:
+    """The temperature in [0.05, 20] with the least mean log loss; over 1: the model is too sure of itself.
+
+    probabilities (N, C) and labels (N,) of pictures that were not trained on: val, never test; N ≥ 1.
+    The loss of softmax(log p / T) is convex in 1 / T (Guo et al. 2017, part 4.2), so there is one least
+    one; it is at the colder end where every answer is right, and at the hotter where they are worse than a
+    guess.
+    """
+    from scipy.optimize import minimize_scalar
+
+    logs = np.log(np.maximum(probabilities, LEAST))  # (N, C)
+    picture = np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logs / math.exp(log_temperature)
+        highest = scaled.max(axis=1)
+        total = highest + np.log(np.exp(scaled - highest[:, None]).sum(axis=1))
+        return float((total - scaled[picture, labels]).mean())
+
+    bounds = math.log(COLDEST), math.log(HOTTEST)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-5})
+    return float(math.exp(found.x))
+
+
+def tempered(probabilities: Array, temperature: float) -> Array:
+    """(N, C) softmax(log p / T) of (N, C) probabilities: the same answers, less sure for T > 1."""
+    scaled = np.log(np.maximum(probabilities, LEAST)) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
