@@ -1,10 +1,12 @@
-"""Which class was taken for which: counts over a model's answers."""
+"""Which class was taken for which, and how many pictures of each class are named right."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from vitbench.comparison.candidates import Candidate
+from vitbench.comparison.statistics import accuracy_interval, seeds_accuracy
 from vitbench.records import Array, Predictions
 
 
@@ -28,3 +30,35 @@ def most_confused(counts: Array, classes: Sequence[str], limit: int) -> list[tup
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     pairs = [divmod(int(flat), len(classes)) for flat in order]
     return [(classes[i], classes[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j]]
+
+
+class ClassRecall(NamedTuple):
+    """How many of a class's test pictures a model names right, with the 95 % interval of the share."""
+
+    place: int
+    """Of the class, from 0."""
+    n: int
+    correct: float
+    """A mean over seeds where there are several."""
+    recall: float
+    low: float
+    high: float
+
+
+def recalls(predictions: Sequence[Predictions], groups: Array | None = None) -> list[ClassRecall]:
+    """Recall of every class with test pictures, in class order, of one model (one `Predictions` per seed).
+
+    Intervals on that class's pictures alone: `accuracy_interval` for one run, `seeds_accuracy` for several;
+    groups (n,) as there. Each stands for itself: among twenty, one is expected to miss the truth.
+    """
+    labels = predictions[0].labels
+    correct = np.stack([p.correct for p in predictions])  # (k, n)
+    found = []
+    for place in np.unique(labels).tolist():
+        of_class = labels == place
+        right = correct[:, of_class]
+        within = None if groups is None else groups[of_class]
+        limits = accuracy_interval(right[0], within) if len(right) == 1 else seeds_accuracy(right, within)
+        n, mean = right.shape[1], float(right.mean())
+        found.append(ClassRecall(place, n, mean * n, mean, *limits))
+    return found
