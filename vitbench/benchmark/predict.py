@@ -1,16 +1,19 @@
-"""`predict`: which saved models answer, found by benchmark, run or folder."""
+"""`predict`: which saved models answer, found by benchmark, run or folder; looks at test sets are counted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from vitbench.benchmark import folder
 from vitbench.comparison.candidates import probed_model
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.inference.stream import answer, collect
+from vitbench.inference.stream import Question, answer, collect
 from vitbench.models.folder import LoadedModel, load_model
 from vitbench.records import Answer, Benchmark, Run
 from vitbench.training.machine import choose_device
+from vitbench.training.watch import Watch
 
 
 def predict(
@@ -20,16 +23,18 @@ def predict(
     results: Path | str = "results",
     device: str = "auto",
     top_k: int = 1,
+    watch: Watch | None = None,
 ) -> Iterator[Answer]:
     """What every model of a run or benchmark says about images, folders and globs; one `Answer` each.
 
     `run`: as they are, by name in `results` or by path (any saved model folder too); None: the newest
-    finished benchmark. `models` keeps only these of its models.
+    finished benchmark. `models` keeps only these of its models. Answers for the benchmark's own test
+    pictures count as a look at its test set, in `looks.csv`; `watch` hears of it.
     """
     name = str(run.folder) if isinstance(run, Benchmark | Run) else None if run is None else str(run)
     panel = panel_for(name, models, Path(results))
     questions = collect([str(image) for image in images])
-    yield from answer(panel.models, questions, choose_device(device), top_k, panel.seen())
+    yield from ask(panel, questions, choose_device(device), top_k, (watch or Watch()).message)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Panel:
     """Where they come from, if that is known."""
     fold: int = 0
     """The fold, from 1, where a single fold's model answers."""
+    runs: tuple[Run, ...] = ()
+    """Whose models they are; () for a saved model that belongs to no run."""
 
     def seen(self) -> dict[str, str]:
         """sha256 of every picture of the benchmark → "train", "val" or "test".
@@ -67,6 +74,53 @@ class Panel:
         return f"the models of all folds answer together, by the mean of their probabilities: {named}"
 
 
+def ask(
+    panel: Panel,
+    questions: Sequence[Question],
+    device: torch.device,
+    top_k: int,
+    report: Callable[[str], None],
+) -> Generator[Answer, None, None]:
+    """The panel's answer to each question, in order; those for its own test pictures are counted.
+
+    They are one look in each of its runs, noted when the last answer is given or nobody wants any more;
+    `report` gets one line about it.
+    """
+    looked = 0
+    try:
+        for found in answer(panel.models, questions, device, top_k, panel.seen()):
+            looked += found.seen == "test" and not found.error
+            yield found
+    finally:
+        if looked:
+            report(_count_look(panel, looked))
+
+
+def _count_look(panel: Panel, pictures: int) -> str:
+    """Note a look at so many test pictures in every run of the panel; what there is to say of it."""
+    failed: list[str] = []
+    times = 0
+    for run in panel.runs:
+        try:
+            run.add_look("predict", pictures)
+            times = max(times, len(run.looks()))
+        except OSError as error:
+            failed.append(f"{run.folder / 'looks.csv'} cannot be written ({error.strerror})")
+        except VitbenchError as error:
+            failed.append(str(error))
+    name = panel.benchmark.name if panel.benchmark is not None else ""
+    mine = f"{pictures} of these {'is a test picture' if pictures == 1 else 'are test pictures'} of {name}"
+    if failed:
+        return f"{mine}, a look at its test set that is not counted: {'; '.join(failed)}"
+    return f"{mine}: counted as a look at its test set ({ordinal(times)})"
+
+
+def ordinal(number: int) -> str:
+    """ "1st", "2nd", "11th"."""
+    last = 0 if number // 10 % 10 == 1 else number % 10
+    return str(number) + {1: "st", 2: "nd", 3: "rd"}.get(last, "th")
+
+
 def panel_for(name: str | None, wanted: Sequence[str], results: Path) -> Panel:
     """The models that answer.
 
@@ -87,7 +141,7 @@ def panel_for(name: str | None, wanted: Sequence[str], results: Path) -> Panel:
     if not wanted:
         models = {run.model for run in benchmark.runs}
         chosen = [run for run in finished if not probed_model(run, models)] or finished
-    return Panel({run.name: _models_of(run) for run in chosen}, benchmark)
+    return Panel({run.name: _models_of(run) for run in chosen}, benchmark, runs=tuple(chosen))
 
 
 def _models_of(run: Run) -> tuple[LoadedModel, ...]:
@@ -117,4 +171,4 @@ def _of_run(run: Run, models: tuple[LoadedModel, ...]) -> Panel:
     benchmark = next((p for p in run.folder.parents[:2] if (p / "benchmark.json").exists()), None)
     number = run.folder.name.removeprefix("fold-")
     fold = int(number) if number.isdecimal() and "/" in run.name else 0
-    return Panel({run.name: models}, Benchmark(benchmark) if benchmark else None, fold)
+    return Panel({run.name: models}, Benchmark(benchmark) if benchmark else None, fold, (run,))

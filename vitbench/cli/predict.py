@@ -1,16 +1,17 @@
 """`vitbench predict`: pictures in, every model's answer out."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vitbench.benchmark.predict import panel_for
+from vitbench.benchmark.predict import ask, panel_for
 from vitbench.cli.options import EXIT_FAILED, EXIT_PARTLY, Outputs
 from vitbench.cli.progress import SLOW_SECONDS
 from vitbench.cli.show import console, say
 from vitbench.errors import UsageError
-from vitbench.inference.stream import answer, collect
+from vitbench.inference.stream import collect
 from vitbench.records import Answer
 from vitbench.training.machine import choose_device
 
@@ -34,12 +35,14 @@ def predict_images(
         say(together)
     questions = collect(_paths(sources))
     answers = []
-    for found in _with_progress(answer(panel.models, questions, chosen, top_k, panel.seen()), len(questions)):
-        answers.append(found)
-        if outputs.as_json:
-            from vitbench.reports.answers import answer_json
+    # Closed whatever happens, so that a look at test pictures is counted also when the reader has gone.
+    with contextlib.closing(ask(panel, questions, chosen, top_k, say)) as asked:
+        for found in _with_progress(asked, len(questions)):
+            answers.append(found)
+            if outputs.as_json:
+                from vitbench.reports.answers import answer_json
 
-            print(answer_json(found), flush=True)
+                print(answer_json(found), flush=True)
     _write(answers, list(panel.models), outputs)
     failed = sum(1 for found in answers if found.error)
     if failed:
