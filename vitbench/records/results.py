@@ -297,7 +297,7 @@ class Run:
         """`metrics.json`, whose keys are:
 
         best_epoch, epochs; train {loss, top1}; val {n, loss, top1};
-        test {n, correct, top1, top1_low, top1_high, loss, macro_f1, balanced_accuracy};
+        test {n, correct, top1, top1_low, top1_high, loss, brier, macro_f1, balanced_accuracy};
         cost {params_m, gmacs, train_images_per_second, seconds_per_epoch, latency_ms_p50,
         latency_ms_p95, peak_memory_mb}; notes [text…] (approximations and fallbacks).
         """
