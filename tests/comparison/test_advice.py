@@ -8,7 +8,9 @@ import pytest
 from fabricate import make_benchmark
 
 from vitbench import files
+from vitbench.comparison.power import pictures_needed
 from vitbench.comparison.table import compare
+from vitbench.comparison.words import rounded
 from vitbench.records import Benchmark
 
 N = 100
@@ -167,11 +169,9 @@ def test_a_tie_calls_for_seeds(tmp_path: Path) -> None:
 
 def test_a_tie_says_how_many_pictures_could_settle_it(tmp_path: Path) -> None:
     """The power calculation for the leaders' difference, less the pictures that are there, two digits."""
-    from vitbench.comparison.power import pictures_needed
-
     text = advice(tmp_path, {"vit-s0": wrong(12), "swin-s0": wrong(6, start=1)})
     needed = pictures_needed(6 / len(LABELS), 18 / len(LABELS)) or 0
-    more = int(float(f"{needed - len(LABELS):.1e}"))
+    more = rounded(needed - len(LABELS))
     assert (
         f"about {more} more test pictures could settle the 2.0 points between swin and vit; --seeds" in text
     )

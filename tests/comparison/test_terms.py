@@ -7,7 +7,9 @@ from fabricate import make_benchmark
 
 from vitbench import files
 from vitbench.comparison.basis import Terms
+from vitbench.comparison.power import pictures_needed
 from vitbench.comparison.table import compare
+from vitbench.comparison.words import rounded
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark, Predictions
 
@@ -77,10 +79,8 @@ def test_terms_outside_0_to_100_points_are_refused() -> None:
 
 def test_detect_says_how_many_pictures(tmp_path: Path) -> None:
     """3 points at 10 % disagreement and three pairs: the number of the power calculation, in a sentence."""
-    from vitbench.comparison.power import pictures_needed
-
     found = compare(three(tmp_path), Terms(detect=0.03))
-    needed = pictures_needed(0.03, 29 / 300, 3)
+    needed = rounded(pictures_needed(0.03, 29 / 300, 3) or 0)
     assert f"takes about {needed} independent test pictures, and there are 300" in found.detect_text
     assert compare(three(tmp_path / "again")).detect_text == ""
 

@@ -12,7 +12,7 @@ import numpy as np
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.confusion import confusions
 from vitbench.comparison.power import pictures_needed, smallest_gap, smallest_net
-from vitbench.comparison.words import listed, pictures, points
+from vitbench.comparison.words import listed, pictures, points, rounded
 from vitbench.data.split import AUTO_FOLDS, LEAST_AUTO_FOLDS
 from vitbench.records import Benchmark, percent
 
@@ -247,14 +247,9 @@ def _settling(case: Case) -> str:
     if needed is None or needed <= pair.n:
         return ""
     return (
-        f"about {_rounded(needed - pair.n)} more test pictures could settle the "
+        f"about {rounded(needed - pair.n)} more test pictures could settle the "
         f"{points(pair.difference)[1:]} points between {pair.model_a} and {pair.model_b}"
     )
-
-
-def _rounded(n: int) -> int:
-    """Two significant digits: a plan is no more exact than that."""
-    return n if n < 100 else int(float(f"{n:.1e}"))
 
 
 def _cheapest(leaders: Sequence["Row"]) -> str:

@@ -38,6 +38,11 @@ def pictures(n: int) -> str:
     return f"{n} test picture{'' if n == 1 else 's'}"
 
 
+def rounded(n: int) -> int:
+    """Two significant digits: a planned number of pictures is no more exact than that."""
+    return n if n < 100 else int(float(f"{n:.1e}"))
+
+
 def verdict(pair: "Pair", pairs: int) -> str:
     """One sentence on two models: better, equivalent or not distinguishable, with all its numbers.
 
@@ -142,7 +147,7 @@ def seeds_gap_text(n: int, pairs: int, low: float, high: float) -> str:
 
 def detect_text(detect: float, needed: int | None, pairs: int, n: int, discordance: float) -> str:
     """How many pictures a difference would need with one run each, as a sentence."""
-    many = "more than ten million" if needed is None else f"about {needed}"
+    many = "more than ten million" if needed is None else f"about {rounded(needed)}"
     share = f"on {100 * discordance:.1f} % of them, as the median pair does here"
     if discordance < detect:
         share = f"on no more of them than that takes (the median pair here: on {100 * discordance:.1f} %)"
@@ -163,7 +168,7 @@ def seeds_detect_text(detect: float, needed: int | None, pairs: int, n: int, see
         return (
             f"{aim} no number of test pictures is enough with {seeds} seeds: they differ too much; add seeds."
         )
-    return f"{aim} takes about {needed} test pictures with as many seeds, {_and_there(n)} (the median pair)."
+    return f"{aim} takes about {rounded(needed)} test pictures with as many seeds, {_and_there(n)} (the median pair)."
 
 
 def _and_there(n: int) -> str:
