@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow lint evidence format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,14 +26,17 @@ test-slow: $(INSTALLED)  ## run the slow tests too
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
 lint: $(INSTALLED)  ## ruff, mypy --strict, the order of the rooms
-	$(BIN)/ruff check vitbench tests
-	$(BIN)/ruff format --check vitbench tests
+	$(BIN)/ruff check vitbench tests results
+	$(BIN)/ruff format --check vitbench tests results
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+evidence: $(INSTALLED)  ## simulate the statistics anew (a quarter of an hour)
+	$(BIN)/python results/evidence/statistics.py
+
 format: $(INSTALLED)  ## format the code
-	$(BIN)/ruff check --fix vitbench tests
-	$(BIN)/ruff format vitbench tests
+	$(BIN)/ruff check --fix vitbench tests results
+	$(BIN)/ruff format vitbench tests results
 
 clean:  ## remove the virtual environment and caches; data and results stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info

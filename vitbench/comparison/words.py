@@ -168,7 +168,8 @@ def seeds_detect_text(detect: float, needed: int | None, pairs: int, n: int, see
         return (
             f"{aim} no number of test pictures is enough with {seeds} seeds: they differ too much; add seeds."
         )
-    return f"{aim} takes about {rounded(needed)} test pictures with as many seeds, {_and_there(n)} (the median pair)."
+    many = f"about {rounded(needed)} test pictures with as many seeds"
+    return f"{aim} takes {many}, {_and_there(n)} (the median pair)."
 
 
 def _and_there(n: int) -> str:
