@@ -2,27 +2,21 @@
 
 import base64
 import dataclasses
-import io
+import hashlib
+import json
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from fabricate import make_benchmark
-from PIL import Image
 
 from vitbench.comparison.table import compare
 from vitbench.records import Benchmark
-from vitbench.reports.figures import draw_curves
-from vitbench.reports.html import (
-    MOST_PICTURES,
-    Thumbnail,
-    options,
-    report_html,
-    reproduce,
-    thumbnails_from,
-)
-from vitbench.reports.tables import curves_of
+from vitbench.reports.compared import comparison_report, reproduce, test_pictures
+from vitbench.reports.html import options, render, sentences, write_report
+from vitbench.reports.report import MOST_PICTURES, Options
 
 LABELS = [0, 0, 1, 1, 2, 2]
 RUNS = {"vit-s0": [0, 0, 1, 1, 2, 0], "swin-s0": [0, 1, 1, 1, 2, 0]}
@@ -43,12 +37,16 @@ class Tags(HTMLParser):
         self.text += data
 
 
-def page_of(benchmark: Benchmark, thumbnail: Thumbnail | None = None) -> tuple[str, Tags]:
-    curves = draw_curves(curves_of(benchmark))
-    page = report_html(benchmark, compare(benchmark), {"curves": curves} if curves else {}, thumbnail)
+def page_of(benchmark: Benchmark, thumbnails: Mapping[int, bytes] | None = None) -> tuple[str, Tags]:
+    page = render(comparison_report(benchmark, compare(benchmark)), thumbnails)
     tags = Tags()
     tags.feed(page)
     return page, tags
+
+
+def texts(tags: Tags) -> str:
+    """The page's text up to its script, no-break spaces as spaces."""
+    return tags.text.replace("\N{NO-BREAK SPACE}", " ").partition('"use strict"')[0]
 
 
 def test_options_are_one_piece_and_names_stay_text() -> None:
@@ -59,24 +57,45 @@ def test_options_are_one_piece_and_names_stay_text() -> None:
     )
 
 
+def test_sentences_are_cut_at_full_stops_only() -> None:
+    """A number's point and a timm name's do not end a sentence."""
+    assert sentences("a.in1k is right on 9.5 %. It is better. 3 more") == [
+        "a.in1k is right on 9.5 %.",
+        "It is better.",
+        "3 more",
+    ]
+
+
 def test_page_asks_the_network_for_nothing(tmp_path: Path) -> None:
-    """No script, link, or frame; every address is a data URI, and the page's own policy forbids the rest."""
-    page, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS), lambda path: b"jpeg")
-    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in tags.tags}
+    """No link or frame; every address is a data URI, and the page's own policy forbids the rest."""
+    page, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS), {1: b"jpeg"})
+    assert not {"link", "iframe", "object"} & {tag for tag, _ in tags.tags}
     assert all((a.get("src") or "data:").startswith("data:") for _, a in tags.tags)
-    assert not re.search(r"url\((?!#)", page)
+    assert not re.search(r"url\((?!#)", page.partition("</style>")[2])
     assert "default-src 'none'" in page
 
 
-def test_page_leads_with_the_answer_and_the_smallest_gap(tmp_path: Path) -> None:
-    """The first sentences are those of the comparison, before any table."""
+def test_policy_allows_the_page_s_own_script_only(tmp_path: Path) -> None:
+    """One script without an address, whose digest is the one in the policy."""
+    page, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS))
+    assert [a for tag, a in tags.tags if tag == "script"] == [{}]
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+
+
+def test_page_leads_with_the_answer_the_gap_and_the_next_step(tmp_path: Path) -> None:
+    """The first sentences are the comparison's, then the smallest gap and the next step, before any table."""
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
     comparison = compare(benchmark)
-    _, tags = page_of(benchmark)
-    answer = comparison.answer.replace(" %", "\N{NO-BREAK SPACE}%")
-    places = [tags.text.index(s) for s in (answer, comparison.smallest_gap_text, "The table")]
+    report = comparison_report(benchmark, comparison)
+    page, tags = page_of(benchmark)
+    parts = [*sentences(comparison.answer), report.gap, sentences(comparison.advice)[0], "The table"]
+    places = [texts(tags).index(part) for part in parts]
     assert places == sorted(places)
-    assert comparison.pairs[0].verdict in tags.text
+    assert "</header>" in page.partition("The table")[0]
+    assert comparison.pairs[0].verdict in texts(tags)
+    assert comparison.smallest_gap_text in texts(tags)
 
 
 def test_headline_keeps_its_percent_signs(tmp_path: Path) -> None:
@@ -90,28 +109,26 @@ def test_headline_keeps_its_percent_signs(tmp_path: Path) -> None:
 BESIDE = {"vit-probe-s0": [0, 0, 1, 1, 0, 0], **RUNS}
 
 
-def test_advice_stands_right_below_the_answer(tmp_path: Path) -> None:
-    """In the header, before the smallest gap; left out where there is none."""
+def test_all_advice_is_on_the_page(tmp_path: Path) -> None:
+    """One sentence in the header, the others below; no heading where there is none."""
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
     comparison = compare(benchmark)
-    page, tags = page_of(benchmark)
-    header = page.partition("<header>")[2].partition("</header>")[0]
-    assert "<strong>Next:</strong> 6 test pictures can show" in header
-    assert tags.text.index("Next:") < tags.text.index(comparison.smallest_gap_text)
-    silent = report_html(benchmark, dataclasses.replace(comparison, advice=""), {}, None)
-    assert "Next:" not in silent
+    _, tags = page_of(benchmark)
+    assert len(sentences(comparison.advice)) > 1
+    assert all(sentence in texts(tags) for sentence in sentences(comparison.advice))
+    silent = comparison_report(benchmark, dataclasses.replace(comparison, advice=""))
+    assert "Next step" not in render(silent)
 
 
 def test_a_probe_belongs_to_its_model_on_the_page(tmp_path: Path) -> None:
-    """Row and bar are lighter and say whose probe it is; its verdict is shown; it makes no photo disputed."""
+    """Its rows are lighter and say whose probe it is; its verdict is shown; it makes no photo disputed."""
     benchmark = make_benchmark(tmp_path / "b", BESIDE, LABELS)
-    _, tags = page_of(benchmark)
-    classes = [a.get("class") or "" for _, a in tags.tags]
-    assert classes.count("name beside") == classes.count("track-cell beside") == classes.count("beside") == 1
-    assert "frozen probe of vit" in tags.text
-    assert compare(benchmark).probes[0].verdict in tags.text
-    pictures = tags.text.partition("Test pictures and answers")[2].partition("Do it again")[0]
-    assert "vit-probe" not in pictures
+    page, tags = page_of(benchmark)
+    rows = page.partition('id="t-results"')[2].partition("</table>")[0]
+    assert rows.count('<tr class="beside">') == 1
+    assert "frozen probe of vit" in texts(tags)
+    assert compare(benchmark).probes[0].verdict in texts(tags)
+    assert "vit-probe" not in texts(tags).partition("Test pictures and every answer")[2]
     assert [a["aria-label"] for _, a in tags.tags if "confusions of" in (a.get("aria-label") or "")] == [
         "confusions of vit", "confusions of swin",
     ]  # fmt: skip
@@ -121,7 +138,7 @@ def test_only_a_probe_tested_still_has_its_pictures(tmp_path: Path) -> None:
     """The model is still training: the page shows what the probe says."""
     benchmark = make_benchmark(tmp_path / "b", {"vit-probe-s0": LABELS, "vit-s0": "interrupted"}, LABELS)
     _, tags = page_of(benchmark)
-    assert "vit-probe" in tags.text.partition("Test pictures and answers")[2]
+    assert "vit-probe" in texts(tags).partition("Test pictures and every answer")[2]
 
 
 def test_folds_are_said_as_they_are(tmp_path: Path) -> None:
@@ -142,8 +159,8 @@ def test_probes_alone_have_a_page_without_curves(tmp_path: Path) -> None:
     page, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS, probe=True))
     assert "How training went" not in tags.text
     assert "Fitted to the frozen features of 9 pictures" in tags.text
-    assert not re.search(r"\b(nan|None|undefined)\b", tags.text)
-    assert "beside" not in page.partition("<body>")[2].replace("beside this file", "")
+    assert not re.search(r"\b(nan|None|undefined)\b", texts(tags))
+    assert '<tr class="beside">' not in page
 
 
 def test_hostile_names_are_shown_not_run(tmp_path: Path) -> None:
@@ -161,7 +178,8 @@ def test_hostile_names_are_shown_not_run(tmp_path: Path) -> None:
     )
     assert names[0] in compare(benchmark).advice
     _, tags = page_of(benchmark)
-    assert not {"script", "img", "b"} & {tag for tag, _ in tags.tags}
+    assert [tag for tag, _ in tags.tags].count("script") == 1
+    assert not {"img", "b"} & {tag for tag, _ in tags.tags}
     assert not any(name.startswith("on") for _, attributes in tags.tags for name in attributes)
     assert all(text in tags.text for text in (*names, *paths, "<b>no</b>"))
 
@@ -169,17 +187,25 @@ def test_hostile_names_are_shown_not_run(tmp_path: Path) -> None:
 def test_disputed_pictures_come_first_with_every_answer(tmp_path: Path) -> None:
     """Only picture 1 is disputed: it alone is in the strip, and leads the list before the wrong one."""
     _, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS))
-    strip, rest = tags.text.split("Test pictures and answers")
+    strip, _, rest = texts(tags).partition("Test pictures and every answer")
     assert "daisy/1.jpg" in strip
     assert "tulips/5.jpg" not in strip
     assert rest.index("daisy/1.jpg") < rest.index("tulips/5.jpg") < rest.index("daisy/0.jpg")
+
+
+def test_without_disputes_the_strip_shows_the_mistakes(tmp_path: Path) -> None:
+    """One model: its wrong answers lead the page, under a heading that says so."""
+    _, tags = page_of(make_benchmark(tmp_path / "b", {"vit-s0": [0, 0, 1, 1, 2, 0]}, LABELS))
+    strip = texts(tags).partition("Photos with wrong answers")[2].partition("The table")[0]
+    assert "tulips/5.jpg" in strip
+    assert "tulips/4.jpg" not in strip
 
 
 def test_failed_models_and_notes_are_on_the_page(tmp_path: Path) -> None:
     """The reason of a failure stands among what to know."""
     runs = {**RUNS, "deit-s0": "failed: out of memory"}
     _, tags = page_of(make_benchmark(tmp_path / "b", runs, LABELS))
-    assert "deit failed: deit-s0: out of memory" in tags.text
+    assert "deit failed: deit-s0: out of memory" in texts(tags)
 
 
 @pytest.mark.parametrize(
@@ -191,8 +217,9 @@ def test_failed_models_and_notes_are_on_the_page(tmp_path: Path) -> None:
         ({"vit-s0": [0], "swin-s0": [1]}, [0]),
         ({"vit-s0": "failed: x", "swin-s0": "interrupted"}, LABELS),
         ({"vit-s0": LABELS, "vit-s1": LABELS, "swin-s0": LABELS, "swin-s1": [0] * 6}, LABELS),
+        ({"vit-s0": [0, 0, 1, 1], "swin-s0": [0, 2, 1, 1]}, [0, 0, 1, 1]),
     ],
-    ids=["one model", "all wrong", "two copies", "one picture", "nothing tested", "seeds"],
+    ids=["one model", "all wrong", "two copies", "one picture", "nothing tested", "seeds", "class untested"],
 )
 def test_every_kind_of_benchmark_has_a_page(
     tmp_path: Path, runs: dict[str, object], labels: list[int]
@@ -200,52 +227,80 @@ def test_every_kind_of_benchmark_has_a_page(
     """Each edge gives a whole page whose table holds every model, without NaN or None."""
     page, tags = page_of(make_benchmark(tmp_path / "b", runs, labels))
     assert page.rstrip().endswith("</html>")
-    assert all(model in tags.text for model in {name.rpartition("-s")[0] for name in runs})
-    assert not re.search(r"\b(nan|None|undefined)\b", tags.text)
+    assert all(model in texts(tags) for model in {name.rpartition("-s")[0] for name in runs})
+    assert not re.search(r"\b(nan|None|undefined)\b", texts(tags))
 
 
 def test_pictures_over_the_cap_are_counted(tmp_path: Path) -> None:
-    """Of 203 test pictures 200 are shown, only those are asked for, and the page says 3 are left out."""
-    asked: list[str] = []
+    """Of 203 test pictures 200 are shown, and the page says that 3 are left out."""
     labels = [0, 1, 2] * 67 + [0, 1]
-    _, tags = page_of(make_benchmark(tmp_path / "b", {"vit-s0": labels}, labels), lambda p: asked.append(p))
-    assert len(asked) == MOST_PICTURES
-    assert "3 more test pictures are left out" in tags.text
+    page, tags = page_of(make_benchmark(tmp_path / "b", {"vit-s0": labels}, labels))
+    grid = page.partition('<ul class="grid')[2].partition("<dialog")[0]
+    assert grid.count('<li class="card"') == MOST_PICTURES
+    assert "3 more test pictures are left out" in texts(tags)
 
 
-def test_thumbnails_are_small_and_carry_no_metadata(tmp_path: Path) -> None:
-    """A big photo with EXIF becomes a JPEG of at most 144 px without it; a broken one becomes nothing."""
-    exif = Image.Exif()
-    exif[0x010F] = "SECRET CAMERA"
-    Image.new("RGB", (900, 600), (9, 99, 9)).save(tmp_path / "a.jpg", exif=exif)
-    (tmp_path / "broken.jpg").write_bytes(b"no")
-    thumbnail = thumbnails_from(str(tmp_path))
-    assert thumbnail is not None
-    small = thumbnail("a.jpg")
-    assert small is not None
-    image = Image.open(io.BytesIO(small))
-    assert image.size == (144, 96)
-    assert not image.getexif()
-    assert b"SECRET" not in small
-    assert thumbnail("broken.jpg") is None
-    assert thumbnail("absent.jpg") is None
+def test_two_copies_of_a_run_tie(tmp_path: Path) -> None:
+    """p = 1, one rank for both, no winner, and no photo is called disputed."""
+    benchmark = make_benchmark(
+        tmp_path / "b", {"a-s0": [0, 0, 1, 1, 2, 0], "b-s0": [0, 0, 1, 1, 2, 0]}, LABELS
+    )
+    page, tags = page_of(benchmark)
+    assert "a and b cannot be told apart" in texts(tags)
+    assert "1.000" in texts(tags).partition("Model against model")[2]
+    assert page.count("1–2") >= 2
+    assert "≠ disputed" not in texts(tags)
 
 
-def test_data_that_is_gone_leaves_the_page_without_pictures(tmp_path: Path) -> None:
-    """No thumbnails where the folder no longer exists; answers stay."""
-    assert thumbnails_from(str(tmp_path / "gone")) is None
+def test_more_classes_than_a_matrix_can_hold_are_listed(tmp_path: Path) -> None:
+    """25 classes: the confusions by size and the recalls, no matrices."""
+    names = [f"class{i:02d}" for i in range(25)]
+    benchmark = make_benchmark(
+        tmp_path / "b", {"vit-s0": [1, *range(1, 25)]}, range(25), names, train=range(25)
+    )
+    page, tags = page_of(benchmark)
+    assert 'class="matrix"' not in page
+    assert "class00" in texts(tags).partition("Confusions, most frequent first")[2]
+    assert "class24" in texts(tags).partition("Right answers per class")[2]
+
+
+def test_figures_have_words(tmp_path: Path) -> None:
+    """Every drawing is an image with a text alternative that holds its numbers."""
     _, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS))
-    assert "no picture" in tags.text
-    assert "daisy/1.jpg" in tags.text
+    labels = [a["aria-label"] or "" for _, a in tags.tags if a.get("class") == "plot"]
+    assert [a.get("role") for _, a in tags.tags if a.get("class") == "plot"] == ["img"] * 5
+    assert sum("chosen epoch 2" in label for label in labels) == 2
+    assert sum("Pareto front by" in label for label in labels) == 3
 
 
 def test_pictures_are_inlined(tmp_path: Path) -> None:
-    """The bytes that `thumbnail` gives come back out of the page's data URIs."""
-    _, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS), lambda path: path.encode())
-    sources = [a["src"] or "" for tag, a in tags.tags if tag == "img"]
-    assert {base64.b64decode(src.partition(",")[2]).decode() for src in sources} == {
-        f"{name}/{i}.jpg" for i, name in enumerate(["daisy", "daisy", "roses", "roses", "tulips", "tulips"])
+    """The bytes given for a picture's number come back out of its data URI."""
+    _, tags = page_of(make_benchmark(tmp_path / "b", RUNS, LABELS), {i: str(i).encode() for i in range(1, 7)})
+    images = {a["alt"] or "": a["src"] or "" for tag, a in tags.tags if tag == "img"}
+    assert {alt: base64.b64decode(src.partition(",")[2]).decode() for alt, src in images.items()} == {
+        f"photo {i + 1}, {name}": str(i + 1)
+        for i, name in enumerate(["daisy", "daisy", "roses", "roses", "tulips", "tulips"])
     }
+
+
+def test_data_that_is_gone_leaves_the_page_without_pictures(tmp_path: Path) -> None:
+    """No photographs where the folder no longer exists, which the page says; answers stay."""
+    benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
+    assert test_pictures(benchmark) == []
+    _, tags = page_of(benchmark)
+    assert "The photographs were not found" in texts(tags)
+    assert "daisy/1.jpg" in texts(tags)
+
+
+def test_a_report_without_images_holds_none_and_says_so(tmp_path: Path) -> None:
+    """`images=False`: no photograph though the files are there; the page names its kind."""
+    benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
+    report = comparison_report(benchmark, compare(benchmark), Options(images=False))
+    write_report(report, tmp_path / "r.html", [Path(__file__)] * 6)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<img" not in page
+    assert "without photographs" in page
+    assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["images"] is False
 
 
 def test_reproduce_names_what_differs_from_the_defaults(tmp_path: Path) -> None:

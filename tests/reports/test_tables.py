@@ -147,7 +147,7 @@ def test_reports_of_probes_have_no_curves(tmp_path: Path) -> None:
 def test_reports_with_probes_and_folds(tmp_path: Path) -> None:
     """All nine files; curves of the trained models alone."""
     benchmark = beside(tmp_path, folds=3)
-    assert len(write_reports(benchmark, compare(benchmark), warn=lambda line: None)) == 9
+    assert len(write_reports(benchmark, compare(benchmark), warn=lambda line: None)) == 12
     curves = (benchmark.folder / "curves.svg").read_text(encoding="utf-8")
     assert ">vit<" in curves
     assert "vit-probe" not in curves
@@ -185,13 +185,14 @@ def test_markdown_keeps_its_table_whole_whatever_the_names(tmp_path: Path) -> No
 
 
 def test_write_reports_writes_every_file_of_the_design(tmp_path: Path) -> None:
-    """All nine files, none empty, no temporary left behind; the slide's CSV joins with the test paths."""
+    """All twelve files, none empty, no temporary left behind; the slide's CSV joins with the test paths."""
     benchmark = hostile(tmp_path)
     written = write_reports(benchmark, compare(benchmark), warn=lambda line: None)
     names = {path.name for path in written}
     assert names == {
         *("comparison.csv", "comparison.md", "comparison.json", "predictions.csv", "report.html"),
-        *("curves.svg", "curves.png", "confusion.svg", "confusion.png"),
+        *("curves.svg", "curves.png", "cost.svg", "cost.png", "confusion.svg", "confusion.png"),
+        "report.json",
     }
     assert all(path.stat().st_size > 100 for path in written)
     assert not list(benchmark.folder.glob(".*"))
@@ -211,15 +212,18 @@ def test_write_reports_without_any_tested_model(tmp_path: Path) -> None:
     """Failed and new runs only: tables and page are written, figures that have nothing to show are not."""
     benchmark = make_benchmark(tmp_path / "b", {"a-s0": "failed: x", "b-s0": "new"}, LABELS)
     names = {path.name for path in write_reports(benchmark, compare(benchmark))}
-    assert names == {"comparison.csv", "comparison.md", "comparison.json", "predictions.csv", "report.html"}
+    assert names == {
+        *("comparison.csv", "comparison.md", "comparison.json", "predictions.csv"),
+        *("report.html", "report.json"),
+    }
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "recipe.json"])
 def test_write_reports_with_a_damaged_run(tmp_path: Path, name: str) -> None:
-    """A finished run with an empty file costs its own score only: every file is written."""
+    """A finished run with an empty file costs its own score only: one model is left, and no cost figure."""
     benchmark = two_models(tmp_path)
     (benchmark.folder / "vit-s0" / name).write_bytes(b"")
-    assert len(write_reports(benchmark, compare(benchmark), warn=lambda line: None)) == 9
+    assert len(write_reports(benchmark, compare(benchmark), warn=lambda line: None)) == 10
 
 
 def test_write_reports_raises_oserror_where_it_cannot_write(tmp_path: Path) -> None:

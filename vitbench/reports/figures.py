@@ -1,9 +1,14 @@
-"""Curves and confusion matrices as SVG and PNG: the same bytes each time, any script, colour never alone."""
+"""Curves, accuracy against cost and confusions as SVG and PNG: the same bytes each time, in any script.
+
+Colour never stands alone: every model has its own marker too, the same one in every figure.
+"""
 
 import contextlib
+import functools
 import io
+import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +16,7 @@ import numpy as np
 
 from vitbench.comparison.candidates import Candidate, competitors
 from vitbench.comparison.confusion import confusion_counts, most_confused
+from vitbench.comparison.table import Row
 from vitbench.records import Array, Epoch
 from vitbench.reports.fonts import FontChoice, choose_fonts
 
@@ -19,10 +25,15 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 INK = "#1b1e23"
 """The colour of all text and axes: one that a page can replace by its own."""
-FONT_STACK = "system-ui, 'Noto Sans', 'Noto Sans CJK KR', 'Apple SD Gothic Neo', 'Malgun Gothic', sans-serif"
+FONT_STACK = (
+    "-apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', system-ui, 'Noto Sans CJK KR', "
+    "'Apple SD Gothic Neo', 'Malgun Gothic', sans-serif"
+)
 MANY_CLASSES = 20
 """Above this the confusion figure lists the most confused pairs instead of matrices."""
 PNG_DPI = 150
+PANEL = 4.2
+"""Width of one panel, inches."""
 PAIRS, PAIRS_NAME = 12, 24
 """How many pairs it lists, and how many characters of each name."""
 PAIRS_BARS, PAIRS_FONT, CELL = 2.6, 9, 0.085
@@ -31,16 +42,30 @@ PAIRS_BARS, PAIRS_FONT, CELL = 2.6, 9, 0.085
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure in both formats."""
+    """One figure, drawn when a format of it is asked for."""
 
-    svg: str
-    """Transparent, text as text, everything black in `INK`."""
-    png: bytes
-    """White ground, 150 dpi."""
+    paint: Callable[[Any], None]
+    """Puts it on a matplotlib figure."""
+    size: tuple[float, float]
+    """Inches."""
+    fonts: FontChoice
     text: str
     """What it shows, in words."""
-    notes: tuple[str, ...] = ()
-    """What could not be drawn, one line each."""
+
+    @functools.cached_property
+    def svg(self) -> str:
+        """Transparent, text as text, everything black in `INK`."""
+        return _save(self, "svg").decode("utf-8")
+
+    @functools.cached_property
+    def png(self) -> bytes:
+        """White ground, 150 dpi."""
+        return _save(self, "png")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be drawn, one line each."""
+        return (self.fonts.note,) if self.fonts.note else ()
 
 
 @dataclass(frozen=True)
@@ -52,48 +77,77 @@ class Curve:
     best_epoch: int | None
     """The epoch whose weights were kept; None while unfinished."""
 
+    @property
+    def model(self) -> str:
+        """The name without the seed: what gives a curve its colour."""
+        return re.sub(r"-s\d+$", "", self.name)
 
-def draw_curves(curves: Sequence[Curve]) -> Drawing | None:
-    """Loss and accuracy per epoch of every run, train dashed and val solid; None without an epoch.
 
-    A ring marks the chosen epoch.
+METRICS = {"loss": "loss (training: the objective's)", "top1": "accuracy, %"}
+"""What curves show, with the titles of the panels."""
+
+
+def draw_curves(curves: Sequence[Curve], metrics: Sequence[str] = tuple(METRICS)) -> Drawing | None:
+    """Loss and accuracy per epoch of every run, training dashed and validation solid; None without an epoch.
+
+    A ring marks the chosen epoch. Seeds of one model share its colour and marker.
     """
     curves = [curve for curve in curves if curve.epochs]
     if not curves:
         return None
+    places = _places(curve.model for curve in curves)
 
     def paint(figure: Any) -> None:
-        for place, (ax, metric) in enumerate(zip(figure.subplots(1, 2), ("loss", "top1"), strict=True)):
-            for i, curve in enumerate(curves):
-                _paint_curve(ax, curve, i, metric)
+        for ax, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+            for curve in curves:
+                _paint_curve(ax, curve, places[curve.model], metric)
             ax.set_xlabel("epoch")
-            ax.set_title("loss (cross-entropy; train: the objective's)" if place == 0 else "accuracy, %")
+            ax.set_title(METRICS[metric], loc="left")
             ax.xaxis.get_major_locator().set_params(integer=True)
             _plain(ax)
-        ax.set_ylim(-3, 103)
-        handles = [*ax.get_legend_handles_labels()[0], *_kinds_of_line()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
+            if metric == "top1":
+                ax.set_ylim(-3, 103)
+        handles = [*_named_once(ax), *_kinds_of_line()]
+        columns = min(3 * len(metrics), len(handles))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
     ends = "; ".join(f"{c.name}: {_end(c)}" for c in curves)
-    text = f"Loss and accuracy per epoch, training dashed, validation solid, chosen epoch ringed. {ends}."
-    return _draw(paint, (10, 4.4), [curve.name for curve in curves], text)
+    what = " and ".join({"loss": "Loss", "top1": "Accuracy"}[metric] for metric in metrics).capitalize()
+    text = f"{what} per epoch, training dashed, validation solid, chosen epoch ringed. {ends}."
+    legend = 0.24 * -(-(len(places) + 3) // (3 * len(metrics)))
+    return _draw(paint, (PANEL * len(metrics), 3.1 + legend), [curve.name for curve in curves], text)
+
+
+def _places(models: Iterable[str]) -> dict[str, int]:
+    """Which colour and marker each model has."""
+    return {model: place for place, model in enumerate(dict.fromkeys(models))}
+
+
+def _named_once(ax: Any) -> list[Any]:
+    """The legend's entries of a panel, one per model."""
+    handles, labels = ax.get_legend_handles_labels()
+    return list(dict(zip(reversed(labels), reversed(handles), strict=True)).values())[::-1]
 
 
 def _paint_curve(ax: Any, curve: Curve, i: int, metric: str) -> None:
     colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-    scale = 100 if metric == "top1" else 1
     x = [row.epoch for row in curve.epochs]
-    train = [getattr(row, f"train_{metric}") for row in curve.epochs]
-    val = [scale * getattr(row, f"val_{metric}") for row in curve.epochs]
+    train, val = (_percent_or_loss(curve.epochs, part, metric) for part in ("train", "val"))
     every = max(1, len(x) // 8)
     style = {"color": colour, "marker": marker, "markersize": 4, "markevery": (i % every, every)}
-    if any(value is not None for value in train):
-        shown = [np.nan if value is None else scale * value for value in train]
-        ax.plot(x, shown, linestyle=(0, (4, 3)), linewidth=1, alpha=0.75, **style)
-    ax.plot(x, val, linewidth=1.8, **style, label=curve.name)
+    if not np.isnan(train).all():
+        ax.plot(x, train, linestyle=(0, (4, 3)), linewidth=1, alpha=0.75, **style)
+    ax.plot(x, val, linewidth=1.8, **style, label=curve.model)
     if curve.best_epoch in x:
         at = x.index(curve.best_epoch)
         ax.plot([x[at]], [val[at]], "o", markersize=11, markerfacecolor="none", markeredgecolor=colour)
+
+
+def _percent_or_loss(epochs: Sequence[Epoch], part: str, metric: str) -> Array:
+    """(epochs,) float64, NaN where the epoch has no such score."""
+    values = [getattr(row, f"{part}_{metric}") for row in epochs]
+    scale = 100 if metric == "top1" else 1
+    return np.array([np.nan if value is None else scale * value for value in values])
 
 
 def _kinds_of_line() -> list[Any]:
@@ -112,7 +166,116 @@ def _kinds_of_line() -> list[Any]:
 def _end(curve: Curve) -> str:
     chosen = next((row for row in curve.epochs if row.epoch == curve.best_epoch), curve.epochs[-1])
     word = "chosen" if curve.best_epoch else "last"
+    if chosen.val_loss is None or chosen.val_top1 is None:
+        return f"{word} epoch {chosen.epoch}"
     return f"{word} epoch {chosen.epoch}, val loss {chosen.val_loss:.3f}, val accuracy {chosen.val_top1:.1%}"
+
+
+# --- accuracy against cost ------------------------------------------------------------------------
+
+COSTS = {
+    "params_m": "parameters, millions",
+    "gmacs": "GMACs per picture",
+    "latency_ms_p50": "ms per picture (median latency)",
+}
+"""What accuracy is drawn against, with the titles of the axes."""
+
+
+def pareto(rows: Sequence[Row], cost: str) -> list[Row]:
+    """The models that no other one beats at the same or a lower cost, cheapest first.
+
+    On the point scores: whether the data can tell two of them apart is said by the pairs.
+    """
+    front: list[Row] = []
+    for row in sorted(_priced(rows, cost), key=lambda row: (getattr(row, cost), -(row.top1 or 0.0))):
+        if not front or (row.top1 or 0.0) > (front[-1].top1 or 0.0):
+            front.append(row)
+    return front
+
+
+def _priced(rows: Sequence[Row], cost: str) -> list[Row]:
+    return [row for row in rows if row.top1 is not None and getattr(row, cost) is not None]
+
+
+def draw_cost(
+    rows: Sequence[Row], costs: Sequence[str] = tuple(COSTS), order: Sequence[str] = ()
+) -> Drawing | None:
+    """Accuracy with its 95 % interval against each cost; None with fewer than two models that have both.
+
+    A stepped line is the Pareto front; models on it are filled. `order`: models in the order that gives
+    them their colours, as in the curves.
+    """
+    shown = [cost for cost in costs if len(_priced(rows, cost)) > 1]
+    if not shown:
+        return None
+    rows = [row for row in rows if any(row in _priced(rows, cost) for cost in shown)]
+    places = _places([*order, *(row.model for row in rows)])
+
+    def paint(figure: Any) -> None:
+        axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
+        for ax, cost in zip(axes, shown, strict=True):
+            _paint_cost(ax, rows, cost, places)
+        axes[0].set_title("accuracy, %", loc="left")
+        handles = _cost_legend(rows, places)
+        columns = min(2 * len(shown), len(handles))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+    fronts = "; ".join(
+        f"{COSTS[cost]}: {', '.join(row.model for row in pareto(rows, cost))}" for cost in shown
+    )
+    text = f"Accuracy with its 95 % interval against cost. On the Pareto front by {fronts}."
+    legend = 0.24 * -(-(len(rows) + 1) // (2 * len(shown)))
+    return _draw(paint, (3.6 * len(shown), 3.1 + legend), [row.model for row in rows], text)
+
+
+def _paint_cost(ax: Any, rows: Sequence[Row], cost: str, places: Mapping[str, int]) -> None:
+    front = pareto(rows, cost)
+    x = [getattr(row, cost) for row in front]
+    ax.step(x, [100 * (row.top1 or 0.0) for row in front], where="post", color=INK, linewidth=1, alpha=0.45)
+    for row in _priced(rows, cost):
+        place, at = places[row.model], 100 * (row.top1 or 0.0)
+        low = at if row.top1_low is None else min(at, 100 * row.top1_low)
+        high = at if row.top1_high is None else max(at, 100 * row.top1_high)
+        colour = COLOURS[place % len(COLOURS)]
+        ax.errorbar(
+            [getattr(row, cost)], [at], yerr=[[at - low], [high - at]], color=colour, capsize=3,
+            linewidth=1.2, marker=MARKERS[place % len(MARKERS)], markersize=8,
+            markerfacecolor=colour if row in front else "none",
+        )  # fmt: skip
+    if min(getattr(row, cost) for row in _priced(rows, cost)) > 0:
+        ax.set_xscale("log")
+        _round_ticks(ax, [getattr(row, cost) for row in _priced(rows, cost)])
+    ax.margins(x=0.12)
+    ax.set_xlabel(COSTS[cost])
+    _plain(ax)
+
+
+def _round_ticks(ax: Any, values: Sequence[float]) -> None:
+    """Ticks at 1, 2, 5 of each decade as plain numbers, where the values are."""
+    low, high = min(values) / 1.6, max(values) * 1.6
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [digit * 10.0**power for power in decades for digit in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    if len(ticks) > 6:
+        ticks = [tick for tick in ticks if f"{tick:e}".startswith("1")]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+
+
+def _cost_legend(rows: Sequence[Row], places: Mapping[str, int]) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    models = [
+        Line2D(
+            [], [], linestyle="", marker=MARKERS[places[row.model] % len(MARKERS)], markersize=7,
+            color=COLOURS[places[row.model] % len(COLOURS)], label=row.model,
+        )
+        for row in rows
+    ]  # fmt: skip
+    return [*models, Line2D([], [], color=INK, linewidth=1, alpha=0.45, label="Pareto front")]
+
+
+# --- confusions -----------------------------------------------------------------------------------
 
 
 def draw_confusion(candidates: Sequence[Candidate]) -> Drawing | None:
@@ -193,32 +356,27 @@ def _short(name: str, limit: int) -> str:
 
 def _plain(ax: Any) -> None:
     ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.25)
+    ax.spines[["bottom", "left"]].set_alpha(0.35)
+    ax.tick_params(length=3, width=0.6)
+    ax.grid(color=INK, alpha=0.1, linewidth=0.6)
     ax.set_axisbelow(True)
 
 
 def _draw(
     paint: Callable[[Any], None], size: tuple[float, float], names: Sequence[str], text: str
 ) -> Drawing:
-    """Both formats of what `paint` puts on a figure of `size` inches."""
-    fonts = choose_fonts([*names, text])
-    return Drawing(
-        svg=_save(paint, size, fonts, "svg").decode("utf-8"),
-        png=_save(paint, size, fonts, "png"),
-        text=text,
-        notes=(fonts.note,) if fonts.note else (),
-    )
+    return Drawing(paint, size, choose_fonts([*names, text]), text)
 
 
-def _save(paint: Callable[[Any], None], size: tuple[float, float], fonts: FontChoice, kind: str) -> bytes:
+def _save(drawing: Drawing, kind: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     buffer = io.BytesIO()
-    with _quiet_style(fonts):
-        figure = Figure(figsize=size, layout="constrained")
+    with _quiet_style(drawing.fonts):
+        figure = Figure(figsize=drawing.size, layout="constrained")
         FigureCanvasAgg(figure)
-        paint(figure)
+        drawing.paint(figure)
         if kind == "svg":
             figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
             return _with_font_stack(buffer.getvalue())
@@ -228,8 +386,6 @@ def _save(paint: Callable[[Any], None], size: tuple[float, float], fonts: FontCh
 
 def _with_font_stack(svg: bytes) -> bytes:
     """The SVG with one generic font stack in place of the fonts of this machine."""
-    import re
-
     stack = FONT_STACK.encode()
     svg = re.sub(rb"(font: [^;\"]*?px) [^;\"]*", rb"\1 " + stack, svg)
     return re.sub(rb"font-family: ?[^;\"]*", b"font-family: " + stack, svg)
@@ -251,6 +407,7 @@ def _quiet_style(fonts: FontChoice) -> Iterator[None]:
         "svg.fonttype": "none",
         "svg.hashsalt": "vitbench",
         "axes.titlesize": "medium",
+        "font.size": 9.5,
         **dict.fromkeys(
             (
                 "text.color",

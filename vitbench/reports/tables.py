@@ -16,7 +16,7 @@ from vitbench.records import Benchmark, Run, percent
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from vitbench.reports.figures import Curve, Drawing
+    from vitbench.reports.figures import Curve
 
 
 @dataclass(frozen=True)
@@ -381,12 +381,13 @@ def _to_stderr(line: str) -> None:
 def write_reports(
     benchmark: Benchmark, comparison: Comparison, warn: Callable[[str], None] = _to_stderr
 ) -> list[Path]:
-    """Write all tables, figures and report.html into the benchmark's folder, each file whole or not at all.
+    """Write all tables, figures and the report into the benchmark's folder, each file whole or not at all.
 
     Raises OSError where the folder cannot be written; `warn` gets a line for what could not be drawn.
     """
-    from vitbench.reports.figures import draw_confusion, draw_curves
-    from vitbench.reports.html import report_html, thumbnails_from
+    from vitbench.reports.compared import comparison_report, test_pictures
+    from vitbench.reports.figures import draw_confusion, draw_cost, draw_curves
+    from vitbench.reports.html import write_report
 
     written: list[Path] = []
 
@@ -403,19 +404,22 @@ def write_reports(
     put("comparison.md", markdown(comparison))
     put("comparison.json", comparison_json(comparison))
     put("predictions.csv", files.csv_text(slide_columns(slide), slide))
-    drawings: dict[str, Drawing] = {}
+    notes: list[str] = []
+    curves = curves_of(benchmark)
     for name, drawing in (
-        ("curves", draw_curves(curves_of(benchmark))),
+        ("curves", draw_curves(curves)),
+        ("cost", draw_cost(comparison.tested, order=[curve.model for curve in curves])),
         ("confusion", draw_confusion(read_candidates([benchmark]))),
     ):
         if drawing is not None:
             put(f"{name}.svg", drawing.svg)
             put(f"{name}.png", drawing.png)
-            drawings[name] = drawing
-    for note in dict.fromkeys(note for drawing in drawings.values() for note in drawing.notes):
+            notes += drawing.notes
+    report = benchmark.folder / "report.html"
+    notes += write_report(comparison_report(benchmark, comparison), report, test_pictures(benchmark))
+    for note in dict.fromkeys(notes):
         warn(note)
-    put("report.html", report_html(benchmark, comparison, drawings, thumbnails_from(comparison.data)))
-    return written
+    return [*written, report, report.with_suffix(".json")]
 
 
 def curves_of(benchmark: Benchmark) -> "list[Curve]":

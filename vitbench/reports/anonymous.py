@@ -1,0 +1,131 @@
+"""A report that may leave the house: paths, file, folder and benchmark names replaced wherever they stand."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from vitbench.comparison.candidates import TestSet
+from vitbench.records import Benchmark
+from vitbench.reports.report import Report
+
+PLAIN_WORDS = frozenset(
+    {
+        *("data", "dataset", "datasets", "image", "images", "photo", "photos", "picture", "pictures", "root"),
+        *("train", "training", "val", "valid", "validation", "test", "testing", "results", "work", "home"),
+        *("users", "user", "tmp", "var", "mnt", "media", "opt", "new"),
+    }
+)
+"""Folder names that tell nothing and are words of our own sentences."""
+ANY_PATH = re.compile(r"(?<![\w./])(?:~?/(?=\w)|[A-Za-z]:\\|\\\\(?=\w))[^\s'\",;:()\[\]<>]+")
+"""What looks like an absolute path, known or not."""
+
+
+def anonymised(report: Report, benchmarks: Sequence[Benchmark] = (), paths: Sequence[str] = ()) -> Report:
+    """The report without the names of files, folders and benchmarks; class names stay.
+
+    `benchmarks`: those it is about; `paths`: of its pictures, by number, where these are new photos.
+    Pictures become "picture 17".
+    """
+    pictures = tuple(dataclasses.replace(p, name=f"picture {p.number}") for p in report.pictures)
+    report = dataclasses.replace(report, pictures=pictures)
+    secrets = {**_of_paths(paths), **_of_home(), **_of_benchmarks(benchmarks)}
+    public = {*report.classes, *(one.answer for p in report.pictures for one in p.said)}
+    secrets = {secret: text for secret, text in secrets.items() if secret not in public}
+    return cast(Report, _replaced(report, scrubber(secrets, "\n".join(_texts(report))), public))
+
+
+def scrubber(secrets: Mapping[str, str], text: str) -> Callable[[str], str]:
+    """What replaces the secrets in parts of `text`, longest first, and then all that looks like a path.
+
+    A secret counts only where it stands as a whole word.
+    """
+    there = sorted((secret for secret in secrets if secret in text), key=lambda secret: -len(secret))
+    known = re.compile("|".join(rf"(?<!\w){re.escape(secret)}(?!\w)" for secret in there) or r"(?!)")
+    numbers: dict[str, str] = {}
+
+    def any_path(match: re.Match[str]) -> str:
+        return numbers.setdefault(match[0], f"PATH-{len(numbers) + 1}")
+
+    def scrub(part: str) -> str:
+        return ANY_PATH.sub(any_path, known.sub(lambda match: secrets[match[0]], part))
+
+    return scrub
+
+
+def _of_benchmarks(benchmarks: Sequence[Benchmark]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, benchmark in enumerate(benchmarks, start=1):
+        data = str(benchmark.manifest.get("data", ""))
+        name = "BENCHMARK" if len(benchmarks) == 1 else f"BENCHMARK-{number}"
+        numbers = {path: f"picture {i}" for i, path in enumerate(TestSet.of(benchmark).paths, start=1)}
+        for row in benchmark.split_rows():
+            found |= _of_path(row["path"], numbers.get(row["path"], "a picture"))
+        for folder in (benchmark.folder, benchmark.folder.resolve()):
+            found |= _words(folder.parent.parts, "FOLDER") | {
+                str(folder): name,
+                str(folder.parent): "RESULTS",
+            }
+        if data:
+            found |= _words((*Path(data).parts, *Path(data).resolve().parts), "DATA")
+            found |= {data: "DATA", str(Path(data).resolve()): "DATA"}
+        found |= {benchmark.name: name}
+    return found
+
+
+def _of_paths(paths: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, path in enumerate(paths, start=1):
+        found |= _of_path(path, f"picture {number}")
+    return found
+
+
+def _of_path(path: str, text: str) -> dict[str, str]:
+    *folders, name = re.split(r"[/\\]", path)
+    stem = name.rpartition(".")[0]
+    return {**_words(folders, "FOLDER"), **_words([stem], text), path: text, name: text}
+
+
+def _of_home() -> dict[str, str]:
+    home, here = Path.home(), Path.cwd()
+    words = _words((*home.parts, *here.parts), "FOLDER")
+    return {**words, str(home): "HOME", str(here): "FOLDER"}
+
+
+def _words(names: Iterable[str], text: str) -> dict[str, str]:
+    """Names that could tell something: three letters or more, not only digits, none of our plain words."""
+    return {
+        name: text
+        for name in names
+        if len(name) > 2 and not name.isdigit() and name.lower() not in PLAIN_WORDS
+    }
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a report."""
+    if isinstance(value, str):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _texts(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for item in (*value, *value.values()):
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+def _replaced(value: Any, scrub: Callable[[str], str], public: Collection[str]) -> Any:
+    """The value with every text scrubbed that is not a class name."""
+    if isinstance(value, str):
+        return value if value in public else scrub(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: _replaced(getattr(value, f.name), scrub, public) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **parts)
+    if isinstance(value, Mapping):
+        return {str(k): _replaced(item, scrub, public) for k, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_replaced(item, scrub, public) for item in value)
+    return value

@@ -1,0 +1,253 @@
+"""The report of a benchmark: comparison, curves, confusions, the most telling pictures."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitbench.comparison.candidates import Candidate, TestSet, competitors, read_candidates
+from vitbench.comparison.confusion import confusion_counts
+from vitbench.comparison.table import Comparison, Row
+from vitbench.records import Benchmark, Settings
+from vitbench.reports.anonymous import anonymised
+from vitbench.reports.report import (
+    MOST_PICTURES,
+    Badge,
+    Confused,
+    Confusion,
+    Options,
+    Picture,
+    Report,
+    Said,
+)
+from vitbench.reports.tables import curves_of
+
+
+def comparison_report(
+    benchmarks: Benchmark | Sequence[Benchmark], comparison: Comparison, options: Options | None = None
+) -> Report:
+    """The report of one benchmark, or of several on one test set, whose comparison is given."""
+    several = [benchmarks] if isinstance(benchmarks, Benchmark) else list(benchmarks)
+    options = options or Options()
+    manifest = several[0].manifest
+    candidates = competitors(read_candidates(several))
+    pictures = most_telling(candidates)
+    report = Report(
+        kind="comparison",
+        name=comparison.name,
+        created=str(manifest.get("created", ""))[:16].replace("T", " "),
+        images=options.images,
+        anonymous=options.anonymous,
+        notice=notice(options),
+        headline=comparison.answer,
+        gap=plain_gap(comparison),
+        advice=comparison.advice,
+        classes=comparison.classes,
+        runs=tuple(_run_names(candidates)),
+        comparison=comparison,
+        badges=badges(comparison),
+        curves=tuple(curve for benchmark in several for curve in curves_of(benchmark)),
+        confusions=tuple(_confusion(candidate) for candidate in candidates),
+        pictures=tuple(pictures[:MOST_PICTURES]),
+        n_pictures=len(pictures),
+        left_out=max(0, len(pictures) - MOST_PICTURES),
+        notes=comparison.notes,
+        command="\n".join(reproduce(benchmark, options.anonymous) for benchmark in several),
+        versions=texts(manifest.get("versions")),
+        machine=texts(manifest.get("machine")),
+    )
+    return anonymised(report, several) if options.anonymous else report
+
+
+def test_pictures(benchmark: Benchmark) -> list[Path]:
+    """The files of a benchmark's test pictures, by number; [] where its data folder is gone."""
+    data = str(benchmark.manifest.get("data", ""))
+    root = Path(data)
+    if not data or not root.is_dir():
+        return []
+    return [root / path for path in TestSet.of(benchmark).paths]
+
+
+test_pictures.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest makes of its name
+
+
+def notice(options: Options) -> str:
+    """Which kind of report this is."""
+    if options.anonymous:
+        photos = "The photographs are in it" if options.images else "Without photographs"
+        return (
+            "Anonymous: no names of files, folders or benchmarks; class names are shown as they are. "
+            f"{photos}."
+        )
+    if not options.images:
+        return "Without photographs; the names of files and classes are in it."
+    return "Small copies of the photographs and the names of files and classes are in it."
+
+
+def texts(value: Any) -> dict[str, str]:
+    """A manifest's mapping as text; a mere text under "machine" stands alone."""
+    if isinstance(value, dict):
+        return {str(key): str(item) for key, item in value.items()}
+    return {"": str(value)} if value else {}
+
+
+def plain_gap(comparison: Comparison) -> str:
+    """The smallest gap that the test set could show, without the words of statistics."""
+    gap, n = comparison.smallest_gap, comparison.n_test
+    exact = all(pair.a_only is not None for pair in comparison.pairs) and comparison.groups is None
+    if gap is None or not exact:
+        return comparison.smallest_gap_text
+    few = f"{round(gap * n)} of these {n} test pictures"
+    return f"{100 * gap:.1f} points: {few}. A smaller one could not be told from chance."
+
+
+# --- what differs beside the model ------------------------------------------------------------------
+
+
+def badges(comparison: Comparison) -> tuple[Badge, ...]:
+    """What to know of single models: pretraining where it differs, sizes, random weights, probes, gaps."""
+    own = [row for row in comparison.rows if not row.probe_of]
+    sources = {row.pretrained_on for row in own if row.top1 is not None and row.pretrained_on}
+    found = []
+    for row in comparison.rows:
+        found += _about_weights(row, several=len(sources) > 1)
+        found += _about_status(row)
+        found += _about_proof(row, comparison)
+    return tuple(found)
+
+
+PLAIN_PRETRAINING = "IN-1k"
+"""What needs no badge beside models with more."""
+
+
+def _about_weights(row: Row, several: bool) -> list[Badge]:
+    found = []
+    if row.probe_of:
+        found.append((f"frozen probe of {row.probe_of}", "A linear head on frozen features"))
+    if row.init.startswith("random"):
+        found.append(("random weights", "Trained from random weights, not from pretrained ones"))
+    elif several and row.pretrained_on != PLAIN_PRETRAINING and row.pretrained_on and not row.probe_of:
+        first, _, then = row.pretrained_on.partition(" → ")
+        meaning = f"Pretrained on {row.pretrained_on}, other models here on other pictures"
+        found.append((f"{first} first" if then else first, meaning))
+    if row.native_size and row.image_size and row.native_size != row.image_size:
+        found.append((f"{row.image_size} px, made for {row.native_size}", "Not at its native input size"))
+    return [Badge(row.model, text, meaning) for text, meaning in found]
+
+
+STATUS = {
+    "partial": "some seeds missing",
+    "failed": "failed",
+    "interrupted": "unfinished",
+    "new": "not started",
+}
+
+
+def _about_status(row: Row) -> list[Badge]:
+    if row.status not in STATUS:
+        return []
+    return [Badge(row.model, STATUS[row.status], row.reason or STATUS[row.status])]
+
+
+def _about_proof(row: Row, comparison: Comparison) -> list[Badge]:
+    found = [
+        Badge(row.model, "its probe wins", pair.verdict)
+        for pair in comparison.probes
+        if pair.distinguishable and pair.model_b == row.model
+    ]
+    floor = comparison.floor.top1 if comparison.floor else None
+    if floor is not None and row.top1_low is not None and row.top1_low <= floor:
+        meaning = "Its interval reaches down to what always naming the most frequent training class gives."
+        found.append(Badge(row.model, "may be guessing", meaning))
+    return found
+
+
+# --- pictures and confusions ------------------------------------------------------------------------
+
+
+def most_telling(candidates: Sequence[Candidate]) -> list[Picture]:
+    """Every test picture, the most telling first: disputed, then wrong, then least sure.
+
+    Among disputed ones those lead on which some models are right and some wrong.
+    """
+    if not candidates:
+        return []
+    predictions = [p for candidate in candidates for p in candidate.predictions]
+    names = _run_names(candidates)
+    reference = predictions[0]
+    sure = np.stack([p.probabilities.max(axis=1) for p in predictions])  # (runs, n)
+    answers = np.stack([p.answers for p in predictions])
+    correct = np.stack([p.correct for p in predictions])
+    disputed = (answers != answers[0]).any(axis=0)
+    split = np.minimum(correct.mean(axis=0), 1 - correct.mean(axis=0))
+    order = np.lexsort((sure.mean(axis=0), correct.mean(axis=0), -split, ~disputed))
+    return [
+        Picture(
+            number=i + 1,
+            name=reference.paths[i],
+            truth=reference.classes[int(reference.labels[i])],
+            said=tuple(
+                Said(name, reference.classes[int(answers[k, i])], float(sure[k, i]), bool(correct[k, i]))
+                for k, name in enumerate(names)
+            ),
+        )
+        for i in map(int, order)
+    ]
+
+
+def _run_names(candidates: Sequence[Candidate]) -> list[str]:
+    return [
+        candidate.model if len(candidate.runs) == 1 else f"{candidate.model} s{run.seed}"
+        for candidate in candidates
+        for run in candidate.answered
+    ]
+
+
+def _confusion(candidate: Candidate) -> Confusion:
+    counts, classes = confusion_counts(candidate), candidate.predictions[0].classes
+    cells = (
+        Confused(classes[int(i)], classes[int(j)], int(counts[i, j]))
+        for i, j in zip(*np.nonzero(counts), strict=True)
+    )
+    return Confusion(candidate.model, tuple(cells))
+
+
+# --- the command ------------------------------------------------------------------------------------
+
+
+def reproduce(benchmark: Benchmark, anonymous: bool = False) -> str:
+    """The command that asks for the same benchmark, defaults left out; its paths too if `anonymous`."""
+    manifest = benchmark.manifest
+    settings = Settings.model_validate(manifest["settings"])
+    command = "probe" if settings.recipe == "probe" else "train"
+    plain = Settings.model_validate({"recipe": "probe"} if command == "probe" else {})
+    words = ["vitbench", command, "DATA" if anonymous else str(manifest.get("data", "data"))]
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if value == getattr(plain, name):
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(option if value else OFF.get(name, option.replace("--", "--no-")))
+        elif isinstance(value, tuple) and name == "weights":
+            words += [word for one in value for word in (option, _weights(str(one), anonymous))]
+        elif name == "group" and anonymous:
+            words += [option, "GROUPS"]
+        else:
+            words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)
+
+
+OFF = {"with_probe": "--no-probe"}
+"""How an option is switched off, where that is not `--no-` and its name."""
+
+
+def _weights(value: str, anonymous: bool) -> str:
+    """A value of --weights; "MODEL=WEIGHTS" for a path that nobody is to see."""
+    if not anonymous or re.fullmatch(r"([\w.-]+=)?(pretrained|random|auto)", value):
+        return value
+    model, named, _ = value.partition("=")
+    return f"{model}=WEIGHTS" if named else "WEIGHTS"

@@ -1,0 +1,477 @@
+"""The tables of the report page: what stands in each cell, what it is sorted by, which bar it has."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vitbench.comparison.pairs import Pair
+from vitbench.comparison.table import Comparison, Row
+from vitbench.comparison.words import amount, points
+from vitbench.records import percent
+from vitbench.reports.report import Badge, Report
+
+MOST_CONFUSED = 12
+"""Confusions listed."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval with its point, in percent of the axis."""
+
+    low: float
+    high: float
+    at: float
+    mark: float | None = None
+    """A reference line: the floor, or zero."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell."""
+
+    text: str
+    key: float | None = None
+    """What a numeric column is sorted by; None: at the end."""
+    soft: str = ""
+    """Set lighter behind the text: an interval."""
+    bar: Bar | None = None
+    badges: tuple[Badge, ...] = ()
+    below: str = ""
+    """Small, under the text."""
+
+    @property
+    def copied(self) -> str:
+        """What a copied table holds."""
+        return f"{self.text} {self.soft}".strip()
+
+
+@dataclass(frozen=True)
+class Head:
+    """The heading of a column."""
+
+    title: str
+    numeric: bool = True
+    axis: tuple[str, str] | None = None
+    """Both ends of the bars' axis."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row."""
+
+    cells: tuple[Cell, ...]
+    kind: str = ""
+    """"floor" or "beside": set lighter."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page."""
+
+    name: str
+    """Its id on the page."""
+    title: str
+    heads: tuple[Head, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def room(self) -> float:
+        """Width for the numbers in front of a bar, in rem; 0 without bars."""
+        cells = [cell for line in self.lines for cell in line.cells if cell.bar]
+        return max((0.58 * max(len(cell.text), 4) + 0.44 * len(cell.soft) + 0.5 for cell in cells), default=0)
+
+
+def _number(value: float | None, text: str | None = None, soft: str = "") -> Cell:
+    return Cell("–") if value is None else Cell(f"{value:.3f}" if text is None else text, value, soft)
+
+
+def _interval(low: float | None, high: float | None, scale: float = 100, digits: int = 1) -> str:
+    if low is None or high is None:
+        return ""
+    return f"[{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+
+
+def _kept(name: str, title: str, heads: Sequence[Head], lines: Sequence[Line]) -> Table:
+    """The table without the columns in which no row has anything."""
+    kept = [
+        i for i in range(len(heads)) if i == 0 or any(line.cells[i].text not in ("", "–") for line in lines)
+    ]
+    slim = tuple(Line(tuple(line.cells[i] for i in kept), line.kind) for line in lines)
+    return Table(name, title, tuple(heads[i] for i in kept), slim)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Accuracy from `low` to `high`, fractions: tens of percent that hold every interval."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def over(cls, bounds: Sequence[float]) -> "Axis":
+        low = math.floor(10 * min(bounds, default=0.0)) / 10
+        high = math.ceil(10 * max(bounds, default=1.0)) / 10
+        if high - low < 0.3:
+            low = max(0.0, high - 0.3)
+        return cls(low, min(1.0, max(high, low + 0.3)))
+
+    def place(self, value: float) -> float:
+        """Percent of the axis."""
+        return min(100.0, max(0.0, 100 * (value - self.low) / (self.high - self.low)))
+
+    def bar(self, low: float | None, high: float | None, at: float, mark: float | None = None) -> Bar:
+        shown = None if mark is None or not self.low <= mark <= self.high else self.place(mark)
+        return Bar(
+            self.place(at if low is None else low), self.place(at if high is None else high),
+            self.place(at), shown,
+        )  # fmt: skip
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        return f"{100 * self.low:.0f}", f"{100 * self.high:.0f} %"
+
+
+# --- models -----------------------------------------------------------------------------------------
+
+
+def results_table(report: Report) -> Table:
+    """The models by accuracy, intervals as bars on one axis, the floor last."""
+    comparison = report.comparison
+    assert comparison is not None
+    rows = [*comparison.rows, *([comparison.floor] if comparison.floor else [])]
+    scored = [row for row in comparison.rows if row.top1 is not None]
+    bounds = [
+        value for row in scored for value in (row.top1_low, row.top1, row.top1_high) if value is not None
+    ]
+    axis = Axis.over(bounds)
+    floor = comparison.floor.top1 if comparison.floor else None
+    heads = (
+        Head("model", numeric=False),
+        Head("rank"),
+        Head("right, %", axis=axis.ends),
+        Head("params, M"),
+        Head("GMACs"),
+        Head("ms per picture"),
+        Head("seeds"),
+        Head("pretrained on", numeric=False),
+    )
+    several = any(len(row.seeds) > 1 for row in rows)
+    lines = [
+        Line(
+            (
+                _model(row, report.badges),
+                Cell(row.rank_text, None if row.rank is None else row.rank[0] + row.rank[1] / 1000),
+                _accuracy(row, axis, floor),
+                _number(row.params_m, _amount(row.params_m)),
+                _number(row.gmacs, _amount(row.gmacs)),
+                _number(row.latency_ms_p50, _short(row.latency_ms_p50)),
+                Cell(str(len(row.seeds)), len(row.seeds)) if several and row.seeds else Cell(""),
+                Cell(row.pretrained_on or row.init),
+            ),
+            _kind(row),
+        )
+        for row in rows
+    ]
+    return _kept("results", "Accuracy on the test pictures", heads, lines)
+
+
+def _kind(row: Row) -> str:
+    return "floor" if row.status == "floor" else "beside" if row.probe_of else ""
+
+
+def _model(row: Row, badges: Sequence[Badge] = ()) -> Cell:
+    below = row.timm_name if row.timm_name != row.model else ""
+    return Cell(row.model, below=below, badges=tuple(b for b in badges if b.model == row.model))
+
+
+def _accuracy(row: Row, axis: Axis, floor: float | None) -> Cell:
+    if row.top1 is None:
+        return Cell("not started" if row.status == "new" else row.status)
+    std = "" if row.top1_std is None else f" ± {percent(row.top1_std)}"
+    bar = axis.bar(row.top1_low, row.top1_high, row.top1, floor) if row.top1 >= axis.low else None
+    return Cell(f"{percent(row.top1)}{std}", row.top1, _interval(row.top1_low, row.top1_high), bar)
+
+
+def _short(value: float | None) -> str:
+    """Three significant digits, no exponent."""
+    if value is None:
+        return "–"
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+
+def _amount(value: float | None) -> str:
+    return "–" if value is None else amount(value)
+
+
+def cost_table(comparison: Comparison) -> Table:
+    """What each model costs: size, work, time, memory."""
+    heads = (
+        Head("model", numeric=False),
+        Head("input, px"),
+        Head("params, M"),
+        Head("GMACs"),
+        Head("ms, median"),
+        Head("ms, 95th %"),
+        Head("training, img/s"),
+        Head("s per epoch"),
+        Head("peak memory, MB"),
+        Head("device", numeric=False),
+    )
+    lines = [
+        Line(
+            (
+                Cell(row.model),
+                _number(row.image_size, str(row.image_size)),
+                _number(row.params_m, _amount(row.params_m)),
+                _number(row.gmacs, _amount(row.gmacs)),
+                _number(row.latency_ms_p50, _short(row.latency_ms_p50)),
+                _number(row.latency_ms_p95, _short(row.latency_ms_p95)),
+                _number(row.train_images_per_second, _short(row.train_images_per_second)),
+                _number(row.seconds_per_epoch, _short(row.seconds_per_epoch)),
+                _number(row.peak_memory_mb, _short(row.peak_memory_mb)),
+                Cell(row.device),
+            ),
+            _kind(row),
+        )
+        for row in comparison.rows
+        if row.top1 is not None
+    ]
+    return _kept("costs", "What each model costs", heads, lines)
+
+
+def scores_table(comparison: Comparison) -> Table:
+    """Log loss and Brier first, then what leans on single answers, then calibration."""
+    heads = (
+        Head("model", numeric=False),
+        Head("log loss"),
+        Head("Brier score"),
+        Head("macro F1, %"),
+        Head("balanced accuracy, %"),
+        Head("calibration error (by chance below)"),
+        Head("temperature"),
+        Head("log loss with it"),
+    )
+    rows = [row for row in (*comparison.rows, comparison.floor) if row is not None and row.top1 is not None]
+    lines = [
+        Line(
+            (
+                Cell(row.model),
+                _number(row.loss, soft=_interval(row.loss_low, row.loss_high, 1, 3)),
+                _number(row.brier, soft=_interval(row.brier_low, row.brier_high, 1, 3)),
+                _share(row.macro_f1, row.macro_f1_low, row.macro_f1_high),
+                _share(row.balanced_accuracy, row.balanced_accuracy_low, row.balanced_accuracy_high),
+                _calibration(row),
+                _number(row.temperature, None if row.temperature is None else f"{row.temperature:.2f}"),
+                _number(row.loss_tempered),
+            ),
+            _kind(row),
+        )
+        for row in rows
+    ]
+    return _kept("scores", "Other scores, and how far the probabilities can be believed", heads, lines)
+
+
+def _share(value: float | None, low: float | None, high: float | None) -> Cell:
+    return _number(value, percent(value), _interval(low, high))
+
+
+def _calibration(row: Row) -> Cell:
+    """The calibration error only beside what chance gives: alone it misleads."""
+    if row.ece is None or row.ece_null is None:
+        return Cell("–")
+    return Cell(f"{row.ece:.3f}", row.ece, f"({row.ece_null:.3f})")
+
+
+# --- pairs ------------------------------------------------------------------------------------------
+
+
+def pairs_table(pairs: Sequence[Pair], name: str, title: str) -> Table:
+    """Every pair's difference with its interval as a bar around zero, the test, and what it decides."""
+    reach = max((abs(value) for pair in pairs for value in (pair.low, pair.high)), default=0.0)
+    reach = max(0.05, math.ceil(20 * reach) / 20)  # steps of five points
+    axis = Axis(-reach, reach)
+    ends = (f"−{100 * reach:.0f}", f"+{100 * reach:.0f} points")
+    heads = (
+        Head("first", numeric=False),
+        Head("second", numeric=False),
+        Head("first − second, points", axis=ends),
+        Head("only first right"),
+        Head("only second right"),
+        Head("p, adjusted" if len(pairs) > 1 else "p"),
+        Head("verdict", numeric=False),
+    )
+    lines = [
+        Line(
+            (
+                Cell(pair.model_a),
+                Cell(pair.model_b),
+                Cell(
+                    points(pair.difference), pair.difference, f"[{points(pair.low)}, {points(pair.high)}]",
+                    axis.bar(pair.low, pair.high, pair.difference, 0.0),
+                ),
+                _number(pair.a_only, str(pair.a_only)),
+                _number(pair.b_only, str(pair.b_only)),
+                Cell("< 0.001" if pair.p_holm < 0.001 else f"{pair.p_holm:.3f}", pair.p_holm),
+                Cell(_verdict(pair)),
+            )
+        )
+        for pair in pairs
+    ]  # fmt: skip
+    return _kept(name, title, heads, lines)
+
+
+def _verdict(pair: Pair) -> str:
+    if pair.distinguishable:
+        return f"{pair.model_a} is better"
+    if pair.kind == "equivalent" and pair.margin is not None:
+        return f"equivalent within ±{100 * pair.margin:g} points"
+    return "not distinguishable" + (", borderline" if pair.borderline else "")
+
+
+# --- classes ----------------------------------------------------------------------------------------
+
+
+def recall_table(comparison: Comparison) -> Table | None:
+    """Right answers per class and model, the hardest class first; None without recalls."""
+    if not comparison.recalls:
+        return None
+    models = list(dict.fromkeys(recall.model for recall in comparison.recalls))
+    by_class: dict[str, dict[str, Cell]] = {}
+    numbers: dict[str, int] = {}
+    for recall in comparison.recalls:
+        bar = Bar(100 * recall.low, 100 * recall.high, 100 * recall.recall)
+        cell = Cell(percent(recall.recall), recall.recall, _interval(recall.low, recall.high), bar)
+        by_class.setdefault(recall.label, {})[recall.model] = cell
+        numbers[recall.label] = recall.n
+
+    def mean(label: str) -> float:
+        values = [cell.key or 0.0 for cell in by_class[label].values()]
+        return sum(values) / len(values)
+
+    heads = (
+        Head("class", numeric=False),
+        Head("test pictures"),
+        *(Head(m, axis=("0", "100 %")) for m in models),
+    )
+    lines = tuple(
+        Line(
+            (
+                Cell(label),
+                Cell(str(numbers[label]), numbers[label]),
+                *(by_class[label].get(m, Cell("–")) for m in models),
+            )
+        )
+        for label in sorted(by_class, key=mean)
+    )
+    return Table("recalls", "Right answers per class, %", heads, lines)
+
+
+def confused_table(report: Report) -> tuple[Table | None, int]:
+    """The most frequent confusions over all models, and how many more there are."""
+    models = [confusion.model for confusion in report.confusions]
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for confusion in report.confusions:
+        for cell in confusion.cells:
+            if cell.truth != cell.answer:
+                found.setdefault((cell.truth, cell.answer), {})[confusion.model] = cell.count
+    if not found:
+        return None, 0
+    heads = [Head("pictures of", numeric=False), Head("taken for", numeric=False), *(Head(m) for m in models)]
+    if len(models) > 1:
+        heads.append(Head("all"))
+    lines = []
+    for (truth, answer), counts in sorted(found.items(), key=lambda item: -sum(item[1].values()))[
+        :MOST_CONFUSED
+    ]:
+        cells = [Cell(str(counts.get(m, 0) or "·"), counts.get(m, 0)) for m in models]
+        total = sum(counts.values())
+        both = [*cells, Cell(str(total), total)] if len(models) > 1 else cells
+        lines.append(Line((Cell(truth), Cell(answer), *both)))
+    table = Table("confused", "Confusions, most frequent first", tuple(heads), tuple(lines))
+    return table, max(0, len(found) - MOST_CONFUSED)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A model's confusions: a row per true class with (count, share of the class) per answer."""
+
+    model: str
+    rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
+
+
+def matrices(report: Report) -> list[Matrix]:
+    """The confusion matrix of every model."""
+    found = []
+    for confusion in report.confusions:
+        counts = {(cell.truth, cell.answer): cell.count for cell in confusion.cells}
+        rows = []
+        for truth in report.classes:
+            line = [counts.get((truth, answer), 0) for answer in report.classes]
+            total = max(sum(line), 1)
+            rows.append((truth, tuple((count, count / total) for count in line)))
+        found.append(Matrix(confusion.model, tuple(rows)))
+    return found
+
+
+# --- answers to new photos, and looks ---------------------------------------------------------------
+
+
+def new_scores_table(report: Report) -> Table | None:
+    """How often each run was right on new photos; None where no class is known."""
+    if not report.scores:
+        return None
+    axis = Axis.over([value for score in report.scores for value in (score.low, score.high)])
+    heads = (Head("model", numeric=False), Head("right, %", axis=axis.ends), Head("right"), Head("of"))
+    lines = tuple(
+        Line(
+            (
+                Cell(score.run),
+                Cell(
+                    percent(score.top1), score.top1, _interval(score.low, score.high),
+                    axis.bar(score.low, score.high, score.top1),
+                ),
+                Cell(str(score.correct), score.correct),
+                Cell(str(score.n), score.n),
+            )
+        )
+        for score in report.scores
+    )  # fmt: skip
+    return Table("results", "Accuracy where the class is known", heads, lines)
+
+
+def agreement_table(report: Report) -> Table | None:
+    """How often every two runs agreed; None for one run."""
+    lines = tuple(
+        Line(
+            (
+                Cell(one.run_a),
+                Cell(one.run_b),
+                Cell(percent(one.same / one.n) if one.n else "–", one.same / one.n if one.n else None),
+                Cell(str(one.same), one.same),
+                Cell(str(one.n), one.n),
+            )
+        )
+        for one in report.agreements
+    )
+    heads = (
+        Head("model", numeric=False), Head("and", numeric=False), Head("same answer, %"), Head("photos"),
+        Head("of"),
+    )  # fmt: skip
+    return Table("agreements", "How often they agree", heads, lines) if lines else None
+
+
+def looks_table(comparison: Comparison) -> Table | None:
+    """How often test pictures were looked at; None where nothing was counted."""
+    lines = tuple(
+        Line(
+            (
+                Cell(one.model),
+                Cell(one.by),
+                Cell(str(one.times), one.times),
+                Cell(str(one.pictures), one.pictures),
+            )
+        )
+        for one in comparison.looks
+    )
+    heads = (Head("model", numeric=False), Head("by", numeric=False), Head("times"), Head("pictures, in all"))
+    return Table("looks", "Looks at the test pictures", heads, lines) if lines else None
