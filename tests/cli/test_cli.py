@@ -72,6 +72,7 @@ def test_bare_train_without_pictures_says_what_to_do(tmp_path: Path) -> None:
         ("train data --device tpu9", "--device tpu9"),
         ("train data --name ../x", "plain folder name"),
         ("train data --config none.toml", "--config none.toml"),
+        ("train data --track excel", "--track excel: there are tensorboard, wandb, trackio"),
         ("train data --nonsense", "--nonsense"),
         ("data check data --layout round", "--layout round"),
         ("predict x.jpg --out answers.xml", "--out answers.xml"),

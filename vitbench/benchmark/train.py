@@ -15,6 +15,7 @@ from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
 from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings, Split
 from vitbench.reports.tables import write_reports
+from vitbench.training import track as trackers
 from vitbench.training.folds import train_folds
 from vitbench.training.probe import probe_run
 from vitbench.training.runs import Job, discard_checkpoints, train_run
@@ -95,18 +96,19 @@ def train(
     results: Path | str = DEFAULT_RESULTS,
     resume: bool = False,
     watch: Watch | None = None,
+    track: str | None = None,
     **settings: Any,
 ) -> Benchmark:
     """Fine-tune models on an image folder and compare them; the benchmark, its reports written.
 
     `settings` are fields of `Settings`: `train("photos", models=("vit", "swin"), epochs=10)`. What is not
     named has its default, or what the benchmark called `name` was made with. A model that fails gets
-    `failure.json` and a row that says so; the others go on. Raises VitbenchError for whatever can be
-    refused before the first step.
+    `failure.json` and a row that says so; the others go on. `track` mirrors every epoch to "tensorboard",
+    "wandb" or "trackio". Raises VitbenchError for whatever can be refused before the first step.
     """
     folder_of_data = None if data is None else Path(data)
     request = Request(settings, folder_of_data, name, Path(results), resume)
-    return carry_out(request, watch or Watch())
+    return carry_out(request, watch or Watch(), track)
 
 
 def probe(
@@ -130,8 +132,12 @@ def probe(
     return train(data, recipe="probe", watch=watch, **more)
 
 
-def carry_out(request: Request, watch: Watch) -> Benchmark:
+def carry_out(request: Request, watch: Watch, track: str | None = None) -> Benchmark:
     """`train`, as the command line calls it."""
+    if track is not None:
+        if request.explicit.get("recipe") == "probe":
+            raise UsageError(f"--track {track}: a probe has no epochs to follow; leave it away")
+        trackers.check(track)
     plan, benchmark = prepare(request, watch)
     for name in plan.finished:
         watch.message(f"{name}: finished already, left as it is")
@@ -141,8 +147,9 @@ def carry_out(request: Request, watch: Watch) -> Benchmark:
         benchmark = folder.create(plan, request.name or folder.fresh_name(plan.images.root, results), results)
     else:
         folder.add_runs(benchmark, plan)
-    watch.benchmark_started(benchmark.name, stages(plan, estimates))
-    _run_jobs(plan, benchmark, watch)
+    with trackers.tracked(track, benchmark, watch) as told:
+        told.benchmark_started(benchmark.name, stages(plan, estimates))
+        _run_jobs(plan, benchmark, told)
     for run in benchmark.runs:
         if run.status == "finished":
             discard_checkpoints(run)

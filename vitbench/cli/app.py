@@ -1,5 +1,6 @@
 """The commands. Nothing heavy is imported before a command runs: `--help` never loads torch."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -207,6 +208,13 @@ def train(
         typer.Option(min=1, help="Pictures per forward pass. [default: the batch]", rich_help_panel=RUNNING),
     ] = None,
     workers: WorkersOption = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            help="Show every epoch in tensorboard, wandb or trackio too (`pip install 'vitbench[track]'`).",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
     results: ResultsOption = RESULTS,
     name: NameOption = None,
     resume: ResumeOption = False,
@@ -229,7 +237,7 @@ def train(
     - `vitbench train --name photos-1 --models swinv2-cr`
     """
     explicit = explicit_settings(ctx.params)
-    _benchmark(explicit, data, name, results, resume=resume, dry_run=dry_run, as_json=json)
+    _benchmark(explicit, _Call(data, name, results, resume, dry_run, json, track))
 
 
 @app.command()
@@ -286,40 +294,48 @@ def probe(
         explicit["models"] = selected(
             explicit.get("models", DEFAULT_MODELS), max_params, max_gmacs, explicit.get("image_size"), say
         )
-    _benchmark(explicit, data, name, results, resume=resume, dry_run=dry_run, as_json=json)
+    _benchmark(explicit, _Call(data, name, results, resume, dry_run, json))
 
 
-def _benchmark(
-    explicit: dict[str, Any],
-    data: Path | None,
-    name: str | None,
-    results: Path,
-    *,
-    resume: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a call of `train` or `probe` says besides its `Settings`."""
+
+    data: Path | None
+    name: str | None
+    results: Path
+    resume: bool
+    dry_run: bool
+    as_json: bool
+    track: str | None = None
+
+
+def _benchmark(explicit: dict[str, Any], call: _Call) -> None:
     """`train` and `probe`: plan, carry out, show."""
     from vitbench.data.scan import refuse_unusable
 
-    if not (resume or name):
+    if call.track is not None:
+        from vitbench.training.track import check
+
+        check(call.track)
+    if not (call.resume or call.name):
         # What can be said in half a second is said before torch is loaded.
-        refuse_unusable(data or DATA, explicit.get("layout", "auto"))
+        refuse_unusable(call.data or DATA, explicit.get("layout", "auto"))
     from vitbench.benchmark.train import Request, announce, carry_out, prepare
     from vitbench.cli.progress import watch
     from vitbench.cli.show import PlanWatch, show_files
 
-    request = Request(explicit, data, name, results, resume)
-    if dry_run:
+    request = Request(explicit, call.data, call.name, call.results, call.resume)
+    if call.dry_run:
         plan, _ = prepare(request, PlanWatch(), dry_run=True)
         announce(plan, PlanWatch())
         return
     with watch() as display:
-        benchmark = carry_out(request, display)
+        benchmark = carry_out(request, display, call.track)
     from vitbench.cli.compare import show
     from vitbench.comparison.table import compare_many
 
-    show(compare_many([benchmark]), "json" if as_json else None)
+    show(compare_many([benchmark]), "json" if call.as_json else None)
     show_files(benchmark)
     if any(run.status != "finished" for run in benchmark.runs):
         raise typer.Exit(EXIT_PARTLY)
