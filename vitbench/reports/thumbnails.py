@@ -34,16 +34,23 @@ def thumbnails(paths: Sequence[Path], numbers: Sequence[int]) -> dict[int, bytes
         loaded = [(number, image) for number, image in zip(wanted, images, strict=True) if image is not None]
         first = {number: jpeg(image, *LARGE) for number, image in loaded[:STRIP]}
         room = BUDGET - 2 * sum(map(len, first.values()))  # they stand in the page twice
-        rest: dict[int, bytes] = {}
-        for level in LEVELS:
-            made = pool.map(
-                functools.partial(jpeg, side=level[0], quality=level[1]),
-                (image for _, image in loaded[STRIP:]),
-            )
-            rest = dict(zip((number for number, _ in loaded[STRIP:]), made, strict=True))
-            if sum(map(len, rest.values())) <= room:
-                break
-    return {**first, **rest}
+        rest = _within(room, [image for _, image in loaded[STRIP:]], pool)
+    return {**first, **dict(zip((number for number, _ in loaded[STRIP:]), rest, strict=True))}
+
+
+def _within(room: int, images: Sequence[Image.Image], pool: ThreadPoolExecutor) -> list[bytes]:
+    """JPEGs of all images, as large as `room` bytes allow; every eighth one tells what a level will take."""
+    sample = images[::8]
+    made: list[bytes] = []
+    for side, quality in LEVELS:
+        encode = functools.partial(jpeg, side=side, quality=quality)
+        guess = sum(map(len, pool.map(encode, sample))) * len(images) / max(len(sample), 1)
+        if guess > room and (side, quality) != LEVELS[-1]:
+            continue
+        made = list(pool.map(encode, images))
+        if sum(map(len, made)) <= room:
+            break
+    return made
 
 
 def small(path: Path, side: int) -> Image.Image | None:
@@ -62,7 +69,7 @@ def small(path: Path, side: int) -> Image.Image | None:
                 with Image.open(stream, formats=["JPEG"]) as opened:
                     if opened.width * opened.height > MAX_PIXELS:
                         return None
-                    opened.draft("RGB", (2 * side, 2 * side))
+                    opened.draft("RGB", (side, side))
                     image = ImageOps.exif_transpose(opened).convert("RGB")
         image.thumbnail((side, side))
     except UNREADABLE:
