@@ -110,3 +110,28 @@ def test_across_puts_data_sets_side_by_side(
         (name, model) for name in ("first", "second") for model in ("vit", "swin", "deit")
     ]
     assert float(rows[0]["top1"]) == 1.0
+
+
+def test_a_report_for_others_goes_where_it_is_told(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--report` writes page and data; anonymous ones name neither a file nor the benchmark."""
+    assert (
+        vitbench(monkeypatch, "compare", "first", "--report", "you.html", "--anonymous", "--no-images") == 0
+    )
+    assert "report: you.html" in capsys.readouterr().err
+    for name in ("you.html", "you.json"):
+        text = (results.parent / name).read_text(encoding="utf-8")
+        assert "daisy" in text
+        assert "daisy/0.jpg" not in text
+
+
+def test_several_benchmarks_have_a_report_too(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two benchmarks on one test set, in one page."""
+    make_benchmark(results / "second", {"cr-s0": LABELS}, LABELS)
+    assert vitbench(monkeypatch, "compare", "first", "second", "--report", "both.html", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {row["model"] for row in found["rows"]} == {"vit", "swin", "deit", "cr"}
+    assert json.loads((results.parent / "both.json").read_text())["name"] == "first + second"

@@ -11,6 +11,9 @@ from vitbench.comparison.table import Comparison, compare_many
 from vitbench.records import Benchmark
 from vitbench.reports import across as side_by_side
 from vitbench.reports import tables
+from vitbench.reports.compared import comparison_report, test_pictures
+from vitbench.reports.html import write_report
+from vitbench.reports.report import Options
 
 
 def compare_benchmarks(names: Sequence[str], results: Path, terms: Terms, output: Output) -> None:
@@ -26,11 +29,17 @@ def compare_benchmarks(names: Sequence[str], results: Path, terms: Terms, output
             say(f"{found[0].folder}: cannot be written ({error.strerror}); printing only")
     show(comparison, output.form)
     if output.report is not None:
-        _write_report(found, comparison, output)
+        options = Options(images=output.images, anonymous=output.anonymous)
+        _write_report(found, comparison, output.report, options)
 
 
-def _write_report(benchmarks: Sequence[Benchmark], comparison: Comparison, output: Output) -> None:
-    raise NotImplementedError
+def _write_report(
+    benchmarks: Sequence[Benchmark], comparison: Comparison, path: Path, options: Options
+) -> None:
+    report = comparison_report(benchmarks, comparison, options)
+    for note in write_report(report, path, test_pictures(benchmarks[0])):
+        say(f"note: {note}")
+    say(f"report: {path}, its data: {path.with_suffix('.json')}; {report.notice}")
 
 
 def compare_across(names: Sequence[str], results: Path, output: Output) -> None:
