@@ -76,6 +76,11 @@ def test_bare_train_without_pictures_says_what_to_do(tmp_path: Path) -> None:
         ("train data --nonsense", "--nonsense"),
         ("data check data --layout round", "--layout round"),
         ("predict x.jpg --out answers.xml", "--out answers.xml"),
+        ("predict x.jpg --report answers.pdf", "--report answers.pdf: name an .html file"),
+        ("predict x.jpg --report nowhere/answers.html", "nowhere: no such folder"),
+        ("predict x.jpg --no-images", "--no-images: needs --report FILE.html"),
+        ("predict x.jpg --anonymous", "--anonymous: needs --report FILE.html"),
+        ("predict x.jpg --report a.html --out a.json", "--out a.json: --report writes its data there"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_status_2_and_names_the_option(words: str, says: str, tmp_path: Path) -> None:
@@ -168,6 +173,37 @@ def test_predict_reads_paths_from_stdin_and_writes_csv_and_sheet(
     assert "a photo.png" in (tmp_path / "o.csv").read_text(encoding="utf-8")
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.width > 100
+
+
+def test_predict_writes_a_report_and_streams_its_answers(two_models: Benchmark, tmp_path: Path) -> None:
+    """--report beside --json: a page with the photo and its data; stdout keeps a line per picture."""
+    paint(tmp_path / "holiday" / "dune.png", COLOURS["red"], 1)
+    (tmp_path / "holiday" / "torn.png").write_bytes(b"no picture")
+    words = ["predict", "holiday", "--run", str(two_models.folder), "--report", "page.html", "--json"]
+    done = vitbench(*words, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "report: page.html, its data: page.json" in done.stderr
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 2
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "dune.png" in page
+    assert "data:image/jpeg;base64," in page
+    report = json.loads((tmp_path / "page.json").read_text(encoding="utf-8"))
+    said = {one["run"]: one["answer"] for one in report["pictures"][0]["said"]}
+    first = json.loads(done.stdout.splitlines()[0])["answers"]
+    assert said == {run: answers[0]["class"] for run, answers in first.items()}
+    assert report["n_pictures"] == 2
+
+
+def test_predict_report_without_photographs_and_names(two_models: Benchmark, tmp_path: Path) -> None:
+    """--no-images --anonymous: no photo, no name of a file or folder; models stay."""
+    paint(tmp_path / "holiday" / "dune.png", COLOURS["red"], 1)
+    words = ["--report", "page.html", "--no-images", "--anonymous"]
+    done = vitbench("predict", "holiday/dune.png", "--run", str(two_models.folder), *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("page.html", "page.json"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert not [secret for secret in ("dune", "holiday", "data:image/jpeg") if secret in text]
+        assert "test_vit-s0" in text
 
 
 def test_predict_scores_a_folder_of_class_folders(two_models: Benchmark, tmp_path: Path) -> None:

@@ -417,6 +417,12 @@ def predict(
     sheet: Annotated[
         Path | None, typer.Option(help="Write a picture of photos and answers, FILE.png.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a page of photos and answers, FILE.html, and its data, FILE.json."),
+    ] = None,
+    no_images: NoImagesOption = False,
+    anonymous: AnonymousOption = False,
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -426,9 +432,10 @@ def predict(
 
     - `vitbench predict photo.jpg`
     - `vitbench predict holiday/ --sheet answers.png`
+    - `vitbench predict holiday/ --report answers.html`
     - `find . -name '*.jpg' | vitbench predict - --json`
     """
-    outputs = Outputs(as_json=json, out=out, sheet=sheet)
+    outputs = Outputs(json, out, sheet, report, not no_images, anonymous)
     outputs.check()
     from vitbench.cli.predict import predict_images
 

@@ -36,6 +36,10 @@ class Outputs:
     as_json: bool = False
     out: Path | None = None
     sheet: Path | None = None
+    report: Path | None = None
+    images: bool = True
+    """Small copies of the photographs stand in the report."""
+    anonymous: bool = False
 
     def check(self) -> None:
         """UsageError before any work for a file that could not be written in the end."""
@@ -43,9 +47,12 @@ class Outputs:
             raise UsageError(f"--out {self.out}: name a .csv or .json file")
         if self.sheet is not None and self.sheet.suffix.lower() != ".png":
             raise UsageError(f"--sheet {self.sheet}: name a .png file")
+        check_report(self.report, images=self.images, anonymous=self.anonymous)
         for path in (self.out, self.sheet):
             if path is not None and not path.parent.is_dir():
                 raise UsageError(f"{path.parent}: no such folder; make it first")
+        if self.report is not None and self.out == self.report.with_suffix(".json"):
+            raise UsageError(f"--out {self.out}: --report writes its data there; name another file")
 
 
 @dataclass(frozen=True, slots=True)

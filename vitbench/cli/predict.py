@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vitbench.benchmark.predict import ask, panel_for
+from vitbench.benchmark.predict import Panel, ask, panel_for
 from vitbench.cli.options import EXIT_FAILED, EXIT_PARTLY, Outputs
 from vitbench.cli.progress import SLOW_SECONDS
 from vitbench.cli.show import console, say
@@ -44,6 +44,8 @@ def predict_images(
 
                 print(answer_json(found), flush=True)
     _write(answers, list(panel.models), outputs)
+    if outputs.report is not None:
+        _write_report(answers, panel, outputs, outputs.report)
     failed = sum(1 for found in answers if found.error)
     if failed:
         say(f"{failed} of {len(answers)} pictures could not be read")
@@ -64,6 +66,18 @@ def _write(answers: Sequence[Answer], runs: Sequence[str], outputs: Outputs) -> 
         for note in write_sheet(outputs.sheet, answers, runs, lambda path: decode(Path(path))):
             say(f"note: {note}")
         say(f"sheet: {outputs.sheet}")
+
+
+def _write_report(answers: Sequence[Answer], panel: Panel, outputs: Outputs, path: Path) -> None:
+    from vitbench.reports.answered import answers_report
+    from vitbench.reports.html import write_report
+    from vitbench.reports.report import Options
+
+    options = Options(outputs.images, outputs.anonymous)
+    report = answers_report(answers, list(panel.models), panel.benchmark, options)
+    for note in write_report(report, path, [Path(answer.path) for answer in answers]):
+        say(f"note: {note}")
+    say(f"report: {path}, its data: {path.with_suffix('.json')}; {report.notice}")
 
 
 def _paths(sources: Sequence[str]) -> list[str]:
