@@ -195,7 +195,7 @@ def test_answers_report_counts_as_the_terminal_does() -> None:
 def test_answers_page_shows_each_answer_and_what_could_not_be_read() -> None:
     """The same kind of page: scores, agreement, photos with all answers asked for."""
     page = render(answers_report(ANSWERS, ["vit-s0", "swin-s0"]), {2: b"jpeg"})
-    for text in ("a/split.jpg", "could not be read: damaged", "How often they agree", "fox", "(train)"):
+    for text in ("a/split.jpg", "could not be read: damaged", "How often they agree", "fox", ">train</span>"):
         assert text in page
     assert page.count("<img") == 2
 

@@ -101,7 +101,7 @@ def plain_gap(comparison: Comparison) -> str:
     if gap is None or not exact:
         return comparison.smallest_gap_text
     few = f"{round(gap * n)} of these {n} test pictures"
-    return f"{100 * gap:.1f} points: {few}. A smaller one could not be told from chance."
+    return f"{100 * gap:.1f} points at the very best: {few}. A smaller gap cannot be told from chance."
 
 
 # --- what differs beside the model ------------------------------------------------------------------

@@ -210,6 +210,7 @@ def draw_cost(
         return None
     rows = [row for row in rows if any(row in _priced(rows, cost) for cost in shown)]
     places = _places([*order, *(row.model for row in rows)])
+    rows.sort(key=lambda row: places[row.model])
 
     def paint(figure: Any) -> None:
         axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]

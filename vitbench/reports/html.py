@@ -11,6 +11,7 @@ from vitbench import files
 from vitbench.comparison.words import parts_text
 from vitbench.records import percent
 from vitbench.reports import views
+from vitbench.reports.cells import Cell, Table
 from vitbench.reports.figures import COSTS, INK, MANY_CLASSES, METRICS, Drawing, draw_cost, draw_curves
 from vitbench.reports.report import Picture, Report, report_json
 
@@ -62,7 +63,7 @@ def render(
     drawings = page_figures(report) if drawings is None else drawings
     script = (HERE / "report.js").read_text(encoding="utf-8")
     comparison = report.comparison
-    tables = _tables(report)
+    tables, shared = _tables(report), _shared(report)
     confused, more_confused = views.confused_table(report)
     page = _environment().get_template("report.html.j2").render(
         report=report,
@@ -82,6 +83,7 @@ def render(
         more_confused=more_confused,
         matrices=[] if len(report.classes) > MANY_CLASSES else views.matrices(report),
         flags=_flags,
+        shown_name=lambda picture: _cut(picture.name[0 if picture.error else shared :]),
         run_places={run: place for place, run in enumerate(report.runs)},
         truths=sorted({picture.truth for picture in report.pictures if picture.truth is not None}),
     )  # fmt: skip
@@ -107,9 +109,9 @@ def _environment() -> Any:
 TABLES = ("results", "pairs", "probes", "agreements", "looks", "cost", "recalls", "scores")
 
 
-def _tables(report: Report) -> dict[str, views.Table | None]:
+def _tables(report: Report) -> dict[str, Table | None]:
     """The tables of the page by name; None for those that it has not."""
-    found: dict[str, views.Table | None] = dict.fromkeys(TABLES)
+    found: dict[str, Table | None] = dict.fromkeys(TABLES)
     comparison = report.comparison
     if comparison is None:
         new = views.new_scores_table(report)
@@ -127,7 +129,7 @@ def _tables(report: Report) -> dict[str, views.Table | None]:
     return found
 
 
-def _cells(table: views.Table | None) -> list[views.Cell]:
+def _cells(table: Table | None) -> list[Cell]:
     return [] if table is None else [cell for line in table.lines for cell in line.cells]
 
 
@@ -135,6 +137,22 @@ def _strip_title(strip: Sequence[Picture]) -> str:
     if any(picture.disputed for picture in strip):
         return "The most disputed photos"
     return "Photos with wrong answers" if any(p.wrong for p in strip) else "The least certain photos"
+
+
+def _shared(report: Report) -> int:
+    """How many characters of new photos' names are a folder that all of them share."""
+    if report.kind == "comparison":
+        return 0
+    names = [picture.name for picture in report.pictures if not picture.error]
+    first, last = min(names, default=""), max(names, default="")
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first.rfind("/", 0, same) + 1
+
+
+def _cut(name: str) -> tuple[str, str]:
+    """A path's folders and its last part: the page cuts the folders short first."""
+    folders, slash, last = name.rpartition("/")
+    return folders + slash, last
 
 
 def _flags(picture: Picture) -> str:

@@ -8,127 +8,11 @@ from vitbench.comparison.pairs import Pair
 from vitbench.comparison.table import Comparison, Row
 from vitbench.comparison.words import amount, points
 from vitbench.records import percent
+from vitbench.reports.cells import Axis, Bar, Cell, Head, Line, Table, interval, kept, number
 from vitbench.reports.report import Badge, Report
 
 MOST_CONFUSED = 12
 """Confusions listed."""
-
-
-@dataclass(frozen=True)
-class Bar:
-    """An interval with its point, in percent of the axis."""
-
-    low: float
-    high: float
-    at: float
-    mark: float | None = None
-    """A reference line: the floor, or zero."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell."""
-
-    text: str
-    key: float | None = None
-    """What a numeric column is sorted by; None: at the end."""
-    soft: str = ""
-    """Set lighter behind the text: an interval."""
-    bar: Bar | None = None
-    badges: tuple[Badge, ...] = ()
-    below: str = ""
-    """Small, under the text."""
-
-    @property
-    def copied(self) -> str:
-        """What a copied table holds."""
-        return f"{self.text} {self.soft}".strip()
-
-
-@dataclass(frozen=True)
-class Head:
-    """The heading of a column."""
-
-    title: str
-    numeric: bool = True
-    axis: tuple[str, str] | None = None
-    """Both ends of the bars' axis."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row."""
-
-    cells: tuple[Cell, ...]
-    kind: str = ""
-    """"floor" or "beside": set lighter."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the page."""
-
-    name: str
-    """Its id on the page."""
-    title: str
-    heads: tuple[Head, ...]
-    lines: tuple[Line, ...]
-
-    @property
-    def room(self) -> float:
-        """Width for the numbers in front of a bar, in rem; 0 without bars."""
-        cells = [cell for line in self.lines for cell in line.cells if cell.bar]
-        return max((0.58 * max(len(cell.text), 4) + 0.44 * len(cell.soft) + 0.5 for cell in cells), default=0)
-
-
-def _number(value: float | None, text: str | None = None, soft: str = "") -> Cell:
-    return Cell("–") if value is None else Cell(f"{value:.3f}" if text is None else text, value, soft)
-
-
-def _interval(low: float | None, high: float | None, scale: float = 100, digits: int = 1) -> str:
-    if low is None or high is None:
-        return ""
-    return f"[{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
-
-
-def _kept(name: str, title: str, heads: Sequence[Head], lines: Sequence[Line]) -> Table:
-    """The table without the columns in which no row has anything."""
-    kept = [
-        i for i in range(len(heads)) if i == 0 or any(line.cells[i].text not in ("", "–") for line in lines)
-    ]
-    slim = tuple(Line(tuple(line.cells[i] for i in kept), line.kind) for line in lines)
-    return Table(name, title, tuple(heads[i] for i in kept), slim)
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Accuracy from `low` to `high`, fractions: tens of percent that hold every interval."""
-
-    low: float
-    high: float
-
-    @classmethod
-    def over(cls, bounds: Sequence[float]) -> "Axis":
-        low = math.floor(10 * min(bounds, default=0.0)) / 10
-        high = math.ceil(10 * max(bounds, default=1.0)) / 10
-        if high - low < 0.3:
-            low = max(0.0, high - 0.3)
-        return cls(low, min(1.0, max(high, low + 0.3)))
-
-    def place(self, value: float) -> float:
-        """Percent of the axis."""
-        return min(100.0, max(0.0, 100 * (value - self.low) / (self.high - self.low)))
-
-    def bar(self, low: float | None, high: float | None, at: float, mark: float | None = None) -> Bar:
-        shown = None if mark is None or not self.low <= mark <= self.high else self.place(mark)
-        return Bar(
-            self.place(at if low is None else low), self.place(at if high is None else high),
-            self.place(at), shown,
-        )  # fmt: skip
-
-    @property
-    def ends(self) -> tuple[str, str]:
-        return f"{100 * self.low:.0f}", f"{100 * self.high:.0f} %"
 
 
 # --- models -----------------------------------------------------------------------------------------
@@ -162,9 +46,9 @@ def results_table(report: Report) -> Table:
                 _model(row, report.badges),
                 Cell(row.rank_text, None if row.rank is None else row.rank[0] + row.rank[1] / 1000),
                 _accuracy(row, axis, floor),
-                _number(row.params_m, _amount(row.params_m)),
-                _number(row.gmacs, _amount(row.gmacs)),
-                _number(row.latency_ms_p50, _short(row.latency_ms_p50)),
+                number(row.params_m, _amount(row.params_m)),
+                number(row.gmacs, _amount(row.gmacs)),
+                number(row.latency_ms_p50, _short(row.latency_ms_p50)),
                 Cell(str(len(row.seeds)), len(row.seeds)) if several and row.seeds else Cell(""),
                 Cell(row.pretrained_on or row.init),
             ),
@@ -172,7 +56,7 @@ def results_table(report: Report) -> Table:
         )
         for row in rows
     ]
-    return _kept("results", "Accuracy on the test pictures", heads, lines)
+    return kept("results", "Accuracy on the test pictures", heads, lines)
 
 
 def _kind(row: Row) -> str:
@@ -189,7 +73,7 @@ def _accuracy(row: Row, axis: Axis, floor: float | None) -> Cell:
         return Cell("not started" if row.status == "new" else row.status)
     std = "" if row.top1_std is None else f" ± {percent(row.top1_std)}"
     bar = axis.bar(row.top1_low, row.top1_high, row.top1, floor) if row.top1 >= axis.low else None
-    return Cell(f"{percent(row.top1)}{std}", row.top1, _interval(row.top1_low, row.top1_high), bar)
+    return Cell(f"{percent(row.top1)}{std}", row.top1, interval(row.top1_low, row.top1_high), bar)
 
 
 def _short(value: float | None) -> str:
@@ -221,14 +105,14 @@ def cost_table(comparison: Comparison) -> Table:
         Line(
             (
                 Cell(row.model),
-                _number(row.image_size, str(row.image_size)),
-                _number(row.params_m, _amount(row.params_m)),
-                _number(row.gmacs, _amount(row.gmacs)),
-                _number(row.latency_ms_p50, _short(row.latency_ms_p50)),
-                _number(row.latency_ms_p95, _short(row.latency_ms_p95)),
-                _number(row.train_images_per_second, _short(row.train_images_per_second)),
-                _number(row.seconds_per_epoch, _short(row.seconds_per_epoch)),
-                _number(row.peak_memory_mb, _short(row.peak_memory_mb)),
+                number(row.image_size, str(row.image_size)),
+                number(row.params_m, _amount(row.params_m)),
+                number(row.gmacs, _amount(row.gmacs)),
+                number(row.latency_ms_p50, _short(row.latency_ms_p50)),
+                number(row.latency_ms_p95, _short(row.latency_ms_p95)),
+                number(row.train_images_per_second, _short(row.train_images_per_second)),
+                number(row.seconds_per_epoch, _short(row.seconds_per_epoch)),
+                number(row.peak_memory_mb, _short(row.peak_memory_mb)),
                 Cell(row.device),
             ),
             _kind(row),
@@ -236,7 +120,7 @@ def cost_table(comparison: Comparison) -> Table:
         for row in comparison.rows
         if row.top1 is not None
     ]
-    return _kept("costs", "What each model costs", heads, lines)
+    return kept("costs", "What each model costs", heads, lines)
 
 
 def scores_table(comparison: Comparison) -> Table:
@@ -256,23 +140,23 @@ def scores_table(comparison: Comparison) -> Table:
         Line(
             (
                 Cell(row.model),
-                _number(row.loss, soft=_interval(row.loss_low, row.loss_high, 1, 3)),
-                _number(row.brier, soft=_interval(row.brier_low, row.brier_high, 1, 3)),
+                number(row.loss, soft=interval(row.loss_low, row.loss_high, 1, 3)),
+                number(row.brier, soft=interval(row.brier_low, row.brier_high, 1, 3)),
                 _share(row.macro_f1, row.macro_f1_low, row.macro_f1_high),
                 _share(row.balanced_accuracy, row.balanced_accuracy_low, row.balanced_accuracy_high),
                 _calibration(row),
-                _number(row.temperature, None if row.temperature is None else f"{row.temperature:.2f}"),
-                _number(row.loss_tempered),
+                number(row.temperature, None if row.temperature is None else f"{row.temperature:.2f}"),
+                number(row.loss_tempered),
             ),
             _kind(row),
         )
         for row in rows
     ]
-    return _kept("scores", "Other scores, and how far the probabilities can be believed", heads, lines)
+    return kept("scores", "Other scores, and how far the probabilities can be believed", heads, lines)
 
 
 def _share(value: float | None, low: float | None, high: float | None) -> Cell:
-    return _number(value, percent(value), _interval(low, high))
+    return number(value, percent(value), interval(low, high))
 
 
 def _calibration(row: Row) -> Cell:
@@ -309,15 +193,15 @@ def pairs_table(pairs: Sequence[Pair], name: str, title: str) -> Table:
                     points(pair.difference), pair.difference, f"[{points(pair.low)}, {points(pair.high)}]",
                     axis.bar(pair.low, pair.high, pair.difference, 0.0),
                 ),
-                _number(pair.a_only, str(pair.a_only)),
-                _number(pair.b_only, str(pair.b_only)),
+                number(pair.a_only, str(pair.a_only)),
+                number(pair.b_only, str(pair.b_only)),
                 Cell("< 0.001" if pair.p_holm < 0.001 else f"{pair.p_holm:.3f}", pair.p_holm),
                 Cell(_verdict(pair)),
             )
         )
         for pair in pairs
     ]  # fmt: skip
-    return _kept(name, title, heads, lines)
+    return kept(name, title, heads, lines)
 
 
 def _verdict(pair: Pair) -> str:
@@ -340,7 +224,7 @@ def recall_table(comparison: Comparison) -> Table | None:
     numbers: dict[str, int] = {}
     for recall in comparison.recalls:
         bar = Bar(100 * recall.low, 100 * recall.high, 100 * recall.recall)
-        cell = Cell(percent(recall.recall), recall.recall, _interval(recall.low, recall.high), bar)
+        cell = Cell(percent(recall.recall), recall.recall, interval(recall.low, recall.high), bar)
         by_class.setdefault(recall.label, {})[recall.model] = cell
         numbers[recall.label] = recall.n
 
@@ -427,7 +311,7 @@ def new_scores_table(report: Report) -> Table | None:
             (
                 Cell(score.run),
                 Cell(
-                    percent(score.top1), score.top1, _interval(score.low, score.high),
+                    percent(score.top1), score.top1, interval(score.low, score.high),
                     axis.bar(score.low, score.high, score.top1),
                 ),
                 Cell(str(score.correct), score.correct),
