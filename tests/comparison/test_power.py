@@ -15,7 +15,7 @@ from vitbench.comparison.power import (
     smallest_gap,
     smallest_net,
 )
-from vitbench.comparison.statistics import mcnemar, seeds_difference
+from vitbench.comparison.statistics import Part, mcnemar, seeds_difference
 
 
 @pytest.mark.parametrize(("pairs", "net"), [(1, 6), (3, 7), (15, 10)])
@@ -121,6 +121,18 @@ def test_seeds_smallest_gap_is_where_p_is_at_the_limit() -> None:
     assert seeds_smallest_gap(a, b, groups=groups) == pytest.approx(
         seeds_difference(a, b, groups).high - found.value
     )
+
+
+def test_pooled_seeds_count_in_the_gap_and_the_pictures() -> None:
+    """The gap that `seeds_difference` needs with a pooled seed variance; more pictures than without."""
+    a, b = runs(0.5, 200, seeds=0.0)
+    pooled = Part(0.03**2, 8)
+    found = seeds_difference(a, b, pooled=pooled)
+    assert seeds_smallest_gap(a, b, pooled=pooled) == pytest.approx(found.high - found.value)
+    alone, together = seeds_pictures_needed(a, b, 0.1), seeds_pictures_needed(a, b, 0.1, pooled=pooled)
+    assert alone is not None
+    assert together is not None
+    assert together > alone
 
 
 def test_seeds_smallest_gap_is_unknown_where_nothing_varies() -> None:

@@ -19,6 +19,7 @@ from vitbench.comparison.statistics import (
     mcnemar,
     newcombe_paired,
     paired_difference,
+    pooled_seeds,
     seeds_accuracy,
     seeds_difference,
     sign_flip,
@@ -222,6 +223,35 @@ def test_seeds_with_groups_by_hand() -> None:
     freedom = total**2 / (images**2 + seeds_a**2 + seeds_b**2)
     assert found.p == pytest.approx(2 * stats.t.sf(0.5 / math.sqrt(total), freedom))
     assert found.p > seeds_difference(a, b).p
+
+
+def test_seeds_that_agree_by_luck_borrow_from_the_others() -> None:
+    """Two models whose seeds agree, beside two whose seeds do not: the pooled variance, on its freedom."""
+    rng = np.random.default_rng(1)
+    calm = rng.random((2, 1, 100)) < np.array([0.9, 0.7])[:, None, None]
+    a, b = (np.concatenate([one, one], axis=0) for one in calm)
+    loose = [rng.random((2, 100)) < np.array([[0.9], [0.7]]) for _ in range(2)]
+    pooled = pooled_seeds([a, b, *loose])
+    assert pooled is not None
+    assert pooled.freedom == 4
+    assert pooled.variance == pytest.approx(sum(np.var(m.mean(axis=1), ddof=1) for m in loose) / 4)
+    images = np.var(a.mean(axis=0) - b.mean(axis=0), ddof=1) / 100
+    seeds = pooled.variance * (1 / 2 + 1 / 2)
+    freedom = (images + seeds) ** 2 / (images**2 / 99 + seeds**2 / 4)
+    found = seeds_difference(a, b, pooled=pooled)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.value) / math.sqrt(images + seeds), freedom))
+    assert found.p > seeds_difference(a, b).p
+
+
+def test_seeds_that_differ_more_than_the_others_keep_their_own_variance() -> None:
+    """A pooled variance below a pair's own changes nothing; neither two models nor single runs pool."""
+    rng = np.random.default_rng(2)
+    loose = [rng.random((3, 80)) < np.array([[0.95], [0.8], [0.65]]) for _ in range(2)]
+    calm = [np.tile(rng.random(80) < 0.8, (3, 1)) for _ in range(4)]
+    pooled = pooled_seeds([*loose, *calm])
+    assert seeds_difference(*loose, pooled=pooled) == seeds_difference(*loose)
+    assert pooled_seeds(loose) is None
+    assert pooled_seeds([model[:1] for model in calm]) is None
 
 
 def test_seeds_that_never_vary_say_what_one_seed_says() -> None:

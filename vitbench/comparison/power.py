@@ -13,6 +13,8 @@ from vitbench.records import Array
 
 MOST_PICTURES = 10_000_000
 """More are never asked for."""
+POWER = 0.8
+"""The chance of a verdict that is planned for."""
 STEPS = 8
 """So many pictures ahead are tried for a step down in power."""
 OUTSIDE = 1e-12
@@ -62,7 +64,9 @@ def power(n: int, difference: float, discordance: float, pairs: int = 1) -> floa
     return float(min(1.0, binom.pmf(d, n, discordance) @ found))
 
 
-def pictures_needed(difference: float, discordance: float, pairs: int = 1, target: float = 0.8) -> int | None:
+def pictures_needed(
+    difference: float, discordance: float, pairs: int = 1, target: float = POWER
+) -> int | None:
     """The fewest pictures from which `power` is at least `target`; None: over 10 million, or no difference.
 
     Bisection of the exact power, started at the normal approximation of Connor 1987 (Biometrics 43:207,
@@ -105,7 +109,9 @@ def _possible(difference: float, discordance: float) -> float:
     return discordance
 
 
-def seeds_smallest_gap(a: Array, b: Array, pairs: int = 1, groups: Array | None = None) -> float | None:
+def seeds_smallest_gap(
+    a: Array, b: Array, pairs: int = 1, groups: Array | None = None, pooled: Part | None = None
+) -> float | None:
     """The gap at which these two models with several runs would have reached p ≤ .05 / pairs.
 
     a (k_a, n), b (k_b, n) bool. t · standard error of `seeds_difference` as measured, at most 1: t at
@@ -113,7 +119,7 @@ def seeds_smallest_gap(a: Array, b: Array, pairs: int = 1, groups: Array | None 
     """
     from scipy.special import stdtrit
 
-    parts = difference_parts(a, b, groups)
+    parts = difference_parts(a, b, groups, pooled)
     variance, freedom = satterthwaite(parts)
     if parts[0].freedom == 0 or variance == 0:
         return None
@@ -126,20 +132,20 @@ def seeds_pictures_needed(
     b: Array,
     difference: float,
     pairs: int = 1,
-    target: float = 0.8,
     groups: Array | None = None,
+    pooled: Part | None = None,
 ) -> int | None:
-    """The fewest pictures on which `seeds_difference` of these models would find `difference` that often.
+    """The fewest pictures on which `seeds_difference` of these models would find `difference` at 80 % power.
 
-    a (k_a, n), b (k_b, n) bool. The fewest n with (t at 1 − .05 / (2 · pairs) + t at `target`) · SE(n) ≤
-    difference: the seeds' variances as measured, that of the pictures (in groups of this size) in
-    proportion to 1 / n, degrees of freedom by Satterthwaite for each n. None where no n up to 10 million
-    does, because the seeds alone vary too much: only more seeds would help. None, too, where the error
-    is not known.
+    a (k_a, n), b (k_b, n) bool; the rest as in `seeds_difference`. The fewest n with (t at 1 − .05 / (2 · pairs)
+    + t at .8) · SE(n) ≤ difference: the seeds' variances as measured, that of the pictures (in groups of this
+    size) in proportion to 1 / n, degrees of freedom by Satterthwaite for each n. None where no n up to 10
+    million does, because the seeds alone vary too much: only more seeds would help. None, too, where the
+    error is not known. A plan from two or three seeds is rough: they tell their own variance badly.
     """
     from scipy.special import stdtrit
 
-    images, *seeds = difference_parts(a, b, groups)
+    images, *seeds = difference_parts(a, b, groups, pooled)
     if images.freedom == 0 or satterthwaite([images, *seeds])[0] == 0:
         return None
     n_now = a.shape[1]
@@ -147,7 +153,7 @@ def seeds_pictures_needed(
     def enough(n: int) -> bool:
         freedom = max(1, round((images.freedom + 1) * n / n_now) - 1)
         variance, freedom_all = satterthwaite([Part(images.variance * n_now / n, freedom), *seeds])
-        sum_of_t = stdtrit(freedom_all, 1 - ALPHA / 2 / max(pairs, 1)) + stdtrit(freedom_all, target)
+        sum_of_t = stdtrit(freedom_all, 1 - ALPHA / 2 / max(pairs, 1)) + stdtrit(freedom_all, POWER)
         return bool(sum_of_t * math.sqrt(variance) <= abs(difference))
 
     # degrees of freedom fall to those of the seeds as pictures become many, so "enough" can end again
