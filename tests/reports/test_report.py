@@ -82,11 +82,14 @@ def test_badges_name_confounds(tmp_path: Path) -> None:
 
 
 def test_a_probe_that_wins_is_a_badge(tmp_path: Path) -> None:
-    """The fine-tuned model that loses to its own frozen probe carries it."""
+    """The fine-tuned model that loses to its own frozen probe carries it; a probe that loses does not."""
     labels = [0, 1, 2] * 8
     runs = {"vit-s0": [1, 2, 0] * 8, "vit-probe-s0": labels}
     found = badges(compare(make_benchmark(tmp_path / "b", runs, labels)))
-    assert "its probe wins" in {b.text for b in found if b.model == "vit"}
+    assert [b.model for b in found if b.text == "its probe wins"] == ["vit"]
+    runs = {"vit-s0": labels, "vit-probe-s0": [1, 2, 0] * 8}
+    found = badges(compare(make_benchmark(tmp_path / "c", runs, labels)))
+    assert not [b for b in found if b.text == "its probe wins"]
 
 
 def test_failed_and_partial_models_are_badges(tmp_path: Path) -> None:

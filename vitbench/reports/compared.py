@@ -43,7 +43,7 @@ def comparison_report(
         anonymous=options.anonymous,
         notice=notice(options),
         headline=comparison.answer,
-        gap=plain_gap(comparison),
+        gap=plain_gap(comparison) if comparison.tested else "",
         advice=comparison.advice,
         classes=comparison.classes,
         runs=tuple(_run_names(candidates)),
@@ -83,8 +83,8 @@ def notice(options: Options) -> str:
             f"{photos}."
         )
     if not options.images:
-        return "Without photographs; the names of files and classes are in it."
-    return "Small copies of the photographs and the names of files and classes are in it."
+        return "Without photographs; it holds the names of files and classes."
+    return "It holds the names of files and classes, and small copies of the photographs that were found."
 
 
 def texts(value: Any) -> dict[str, str]:
@@ -156,7 +156,7 @@ def _about_proof(row: Row, comparison: Comparison) -> list[Badge]:
     found = [
         Badge(row.model, "its probe wins", pair.verdict)
         for pair in comparison.probes
-        if pair.distinguishable and pair.model_b == row.model
+        if pair.distinguishable and pair.model_b == row.model and not row.probe_of
     ]
     floor = comparison.floor.top1 if comparison.floor else None
     if floor is not None and row.top1_low is not None and row.top1_low <= floor:

@@ -58,7 +58,8 @@ def render(
 ) -> str:
     """The whole page as text.
 
-    `thumbnails`: a JPEG per picture number; `drawings`: `page_figures(report)`, drawn here where left out.
+    `thumbnails`: a JPEG per picture number; `drawings`: those of `page_figures(report)` that are wanted,
+    all of them where left out.
     """
     drawings = page_figures(report) if drawings is None else drawings
     script = (HERE / "report.js").read_text(encoding="utf-8")
@@ -75,12 +76,15 @@ def render(
         script=_markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         strip_title=_strip_title(report.strip),
-        figures={name: [_themed(one) for one in each] for name, each in drawings.items()},
+        figures={name: [_themed(one) for one in drawings.get(name, ())] for name in ("curves", "cost")},
         tables=tables,
         marked=any(cell.bar and cell.bar.mark is not None for cell in _cells(tables["results"])),
         parts=parts_text(comparison) if comparison else "",
         confused=confused,
         more_confused=more_confused,
+        easier=max(0, len({recall.label for recall in comparison.recalls}) - views.MOST_CLASSES)
+        if comparison
+        else 0,
         matrices=[] if len(report.classes) > MANY_CLASSES else views.matrices(report),
         flags=_flags,
         shown_name=lambda picture: _cut(picture.name[0 if picture.error else shared :]),
@@ -125,7 +129,7 @@ def _tables(report: Report) -> dict[str, Table | None]:
     found["looks"] = views.looks_table(comparison)
     found["cost"] = views.cost_table(comparison)
     found["recalls"] = views.recall_table(comparison)
-    found["scores"] = views.scores_table(comparison)
+    found["scores"] = views.scores_table(comparison) if comparison.tested else None
     return found
 
 

@@ -78,7 +78,7 @@
   }
 
   async function copy(text, from) {
-    const label = from.textContent;
+    const label = (from.dataset.label ??= from.textContent);
     let done = true;
     try {
       await navigator.clipboard.writeText(text);

@@ -13,6 +13,8 @@ from vitbench.reports.report import Badge, Report
 
 MOST_CONFUSED = 12
 """Confusions listed."""
+MOST_CLASSES = 60
+"""Classes whose recall is listed, the hardest ones."""
 
 
 # --- models -----------------------------------------------------------------------------------------
@@ -245,7 +247,7 @@ def recall_table(comparison: Comparison) -> Table | None:
                 *(by_class[label].get(m, Cell("–")) for m in models),
             )
         )
-        for label in sorted(by_class, key=mean)
+        for label in sorted(by_class, key=mean)[:MOST_CLASSES]
     )
     return Table("recalls", "Right answers per class, %", heads, lines)
 
