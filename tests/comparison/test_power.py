@@ -125,8 +125,9 @@ def test_seeds_smallest_gap_is_where_p_is_at_the_limit() -> None:
 
 def test_pooled_seeds_count_in_the_gap_and_the_pictures() -> None:
     """The gap that `seeds_difference` needs with a pooled seed variance; more pictures than without."""
-    a, b = runs(0.5, 200, seeds=0.0)
-    pooled = Part(0.03**2, 8)
+    a = np.array([[1, 1, 0, 0, 1, 1, 0, 1], [1, 1, 0, 1, 1, 0, 0, 1]], bool)
+    b = np.array([[1, 0, 1, 0, 0, 1, 0, 1], [1, 0, 1, 0, 1, 0, 0, 1]], bool)
+    pooled = Part(0.02**2, 8)
     found = seeds_difference(a, b, pooled=pooled)
     assert seeds_smallest_gap(a, b, pooled=pooled) == pytest.approx(found.high - found.value)
     alone, together = seeds_pictures_needed(a, b, 0.1), seeds_pictures_needed(a, b, 0.1, pooled=pooled)

@@ -13,6 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from vitbench.comparison.statistics import (
+    Part,
     accuracy_interval,
     effective_pictures,
     holm,
@@ -246,12 +247,21 @@ def test_seeds_that_agree_by_luck_borrow_from_the_others() -> None:
 def test_seeds_that_differ_more_than_the_others_keep_their_own_variance() -> None:
     """A pooled variance below a pair's own changes nothing; neither two models nor single runs pool."""
     rng = np.random.default_rng(2)
-    loose = [rng.random((3, 80)) < np.array([[0.95], [0.8], [0.65]]) for _ in range(2)]
-    calm = [np.tile(rng.random(80) < 0.8, (3, 1)) for _ in range(4)]
+    loose = [rng.random((2, 80)) < np.array([[0.95], [0.65]]) for _ in range(2)]
+    calm = [np.tile(rng.random(80) < 0.8, (2, 1)) for _ in range(4)]
     pooled = pooled_seeds([*loose, *calm])
+    assert pooled is not None
+    assert pooled.variance > 0
     assert seeds_difference(*loose, pooled=pooled) == seeds_difference(*loose)
     assert pooled_seeds(loose) is None
     assert pooled_seeds([model[:1] for model in calm]) is None
+
+
+def test_three_seeds_speak_for_themselves() -> None:
+    """Other models' wild seeds do not blur two models that have three runs each."""
+    rng = np.random.default_rng(3)
+    a, b = rng.random((2, 3, 80)) < 0.8
+    assert seeds_difference(a, b, pooled=Part(0.1, 9)) == seeds_difference(a, b)
 
 
 def test_seeds_that_never_vary_say_what_one_seed_says() -> None:

@@ -137,11 +137,11 @@ def seeds_pictures_needed(
 ) -> int | None:
     """The fewest pictures on which `seeds_difference` of these models would find `difference` at 80 % power.
 
-    a (k_a, n), b (k_b, n) bool; the rest as in `seeds_difference`. The fewest n with (t at 1 − .05 / (2 · pairs)
-    + t at .8) · SE(n) ≤ difference: the seeds' variances as measured, that of the pictures (in groups of this
-    size) in proportion to 1 / n, degrees of freedom by Satterthwaite for each n. None where no n up to 10
-    million does, because the seeds alone vary too much: only more seeds would help. None, too, where the
-    error is not known. A plan from two or three seeds is rough: they tell their own variance badly.
+    a (k_a, n), b (k_b, n) bool; the rest as in `seeds_difference`. The fewest n with SE(n) · (t at
+    1 − .05 / (2 · pairs) + t at .8) ≤ difference: the seeds' variances as measured, that of the pictures (in
+    groups of this size) in proportion to 1 / n, degrees of freedom by Satterthwaite for each n. None where no
+    n up to 10 million does, because the seeds alone vary too much: only more seeds would help. None, too,
+    where the error is not known. A plan from two or three seeds is rough: they tell their own variance badly.
     """
     from scipy.special import stdtrit
 
