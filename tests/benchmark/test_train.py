@@ -29,7 +29,8 @@ RUN_FILES = {
 }  # fmt: skip
 BENCHMARK_FILES = {
     "benchmark.json", "split.csv", "predictions.csv", "comparison.csv", "comparison.md", "comparison.json",
-    "curves.svg", "curves.png", "confusion.svg", "confusion.png", "report.html",
+    "curves.svg", "curves.png", "cost.svg", "cost.png", "confusion.svg", "confusion.png", "report.html",
+    "report.json",
 }  # fmt: skip
 
 
