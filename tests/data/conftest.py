@@ -59,3 +59,15 @@ def photos() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+def textured(key: int, size: tuple[int, int] = (240, 180)) -> Image.Image:
+    """An RGB picture (width, height) with as much detail as a photo; equal keys, equal pixels."""
+    rng = np.random.default_rng(key)
+    width, height = size
+    whole = np.zeros((height, width, 3))
+    for cells, weight in ((3, 60.0), (6, 45.0), (12, 40.0), (24, 25.0)):
+        field = rng.normal(0, 1, (cells, cells, 3)) * [0.4, 0.4, 0.4] + rng.normal(0, 1, (cells, cells, 1))
+        planes = [Image.fromarray(field[:, :, i].astype(np.float32)).resize(size, 3) for i in range(3)]
+        whole += weight * np.stack([np.asarray(plane) for plane in planes], axis=-1)
+    return Image.fromarray(np.clip(128 + 0.6 * whole, 0, 255).astype(np.uint8))

@@ -1,0 +1,171 @@
+"""What is kept of a decoded picture to find its near-copies: 48 × 48 gray levels and a little colour.
+
+2.6 KB a picture, made in the scan's one decode and gone when the scan is done. Everything here is integer
+arithmetic on Pillow's own, so a picture has the same print and the same hashes on every machine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from vitbench.records import Array
+
+SIDE = 48
+"""px; at 32 different shots of one fruit still look alike (results/evidence/leaks.md)."""
+COLOUR_SIDE = 12
+TURNS = 8
+"""Ways to lay a picture on another one: bit 0 mirrors, bit 1 turns it upside down, bit 2 transposes first."""
+LOW = 8
+"""A hash says which of the lowest 8 × 8 frequencies lie above their median (Zauner 2010, pHash)."""
+UNIT = 1 << 20
+"""What stands for 1 in whole numbers; sums stay below 2^63."""
+MARGIN = 3
+"""px that the hash of a picture's core leaves out on each side: the core is a centre crop to 87.5 %."""
+
+LEAST_CONTRAST = 4.0
+"""Root mean square of the gray level's change over two px: below, there is little but noise."""
+LEAST_SPREAD, ALIGNED_SPREAD = 0.05, 0.1
+"""Share of the picture that its edges take up: a disc on a plain ground 0.04, photos 0.1 to 0.5."""
+LEAST_WAVES, ALIGNED_WAVES = 30.0, 60.0
+"""Number of waves that make up the picture: a gradient 2, the built-in trousers 27, photos 80 to 640."""
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """The print of one picture."""
+
+    luma: bytes
+    """SIDE × SIDE gray levels of the whole picture, its aspect ratio given up."""
+    chroma: bytes
+    """2 × COLOUR_SIDE × COLOUR_SIDE: Cb, then Cr."""
+    size: tuple[int, int]
+    """Width and height of the picture, px."""
+
+
+@dataclass(frozen=True)
+class Prints:
+    """The prints of N pictures as arrays."""
+
+    luma: Array
+    """(N, SIDE, SIDE) uint8."""
+    chroma: Array
+    """(N, 2, COLOUR_SIDE, COLOUR_SIDE) uint8."""
+    sizes: Array
+    """(N, 2) int64: width and height, px."""
+    detail: Array
+    """(N,) int64: 0 where too little can be seen to claim anything, 1 enough to compare, 2 to align."""
+
+    @classmethod
+    def of(cls, prints: Sequence[Print]) -> "Prints":
+        luma = np.frombuffer(b"".join(p.luma for p in prints), dtype=np.uint8)
+        chroma = np.frombuffer(b"".join(p.chroma for p in prints), dtype=np.uint8)
+        luma = luma.reshape(-1, SIDE, SIDE)
+        return cls(
+            luma,
+            chroma.reshape(-1, 2, COLOUR_SIDE, COLOUR_SIDE),
+            np.array([p.size for p in prints], dtype=np.int64).reshape(-1, 2),
+            detail(luma),
+        )
+
+    def __len__(self) -> int:
+        return len(self.luma)
+
+
+def print_of(image: Image.Image) -> Print:
+    """The print of a decoded picture."""
+    small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0).convert("YCbCr")
+    luma, *colours = small.split()
+    less = [c.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX) for c in colours]
+    return Print(luma.tobytes(), b"".join(c.tobytes() for c in less), image.size)
+
+
+def turned(pictures: Array, turn: int) -> Array:
+    """(…, S, S) pictures turned; see `TURNS`."""
+    if turn & 4:
+        pictures = pictures.swapaxes(-1, -2)
+    if turn & 2:
+        pictures = pictures[..., ::-1, :]
+    return pictures[..., ::-1] if turn & 1 else pictures
+
+
+# --- hashes ---------------------------------------------------------------------------------------
+
+
+def hashes(luma: Array) -> Array:
+    """(N, TURNS) uint64 hashes of (N, S, S) uint8 pictures, as they are and turned each way.
+
+    From one cosine transform: mirroring a picture turns the sign of its odd frequencies.
+    """
+    waves = _cosines(luma.shape[-1], LOW)
+    found = np.empty((len(luma), TURNS), dtype=np.uint64)
+    signs = np.where(np.arange(LOW) % 2, -1, 1)
+    for start in range(0, len(luma), 1024):
+        low = waves @ luma[start : start + 1024].astype(np.int64) @ waves.T  # (n, LOW, LOW), exact
+        for turn in range(TURNS):
+            one = low.swapaxes(-1, -2) if turn & 4 else low
+            one = one * signs[:, None] if turn & 2 else one
+            one = one * signs if turn & 1 else one
+            found[start : start + 1024, turn] = _above_median(one.reshape(-1, LOW * LOW))
+    return found
+
+
+def core(luma: Array) -> Array:
+    """(N, S, S) pictures without their margin."""
+    return luma[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
+def _cosines(side: int, count: int) -> Array:
+    """(count, side) int64: the first rows of the cosine transform (type II) of an even side, in 1/UNIT."""
+    half = (np.arange(side // 2) + 0.5) * np.pi / side
+    left = np.rint(UNIT * np.cos(np.arange(count)[:, None] * half)).astype(np.int64)
+    return np.concatenate([left, np.where(np.arange(count) % 2, -1, 1)[:, None] * left[:, ::-1]], axis=1)
+
+
+def _above_median(low: Array) -> Array:
+    """(n,) uint64: bit by bit which of (n, 64) values lie above the median of the last 63; the first is 0."""
+    bits = low > np.median(low[:, 1:], axis=1, keepdims=True)
+    bits[:, 0] = False  # the picture's brightness
+    return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
+
+
+# --- detail ---------------------------------------------------------------------------------------
+
+
+def slopes(pictures: Array) -> Array:
+    """(M, 2, S-2, S-2) float32: the change over two px of (M, S, S) pictures, across and down."""
+    levels = pictures.astype(np.float32)
+    across = levels[:, 1:-1, 2:] - levels[:, 1:-1, :-2]
+    down = levels[:, 2:, 1:-1] - levels[:, :-2, 1:-1]
+    return np.stack([across, down], axis=1)
+
+
+def detail(luma: Array) -> Array:
+    """(N,) int64 for (N, S, S) uint8 pictures: see `Prints.detail`."""
+    found = np.zeros(len(luma), dtype=np.int64)
+    for start in range(0, len(luma), 512):
+        part = luma[start : start + 512]
+        energy = np.square(slopes(part)).sum(axis=1).reshape(len(part), -1)
+        contrast = np.sqrt(energy.mean(axis=1))
+        spread, waves = _participation(energy) / energy.shape[1], _waves(part)
+        enough = (contrast >= LEAST_CONTRAST) & (spread >= LEAST_SPREAD) & (waves >= LEAST_WAVES)
+        more = enough & (spread >= ALIGNED_SPREAD) & (waves >= ALIGNED_WAVES)
+        found[start : start + 512] = enough.astype(np.int64) + more
+    return found
+
+
+def _participation(energy: Array) -> Array:
+    """(n,) over how many of (n, m) places energy is spread: (Σ e)² / Σ e²."""
+    total = energy.sum(axis=1, dtype=np.float64)
+    return np.asarray(total**2 / (np.square(energy, dtype=np.float64).sum(axis=1) + 1e-9))
+
+
+def _waves(luma: Array) -> Array:
+    """(n,) number of frequencies over which the slopes of (n, S, S) pictures are spread."""
+    basis = _cosines(SIDE, SIDE) / UNIT
+    basis[0] /= np.sqrt(2)  # so that all rows are equally long
+    levels = basis @ luma.astype(np.float64) @ basis.T
+    frequency = np.square(np.arange(SIDE))
+    energy = np.square(levels) * (frequency[:, None] + frequency)
+    return _participation(energy.reshape(len(luma), -1))
