@@ -206,3 +206,14 @@ def test_other_scores_differ_with_intervals(tmp_path: Path) -> None:
     pair = next(p for p in compare(three(tmp_path)).pairs if p.model_b == "c")
     loss = next(one for one in pair.scores if one.score == "loss")
     assert loss.low < loss.difference < loss.high < 0
+
+
+def test_two_seeds_that_agree_by_luck_make_no_winner(tmp_path: Path) -> None:
+    """Among three models the third's seeds lie 30 points apart: with two seeds each, that counts for all."""
+    runs = {f"{m}-s{s}": wrong_on(*range(n)) for m, n in (("a", 5), ("b", 25)) for s in range(2)}
+    (alone,) = compare(make_benchmark(tmp_path / "two", runs, LABELS)).pairs
+    assert alone.distinguishable
+    third = {"c-s0": wrong_on(*range(30)), "c-s1": wrong_on(*range(120))}
+    found = compare(make_benchmark(tmp_path / "three", {**runs, **third}, LABELS))
+    assert not next(p for p in found.pairs if p.model_b == "b").distinguishable
+    assert any(note.startswith("Models with two seeds take the variance") for note in found.notes)

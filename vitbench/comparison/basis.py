@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vitbench.comparison.bootstrap import Replicated, Resamples, replicates
-from vitbench.comparison.candidates import Candidate, TestSet
+from vitbench.comparison.candidates import Candidate, TestSet, competitors
+from vitbench.comparison.statistics import Part, pooled_seeds
 from vitbench.errors import UsageError
 from vitbench.records import Array
 
@@ -37,6 +38,8 @@ class Basis:
     resamples: Resamples
     samples: Mapping[str, Mapping[str, Replicated]]
     """Per tested model, as shown, and score: its values on the pictures and on the same resamples of them."""
+    seeds: Part | None
+    """How much a seed's accuracy varies, over all competing models (`pooled_seeds`)."""
 
     @property
     def units(self) -> int:
@@ -49,4 +52,5 @@ def basis_of(candidates: Sequence[Candidate], test: TestSet, terms: Terms) -> Ba
     groups = test.group_numbers
     resamples = Resamples(len(test.paths), groups)
     samples = {c.model: replicates(c.predictions, resamples) for c in candidates if c.answered}
-    return Basis(len(test.paths), groups, terms, resamples, samples)
+    seeds = pooled_seeds([c.correct for c in competitors(candidates)])
+    return Basis(len(test.paths), groups, terms, resamples, samples, seeds)

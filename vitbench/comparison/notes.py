@@ -113,7 +113,7 @@ def _groups(basis: "Basis", own: Sequence["Row"]) -> list[str]:
         return []
     return [
         f"The {basis.n} test pictures stand in {basis.units} groups (copies, bursts, or what --group names): "
-        "intervals resample whole groups, and tests let whole groups change sides"
+        "intervals and tests count whole groups, not pictures"
     ]
 
 
@@ -169,6 +169,11 @@ def _seeds(tested: Sequence["Row"]) -> list[str]:
         "Several seeds: scores are means over seeds; intervals and tests are t over images × seeds "
         "(Satterthwaite), an approximation, poor where nearly all pictures are right or wrong"
     ]
+    if 2 in numbers and len(own) > 2:
+        lines.append(
+            "Models with two seeds take the variance of a seed from all models together, where that is "
+            "larger: two seeds can agree by luck"
+        )
     if 1 in numbers:
         single = [row.model for row in own if len(row.seeds) == 1]
         lines.append(

@@ -99,7 +99,7 @@ def _pair(a: Candidate, b: Candidate, basis: Basis) -> Pair:
     several = len(a.answered) > 1 and len(b.answered) > 1
     right_a, right_b = a.correct, b.correct
     if several:
-        found = seeds_difference(right_a, right_b, basis.groups)
+        found = seeds_difference(right_a, right_b, basis.groups, basis.seeds)
     else:
         found = paired_difference(right_a[0], right_b[0], basis.groups)
     if found.value < 0:
@@ -165,7 +165,8 @@ def _as_often(tuned: Candidate, probe: Candidate, basis: Basis) -> tuple[Candida
         probe, answered=probe.answered[:1] * k, predictions=probe.predictions[:1] * k
     )
     sample = {name: one.repeated(k) for name, one in _sample(probe, False, basis).items()}
-    return tuned, repeated, dataclasses.replace(basis, samples={**basis.samples, probe.model: sample})
+    samples = {**basis.samples, probe.model: sample}
+    return tuned, repeated, dataclasses.replace(basis, samples=samples, seeds=None)
 
 
 def _judged(pairs: Sequence[Pair]) -> list[Pair]:
