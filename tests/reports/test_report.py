@@ -169,6 +169,22 @@ def test_class_names_survive_like_named_folders(tmp_path: Path) -> None:
     assert report.classes == ("daisy", "roses", "tulips")
 
 
+def test_short_and_common_names_leave_the_prose_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A benchmark "b" on data in "data", made in a folder named like a model: no word of ours is replaced."""
+    (tmp_path / "vit").mkdir()
+    monkeypatch.chdir(tmp_path / "vit")
+    benchmark = make_benchmark(tmp_path / "vit" / "b", RUNS, LABELS, data="data")
+    comparison = compare(benchmark)
+    report = comparison_report(benchmark, comparison, Options(anonymous=True))
+    assert report.headline == comparison.answer
+    assert report.comparison is not None
+    assert report.comparison.split_rule == comparison.split_rule
+    assert report.runs == ("vit", "swin")
+    assert (report.comparison.name, report.comparison.benchmarks) == ("BENCHMARK", ("BENCHMARK",))
+
+
 # --- answers to new photos --------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ PLAIN_WORDS = frozenset(
         *("users", "user", "tmp", "var", "mnt", "media", "opt", "new"),
     }
 )
-"""Folder names that tell nothing and are words of our own sentences."""
+"""Names that tell nothing and are words of our own sentences, as numbers and one or two letters are."""
 ANY_PATH = re.compile(r"(?<![\w./])(?:~?/(?=\w)|[A-Za-z]:\\|\\\\(?=\w))[^\s'\",;:()\[\]<>]+")
 """What looks like an absolute path, known or not."""
 
@@ -28,12 +28,48 @@ def anonymised(report: Report, benchmarks: Sequence[Benchmark] = (), paths: Sequ
     `benchmarks`: those it is about; `paths`: of its pictures, by number, where these are new photos.
     Pictures become "picture 17".
     """
-    pictures = tuple(dataclasses.replace(p, name=f"picture {p.number}") for p in report.pictures)
-    report = dataclasses.replace(report, pictures=pictures)
+    report = _renamed(report, len(benchmarks))
     secrets = {**_of_paths(paths), **_of_home(), **_of_benchmarks(benchmarks)}
-    public = {*report.classes, *(one.answer for p in report.pictures for one in p.said)}
-    secrets = {secret: text for secret, text in secrets.items() if secret not in public}
-    return cast(Report, _replaced(report, scrubber(secrets, "\n".join(_texts(report))), public))
+    answers = {one.answer for picture in report.pictures for one in picture.said}
+    public = {*report.classes, *answers}
+    known = {*public, *report.runs, *_models(report)}
+    telling = {secret: text for secret, text in secrets.items() if secret not in known and _tells(secret)}
+    return cast(Report, _replaced(report, scrubber(telling, "\n".join(_texts(report))), public))
+
+
+def _renamed(report: Report, benchmarks: int) -> Report:
+    """The report with numbers for pictures and fixed words for benchmarks and data, where these have fields."""
+    pictures = tuple(dataclasses.replace(p, name=f"picture {p.number}") for p in report.pictures)
+    report = dataclasses.replace(report, pictures=pictures, name="BENCHMARK" if report.name else "")
+    if report.comparison is None:
+        return report
+    numbers = {
+        name: _benchmark(i, benchmarks) for i, name in enumerate(report.comparison.benchmarks, start=1)
+    }
+    rows = (
+        dataclasses.replace(row, benchmark=numbers.get(row.benchmark, "")) for row in report.comparison.rows
+    )
+    comparison = dataclasses.replace(
+        report.comparison, name="BENCHMARK", data="DATA", benchmarks=tuple(numbers.values()), rows=tuple(rows)
+    )
+    return dataclasses.replace(report, comparison=comparison)
+
+
+def _benchmark(number: int, of: int) -> str:
+    return "BENCHMARK" if of == 1 else f"BENCHMARK-{number}"
+
+
+def _models(report: Report) -> set[str]:
+    rows = report.comparison.rows if report.comparison else ()
+    return {name for row in rows for name in (row.model, row.timm_name)}
+
+
+def _tells(secret: str) -> bool:
+    """It is a path, or a name that is none of our own words."""
+    letters = re.sub(r"[\W\d_]", "", secret)
+    if re.search(r"[/\\]", secret):
+        return len(letters) > 1
+    return len(letters) > 2 and secret.lower() not in PLAIN_WORDS
 
 
 def scrubber(secrets: Mapping[str, str], text: str) -> Callable[[str], str]:
@@ -58,17 +94,17 @@ def _of_benchmarks(benchmarks: Sequence[Benchmark]) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, benchmark in enumerate(benchmarks, start=1):
         data = str(benchmark.manifest.get("data", ""))
-        name = "BENCHMARK" if len(benchmarks) == 1 else f"BENCHMARK-{number}"
+        name = _benchmark(number, len(benchmarks))
         numbers = {path: f"picture {i}" for i, path in enumerate(TestSet.of(benchmark).paths, start=1)}
         for row in benchmark.split_rows():
             found |= _of_path(row["path"], numbers.get(row["path"], "a picture"))
         for folder in (benchmark.folder, benchmark.folder.resolve()):
-            found |= _words(folder.parent.parts, "FOLDER") | {
+            found |= dict.fromkeys(folder.parent.parts, "FOLDER") | {
                 str(folder): name,
                 str(folder.parent): "RESULTS",
             }
         if data:
-            found |= _words((*Path(data).parts, *Path(data).resolve().parts), "DATA")
+            found |= dict.fromkeys((*Path(data).parts, *Path(data).resolve().parts), "DATA")
             found |= {data: "DATA", str(Path(data).resolve()): "DATA"}
         found |= {benchmark.name: name}
     return found
@@ -84,22 +120,12 @@ def _of_paths(paths: Sequence[str]) -> dict[str, str]:
 def _of_path(path: str, text: str) -> dict[str, str]:
     *folders, name = re.split(r"[/\\]", path)
     stem = name.rpartition(".")[0]
-    return {**_words(folders, "FOLDER"), **_words([stem], text), path: text, name: text}
+    return {**dict.fromkeys(folders, "FOLDER"), stem: text, path: text, name: text}
 
 
 def _of_home() -> dict[str, str]:
     home, here = Path.home(), Path.cwd()
-    words = _words((*home.parts, *here.parts), "FOLDER")
-    return {**words, str(home): "HOME", str(here): "FOLDER"}
-
-
-def _words(names: Iterable[str], text: str) -> dict[str, str]:
-    """Names that could tell something: three letters or more, not only digits, none of our plain words."""
-    return {
-        name: text
-        for name in names
-        if len(name) > 2 and not name.isdigit() and name.lower() not in PLAIN_WORDS
-    }
+    return {**dict.fromkeys((*home.parts, *here.parts), "FOLDER"), str(home): "HOME", str(here): "FOLDER"}
 
 
 def _texts(value: Any) -> Iterator[str]:
