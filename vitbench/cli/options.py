@@ -92,7 +92,7 @@ def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """
     from vitbench.records import Settings
 
-    explicit = _config(params["config"]) if params.get("config") else {}
+    explicit = _config(Path(params["config"])) if params.get("config") else {}
     for field in Settings.model_fields:
         value = params.get(field)
         if value is None or value in ([], ()) or (value is False and field in ("quick", "skip_bad")):
