@@ -38,7 +38,7 @@ def anonymised(report: Report, benchmarks: Sequence[Benchmark] = (), paths: Sequ
 
 
 def _renamed(report: Report, benchmarks: int) -> Report:
-    """The report with numbers for pictures and fixed words for benchmarks and data, where these have fields."""
+    """The report with numbers for pictures, and fixed words where benchmarks and data have their fields."""
     pictures = tuple(dataclasses.replace(p, name=f"picture {p.number}") for p in report.pictures)
     report = dataclasses.replace(report, pictures=pictures, name="BENCHMARK" if report.name else "")
     if report.comparison is None:
