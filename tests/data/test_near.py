@@ -131,10 +131,10 @@ def test_pictures_with_little_detail_are_never_claimed(kind: str) -> None:
 def test_one_near_copy_is_no_bridge() -> None:
     """Near to the same third picture, two that share less are not near-copies of one another."""
     wide = textured(4, (400, 240))
-    views = [wide.crop((left, 0, left + 280, 240)) for left in range(0, 81, 10)]
+    views = [wide.crop((left, 0, left + 280, 240)) for left in range(0, 67, 6)]
     found = places(near(*views))
-    assert {(i, i + 1) for i in range(8)} <= set(found)
-    assert (0, 8) not in found
+    assert {(i, i + 1) for i in range(11)} <= set(found)
+    assert (0, 11) not in found
 
 
 def test_threads_and_order_play_no_part() -> None:

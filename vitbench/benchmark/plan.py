@@ -36,7 +36,8 @@ class Plan:
         """Warnings about data, split and class balance, each one line."""
         probed = self.settings.recipe == "probe"
         balance = "" if probed else balance_note(self.split.train, shared(self.settings)["per_class"])
-        return tuple(dict.fromkeys(note for note in (*self.images.notes, *self.split.notes, balance) if note))
+        notes = (*self.images.notes, *self.split.notes, balance, self.images.searched)
+        return tuple(dict.fromkeys(note for note in notes if note))
 
 
 def make_plan(

@@ -31,6 +31,13 @@ BurstOption = Annotated[
     float | None,
     typer.Option(help="Keep pictures of a class on one side that were taken within so many seconds (EXIF)."),
 ]
+NearOption = Annotated[
+    bool,
+    typer.Option(
+        "--near-duplicates/--no-near-duplicates",
+        help="Look for near-copies (encoded again, resized, mirrored …) and keep them on one side.",
+    ),
+]
 LAYOUTS = ("auto", "flat", "split")
 LEVELS = ("none", "geometry", "light", "strong")
 
@@ -41,26 +48,40 @@ def check(
     layout: LayoutOption = "auto",
     group: GroupOption = None,
     burst_seconds: BurstOption = None,
+    near: NearOption = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Status 1 too for leaks, clashing labels and signs of copies.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="New CSV file with all pairs of pictures that show the same.")
+    ] = None,
 ) -> None:
     """Decode every picture once; print classes, counts, sizes, bad files, duplicates. Status 1 if any is bad.
 
-    Examples: `vitbench data check photos` · `vitbench data check photos --burst-seconds 3`
+    Examples: `vitbench data check photos` · `vitbench data check photos --strict --out pairs.csv`
     """
     from vitbench.cli.progress import watch
     from vitbench.data.groups import keep_together, refuse_grouping
+    from vitbench.data.likeness import refuse_warnings, write_pairs
     from vitbench.data.scan import scan_folder
     from vitbench.data.split import split_images
     from vitbench.data.summary import check_report
 
     refuse_grouping(group, burst_seconds)
+    _refuse_taken(out)
     with watch() as display:
-        images = scan_folder(data, _layout(layout), skip_bad=True, on_progress=display.checking)
+        images = scan_folder(data, _layout(layout), True, display.checking, near)
     kept = keep_together(images, group, burst_seconds)
     print(check_report(images, kept if kept is not images else None))
     try:
         split_images(kept)
     except VitbenchError as error:
         print(f"note: as it stands, train would refuse this: {error}")
+    if out is not None:
+        count = write_pairs(images, out)
+        print(f"{count} {'pair' if count == 1 else 'pairs'} written to {out}")
+    if strict:
+        refuse_warnings(images)
     if images.bad:
         raise typer.Exit(1)
 
@@ -78,6 +99,7 @@ def split(
     burst_seconds: BurstOption = None,
     layout: LayoutOption = "auto",
     skip_bad: SkipOption = False,
+    near: NearOption = True,
 ) -> None:
     """Show or write the split that `train` would use.
 
@@ -92,10 +114,10 @@ def split(
     count = _folds(folds)
     refuse_grouping(group, burst_seconds)
     with watch() as display:
-        images = scan_folder(data, _layout(layout), skip_bad, display.checking)
+        images = scan_folder(data, _layout(layout), skip_bad, display.checking, near)
         images = keep_together(images, group, burst_seconds)
         found = split_images(images, split_seed, count)
-        for note in (*images.notes, *found.notes):
+        for note in (*images.notes, *found.notes, images.searched):
             display.message(f"note: {note}")
     print(f"{data}: {found.rule}")
     for line in _counts(found):
@@ -181,6 +203,12 @@ def _folds(text: str | None) -> "int | Literal['auto'] | None":
     if text.isdecimal() and int(text) > 1:
         return int(text)
     raise UsageError(f"--folds {text}: a number from 2, or auto")
+
+
+def _refuse_taken(out: Path | None) -> None:
+    """Raise where a file that is to be new is there, or its folder isn't: before minutes of decoding."""
+    if out is not None and (out.exists() or not out.parent.is_dir()):
+        raise UsageError(f"--out {out}: {'exists' if out.exists() else 'no such folder'}; name a new file")
 
 
 def _layout(text: str) -> "Layout":

@@ -68,8 +68,11 @@ def keep_together(image_set: ImageSet, group: str | None, burst_seconds: float |
         notes.append(_burst_note(bursts, burst_seconds, len(times), len(image_set.pictures)))
     names = _merge(members)
     if names:
-        notes += _copies_note(image_set.pictures)
-    pictures = tuple(dataclasses.replace(p, group=names.get(p.group, p.group)) for p in image_set.pictures)
+        notes += copies_notes(image_set.pictures)
+    pictures = tuple(
+        dataclasses.replace(p, group=names[p.group], pixels=p.pixel_digest) if p.group in names else p
+        for p in image_set.pictures
+    )
     return dataclasses.replace(image_set, pictures=pictures, notes=(*image_set.notes, *notes))
 
 
@@ -286,12 +289,14 @@ def _burst_note(bursts: Members, seconds: float, timed: int, total: int) -> str:
     )
 
 
-def _copies_note(pictures: Sequence[Picture]) -> list[str]:
-    """The note on copies, which must be counted before groups are joined."""
-    copies = len(pictures) - len({p.group for p in pictures})
-    if not copies:
-        return []
-    return [f"{copies} {'picture repeats' if copies == 1 else 'pictures repeat'} another one (equal pixels)"]
+def copies_notes(pictures: Sequence[Picture]) -> list[str]:
+    """The notes on copies and near-copies, which must be counted before groups are joined."""
+    different = len({p.pixel_digest for p in pictures})
+    copies, near = len(pictures) - different, different - len({p.group for p in pictures})
+    repeat = "picture repeats" if copies == 1 else "pictures repeat"
+    are = "picture is a near-copy" if near == 1 else "pictures are near-copies"
+    notes = [f"{copies} {repeat} another one (equal pixels)"] if copies else []
+    return [*notes, f"{near} {are} of another one"] if near else notes
 
 
 def _count(count: int, noun: str) -> str:

@@ -26,8 +26,9 @@ MARGIN = 3
 
 LEAST_CONTRAST = 4.0
 """Root mean square of the gray level's change over two px: below, there is little but noise."""
-LEAST_SPREAD, ALIGNED_SPREAD = 0.05, 0.1
-"""Share of the picture that its edges take up: a disc on a plain ground 0.04, photos 0.1 to 0.5."""
+LEAST_SPREAD, ALIGNED_SPREAD = 0.057, 0.11
+"""Share of the picture that its edges take up: one disc 0.03 to 0.1, photos of single fruits 0.064 to 0.13,
+others 0.1 to 0.5."""
 LEAST_WAVES, ALIGNED_WAVES = 30.0, 60.0
 """Number of waves that make up the picture: a gradient 2, the built-in trousers 27, photos 80 to 640."""
 
@@ -75,7 +76,7 @@ class Prints:
 
 def print_of(image: Image.Image) -> Print:
     """The print of a decoded picture."""
-    small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0).convert("YCbCr")
+    small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0).convert("YCbCr")
     luma, *colours = small.split()
     less = [c.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX) for c in colours]
     return Print(luma.tobytes(), b"".join(c.tobytes() for c in less), image.size)

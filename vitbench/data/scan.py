@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from vitbench.data.decode import decode_bytes
+from vitbench.data.likeness import find_alike, near_notes
+from vitbench.data.prints import Print, print_of
+from vitbench.data.signs import name_notes
 from vitbench.data.walk import LINK_BACK, Walk, class_name, folders_in, is_hidden, leads_back, shown, walk
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.records import BadFile, ImageSet, Part, Picture
@@ -53,28 +56,35 @@ def scan_folder(
     layout: Layout = "auto",
     skip_bad: bool = False,
     on_progress: Progress | None = None,
+    near: bool = True,
 ) -> ImageSet:
     """The pictures of an image folder, each decoded in full once; nothing is written.
 
-    `on_progress(done, total)` is called after each picture, from this thread. Raises `VitbenchError`
-    where the folder is missing or has no usable class folders, a class is empty, train lacks a class, or
-    (without `skip_bad`) a file cannot be decoded.
+    `near`: near-copies are looked for (`data.near`) and put into one group. `on_progress(done, total)` is
+    called after each picture, from this thread. Raises `VitbenchError` where the folder is missing or has
+    no usable class folders, a class is empty, train lacks a class, or (without `skip_bad`) a file cannot be
+    decoded.
     """
     found = Walk()
     plan, owners = _survey(root, layout, found)
-    pictures, bad = _check(root, owners, on_progress)
+    pictures, prints, bad = _check(root, owners, on_progress, near)
     bad = sorted([*bad, *(_relative(entry, root) for entry in found.unusable)], key=lambda b: b.path)
     if bad and not skip_bad:
         raise VitbenchError(_bad_message(root, bad, len(owners) + len(found.unusable)))
     notes = _check_classes(root, plan, pictures)
+    alike = find_alike(pictures, prints, THREADS)
+    warnings = (*duplicate_notes(pictures), *near_notes(alike), *name_notes(alike.pictures))
     return ImageSet(
         root=root,
         layout=plan.layout,
         classes=tuple(sorted({p.label for p in pictures})),
-        pictures=tuple(sorted(pictures, key=lambda p: p.path)),
+        pictures=tuple(sorted(alike.pictures, key=lambda p: p.path)),
         bad=tuple(bad),
         ignored=dict(sorted(found.ignored.items())),
-        notes=(*plan.notes, *notes, *duplicate_notes(pictures)),
+        notes=(*plan.notes, *notes, *warnings),
+        warnings=warnings,
+        alike=alike.pairs,
+        searched=alike.searched,
     )
 
 
@@ -194,25 +204,38 @@ def _collect(plan: _Plan, found: Walk) -> list[tuple[Part | None, str, Path]]:
 
 
 def _check(
-    root: Path, owners: Sequence[tuple[Part | None, str, Path]], on_progress: Progress | None
-) -> tuple[list[Picture], list[BadFile]]:
-    """Decode every file, in threads (Pillow frees the GIL); the order of results is that of `owners`."""
+    root: Path,
+    owners: Sequence[tuple[Part | None, str, Path]],
+    on_progress: Progress | None,
+    near: bool,
+) -> tuple[list[Picture], dict[str, Print], list[BadFile]]:
+    """Decode every file, in threads (Pillow frees the GIL); the order of results is that of `owners`.
+
+    The prints, by pixel digest, are there only if `near`.
+    """
     pictures: list[Picture] = []
+    prints: dict[str, Print] = {}
     bad: list[BadFile] = []
     with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(lambda owner: read_picture(root, *owner), owners)
+        results = pool.map(lambda owner: read_picture(root, owner, near), owners)
         for done, result in enumerate(results, start=1):
-            if isinstance(result, Picture):
-                pictures.append(result)
-            else:
+            if isinstance(result, BadFile):
                 bad.append(result)
+            else:
+                picture, printed = result
+                pictures.append(picture)
+                if printed:
+                    prints.setdefault(picture.group, printed)
             if on_progress:
                 on_progress(done, len(owners))
-    return pictures, bad
+    return pictures, prints, bad
 
 
-def read_picture(root: Path, part: Part | None, label: str, path: Path) -> Picture | BadFile:
-    """One file of an image set, decoded in full."""
+def read_picture(
+    root: Path, owner: tuple[Part | None, str, Path], near: bool
+) -> tuple[Picture, Print | None] | BadFile:
+    """One file (part, class, path) of an image set, decoded in full, and its print if `near`."""
+    part, label, path = owner
     name = path.relative_to(root).as_posix()
     try:
         content = path.read_bytes()
@@ -223,7 +246,7 @@ def read_picture(root: Path, part: Part | None, label: str, path: Path) -> Pictu
         return BadFile(name, (error.strerror or type(error).__name__).lower())
     pixels = hashlib.sha256(f"{image.width}x{image.height}:".encode())
     pixels.update(image.tobytes())
-    return Picture(
+    picture = Picture(
         path=name,
         label=label,
         part=part,
@@ -232,6 +255,7 @@ def read_picture(root: Path, part: Part | None, label: str, path: Path) -> Pictu
         width=image.width,
         height=image.height,
     )
+    return picture, print_of(image) if near else None
 
 
 def _check_classes(root: Path, plan: _Plan, pictures: Sequence[Picture]) -> list[str]:

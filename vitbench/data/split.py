@@ -17,7 +17,8 @@ from typing import Literal
 
 from vitbench import files
 from vitbench.data.folders import distinct_name, new_folder
-from vitbench.data.groups import TOGETHER
+from vitbench.data.groups import TOGETHER, copies_notes
+from vitbench.data.likeness import leaks
 from vitbench.data.walk import shown
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import ImageSet, Picture, Split
@@ -49,7 +50,15 @@ def split_images(
     if that had fewer than `SMALL_TEST` pictures, with "always" whatever its size. Each fold tests its own
     pictures, and 15 % of the others choose its epoch. `UsageError` for a number of folds where the user
     brought val or test pictures, for folds would mix them in.
+
+    `Split.leaks` lists the pictures that show the same on two sides.
     """
+    split = _without_leaks(image_set, seed, folds)
+    return dataclasses.replace(split, leaks=leaks(split, image_set.alike))
+
+
+def _without_leaks(image_set: ImageSet, seed: int, folds: int | Literal["auto", "always"] | None) -> Split:
+    """The split, its leaks not looked up yet."""
     brought = [name for name in ("test", "val") if any(p.part == name for p in image_set.pictures)]
     if isinstance(folds, int):
         _refuse_folds(image_set, folds, brought)
@@ -394,15 +403,13 @@ def _unused_val(image_set: ImageSet, val: Sequence[Picture]) -> list[str]:
 
 
 def _repeats(drawn: Sequence[Picture]) -> list[str]:
-    """The note on pictures with equal pixels that were dealt as one.
+    """The notes on copies that were dealt as one.
 
     Where groups were joined, `keep_together` has counted them before.
     """
-    copies = len(drawn) - len({p.group for p in drawn})
-    if not copies or any(_is_joined([p]) for p in drawn):
+    if any(_is_joined([p]) for p in drawn):
         return []
-    noun = "picture repeats" if copies == 1 else "pictures repeat"
-    return [f"{copies} {noun} another one (equal pixels); each stays on the side of its original"]
+    return [f"{note}; each stays on the side of its original" for note in copies_notes(drawn)]
 
 
 def _sorted(pictures: Sequence[Picture]) -> tuple[Picture, ...]:

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from statistics import median
 
 from vitbench.data.groups import TOGETHER
+from vitbench.data.likeness import shown_pair
 from vitbench.data.walk import shown
 from vitbench.files import readable
 from vitbench.records import ImageSet, Part, Picture
+from vitbench.records.pictures import Likeness
 
 MOST_SHOWN = 10
 MOST_NAMES = 5
 
 
 def check_report(image_set: ImageSet, kept: ImageSet | None = None) -> str:
-    """Classes with counts, sizes, bad and ignored files, exact duplicates and warnings, as lines of text.
+    """Classes with counts, sizes, bad and ignored files, duplicates and warnings, as lines of text.
 
     `kept`: the same set after `keep_together`, whose groups and notes are then shown too.
     """
@@ -25,6 +27,7 @@ def check_report(image_set: ImageSet, kept: ImageSet | None = None) -> str:
         + ("class folders" if image_set.layout == "flat" else "split into " + ", ".join(_parts(image_set)))
     ]
     lines += ["", *_class_table(image_set), "", _sizes(pictures), *_duplicates(pictures)]
+    lines += _near(image_set)
     if kept is not None:
         lines += _together(kept.pictures)
     if image_set.ignored:
@@ -71,15 +74,35 @@ def _duplicates(pictures: Sequence[Picture]) -> list[str]:
     """Groups of pictures with equal pixels, the first ones named."""
     groups: dict[str, list[str]] = {}
     for picture in pictures:
-        groups.setdefault(picture.group, []).append(_escaped(picture.path))
+        groups.setdefault(picture.pixel_digest, []).append(_escaped(picture.path))
     several = [names for names in groups.values() if len(names) > 1]
     copies = sum(len(names) - 1 for names in several)
     if not several:
-        return ["duplicates: none with equal pixels (near-duplicates are not looked for)"]
+        return ["duplicates: none with equal pixels"]
     lines = [f"duplicates: {_count(copies, 'picture')} with the pixels of another one"]
     lines += [f"  {' = '.join(names)}" for names in several[:MOST_SHOWN]]
     if len(several) > MOST_SHOWN:
         lines.append(f"  … and {len(several) - MOST_SHOWN} more groups")
+    return lines
+
+
+def _near(image_set: ImageSet) -> list[str]:
+    """What was looked for, and the first pairs found: those in two parts, two classes, then the others."""
+    by_path = {p.path: p for p in image_set.pictures}
+
+    def rank(pair: Likeness) -> tuple[bool, bool, str]:
+        one, other = by_path[pair.path], by_path[pair.other]
+        return (one.part == other.part, one.label == other.label, pair.path)
+
+    lines = [image_set.searched] if image_set.searched else []
+    near = sorted((pair for pair in image_set.alike if pair.kind == "near"), key=rank)
+    lines += [f"  {_escaped(shown_pair(pair))}" for pair in near[:MOST_SHOWN]]
+    if len(near) > MOST_SHOWN:
+        lines.append(f"  … and {len(near) - MOST_SHOWN} more pairs (all with --out)")
+    leaking = {pair.path for pair in image_set.alike if by_path[pair.path].part != by_path[pair.other].part}
+    if leaking:
+        noun = "picture that is" if len(leaking) == 1 else "pictures that are"
+        lines.append(f"leaks: {len(leaking)} {noun} in another part too, equal or nearly so")
     return lines
 
 

@@ -16,6 +16,12 @@ Array = NDArray[Any]
 Part = Literal["train", "val", "test"]
 
 
+NEAR = "near-"
+"""How the name of a group of near-copies begins."""
+
+Kind = Literal["equal pixels", "near"]
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """One readable image file of an `ImageSet`."""
@@ -29,10 +35,18 @@ class Picture:
     sha256: str
     """Of the file's bytes: its content, whatever its name."""
     group: str
-    """Digest of the decoded pixels: pictures of one group never lie on two sides of a split."""
+    """Pictures of one group never lie on two sides of a split: the digest of the decoded pixels, or
+    `NEAR` and the least digest of those that are near-copies of one another."""
     width: int
     """Pixels, as shown (EXIF orientation applied)."""
     height: int
+    pixels: str = ""
+    """Digest of the decoded pixels where `group` is another one; "" where it's that."""
+
+    @property
+    def pixel_digest(self) -> str:
+        """Equal for pictures with equal pixels, however they are grouped."""
+        return self.pixels or self.group
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,38 @@ class BadFile:
 
     path: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Two pictures of a set that show the same: equal pixels, or near-copies of one another."""
+
+    path: str
+    """Where the user brought a split, the one in its later part (test after val after train)."""
+    other: str
+    kind: Kind
+    how: str
+    """What was done to `other` to get `path`, in words: "mirrored, brighter"; "" for equal pixels."""
+    back: str
+    """What was done to `path` to get `other`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A `Likeness` whose pictures lie on two sides of a split."""
+
+    path: str
+    part: str
+    """"train", "val" or "test"; "fold 2" where it is tested in that fold and trains in others."""
+    other: str
+    other_part: str
+    kind: Kind
+    how: str
+    """What was done to `other` to get `path`, in words; "" for equal pixels."""
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        return [field.name for field in dataclasses.fields(cls)]
 
 
 @dataclass(frozen=True)
@@ -59,6 +105,12 @@ class ImageSet:
     """What was passed over and how often, by reason ("hidden", "not an image: .txt", …)."""
     notes: tuple[str, ...] = ()
     """Warnings for the user, each one line."""
+    warnings: tuple[str, ...] = ()
+    """Those of the notes that `--strict` refuses: what can make scores too good."""
+    alike: tuple[Likeness, ...] = ()
+    """Every pair of near-copies; of pictures with equal pixels, those in two classes or parts."""
+    searched: str = ""
+    """One sentence: how many near-copies were found, of which kinds, and what would have escaped."""
 
     @property
     def digest(self) -> str:
@@ -88,6 +140,8 @@ class Split:
     folds: tuple["Split", ...] = ()
     """Cross-validation: a split per fold, whose test parts together are all pictures, each once. The
     whole then has every picture in `train` and in `test`, and none in `val`. () without folds."""
+    leaks: tuple[Leak, ...] = ()
+    """Pictures that show the same on two sides: of the user's own split, or of chains of near-copies."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("path", "class", "split", "sha256", "group", "fold", "val_in")
 
@@ -129,6 +183,10 @@ class Split:
             for number, fold in enumerate(self.folds, start=1)
             for p in fold.test
         ]
+
+    def leak_rows(self) -> list[dict[str, Any]]:
+        """The rows of `leaks.csv`, its columns `Leak.columns()`; `path` lies on the later side."""
+        return [{column: getattr(leak, column) for column in Leak.columns()} for leak in self.leaks]
 
 
 def _row(part: Part, picture: Picture) -> dict[str, Any]:

@@ -1,0 +1,285 @@
+"""Near-copies as a user meets them: groups for the split, pairs in words, leaks, and warnings."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from vitbench import files
+from vitbench.data.near import MOST_PICTURES, Match, find_near
+from vitbench.data.prints import Print, Prints
+from vitbench.data.walk import shown
+from vitbench.errors import VitbenchError
+from vitbench.records import ImageSet, Part, Picture, Split
+from vitbench.records.pictures import NEAR, Leak, Likeness
+
+MOST_CHAINED = 10
+"""Different pictures kept together by way of others; beyond, only those around one that all resemble."""
+ORDER: Mapping[Part | None, int] = {None: 0, "train": 0, "val": 1, "test": 2}
+TURNED = (
+    "", "mirrored", "upside down and mirrored", "turned by 180°",
+    "mirrored and turned by 90°", "turned by 90°", "turned by 90°", "mirrored and turned by 90°",
+)  # fmt: skip
+"""In words, which of `prints.TURNS` it was."""
+TESTED = (
+    "looked for: re-encoded, resized, brighter or darker, gray, mirrored or by 90° turned copies, slight "
+    "crops and shifts; may have escaped: crops below 90 % of a side, tilts beyond 3°, strong or "
+    "colour-changing edits, other shots of a scene"
+)
+NOT_LOOKED_FOR = "near-duplicates: not looked for; pictures with equal pixels were"
+
+
+@dataclasses.dataclass(frozen=True)
+class Alike:
+    """What a search for near-copies among pictures found."""
+
+    pictures: tuple[Picture, ...]
+    """The same ones, near-copies now in one group."""
+    pairs: tuple[Likeness, ...]
+    cut: int
+    """Pairs in chains that were too long to be kept together."""
+    searched: str
+
+
+def find_alike(pictures: Sequence[Picture], prints: Mapping[str, Print], threads: int) -> Alike:
+    """Near-copies and equal pixels among pictures; `prints` by pixel digest, {} to look for equal ones only.
+
+    The order of the prints, which decides on ties, is that of their digests: names play no part.
+    """
+    digests = sorted(prints)
+    packed = Prints.of([prints[digest] for digest in digests])
+    matches = find_near(packed, threads)
+    groups, cut = _groups(digests, matches)
+    by_digest: dict[str, list[Picture]] = defaultdict(list)
+    for picture in sorted(pictures, key=lambda p: p.path):
+        by_digest[picture.pixel_digest].append(picture)
+    pairs = [*_equal(by_digest.values()), *_near(by_digest, digests, matches)]
+    near = sum(pair.kind == "near" for pair in pairs)
+    return Alike(
+        pictures=tuple(_regrouped(p, groups) for p in pictures),
+        pairs=tuple(sorted(pairs, key=lambda pair: (pair.path, pair.other))),
+        cut=cut,
+        searched=_searched(near, packed) if prints else NOT_LOOKED_FOR,
+    )
+
+
+def _regrouped(picture: Picture, groups: Mapping[str, str]) -> Picture:
+    group = groups.get(picture.group)
+    return dataclasses.replace(picture, group=group, pixels=picture.group) if group else picture
+
+
+def _searched(near: int, prints: Prints) -> str:
+    """The sentence on what was looked for."""
+    if len(prints) > MOST_PICTURES:
+        return f"near-duplicates: not looked for among more than {MOST_PICTURES} different pictures"
+    plain = int((prints.detail == 0).sum())
+    passed = f" ({_count(plain, 'picture')} with too little detail left out)" if plain else ""
+    return f"near-duplicates: {_count(near, 'pair') if near else 'none'}{passed}; {TESTED}"
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+
+def _groups(digests: Sequence[str], matches: Sequence[Match]) -> tuple[dict[str, str], int]:
+    """The group of each picture that has near-copies, and how many pairs chains of them were cut into.
+
+    What hangs together stays together, up to MOST_CHAINED different pictures. In a longer chain the ends
+    may have nothing in common: it is cut into stars, each a picture and what is near to that itself.
+    """
+    near: dict[int, set[int]] = defaultdict(set)
+    for match in matches:
+        near[match.one].add(match.other)
+        near[match.other].add(match.one)
+    groups: dict[str, str] = {}
+    cut = 0
+    for whole in _components(near):
+        parts = [whole] if len(whole) <= MOST_CHAINED else _stars(whole, near)
+        for part in parts:
+            if len(part) > 1:
+                groups |= dict.fromkeys((digests[i] for i in part), NEAR + digests[min(part)])
+            cut += sum(len(near[i] - part) for i in part)
+    return groups, cut // 2
+
+
+def _components(near: Mapping[int, set[int]]) -> Iterator[set[int]]:
+    """What hangs together, directly or through others."""
+    left = set(near)
+    for start in sorted(near):
+        if start not in left:
+            continue
+        found, waiting = {start}, [start]
+        while waiting:
+            new = near[waiting.pop()] - found
+            found |= new
+            waiting += new
+        left -= found
+        yield found
+
+
+def _stars(whole: set[int], near: Mapping[int, set[int]]) -> list[set[int]]:
+    """A component in stars: the picture with most near-copies left and these, again and again."""
+    left, stars = set(whole), []
+    while left:
+        centre = max(left, key=lambda i: (len(near[i] & left), -i))
+        stars.append({centre, *(near[centre] & left)})
+        left -= stars[-1]
+    return stars
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def _equal(groups: Iterable[Sequence[Picture]]) -> Iterator[Likeness]:
+    """Pictures with equal pixels in two classes or parts: one pair for two of these."""
+    for group in groups:
+        for first, second in combinations(_one_each(group), 2):
+            other, path = _in_order(first, second)
+            yield Likeness(path.path, other.path, "equal pixels", "", "")
+
+
+def _near(
+    by_digest: Mapping[str, Sequence[Picture]], digests: Sequence[str], matches: Sequence[Match]
+) -> Iterator[Likeness]:
+    """Near-copies; of several with equal pixels, one of each class and part."""
+    for match in matches:
+        for first in _one_each(by_digest[digests[match.one]]):
+            for second in _one_each(by_digest[digests[match.other]]):
+                there, back = how(match, first, second), how(_reversed(match), second, first)
+                if _in_order(first, second) == (first, second):
+                    yield Likeness(second.path, first.path, "near", there, back)
+                else:
+                    yield Likeness(first.path, second.path, "near", back, there)
+
+
+def _one_each(group: Sequence[Picture]) -> list[Picture]:
+    """The first picture of each class and part."""
+    found: dict[tuple[str, str | None], Picture] = {}
+    for picture in group:
+        found.setdefault((picture.label, picture.part), picture)
+    return list(found.values())
+
+
+def _in_order(first: Picture, second: Picture) -> tuple[Picture, Picture]:
+    """The one that trains first, then by path."""
+    one, two = sorted((first, second), key=lambda p: (ORDER[p.part], p.path))
+    return one, two
+
+
+def how(match: Match, one: Picture, other: Picture) -> str:
+    """In words, how `other` was made of `one`, or would have been."""
+    scale = other.width * other.height / (one.width * one.height) / match.zoom**2
+    whole = 0.97 <= match.zoom <= 1.03
+    lit = abs(match.light) > 8
+    signs = (
+        (match.turn > 0, TURNED[match.turn]),
+        (match.zoom < 0.97, f"cropped to {100 * match.zoom:.0f} % of a side"),
+        (match.zoom > 1.03, f"a wider view, {100 * match.zoom:.0f} % of a side"),
+        (abs(match.tilt) > 0.7, "tilted"),
+        (whole and match.shift > 0.015, "shifted"),
+        (lit, "brighter" if match.light > 0 else "darker"),
+        (not lit and match.contrast > 1.15, "more contrast"),
+        (not lit and match.contrast < 1 / 1.15, "less contrast"),
+        (match.colour < 0.3, "without its colour"),
+        (match.colour > 3.3, "in colour"),
+        (scale < 0.9, "smaller"),
+        (scale > 1.1, "larger"),
+    )
+    return ", ".join(word for true, word in signs if true) or "hardly changed"
+
+
+def _reversed(match: Match) -> Match:
+    """The match as seen from its other picture."""
+    return dataclasses.replace(
+        match,
+        zoom=1 / match.zoom,
+        light=-match.light,
+        contrast=1 / match.contrast,
+        colour=1 / max(match.colour, 1e-3),
+    )
+
+
+# --- leaks and warnings ---------------------------------------------------------------------------
+
+
+def leaks(split: Split, pairs: Iterable[Likeness]) -> tuple[Leak, ...]:
+    """The pairs whose pictures lie on two sides of a split, or are tested in two of its folds."""
+    side: dict[str, tuple[int, str]] = {}
+    if split.folds:
+        for number, fold in enumerate(split.folds, start=1):
+            side |= {p.path: (number, f"fold {number}") for p in fold.test}
+    else:
+        side = {p.path: (ORDER[part], part) for part, p in split.assigned()}
+    found = []
+    for pair in pairs:
+        if pair.path not in side or pair.other not in side or side[pair.path] == side[pair.other]:
+            continue
+        (here, part), (there, other_part) = side[pair.path], side[pair.other]
+        if here > there:
+            found.append(Leak(pair.path, part, pair.other, other_part, pair.kind, pair.how))
+        else:
+            found.append(Leak(pair.other, other_part, pair.path, part, pair.kind, pair.back))
+    return tuple(sorted(found, key=lambda leak: (leak.part, leak.path, leak.other_part, leak.other)))
+
+
+def near_notes(alike: Alike) -> list[str]:
+    """Warnings about near-copies in two of the user's own parts, under two classes, and in long chains."""
+    by_path = {p.path: p for p in alike.pictures}
+    near = [pair for pair in alike.pairs if pair.kind == "near"]
+    notes = []
+    clashes = [pair for pair in near if by_path[pair.path].label != by_path[pair.other].label]
+    if clashes:
+        notes.append(
+            f"{_count(len(clashes), 'pair')} of near-copies under two classes, e.g. {shown_pair(clashes[0])}"
+        )
+    for left, right in (("train", "test"), ("train", "val"), ("val", "test")):
+        crossing = [p for p in near if (by_path[p.other].part, by_path[p.path].part) == (left, right)]
+        count = len({pair.path for pair in crossing})
+        if count:
+            verb = "picture is a near-copy" if count == 1 else "pictures are near-copies"
+            notes.append(
+                f"{count} {right}/ {verb} of pictures in {left}/, e.g. {shown_pair(crossing[0])}: "
+                "scores may be too good"
+            )
+    if alike.cut:
+        notes.append(
+            f"{_count(alike.cut, 'pair')} of near-copies in chains of more than {MOST_CHAINED} pictures "
+            "whose ends differ may lie on two sides of a split made here"
+        )
+    return notes
+
+
+def refuse_warnings(image_set: ImageSet) -> None:
+    """Raise VitbenchError, one line with all of them, where a set has what can make scores too good."""
+    if image_set.warnings:
+        raise VitbenchError(
+            f"{shown(image_set.root)}: {'; '.join(image_set.warnings)}; mend that, or leave --strict away"
+        )
+
+
+def shown_pair(pair: Likeness | Leak) -> str:
+    """ "test/a.jpg = train/b.jpg", or "test/a.jpg ≈ train/b.jpg (mirrored)"."""
+    one, other = shown(Path(pair.path)), shown(Path(pair.other))
+    return f"{one} = {other}" if pair.kind == "equal pixels" else f"{one} ≈ {other} ({pair.how})"
+
+
+def write_pairs(image_set: ImageSet, path: Path) -> int:
+    """Write all pairs of a set, columns as in `leaks.csv`, parts as they are on disk; returns how many."""
+    part = {p.path: p.part or "" for p in image_set.pictures}
+    rows = [
+        {
+            "path": pair.path,
+            "part": part[pair.path],
+            "other": pair.other,
+            "other_part": part[pair.other],
+            "kind": pair.kind,
+            "how": pair.how,
+        }
+        for pair in image_set.alike
+    ]
+    files.write_csv(path, Leak.columns(), rows)
+    return len(rows)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
