@@ -53,7 +53,7 @@ def test_a_clear_winner_is_named_with_whom_it_beats(tmp_path: Path) -> None:
         make_benchmark(tmp_path / "b", {"vit-s0": wrong_on(*range(20)), "swin-s0": LABELS}, LABELS)
     )
     assert found.answer == (
-        "swin names the right class on 60 of 60 test pictures (100.0 %, 95 % CI 94.0 to 100.0 %). "
+        "swin names the right class on 60 of 60 test pictures (100.0 %, 95 % interval 94.0 to 100.0 %). "
         "It is better than vit."
     )
     assert [row.rank for row in found.rows] == [(1, 1), (2, 2)]

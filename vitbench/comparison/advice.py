@@ -219,11 +219,12 @@ def _tie(case: Case) -> str:
     leaders = case.leaders
     if len(leaders) < 2 or any(row.recipe == "probe" for row in leaders):
         return ""
-    share = f"{len(leaders)} models share the first rank"
+    share = f"{len(leaders)} models tie"
     if all(len(row.seeds) == 1 for row in leaders):
         settle = _settling(case)
-        seeds = "--seeds 0,1,2 tells how much of their difference is the seed's"
-        return f"{share} with one seed each: {f'{settle}; {seeds}' if settle else seeds}{_cheapest(leaders)}"
+        seeds = "--seeds 0,1,2 shows how much of their difference is luck of the training"
+        said = f"{settle}, and {seeds}" if settle else seeds
+        return f"{share} after one training each: {said}{_cheapest(leaders)}"
     timed = sorted((row.latency_ms_p50, row.model) for row in leaders if row.latency_ms_p50 is not None)
     if len(timed) < len(leaders) or len({row.device for row in leaders}) > 1:
         return ""

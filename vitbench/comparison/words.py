@@ -251,7 +251,7 @@ def _tie(leaders: Sequence["Row"], beaten: Sequence["Row"], n: int) -> str:
 def _right(row: "Row", n: int) -> str:
     interval = ""
     if row.top1_low is not None and row.top1_high is not None:
-        interval = f", 95 % CI {100 * row.top1_low:.1f} to {100 * row.top1_high:.1f} %"
+        interval = f", 95 % interval {100 * row.top1_low:.1f} to {100 * row.top1_high:.1f} %"
     share = f"{100 * (row.top1 or 0.0):.1f} % of {pictures(n)}"
     count = f"{row.correct} of {pictures(n)}" if isinstance(row.correct, int) else share
     shown = f"{100 * (row.top1 or 0.0):.1f} %{interval}" if isinstance(row.correct, int) else interval[2:]

@@ -1,7 +1,6 @@
 """Several data sets side by side: the tables of `compare --across`."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -72,7 +71,7 @@ def _cells(one: Comparison, place: int) -> dict[str, object]:
 
 def json_across(across: Across) -> str:
     """Everything, each set's whole comparison included."""
-    return json.dumps(dataclasses.asdict(across), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return files.json_text(dataclasses.asdict(across)) + "\n"
 
 
 FORMATS: dict[str, Callable[[Across], str]] = {

@@ -1,6 +1,5 @@
 """The comparison as a table on a screen, as Markdown, CSV and JSON, and all its files in one call."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -362,7 +361,7 @@ def comparison_csv(comparison: Comparison) -> str:
 
 def comparison_json(comparison: Comparison) -> str:
     """`comparison.json`: the whole comparison, rows, floor, pairs, notes, sentences."""
-    return json.dumps(comparison.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return files.json_text(comparison.as_dict()) + "\n"
 
 
 FORMATS: dict[str, Callable[[Comparison], str]] = {
