@@ -162,8 +162,8 @@ def test_a_tie_calls_for_seeds(tmp_path: Path) -> None:
     """Two models, one seed each."""
     text = advice(tmp_path, {"vit-s0": wrong(2), "swin-s0": wrong(1)})
     assert text == (
-        "2 models tie after one training each: --seeds 0,1,2 shows how much of their difference is luck of the "
-        "training; or take vit, which computes least."
+        "2 models tie after one training each: --seeds 0,1,2 shows how much of their difference is luck of "
+        "the training; or take vit, which computes least."
     )
 
 
@@ -173,7 +173,8 @@ def test_a_tie_says_how_many_pictures_could_settle_it(tmp_path: Path) -> None:
     needed = pictures_needed(6 / len(LABELS), 18 / len(LABELS)) or 0
     more = rounded(needed - len(LABELS))
     assert (
-        f"about {more} more test pictures could settle the 2.0 points between swin and vit, and --seeds" in text
+        f"about {more} more test pictures could settle the 2.0 points between swin and vit, and --seeds"
+        in text
     )
 
 
@@ -182,8 +183,7 @@ def test_a_tie_over_seeds_names_the_quicker_model(tmp_path: Path) -> None:
     runs = {f"{m}-s{s}": wrong(s + 1, start=k) for k, m in enumerate(("vit", "swin")) for s in range(2)}
     found = compare(make_benchmark(tmp_path / "b", runs, LABELS, train=TRAIN))
     assert found.advice == (
-        "2 models tie, and of these vit is quickest with 9.0 ms a picture "
-        "(41.0 the slowest)."
+        "2 models tie, and of these vit is quickest with 9.0 ms a picture (41.0 the slowest)."
     )
     assert found.advice not in found.answer
 
