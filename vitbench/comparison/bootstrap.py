@@ -3,7 +3,7 @@
 A bootstrap over pictures (or their groups) says how much each score varies from test set to test set and
 how far two models vary together; seeds add their own variance. The interval's form is the score
 interval of a proportion (Wilson 1927), or of a total of rare costs, because a percentile of few resampled
-pictures ends too early near a perfect score: at 30 pictures and 99 % accuracy it covers 20 to 60 %.
+pictures ends too early near a perfect score: at 30 pictures and 99 % accuracy it covers 20 to 65 %.
 The figures are in `results/evidence/statistics.md`.
 """
 

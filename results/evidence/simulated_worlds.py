@@ -1,0 +1,91 @@
+"""Made-up models that answer made-up pictures, so that the truth is known."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from vitbench.records import Array, Predictions
+
+AT_A_TIME = 100
+"""Benchmarks that are drawn at once."""
+
+
+def unequal(n_groups: int, size: str) -> Array:
+    """(n,) group numbers: groups of `size` pictures, or of 1, 1, 2, 3, 6, 11 in turn."""
+    sizes = np.resize([1, 1, 2, 3, 6, 11], n_groups) if size == "1 to 11" else np.full(n_groups, int(size))
+    return np.repeat(np.arange(n_groups), sizes)
+
+
+@dataclass(frozen=True)
+class World:
+    """Models right or wrong by a normal variable: in part the picture's, the model's and the seed's own."""
+
+    n: int
+    seeds: int = 1
+    seed_sd: float = 0.0
+    """Spread of the seeds' skill, probits."""
+    groups: Array | None = None
+    alike: float = 0.0
+    """Correlation of that variable within a group; 1: the pictures of a group are copies."""
+    shared: tuple[float, float] = (0.5, 0.25)
+    """Shares of the variance that all models have in common, and that the seeds of one model have."""
+
+    def normal(self, rng: np.random.Generator, *shape: int) -> Array:
+        """(*shape, n) standard normal, correlated within groups."""
+        own = rng.standard_normal((*shape, self.n), dtype=np.float32)
+        if self.groups is None:
+            return own
+        common = rng.standard_normal((*shape, int(self.groups.max()) + 1), dtype=np.float32)[..., self.groups]
+        return np.asarray(np.sqrt(self.alike) * common + np.sqrt(1 - self.alike) * own)
+
+    def right(self, rng: np.random.Generator, runs: int, accuracies: Sequence[float]) -> Iterator[Array]:
+        """`runs` times (models, seeds, n) bool."""
+        of_all, of_model = self.shared
+        skill = (ndtri(np.array(accuracies)) * np.sqrt(1 + self.seed_sd**2))[None, :, None, None]
+        m, k = len(accuracies), self.seeds
+        for start in range(0, runs, AT_A_TIME):
+            r = min(AT_A_TIME, runs - start)
+            luck = self.seed_sd * rng.standard_normal((r, m, k, 1), dtype=np.float32)
+            own = np.sqrt(1 - of_all - of_model) * self.normal(rng, r, m, k)
+            model = np.sqrt(of_model) * self.normal(rng, r, m, 1)
+            yield from skill + luck + own + model + np.sqrt(of_all) * self.normal(rng, r, 1, 1) > 0
+
+
+def grid(**levels: Sequence[Any]) -> list[dict[str, Any]]:
+    return [dict(zip(levels, values, strict=True)) for values in product(*levels.values())]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Probabilities for pictures of C classes: softmax of noise that models share in part, and of skill."""
+
+    n_classes: int
+    skill: float
+    seed_sd: float = 0.0
+    sharpness: float = 2.0
+
+    def probabilities(self, rng: np.random.Generator, labels: Array, common: Array, seeds: int = 1) -> Array:
+        """(seeds, n, C) for labels (n,) and the pictures' common noise (n, C)."""
+        skill = self.skill + self.seed_sd * rng.normal(size=(seeds, 1))
+        logits = 0.7 * common + 0.7 * rng.normal(size=(seeds, *common.shape))
+        harder = np.linspace(-0.5, 0.5, self.n_classes)[labels]  # classes differ
+        logits[:, np.arange(len(labels)), labels] += skill - harder
+        powers = np.exp(self.sharpness * (logits - logits.max(axis=2, keepdims=True)))
+        return np.asarray(powers / powers.sum(axis=2, keepdims=True))
+
+
+def class_sizes(n: int, n_classes: int, balanced: bool) -> Array:
+    """(C,) pictures per class: equal, or as 1, 1/2, 1/3, …; at least one each."""
+    weights = np.ones(n_classes) if balanced else 1 / np.arange(1, n_classes + 1)
+    sizes = np.maximum(1, (weights / weights.sum() * n).astype(int))
+    sizes[0] += n - sizes.sum()
+    return np.asarray(sizes)
+
+
+def wrapped(labels: Array, probabilities: Array) -> Predictions:
+    names = tuple(map(str, range(probabilities.shape[1])))
+    return Predictions(names, ("",) * len(labels), labels, probabilities)
