@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint evidence format clean
+.PHONY: help demo test test-slow test-faults lint evidence format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ test: $(INSTALLED)  ## run the tests (under ten minutes on two cores)
 test-slow: $(INSTALLED)  ## run the slow tests too
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
+test-faults: $(INSTALLED)  ## kill it, fill its disk, feed it garbage (most of an hour)
+	$(BIN)/python -m pytest -m faults --timeout 3000
+
 lint: $(INSTALLED)  ## ruff, mypy --strict, the order of the rooms
 	$(BIN)/ruff check vitbench tests results
 	$(BIN)/ruff format --check vitbench tests results
@@ -32,7 +35,7 @@ lint: $(INSTALLED)  ## ruff, mypy --strict, the order of the rooms
 	$(BIN)/lint-imports
 
 evidence: $(INSTALLED)  ## simulate the statistics anew (a quarter of an hour)
-	$(BIN)/python results/evidence/statistics.py
+	$(BIN)/python results/evidence/simulate_statistics.py
 
 format: $(INSTALLED)  ## format the code
 	$(BIN)/ruff check --fix vitbench tests results
