@@ -36,7 +36,7 @@ def test_report_of_a_clean_folder(tmp_path: Path, classes: Maker) -> None:
     report = check_report(scan_folder(classes(tmp_path, {"cat": 2, "dog": 2})))
     assert "4 pictures, 2 classes, class folders" in report
     assert "duplicates: none with equal pixels\nnear-duplicates: none; looked for: re-encoded" in report
-    assert "may have escaped: crops below 90 % of a side" in report
+    assert "may have escaped: crops below 95 % of a side" in report
     assert "cannot be read: none" in report
     assert "note" not in report
 

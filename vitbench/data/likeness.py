@@ -24,8 +24,8 @@ TURNED = (
 """In words, which of `prints.TURNS` it was."""
 TESTED = (
     "looked for: re-encoded, resized, brighter or darker, gray, mirrored or by 90° turned copies, slight "
-    "crops and shifts; may have escaped: crops below 90 % of a side, tilts beyond 3°, strong or "
-    "colour-changing edits, other shots of a scene"
+    "crops and shifts; may have escaped: crops below 95 % of a side (centred ones: 90 %), tilts beyond 2°, "
+    "strong or colour-changing edits, other shots of a scene"
 )
 NOT_LOOKED_FOR = "near-duplicates: not looked for; pictures with equal pixels were"
 
@@ -42,13 +42,14 @@ class Alike:
     searched: str
 
 
-def find_alike(pictures: Sequence[Picture], prints: Mapping[str, Print], threads: int) -> Alike:
+def find_alike(pictures: Sequence[Picture], prints: dict[str, Print], threads: int) -> Alike:
     """Near-copies and equal pixels among pictures; `prints` by pixel digest, {} to look for equal ones only.
 
-    The order of the prints, which decides on ties, is that of their digests: names play no part.
+    The prints are used up, for they take memory. Their order, which decides on ties, is that of their
+    digests: names play no part.
     """
     digests = sorted(prints)
-    packed = Prints.of([prints[digest] for digest in digests])
+    packed = Prints.of((prints.pop(digest) for digest in digests), len(digests))
     matches = find_near(packed, threads)
     groups, cut = _groups(digests, matches)
     by_digest: dict[str, list[Picture]] = defaultdict(list)
@@ -60,7 +61,7 @@ def find_alike(pictures: Sequence[Picture], prints: Mapping[str, Print], threads
         pictures=tuple(_regrouped(p, groups) for p in pictures),
         pairs=tuple(sorted(pairs, key=lambda pair: (pair.path, pair.other))),
         cut=cut,
-        searched=_searched(near, packed) if prints else NOT_LOOKED_FOR,
+        searched=_searched(near, packed) if digests else NOT_LOOKED_FOR,
     )
 
 

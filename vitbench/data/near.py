@@ -33,8 +33,10 @@ MOST_LOOKS = 4
 """Per picture: candidates looked at twice, the best first."""
 MOST_PICTURES = 200_000
 """All pairs of hashes are compared: 100 times the pictures are 10,000 times the pairs."""
-ROWS = 64
-PAIRS = 256
+ROWS, CELLS = 64, 1 << 21
+"""Pictures compared with all others at once, and the most pairs of hashes that lie in memory then."""
+PAIRS = 64
+"""Candidates that are laid on one another at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def find_near(prints: Prints, threads: int = 1) -> list[Match]:
     """All pairs of near-copies among N pictures, by their places; the number of threads plays no part.
 
     Of pictures that resemble more than MOST_CANDIDATES others, only the nearest ones are compared. Memory:
-    2.6 KB a picture for the prints, 0.2 KB for hashes, some 20 bytes a candidate. None is looked for in sets
+    2.6 KB a picture for the prints, 0.2 KB for hashes, 40 bytes a candidate. None is looked for in sets
     beyond MOST_PICTURES.
     """
     known = np.flatnonzero(prints.detail)
@@ -95,8 +97,9 @@ def find_near(prints: Prints, threads: int = 1) -> list[Match]:
         return []
     whole, cores = hashes(prints.luma[known]), hashes(core(prints.luma[known]))
     with ThreadPoolExecutor(threads) as pool:
-        starts = range(0, len(known) - 1, ROWS)
-        blocks = list(pool.map(lambda start: _candidates(whole, cores, start), starts))
+        rows = max(1, min(ROWS, CELLS // len(known)))
+        starts = range(0, len(known) - 1, rows)
+        blocks = list(pool.map(lambda start: _candidates(whole, cores, start, rows), starts))
         pairs = _Pairs.joined(blocks)
         pairs = _Pairs(known[pairs.one], known[pairs.other], pairs.turn, pairs.frame, pairs.bits)
         first = list(pool.map(lambda part: _as_they_are(prints, part), _parts(pairs)))
@@ -115,12 +118,12 @@ def _parts(pairs: _Pairs) -> Iterator[_Pairs]:
 # --- candidates -----------------------------------------------------------------------------------
 
 
-def _candidates(whole: Array, cores: Array, start: int) -> _Pairs:
-    """The candidates of ROWS pictures among those behind them, each pair once, by its nearest hashes.
+def _candidates(whole: Array, cores: Array, start: int, count: int) -> _Pairs:
+    """The candidates of `count` pictures among those behind them, each pair once, by its nearest hashes.
 
     whole, cores: (N, TURNS) uint64; the turned hashes of `other` are compared with the plain ones of `one`.
     """
-    rows = slice(start, min(start + ROWS, len(whole)))
+    rows = slice(start, min(start + count, len(whole)))
     found = []
     for frame, (mine, theirs) in enumerate(((whole, whole), (cores, whole), (whole, cores))):
         for turn in range(TURNS):

@@ -4,7 +4,7 @@
 arithmetic on Pillow's own, so a picture has the same print and the same hashes on every machine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +26,11 @@ MARGIN = 3
 
 LEAST_CONTRAST = 4.0
 """Root mean square of the gray level's change over two px: below, there is little but noise."""
-LEAST_SPREAD, ALIGNED_SPREAD = 0.057, 0.11
-"""Share of the picture that its edges take up: one disc 0.03 to 0.1, photos of single fruits 0.064 to 0.13,
-others 0.1 to 0.5."""
+LEAST_FILLED, FILLED_LEVELS = 0.3, 3
+"""Share of the picture where gray levels change by so many over two px: one disc on a plain ground 0.05 to
+0.22, a short word 0.2, photos 0.4 to 1."""
+ALIGNED_SPREAD = 0.11
+"""Share of the picture that its edges take up: one disc up to 0.1, most photos 0.13 to 0.5."""
 LEAST_WAVES, ALIGNED_WAVES = 30.0, 60.0
 """Number of waves that make up the picture: a gradient 2, the built-in trousers 27, photos 80 to 640."""
 
@@ -59,16 +61,17 @@ class Prints:
     """(N,) int64: 0 where too little can be seen to claim anything, 1 enough to compare, 2 to align."""
 
     @classmethod
-    def of(cls, prints: Sequence[Print]) -> "Prints":
-        luma = np.frombuffer(b"".join(p.luma for p in prints), dtype=np.uint8)
-        chroma = np.frombuffer(b"".join(p.chroma for p in prints), dtype=np.uint8)
-        luma = luma.reshape(-1, SIDE, SIDE)
-        return cls(
-            luma,
-            chroma.reshape(-1, 2, COLOUR_SIDE, COLOUR_SIDE),
-            np.array([p.size for p in prints], dtype=np.int64).reshape(-1, 2),
-            detail(luma),
-        )
+    def of(cls, prints: Iterable[Print], count: int) -> "Prints":
+        """`count` prints as arrays; they may come one by one, so that they need not lie in memory twice."""
+        luma = np.empty((count, SIDE * SIDE), dtype=np.uint8)
+        chroma = np.empty((count, 2 * COLOUR_SIDE**2), dtype=np.uint8)
+        sizes = np.empty((count, 2), dtype=np.int64)
+        for place, one in enumerate(prints):
+            luma[place] = np.frombuffer(one.luma, dtype=np.uint8)
+            chroma[place] = np.frombuffer(one.chroma, dtype=np.uint8)
+            sizes[place] = one.size
+        gray = luma.reshape(-1, SIDE, SIDE)
+        return cls(gray, chroma.reshape(-1, 2, COLOUR_SIDE, COLOUR_SIDE), sizes, detail(gray))
 
     def __len__(self) -> int:
         return len(self.luma)
@@ -147,10 +150,12 @@ def detail(luma: Array) -> Array:
     found = np.zeros(len(luma), dtype=np.int64)
     for start in range(0, len(luma), 512):
         part = luma[start : start + 512]
-        energy = np.square(slopes(part)).sum(axis=1).reshape(len(part), -1)
-        contrast = np.sqrt(energy.mean(axis=1))
-        spread, waves = _participation(energy) / energy.shape[1], _waves(part)
-        enough = (contrast >= LEAST_CONTRAST) & (spread >= LEAST_SPREAD) & (waves >= LEAST_WAVES)
+        change = slopes(part)
+        energy = np.square(change).sum(axis=1).reshape(len(part), -1)
+        contrast, waves = np.sqrt(energy.mean(axis=1)), _waves(part)
+        filled = (np.abs(change).max(axis=1) >= FILLED_LEVELS).mean(axis=(1, 2))
+        spread = _participation(energy) / energy.shape[1]
+        enough = (contrast >= LEAST_CONTRAST) & (filled >= LEAST_FILLED) & (waves >= LEAST_WAVES)
         more = enough & (spread >= ALIGNED_SPREAD) & (waves >= ALIGNED_WAVES)
         found[start : start + 512] = enough.astype(np.int64) + more
     return found
