@@ -16,10 +16,24 @@ class UsageError(VitbenchError):
     exit_code = 2
 
 
-class StoppedError(VitbenchError):
-    """The user pressed Ctrl-C."""
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the process to stop, and what was under way is saved.
 
-    exit_code = 130
+    `signal` is its number; `saved` says up to where, in words, or "" where nothing was being trained. Like
+    Ctrl-C itself it is no error: a program that goes on after a `VitbenchError` ends here.
+    """
+
+    def __init__(self, signal: int, saved: str = "") -> None:
+        super().__init__(saved)
+        self.signal, self.saved = signal, saved
+
+
+class StoppedError(VitbenchError):
+    """The user pressed Ctrl-C, or the system asked the process to end; 128 + the signal's number."""
+
+    def __init__(self, text: str, signal: int = 2) -> None:
+        super().__init__(text)
+        self.exit_code = 128 + signal
 
 
 class UnreadableImageError(VitbenchError):

@@ -15,6 +15,7 @@ from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
 from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings, Split
 from vitbench.reports.tables import write_reports
+from vitbench.training import signals
 from vitbench.training import track as trackers
 from vitbench.training.folds import train_folds
 from vitbench.training.probe import probe_run
@@ -103,7 +104,9 @@ def train(
 
     `settings` are fields of `Settings`: `train("photos", models=("vit", "swin"), epochs=10)`. What is not
     named has its default, or what the benchmark called `name` was made with. A model that fails gets
-    `failure.json` and a row that says so; the others go on. `track` mirrors every epoch to "tensorboard",
+    `failure.json` and a row that says so; the others go on. Ctrl-C and SIGTERM finish the step, save, and
+    raise `Interrupted` (a KeyboardInterrupt); on the main thread, and where the program does not handle
+    them itself. `track` mirrors every epoch to "tensorboard",
     "wandb" or "trackio". Raises VitbenchError for whatever can be refused before the first step.
     """
     folder_of_data = None if data is None else Path(data)
@@ -134,6 +137,11 @@ def probe(
 
 def carry_out(request: Request, watch: Watch, track: str | None = None) -> Benchmark:
     """`train`, as the command line calls it."""
+    with signals.heard():
+        return _carry_out(request, watch, track)
+
+
+def _carry_out(request: Request, watch: Watch, track: str | None) -> Benchmark:
     if track is not None:
         if request.explicit.get("recipe") == "probe":
             raise UsageError(f"--track {track}: a probe has no epochs to follow; leave it away")

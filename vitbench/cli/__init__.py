@@ -5,7 +5,7 @@ import sys
 
 
 def main() -> None:
-    """Run `vitbench`; 0 done, 1 failed, 2 wrong usage, 3 done in part, 130 interrupted.
+    """Run `vitbench`; 0 done, 1 failed, 2 wrong usage, 3 done in part, 130 Ctrl-C, 143 SIGTERM.
 
     Only a `VitbenchError` becomes a line; a bug keeps its traceback.
     """

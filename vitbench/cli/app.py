@@ -330,7 +330,7 @@ def _benchmark(explicit: dict[str, Any], call: _Call) -> None:
         plan, _ = prepare(request, PlanWatch(), dry_run=True)
         announce(plan, PlanWatch())
         return
-    with watch() as display:
+    with watch(call.results) as display:
         benchmark = carry_out(request, display, call.track)
     from vitbench.cli.compare import show
     from vitbench.comparison.table import compare_many

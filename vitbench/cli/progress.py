@@ -1,15 +1,19 @@
 """Progress on stderr: one live display on a terminal, a line per epoch in a pipe."""
 
 import math
+import shlex
+import signal
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from vitbench.errors import StoppedError
+from vitbench.cli.options import RESULTS
+from vitbench.errors import Interrupted, StoppedError
 from vitbench.records import Epoch, duration, percent
 from vitbench.training.watch import Watch
 
@@ -46,7 +50,8 @@ class _Clock:
 class LineWatch(Watch):
     """A line per event, for pipes and logs."""
 
-    def __init__(self) -> None:
+    def __init__(self, results: Path = RESULTS) -> None:
+        self.results = results
         self.clock = _Clock()
         self.benchmark = ""
         self.steps = 1
@@ -59,10 +64,19 @@ class LineWatch(Watch):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ctrl-C becomes a line that says what is saved and how to go on."""
-        if kind is KeyboardInterrupt:
-            saved = f"finished epochs are saved, `vitbench train --resume --name {self.benchmark}` goes on"
-            raise StoppedError(f"stopped; {saved if self.benchmark else 'nothing was written'}") from None
+        """Ctrl-C and SIGTERM become a line that says what is saved and how to go on."""
+        if not isinstance(error, KeyboardInterrupt):
+            return
+        number = error.signal if isinstance(error, Interrupted) else int(signal.SIGINT)
+        saved = (error.saved if isinstance(error, Interrupted) else "") or "what is finished is saved"
+        going_on = f"{saved}; `{self.way_on}` goes on" if self.benchmark else "nothing was written"
+        raise StoppedError(f"stopped; {going_on}", number) from None
+
+    @property
+    def way_on(self) -> str:
+        """The command that goes on with the benchmark."""
+        words = ["vitbench", "train", "--resume", "--name", self.benchmark]
+        return shlex.join(words + ([] if self.results == RESULTS else ["--results", str(self.results)]))
 
     def show(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -117,8 +131,8 @@ def _judged(row: Epoch, best: bool) -> str:
 class LiveWatch(LineWatch):
     """One live line: model, epoch, step, loss, val accuracy, images/s, time left; events above it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, results: Path = RESULTS) -> None:
+        super().__init__(results)
         console = Console(stderr=True)
         bar = [BarColumn(bar_width=20)] if console.width >= WIDE else []
         self.progress = Progress(
@@ -178,6 +192,6 @@ class LiveWatch(LineWatch):
         self.progress.update(self.task, description=description, completed=done, total=total, detail=detail)
 
 
-def watch() -> LineWatch:
-    """The display that fits stderr."""
-    return LiveWatch() if sys.stderr.isatty() else LineWatch()
+def watch(results: Path = RESULTS) -> LineWatch:
+    """The display that fits stderr, for a benchmark in the folder `results`."""
+    return LiveWatch(results) if sys.stderr.isatty() else LineWatch(results)

@@ -1,8 +1,9 @@
 """Checkpoints: what a killed run needs to go on, in safetensors and JSON, each with its sha256.
 
 `checkpoint/epoch-0003.safetensors` holds the tensors after epoch 3, `epoch-0003.json` the rest; the
-JSON is written last and names the tensors' sha256, so a checkpoint is whole or not there. The last
-two are kept: a damaged newest one falls back to the one before. `best-0002.safetensors` holds the
+JSON is written last and names the tensors' sha256, so a checkpoint is whole or not there. A run that is
+asked to stop inside epoch 4 leaves `epoch-0004-step-000012`, with what the epoch has added up to so far.
+The last two are kept: a damaged newest one falls back to the one before. `best-0002.safetensors` holds the
 chosen weights so far; its sha256 stands in the JSON too. No random state is stored: the loop derives
 all randomness from (seed, epoch, step).
 """
@@ -26,12 +27,16 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after an epoch, as read back."""
+    """The state after an epoch or inside one, as read back."""
 
     rows: tuple[Epoch, ...]
+    """The epochs that are done."""
     best_epoch: int
+    """0: none is done."""
     best_sha256: str
     scaler: dict[str, Any]
+    inside: dict[str, Any] | None
+    """What the steps of the epoch after these rows have added up to; None: none was done."""
     tensors: Mapping[str, Tensor]
 
     def part(self, prefix: str) -> dict[str, Tensor]:
@@ -46,24 +51,29 @@ def save(
     best: tuple[int, str],
     parts: Mapping[str, Mapping[str, Tensor]],
     scaler: Mapping[str, Any],
+    inside: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the checkpoint after `rows[-1].epoch`, then drop what is older than the last two.
+    """Write the checkpoint after `rows`, then drop what is older than the last two.
 
-    `best`: the chosen epoch so far, and the sha256 of its weights' file.
+    `best`: the chosen epoch so far, and the sha256 of its weights' file. `inside`: what the next epoch's
+    steps have added up to, `step` among it, where some are done.
     """
     folder.mkdir(exist_ok=True)
-    epoch = rows[-1].epoch
     tensors = {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
-    stem = f"epoch-{epoch:04d}"
+    # By name a step sorts behind the epoch before it, and before its own epoch's end.
+    stem = f"epoch-{len(rows):04d}"
+    if inside is not None:
+        stem = f"epoch-{len(rows) + 1:04d}-step-{inside['step']:06d}"
     digest = write_tensors(folder / f"{stem}.safetensors", tensors)
     files.write_json(
         folder / f"{stem}.json",
         {
-            "epoch": epoch,
+            "epoch": len(rows),
             "best_epoch": best[0],
             "best_sha256": best[1],
             "sha256": digest,
             "scaler": dict(scaler),
+            "inside": None if inside is None else dict(inside),
             "rows": [asdict(row) for row in rows],
         },
     )
@@ -90,10 +100,11 @@ def _load(folder: Path, path: Path) -> Checkpoint:
     about = files.read_json(path)
     tensors = read_tensors(path.with_suffix(".safetensors"), about["sha256"])
     best = best_path(folder, about["best_epoch"])
-    if files.sha256_of(best) != about["best_sha256"]:
+    if about["best_epoch"] and files.sha256_of(best) != about["best_sha256"]:
         raise VitbenchError(f"{best.name} does not have the sha256 that was written down")
     rows = tuple(Epoch(**row) for row in about["rows"])
-    return Checkpoint(rows, about["best_epoch"], about["best_sha256"], about["scaler"], tensors)
+    inside = about.get("inside")
+    return Checkpoint(rows, about["best_epoch"], about["best_sha256"], about["scaler"], inside, tensors)
 
 
 def best_path(folder: Path, epoch: int) -> Path:

@@ -1,15 +1,16 @@
 """The one training loop: every objective, every model, every device goes through `fit`.
 
 All randomness is keyed, not carried: views by (seed, epoch, content, k), and what the model draws
-inside a step (drop path, dropout, mixup) by (seed, epoch, step). A resumed run therefore needs
-weights and optimiser state only, and ends with the same bytes as one that was never interrupted
-(CPU, same build and thread count).
+inside a step (drop path, dropout, mixup) by (seed, epoch, step). A resumed run therefore needs weights
+and optimiser state only (inside an epoch also the sums of its steps), and ends with the same bytes as
+one that was never interrupted (CPU, same build and thread count).
 """
 
 import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,13 @@ from vitbench import files
 from vitbench.data.ahead import even_slices
 from vitbench.data.batches import train_batches
 from vitbench.data.epochs import epoch_size
-from vitbench.errors import RunFailedError
+from vitbench.errors import Interrupted, RunFailedError
 from vitbench.inference.forward import predict_pictures
 from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split, best_epoch
-from vitbench.training import checkpoint
-from vitbench.training.machine import PeakMemory, synchronise
+from vitbench.training import checkpoint, signals
+from vitbench.training.machine import PeakMemory
 from vitbench.training.objectives import OBJECTIVES, MixPictures
+from vitbench.training.sums import Sums
 from vitbench.training.watch import Watch
 
 LOG_LINES_PER_EPOCH = 20
@@ -52,6 +54,8 @@ class Trainer:
     rows: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best_sha256: str = ""
+    sums: Sums | None = None
+    """Of the epoch that was left inside; None: the next one begins at its first step."""
 
     @property
     def device(self) -> torch.device:
@@ -62,9 +66,15 @@ class Trainer:
         """The weights that are judged and saved: the moving average where there is one."""
         return self.model if self.ema is None else self.ema.module
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The epoch's global batches, prepared ahead in the machine's threads."""
-        return train_batches(self.split, self.recipe, epoch, self.machine.workers)
+    def batches(self, epoch: int, done: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The epoch's global batches but for the first `done`, prepared ahead in the machine's threads."""
+        if done == self.steps_per_epoch:
+            return iter(())
+        return islice(train_batches(self.split, self.recipe, epoch, self.machine.workers), done, None)
+
+    def update(self, step: int) -> int:
+        """The number, from 0, of a step (from 1) of the epoch under way, over all epochs."""
+        return len(self.rows) * self.steps_per_epoch + step - 1
 
     @property
     def stopped(self) -> bool:
@@ -143,29 +153,43 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     restore(trainer, folder, watch.message)
     peak = PeakMemory(trainer.device)
     if not trainer.stopped:
-        watch.run_started(run.name, trainer.last, trainer.steps_per_epoch, len(trainer.rows) + 1)
-        log.line(f"start at epoch {len(trainer.rows) + 1} of {trainer.last}")
-    while not trainer.stopped:
-        row = _train_epoch(trainer, watch, log, peak)
-        trainer.rows.append(row)
-        best = best_epoch(trainer.rows).epoch
-        if best == row.epoch:
-            folder.mkdir(exist_ok=True)
-            trainer.best_sha256 = checkpoint.write_tensors(
-                checkpoint.best_path(folder, best), trainer.evaluated.state_dict()
+        epoch, inside = len(trainer.rows) + 1, trainer.sums
+        watch.run_started(run.name, trainer.last, trainer.steps_per_epoch, epoch)
+        log.line(
+            f"start at epoch {epoch} of {trainer.last}" + (f", step {inside.step + 1}" if inside else "")
+        )
+    with signals.held_back():
+        while not trainer.stopped:
+            row = _train_epoch(trainer, run, watch, log, peak)
+            best = _keep(trainer, row, run)
+            judged = (
+                f": val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}" if trainer.split.val else ""
             )
-        trainer.best_epoch = best
-        save(trainer, folder)
-        files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
-        judged = f": val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}" if trainer.split.val else ""
-        log.line(f"epoch {row.epoch} saved{judged}")
-        watch.epoch_finished(run.name, row, best == row.epoch)
+            log.line(f"epoch {row.epoch} saved{judged}")
+            watch.epoch_finished(run.name, row, best)
+            signals.obey(f"{run.name} is saved after epoch {row.epoch}")
     # A kill between checkpoint and epochs.csv leaves the table one row short.
     files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
     best_weights = checkpoint.read_tensors(
         checkpoint.best_path(folder, trainer.best_epoch), trainer.best_sha256
     )
     trainer.evaluated.load_state_dict(best_weights)
+
+
+def _keep(trainer: Trainer, row: Epoch, run: Run) -> bool:
+    """Save an epoch that is done, and its weights where it is the best so far; whether it is."""
+    folder = run.folder / "checkpoint"
+    trainer.rows.append(row)
+    trainer.best_epoch = best_epoch(trainer.rows).epoch
+    best = trainer.best_epoch == row.epoch
+    if best:
+        folder.mkdir(exist_ok=True)
+        trainer.best_sha256 = checkpoint.write_tensors(
+            checkpoint.best_path(folder, row.epoch), trainer.evaluated.state_dict()
+        )
+    save(trainer, folder)
+    files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
+    return best
 
 
 def restore(trainer: Trainer, folder: Path, report: Callable[[str], None]) -> None:
@@ -181,10 +205,14 @@ def restore(trainer: Trainer, folder: Path, report: Callable[[str], None]) -> No
         trainer.scaler.load_state_dict(saved.scaler)
     trainer.rows = list(saved.rows)
     trainer.best_epoch, trainer.best_sha256 = saved.best_epoch, saved.best_sha256
+    if saved.inside is not None:
+        trainer.sums = Sums.carried(trainer.device, saved.inside)
+        if trainer.scheduler is not None:  # the epoch's row names the rate of its last step
+            trainer.scheduler.step_update(trainer.update(trainer.sums.step))
 
 
-def save(trainer: Trainer, folder: Path) -> None:
-    """Write the checkpoint of the trainer's last epoch."""
+def save(trainer: Trainer, folder: Path, inside: Sums | None = None) -> None:
+    """Write the checkpoint of the trainer's last epoch, or of `inside` the one after it."""
     parts = {
         "model": trainer.model.state_dict(),
         "optimizer": checkpoint.optimizer_tensors(trainer.optimizer),
@@ -192,7 +220,8 @@ def save(trainer: Trainer, folder: Path) -> None:
     if trainer.ema is not None:
         parts["ema"] = trainer.ema.module.state_dict()
     best = (trainer.best_epoch, trainer.best_sha256)
-    checkpoint.save(folder, tuple(trainer.rows), best, parts, trainer.scaler.state_dict())
+    sums = None if inside is None else inside.saved()
+    checkpoint.save(folder, tuple(trainer.rows), best, parts, trainer.scaler.state_dict(), sums)
 
 
 def evaluate(trainer: Trainer, part: str) -> Predictions:
@@ -251,45 +280,64 @@ def train_step(trainer: Trainer, images: Tensor, labels: Tensor, update: int) ->
     return total, right
 
 
-def _train_epoch(trainer: Trainer, watch: Watch, log: "_Log", peak: PeakMemory) -> Epoch:
-    recipe, epoch = trainer.recipe, len(trainer.rows) + 1
-    loss_sum = torch.zeros((), device=trainer.device, dtype=torch.float64 if _has_float64(trainer) else None)
-    right_sum = torch.zeros((), device=trainer.device)
-    seen = 0
+def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: PeakMemory) -> Epoch:
+    recipe, epoch, steps = trainer.recipe, len(trainer.rows) + 1, trainer.steps_per_epoch
+    sums = trainer.sums or Sums.fresh(trainer.device)
+    trainer.sums = None
     trainer.train_mode()
-    started = last_shown = time.perf_counter()
-    log_every = max(1, trainer.steps_per_epoch // LOG_LINES_PER_EPOCH)
-    for step, (images, labels) in enumerate(trainer.batches(epoch), start=1):
-        seed_step(recipe.seed, epoch, step)
-        update = (epoch - 1) * trainer.steps_per_epoch + step - 1
-        loss, right = train_step(trainer, images, labels, update)
-        loss_sum += loss * len(labels)
-        right_sum += right
-        seen += len(labels)
+    last_shown = time.perf_counter()
+    log_every = max(1, steps // LOG_LINES_PER_EPOCH)
+    for images, labels in trainer.batches(epoch, sums.step):
+        seed_step(recipe.seed, epoch, sums.step + 1)
+        loss, right = train_step(trainer, images, labels, trainer.update(sums.step + 1))
+        sums.add(loss, right, len(labels))
         now = time.perf_counter()
         # Reading the loss waits for the device: once in a while, not at every step.
-        if step % log_every == 0 or step == trainer.steps_per_epoch or now - last_shown > 1:
+        if sums.step % log_every == 0 or sums.step == steps or now - last_shown > 1:
             last_shown = now
-            mean = _finite(float(loss_sum) / seen, epoch, step, recipe)
+            mean = _finite(sums.mean_loss, epoch, sums.step, recipe)
             peak.sample()
-            log.line(f"epoch {epoch} step {step}/{trainer.steps_per_epoch} loss {mean:.4f}")
-            watch.step(epoch, step, mean, seen / (now - started))
-    synchronise(trainer.device)
-    seconds = time.perf_counter() - started
-    val = evaluate(trainer, "val") if trainer.split.val else None
+            log.line(f"epoch {epoch} step {sums.step}/{steps} loss {mean:.4f}")
+            watch.step(epoch, sums.step, mean, sums.seen / sums.seconds)
+        if signals.pending():
+            _save_inside(trainer, sums, run, watch)
+    seconds = sums.seconds
+    val = _judge(trainer, sums, run, watch) if trainer.split.val else None
     if val is not None:
-        _finite(float(val.losses.mean()), epoch, trainer.steps_per_epoch, recipe)
+        _finite(float(val.losses.mean()), epoch, steps, recipe)
     return Epoch(
         epoch=epoch,
-        train_loss=float(loss_sum) / seen,
-        train_top1=None if trainer.mix is not None else float(right_sum) / seen,
+        train_loss=sums.mean_loss,
+        train_top1=None if trainer.mix is not None else float(sums.right) / sums.seen,
         val_loss=None if val is None else float(val.losses.mean()),
         val_top1=None if val is None else float(val.correct.mean()),
         lr=max(group["lr"] for group in trainer.optimizer.param_groups),
         seconds=seconds,
-        images_per_second=seen / seconds,
+        images_per_second=sums.seen / seconds,
         peak_memory_mb=peak.sample(),
     )
+
+
+def _save_inside(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> None:
+    """Save the epoch's steps so far for a signal that came in; raises Interrupted where it asks to stop."""
+    started = time.perf_counter()
+    epoch = len(trainer.rows) + 1
+    _finite(sums.mean_loss, epoch, sums.step, trainer.recipe)
+    save(trainer, run.folder / "checkpoint", sums)
+    saved = f"{run.name} is saved at step {sums.step} of {trainer.steps_per_epoch} of epoch {epoch}"
+    signals.obey(saved)
+    watch.message(saved)
+    sums.leave_out(time.perf_counter() - started)
+
+
+def _judge(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> Predictions:
+    """The answers on val; a call to stop does not wait for them, the epoch's steps are saved then."""
+    try:
+        with signals.let_through():
+            return evaluate(trainer, "val")
+    except Interrupted:
+        _save_inside(trainer, sums, run, watch)
+        raise
 
 
 def _finite(loss: float, epoch: int, step: int, recipe: Recipe) -> float:
@@ -306,10 +354,6 @@ def _memory_format(model: nn.Module) -> torch.memory_format:
     """Channels last for convolutional networks (1.7 times as fast on a CPU), as it is for the others."""
     convolutional = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     return torch.channels_last if convolutional else torch.contiguous_format
-
-
-def _has_float64(trainer: Trainer) -> bool:
-    return trainer.device.type != "mps"
 
 
 def _as_row(row: Epoch) -> dict[str, float | None]:

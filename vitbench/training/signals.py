@@ -1,0 +1,103 @@
+"""Ctrl-C, SIGTERM and SIGUSR1 while a benchmark is carried out.
+
+The first SIGINT or SIGTERM lets the optimiser step end and its state be saved, then raises `Interrupted`;
+where nothing is being trained it raises at once. A second one raises at once anywhere. SIGUSR1, as
+schedulers send it before they take a machine away, saves and goes on.
+"""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from vitbench.errors import Interrupted
+
+TWICE_SECONDS = 0.3
+"""A terminal and a launcher may both pass one Ctrl-C on; nobody presses it twice so quickly."""
+
+
+@dataclass
+class _Asked:
+    """What the signals that came in ask for; there is one of it, as there is one process."""
+
+    stop: int = 0
+    """The number of the signal that asked to stop; 0: none did."""
+    since: float = 0.0
+    save: bool = False
+    held_back: bool = False
+
+
+_asked = _Asked()
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[None]:
+    """Inside, the signals mean what this module says.
+
+    Nothing happens off the main thread, and a handler that the program has set itself stays.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name, handler in (("SIGINT", _stop), ("SIGTERM", _stop), ("SIGUSR1", _save)):
+            number = getattr(signal, name, None)  # Windows has no SIGUSR1
+            usual = (signal.SIG_DFL, signal.default_int_handler)
+            if number is not None and signal.getsignal(number) in usual:
+                before[number] = signal.signal(number, handler)
+    if before:
+        _asked.__init__()  # type: ignore[misc]  # as if nothing had ever come in
+    try:
+        yield
+    finally:
+        for number, usual_handler in before.items():
+            signal.signal(number, usual_handler)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Inside, a first call to stop waits for `obey`, and at the latest for the end."""
+    _asked.held_back = True
+    try:
+        yield
+    finally:
+        _asked.held_back = False
+    obey()
+
+
+@contextlib.contextmanager
+def let_through() -> Iterator[None]:
+    """A part of `held_back` in which a call to stop is obeyed at once."""
+    obey()
+    _asked.held_back = False
+    try:
+        yield
+    finally:
+        _asked.held_back = True
+
+
+def pending() -> bool:
+    """Whether the state is to be saved after this step, to stop then or to go on."""
+    return bool(_asked.stop) or _asked.save
+
+
+def obey(saved: str = "") -> None:
+    """Raise Interrupted, `saved` in it, where a signal asked to stop; a wish to save is now fulfilled."""
+    _asked.save = False
+    if _asked.stop:
+        raise Interrupted(_asked.stop, saved)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    now = time.monotonic()
+    if _asked.stop and now - _asked.since < TWICE_SECONDS:
+        return
+    first = not _asked.stop
+    _asked.stop, _asked.since = number, now
+    if not (first and _asked.held_back):
+        raise Interrupted(number)
+
+
+def _save(number: int, frame: FrameType | None) -> None:
+    _asked.save = True
