@@ -14,7 +14,7 @@ from PIL import Image
 from vitbench.comparison.table import compare
 from vitbench.records import Answer, Benchmark
 from vitbench.reports.answered import answers_report
-from vitbench.reports.compared import badges, comparison_report, test_pictures
+from vitbench.reports.compared import badges, comparison_report, plain_gap, test_pictures
 from vitbench.reports.html import render, write_report
 from vitbench.reports.report import SCHEMA, Options, report_json, schema_text
 
@@ -238,3 +238,24 @@ def test_anonymous_answers_name_no_file() -> None:
 def test_no_answers_still_have_a_page(answers: list[Answer]) -> None:
     """Nothing to show is said, not drawn."""
     assert "No photo could be read" in render(answers_report(answers, ["vit-s0"]))
+
+
+def test_the_gap_in_plain_words(tmp_path: Path) -> None:
+    """One run each: pictures; pictures that stand together: groups; several seeds: what varies."""
+    labels = [0, 1, 2] * 20
+    one = {"vit-s0": labels, "swin-s0": [0] * 60}
+    several = {"vit-s0": labels, "vit-s1": [1, *labels[1:]], "swin-s0": [0] * 60, "swin-s1": [1] * 60}
+    bursts = [str(i // 3) for i in range(60)]
+    found = [
+        compare(make_benchmark(tmp_path / name, runs, labels, groups=groups))
+        for name, runs, groups in (("a", one, None), ("b", one, bursts), ("c", several, None))
+    ]
+    ends = [
+        "points at the very best: 6 of these 60 test pictures.",
+        "points at the very best: 6 of these 60 test pictures, each of another one of their 20 groups.",
+        "points for the two models that vary least from picture to picture and training to training.",
+    ]
+    for comparison, end in zip(found, ends, strict=True):
+        assert comparison.smallest_gap is not None
+        said = f"{100 * comparison.smallest_gap:.1f} {end} A smaller gap cannot be told from chance."
+        assert plain_gap(comparison) == said

@@ -97,11 +97,14 @@ def texts(value: Any) -> dict[str, str]:
 def plain_gap(comparison: Comparison) -> str:
     """The smallest gap that the test set could show, without the words of statistics."""
     gap, n = comparison.smallest_gap, comparison.n_test
-    exact = all(pair.a_only is not None for pair in comparison.pairs) and comparison.groups is None
-    if gap is None or not exact:
+    if gap is None:
         return comparison.smallest_gap_text
-    few = f"{round(gap * n)} of these {n} test pictures"
-    return f"{100 * gap:.1f} points at the very best: {few}. A smaller gap cannot be told from chance."
+    few = f"at the very best: {round(gap * n)} of these {n} test pictures"
+    if comparison.groups is not None:
+        few += f", each of another one of their {comparison.groups} groups"
+    if any(pair.a_only is None for pair in comparison.pairs):
+        few = "for the two models that vary least from picture to picture and training to training"
+    return f"{100 * gap:.1f} points {few}. A smaller gap cannot be told from chance."
 
 
 # --- what differs beside the model ------------------------------------------------------------------
