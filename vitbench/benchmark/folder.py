@@ -1,9 +1,10 @@
 """Benchmark folders: names, finding one, making one whole, and adding runs to it."""
 
+import contextlib
 import dataclasses
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,14 @@ from vitbench import files
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Benchmark, Run, Settings, Split, benchmarks_in, run_name
 from vitbench.training.environment import environment
+from vitbench.training.locks import locked
 from vitbench.training.recipes import shared
 
 if TYPE_CHECKING:
     from vitbench.benchmark.plan import Plan
     from vitbench.training.runs import Job
+
+WAIT_SECONDS = 120
 
 
 def check_name(name: str) -> str:
@@ -114,8 +118,20 @@ def create(plan: "Plan", name: str, results: Path) -> Benchmark:
     return Benchmark(folder)
 
 
+@contextlib.contextmanager
+def writing(benchmark: Benchmark) -> Iterator[None]:
+    """What belongs to no single run, for this process alone; waits for another one, which takes seconds."""
+    with locked(benchmark.folder, WAIT_SECONDS):
+        yield
+
+
 def add_runs(benchmark: Benchmark, plan: "Plan") -> None:
     """Note further runs in `benchmark.json`, behind those that are there."""
+    with writing(benchmark):
+        _add_runs(benchmark, plan)
+
+
+def _add_runs(benchmark: Benchmark, plan: "Plan") -> None:
     manifest, stored, asked = benchmark.manifest, benchmark.settings, plan.settings
     new = [job.run_name for job in plan.jobs if job.run_name not in manifest["runs"]]
     if not new:

@@ -162,7 +162,8 @@ def _carry_out(request: Request, watch: Watch, track: str | None) -> Benchmark:
         if run.status == "finished":
             discard_checkpoints(run)
     if any(run.status == "finished" for run in benchmark.runs):
-        write_reports(benchmark, compare_many([benchmark]))
+        with folder.writing(benchmark):
+            write_reports(benchmark, compare_many([benchmark]))
     return benchmark
 
 

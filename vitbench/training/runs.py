@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import filelock
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ from vitbench.models.weights import InitialWeights
 from vitbench.records import Epoch, Machine, Recipe, Run, Split, best_epoch, label_indices
 from vitbench.training import checkpoint, tuning
 from vitbench.training.environment import environment
+from vitbench.training.locks import locked
 from vitbench.training.loop import Trainer, build_trainer, evaluate, fit
 from vitbench.training.machine import choose_device, free_memory, is_out_of_memory, starves_batch_norm
 from vitbench.training.watch import Watch
@@ -84,15 +84,8 @@ def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
 def writing(run: Run) -> Iterator[None]:
     """The run's folder, made if need be, for this process alone; RefusedError where another one has it."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(run.folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise RefusedError(f"{run.folder}: another process is writing this run; wait for it") from error
-    try:
+    with locked(run.folder):
         yield
-    finally:
-        lock.release()
 
 
 def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[str], run: Run) -> None:
