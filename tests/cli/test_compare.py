@@ -9,7 +9,7 @@ import pytest
 from fabricate import make_benchmark
 
 from vitbench.cli import main
-from vitbench.comparison.table import Row
+from vitbench.comparison.rows import Row
 
 LABELS = [0, 1, 2] * 20
 RUNS = {"vit-s0": LABELS, "swin-s0": [1, *LABELS[1:]], "deit-s0": [0] * 60}

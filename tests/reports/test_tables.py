@@ -15,7 +15,8 @@ from rich.console import Console
 
 from vitbench import files
 from vitbench.comparison.basis import Terms
-from vitbench.comparison.table import Row, compare
+from vitbench.comparison.rows import Row
+from vitbench.comparison.table import compare
 from vitbench.records import Benchmark
 from vitbench.reports.tables import (
     comparison_csv,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vitbench.benchmark import compare as comparing
 from vitbench.cli.options import Output
-from vitbench.cli.show import console, say
+from vitbench.cli.show import console, say, say_report
 from vitbench.comparison.basis import Terms
 from vitbench.comparison.table import Comparison, compare_many
 from vitbench.records import Benchmark
@@ -37,9 +37,7 @@ def _write_report(
     benchmarks: Sequence[Benchmark], comparison: Comparison, path: Path, options: Options
 ) -> None:
     report = comparison_report(benchmarks, comparison, options)
-    for note in write_report(report, path, test_pictures(benchmarks[0])):
-        say(f"note: {note}")
-    say(f"report: {path}, its data: {path.with_suffix('.json')}; {report.notice}")
+    say_report(path, write_report(report, path, test_pictures(benchmarks[0])), report.notice)
 
 
 def compare_across(names: Sequence[str], results: Path, output: Output) -> None:

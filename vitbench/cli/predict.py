@@ -9,7 +9,7 @@ from pathlib import Path
 from vitbench.benchmark.predict import Panel, ask, panel_for
 from vitbench.cli.options import EXIT_FAILED, EXIT_PARTLY, Outputs
 from vitbench.cli.progress import SLOW_SECONDS
-from vitbench.cli.show import console, say
+from vitbench.cli.show import console, say, say_report
 from vitbench.errors import UsageError
 from vitbench.inference.stream import collect
 from vitbench.records import Answer
@@ -75,9 +75,8 @@ def _write_report(answers: Sequence[Answer], panel: Panel, outputs: Outputs, pat
 
     options = Options(outputs.images, outputs.anonymous)
     report = answers_report(answers, list(panel.models), panel.benchmark, options)
-    for note in write_report(report, path, [Path(answer.path) for answer in answers]):
-        say(f"note: {note}")
-    say(f"report: {path}, its data: {path.with_suffix('.json')}; {report.notice}")
+    notes = write_report(report, path, [Path(answer.path) for answer in answers])
+    say_report(path, notes, report.notice)
 
 
 def _paths(sources: Sequence[str]) -> list[str]:

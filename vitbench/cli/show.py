@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ def console() -> Console:
 def say(text: str) -> None:
     """One line on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_report(path: Path, notes: Sequence[str], notice: str) -> None:
+    """Say where a report lies, what could not be drawn in it, and what kind it is."""
+    for note in notes:
+        say(f"note: {note}")
+    say(f"report: {path}, its data: {path.with_suffix('.json')}. {notice}")
 
 
 def show_files(benchmark: Benchmark) -> None:

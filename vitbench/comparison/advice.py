@@ -18,7 +18,8 @@ from vitbench.records import Benchmark, percent
 
 if TYPE_CHECKING:
     from vitbench.comparison.pairs import Pair
-    from vitbench.comparison.table import Comparison, Row
+    from vitbench.comparison.rows import Row
+    from vitbench.comparison.table import Comparison
 
 MOST = 3
 """Pieces of advice."""

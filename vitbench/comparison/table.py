@@ -15,8 +15,6 @@ from vitbench.comparison.resolution import resolution_of
 from vitbench.comparison.rows import Looks, Recall, Row, floor_row, looks_of, recalls_of, row_of
 from vitbench.records import Benchmark
 
-__all__ = ["Comparison", "Looks", "Pair", "Recall", "Row", "Terms", "compare", "compare_many"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:

@@ -8,7 +8,8 @@ from vitbench.comparison.statistics import ALPHA
 
 if TYPE_CHECKING:
     from vitbench.comparison.pairs import Pair
-    from vitbench.comparison.table import Comparison, Row
+    from vitbench.comparison.rows import Row
+    from vitbench.comparison.table import Comparison
 
 
 def points(fraction: float) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 
 from vitbench.comparison.candidates import Candidate, TestSet, competitors, read_candidates
 from vitbench.comparison.confusion import confusion_counts
-from vitbench.comparison.table import Comparison, Row
+from vitbench.comparison.rows import Row
+from vitbench.comparison.table import Comparison
 from vitbench.records import Benchmark, Settings
 from vitbench.reports.anonymous import anonymised
 from vitbench.reports.report import (

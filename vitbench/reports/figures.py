@@ -16,7 +16,7 @@ import numpy as np
 
 from vitbench.comparison.candidates import Candidate, competitors
 from vitbench.comparison.confusion import confusion_counts, most_confused
-from vitbench.comparison.table import Row
+from vitbench.comparison.rows import Row
 from vitbench.records import Array, Epoch
 from vitbench.reports.fonts import FontChoice, choose_fonts
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from vitbench import files
 from vitbench.comparison.candidates import UNREADABLE, read_candidates, slide_columns, slide_rows
-from vitbench.comparison.table import Comparison, Row
+from vitbench.comparison.rows import Row
+from vitbench.comparison.table import Comparison
 from vitbench.comparison.words import amount, points
 from vitbench.records import Benchmark, Run, percent
 

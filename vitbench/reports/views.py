@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitbench.comparison.pairs import Pair
-from vitbench.comparison.table import Comparison, Row
+from vitbench.comparison.rows import Row
+from vitbench.comparison.table import Comparison
 from vitbench.comparison.words import amount, points
 from vitbench.records import percent
 from vitbench.reports.cells import Axis, Bar, Cell, Head, Line, Table, interval, kept, number
