@@ -73,23 +73,42 @@ def newest_interrupted(results: Path) -> Benchmark:
     raise VitbenchError(f"{results}: nothing to resume, every benchmark there is finished")
 
 
+class TakenError(UsageError):
+    """Another process has made a benchmark of that name meanwhile."""
+
+
+OURS = ("split.csv", ".split.csv.", ".benchmark.json.", ".lock")
+"""What a process that was killed while it made a benchmark leaves in its folder."""
+
+
 def create(plan: "Plan", name: str, results: Path) -> Benchmark:
-    """Make `results/<name>` with `split.csv` and, last, `benchmark.json`."""
+    """Make `results/<name>` with `split.csv` and, last, `benchmark.json`.
+
+    Of several processes one makes it, the others get a TakenError. What a killed one had begun is made
+    whole; a folder with anything else in it raises UsageError.
+    """
     folder = results / name
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VitbenchError(
-            f"{results}: cannot be made ({error.strerror}); choose another --results"
-        ) from error
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        raise UsageError(f"{folder}: exists and is no benchmark; choose another --name") from None
-    except OSError as error:
-        raise VitbenchError(
-            f"{folder}: cannot be made ({error.strerror}); choose another --results"
-        ) from error
+    for path in (results, folder):
+        try:
+            path.mkdir(parents=path == results, exist_ok=True)
+        except OSError as error:
+            raise VitbenchError(
+                f"{path}: cannot be made ({error.strerror}); choose another --results"
+            ) from error
+    if not (folder / "benchmark.json").exists() and _holds_something_else(folder):
+        raise UsageError(f"{folder}: exists and is no benchmark; choose another --name")
+    with locked(folder, WAIT_SECONDS):
+        if (folder / "benchmark.json").exists():
+            raise TakenError(f"{folder}: another process has just made it; choose another --name")
+        _write(plan, folder)
+    return Benchmark(folder)
+
+
+def _holds_something_else(folder: Path) -> bool:
+    return any(not path.name.startswith(OURS) for path in folder.iterdir())
+
+
+def _write(plan: "Plan", folder: Path) -> None:
     files.write_csv(folder / "split.csv", Split.COLUMNS, plan.split.rows())
     one = plan.split.folds[0] if plan.split.folds else plan.split
     manifest = {
@@ -115,7 +134,6 @@ def create(plan: "Plan", name: str, results: Path) -> Benchmark:
         **_versions(plan),
     }
     files.write_json(folder / "benchmark.json", manifest)
-    return Benchmark(folder)
 
 
 @contextlib.contextmanager

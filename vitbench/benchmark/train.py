@@ -1,5 +1,6 @@
 """`train`: the plan carried out run by run; one model's failure leaves the others alone."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from vitbench import files
 from vitbench.benchmark import folder
 from vitbench.benchmark.estimate import Estimate, estimate_jobs, plan_lines, shortcut_line, stages
 from vitbench.benchmark.plan import Plan, make_plan
+from vitbench.benchmark.shard import Shard
 from vitbench.comparison.table import compare_many
 from vitbench.errors import RefusedError, UsageError, VitbenchError
 from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
 from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings, Split
-from vitbench.reports.tables import write_reports
+from vitbench.reports.write import write_reports
 from vitbench.training import signals
 from vitbench.training import track as trackers
 from vitbench.training.folds import train_folds
@@ -37,6 +39,8 @@ class Request:
     name: str | None = None
     results: Path = DEFAULT_RESULTS
     resume: bool = False
+    shard: Shard | None = None
+    """Which of the benchmark's runs this call carries out; None: all."""
 
 
 def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[Plan, Benchmark | None]:
@@ -46,6 +50,8 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     """
     if request.name is not None:
         folder.check_name(request.name)
+    elif request.shard is not None and not request.resume:
+        raise UsageError(f"--shard {request.shard}: needs --name, the same one for all shards")
     benchmark = _existing(request)
     explicit = dict(request.explicit)
     if "weights" in explicit:
@@ -63,7 +69,9 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     data = request.data or Path(benchmark.manifest["data"])
     plan = make_plan(settings, data, watch, benchmark=benchmark, only_known=request.resume, dry_run=dry_run)
     if not dry_run:
-        folder.refuse_changes(benchmark, plan, resume=request.resume)
+        # The jobs of an array are started again as they were, and find each other's runs half-way.
+        resume = request.resume or request.shard is not None
+        folder.refuse_changes(benchmark, plan, resume=resume)
     return plan, benchmark
 
 
@@ -98,6 +106,7 @@ def train(
     resume: bool = False,
     watch: Watch | None = None,
     track: str | None = None,
+    shard: str | None = None,
     **settings: Any,
 ) -> Benchmark:
     """Fine-tune models on an image folder and compare them; the benchmark, its reports written.
@@ -107,10 +116,12 @@ def train(
     `failure.json` and a row that says so; the others go on. Ctrl-C and SIGTERM finish the step, save, and
     raise `Interrupted` (a KeyboardInterrupt); on the main thread, and where the program does not handle
     them itself. `track` mirrors every epoch to "tensorboard",
-    "wandb" or "trackio". Raises VitbenchError for whatever can be refused before the first step.
+    "wandb" or "trackio". `shard`, such as "2/8", carries out every 8th run only, in a benchmark that several
+    processes fill. Raises VitbenchError for whatever can be refused before the first step.
     """
     folder_of_data = None if data is None else Path(data)
-    request = Request(settings, folder_of_data, name, Path(results), resume)
+    share = None if shard is None else Shard.of(shard)
+    request = Request(settings, folder_of_data, name, Path(results), resume, share)
     return carry_out(request, watch or Watch(), track)
 
 
@@ -147,24 +158,65 @@ def _carry_out(request: Request, watch: Watch, track: str | None) -> Benchmark:
             raise UsageError(f"--track {track}: a probe has no epochs to follow; leave it away")
         trackers.check(track)
     plan, benchmark = prepare(request, watch)
+    if request.shard is not None:
+        plan, benchmark = _shared(plan, benchmark, request, watch)
     for name in plan.finished:
         watch.message(f"{name}: finished already, left as it is")
     estimates = announce(plan, watch)
     if benchmark is None:
-        results = request.results
-        benchmark = folder.create(plan, request.name or folder.fresh_name(plan.images.root, results), results)
+        benchmark = _created(plan, request)
     else:
         folder.add_runs(benchmark, plan)
     with trackers.tracked(track, benchmark, watch) as told:
         told.benchmark_started(benchmark.name, stages(plan, estimates))
         _run_jobs(plan, benchmark, told)
+    _conclude(benchmark, request, watch)
+    return benchmark
+
+
+def _created(plan: Plan, request: Request) -> Benchmark:
+    while True:
+        name = request.name or folder.fresh_name(plan.images.root, request.results)
+        try:
+            return folder.create(plan, name, request.results)
+        except folder.TakenError:
+            if request.name is not None:
+                raise
+
+
+def _shared(
+    plan: Plan, benchmark: Benchmark | None, request: Request, watch: Watch
+) -> tuple[Plan, Benchmark]:
+    """The part of the plan that is this shard's, and the benchmark, which the first of all shards makes."""
+    if benchmark is None:
+        try:
+            benchmark = _created(plan, request)
+        except folder.TakenError:
+            plan, benchmark = prepare(request, watch)
+            assert benchmark is not None
+    folder.add_runs(benchmark, plan)
+    assert request.shard is not None
+    mine = {run.name for run in request.shard.share(benchmark.runs)}
+    jobs = tuple(job for job in plan.jobs if job.run_name in mine)
+    finished = tuple(name for name in plan.finished if name in mine)
+    watch.message(f"shard {request.shard}: {len(jobs)} of {len(benchmark.runs)} runs to do here")
+    return dataclasses.replace(plan, jobs=jobs, finished=finished), benchmark
+
+
+def _conclude(benchmark: Benchmark, request: Request, watch: Watch) -> None:
+    """Write the reports; among shards only the last one does."""
     for run in benchmark.runs:
         if run.status == "finished":
             discard_checkpoints(run)
-    if any(run.status == "finished" for run in benchmark.runs):
+    missing = [run.name for run in benchmark.runs if run.status not in ("finished", "failed")]
+    if request.shard is not None and missing:
+        watch.message(
+            f"shard {request.shard} is done; still missing: {', '.join(missing)}; "
+            f"`vitbench compare {benchmark.name}` when they are there"
+        )
+    elif any(run.status == "finished" for run in benchmark.runs):
         with folder.writing(benchmark):
             write_reports(benchmark, compare_many([benchmark]))
-    return benchmark
 
 
 def announce(plan: Plan, watch: Watch) -> dict[str, Estimate]:

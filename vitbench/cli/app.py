@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from vitbench.cli.options import (
     explicit_settings,
 )
 from vitbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from vitbench.records import Benchmark
 
 LEARNING, DIVIDING, RUNNING = "How it learns", "How the pictures are divided", "How it runs"
 
@@ -69,6 +72,15 @@ NameOption = Annotated[str | None, typer.Option(help="The benchmark's folder. [d
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")]
 SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="TOML file with these options; options beat it.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K/N",
+        help="Carry out every N-th run only, from the K-th on: N such calls with one --name fill one "
+        "benchmark, at the same time or not; each can be started again as it was.",
+        rich_help_panel=RUNNING,
+    ),
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")]
 
 app = typer.Typer(
@@ -215,6 +227,7 @@ def train(
             rich_help_panel=RUNNING,
         ),
     ] = None,
+    shard: ShardOption = None,
     results: ResultsOption = RESULTS,
     name: NameOption = None,
     resume: ResumeOption = False,
@@ -235,9 +248,10 @@ def train(
     - `vitbench train photos --folds 5 --group 'scene(\\d+)'`
     - `vitbench train --resume`
     - `vitbench train --name photos-1 --models swinv2-cr`
+    - `vitbench train photos --name photos-1 --seeds 0,1,2 --shard 2/8`
     """
     explicit = explicit_settings(ctx.params)
-    _benchmark(explicit, _Call(data, name, results, resume, dry_run, json, track))
+    _benchmark(explicit, _Call(data, name, results, resume, dry_run, json, track, shard))
 
 
 @app.command()
@@ -269,6 +283,7 @@ def probe(
     layout: LayoutOption = None,
     device: DeviceOption = None,
     workers: WorkersOption = None,
+    shard: ShardOption = None,
     results: ResultsOption = RESULTS,
     name: NameOption = None,
     resume: ResumeOption = False,
@@ -294,7 +309,7 @@ def probe(
         explicit["models"] = selected(
             explicit.get("models", DEFAULT_MODELS), max_params, max_gmacs, explicit.get("image_size"), say
         )
-    _benchmark(explicit, _Call(data, name, results, resume, dry_run, json))
+    _benchmark(explicit, _Call(data, name, results, resume, dry_run, json, shard=shard))
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +323,7 @@ class _Call:
     dry_run: bool
     as_json: bool
     track: str | None = None
+    shard: str | None = None
 
 
 def _benchmark(explicit: dict[str, Any], call: _Call) -> None:
@@ -321,24 +337,33 @@ def _benchmark(explicit: dict[str, Any], call: _Call) -> None:
     if not (call.resume or call.name):
         # What can be said in half a second is said before torch is loaded.
         refuse_unusable(call.data or DATA, explicit.get("layout", "auto"))
+    from vitbench.benchmark.shard import Shard
     from vitbench.benchmark.train import Request, announce, carry_out, prepare
     from vitbench.cli.progress import watch
-    from vitbench.cli.show import PlanWatch, show_files
+    from vitbench.cli.show import PlanWatch
 
-    request = Request(explicit, call.data, call.name, call.results, call.resume)
+    shard = None if call.shard is None else Shard.of(call.shard)
+    request = Request(explicit, call.data, call.name, call.results, call.resume, shard)
     if call.dry_run:
         plan, _ = prepare(request, PlanWatch(), dry_run=True)
         announce(plan, PlanWatch())
         return
     with watch(call.results) as display:
         benchmark = carry_out(request, display, call.track)
+    runs = shard.share(benchmark.runs) if shard else benchmark.runs
+    if shard is None or benchmark.finished:
+        _show(benchmark, as_json=call.as_json)
+    if any(run.status != "finished" for run in runs):
+        raise typer.Exit(EXIT_PARTLY)
+
+
+def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
     from vitbench.cli.compare import show
+    from vitbench.cli.show import show_files
     from vitbench.comparison.table import compare_many
 
-    show(compare_many([benchmark]), "json" if call.as_json else None)
+    show(compare_many([benchmark]), "json" if as_json else None)
     show_files(benchmark)
-    if any(run.status != "finished" for run in benchmark.runs):
-        raise typer.Exit(EXIT_PARTLY)
 
 
 @app.command()
