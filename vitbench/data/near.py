@@ -27,7 +27,7 @@ MOST_COLOUR = 12.0
 MOST_SATURATION = 2.5
 LEAST_ALIGNED = 64
 """px: a picture with a shorter side has no more detail than its print, and is not aligned."""
-MOST_CANDIDATES = 64
+MOST_CANDIDATES = 32
 """Per picture, the nearest ones: whatever the set, work and memory grow with the number of pictures."""
 MOST_LOOKS = 4
 """Per picture: candidates looked at twice, the best first."""
@@ -124,20 +124,18 @@ def _candidates(whole: Array, cores: Array, start: int, count: int) -> _Pairs:
     whole, cores: (N, TURNS) uint64; the turned hashes of `other` are compared with the plain ones of `one`.
     """
     rows = slice(start, min(start + count, len(whole)))
-    found = []
+    least = np.full((rows.stop - start, len(whole) - start), MOST_BITS + 1, dtype=np.uint8)
+    code = np.zeros_like(least)
     for frame, (mine, theirs) in enumerate(((whole, whole), (cores, whole), (whole, cores))):
         for turn in range(TURNS):
             bits = np.bitwise_count(mine[rows, None, 0] ^ theirs[None, start:, turn])
-            place = np.flatnonzero(bits <= MOST_BITS)
-            one, other = np.divmod(place, bits.shape[1])
-            behind = other > one
-            one, other, place = one[behind], other[behind], place[behind]
-            codes = (np.full(len(one), turn), np.full(len(one), frame))
-            found.append(_Pairs(one + start, other + start, *codes, bits.ravel()[place].astype(np.int64)))
-    pairs = _Pairs.joined(found)
-    pairs = pairs[np.lexsort((pairs.turn, pairs.frame, pairs.bits, pairs.other, pairs.one))]
-    again = (pairs.one[1:] == pairs.one[:-1]) & (pairs.other[1:] == pairs.other[:-1])
-    pairs = pairs[np.concatenate([[True], ~again])] if len(pairs) else pairs
+            nearer = bits < least
+            np.copyto(least, bits, where=nearer)
+            np.copyto(code, np.uint8(frame * TURNS + turn), where=nearer)
+    place = np.flatnonzero(np.triu(least <= MOST_BITS, 1))
+    one, other = np.divmod(place, least.shape[1])
+    frame_of, turn_of = np.divmod(code.ravel()[place].astype(np.int64), TURNS)
+    pairs = _Pairs(one + start, other + start, turn_of, frame_of, least.ravel()[place].astype(np.int64))
     pairs = pairs[np.lexsort((pairs.other, pairs.bits, pairs.one))]
     return pairs[_rank(pairs.one) < MOST_CANDIDATES]
 
