@@ -23,8 +23,9 @@ from vitbench.comparison.table import compare
 from vitbench.records import Answer, Benchmark
 from vitbench.reports.answered import answers_report
 from vitbench.reports.compared import comparison_report, test_pictures
+from vitbench.reports.formats import comparison_csv
 from vitbench.reports.html import write_report
-from vitbench.reports.tables import comparison_csv, write_reports
+from vitbench.reports.write import write_reports
 
 FLOWERS = Path(__file__).parents[3] / "shared" / "datasets" / "flowers5"
 CLASSES = ("daisy", "roses", "tulips")

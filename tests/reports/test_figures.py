@@ -13,9 +13,9 @@ from PIL import Image
 
 from vitbench.comparison.candidates import read_candidates
 from vitbench.records import Benchmark
+from vitbench.reports.compared import curves_of
 from vitbench.reports.figures import draw_confusion, draw_curves
 from vitbench.reports.fonts import choose_fonts
-from vitbench.reports.tables import curves_of
 
 HOSTILE = ("<script>alert(1)</script>", "$\\frac{", "개와 고양이", "😀")
 

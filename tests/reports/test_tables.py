@@ -18,16 +18,9 @@ from vitbench.comparison.basis import Terms
 from vitbench.comparison.rows import Row
 from vitbench.comparison.table import compare
 from vitbench.records import Benchmark
-from vitbench.reports.tables import (
-    comparison_csv,
-    comparison_json,
-    latex,
-    markdown,
-    screen_table,
-    sentences,
-    tex_table,
-    write_reports,
-)
+from vitbench.reports.formats import comparison_csv, comparison_json, latex, markdown, tex_table
+from vitbench.reports.tables import screen_table, sentences
+from vitbench.reports.write import write_reports
 
 LABELS = [0, 0, 1, 1, 2, 2]
 HOSTILE = ("<script>window.PWNED=1</script>", "=cmd|x", "$\\frac{", "개와 고양이", "😀[bold]x[/bold]")

@@ -10,10 +10,11 @@ from vitbench.comparison.basis import Terms
 from vitbench.comparison.table import Comparison, compare_many
 from vitbench.records import Benchmark
 from vitbench.reports import across as side_by_side
-from vitbench.reports import tables
+from vitbench.reports import formats, tables
 from vitbench.reports.compared import comparison_report, test_pictures
 from vitbench.reports.html import write_report
 from vitbench.reports.report import Options
+from vitbench.reports.write import write_reports
 
 
 def compare_benchmarks(names: Sequence[str], results: Path, terms: Terms, output: Output) -> None:
@@ -24,7 +25,7 @@ def compare_benchmarks(names: Sequence[str], results: Path, terms: Terms, output
     comparison = compare_many(found, terms)
     if len(found) == 1:
         try:
-            tables.write_reports(found[0], comparison)
+            write_reports(found[0], comparison)
         except OSError as error:
             say(f"{found[0].folder}: cannot be written ({error.strerror}); printing only")
     show(comparison, output.form)
@@ -50,9 +51,9 @@ def compare_across(names: Sequence[str], results: Path, output: Output) -> None:
 
 
 def show(comparison: Comparison, form: str | None = None) -> None:
-    """Print a comparison: as a table for the screen, or in one of `tables.FORMATS`."""
+    """Print a comparison: as a table for the screen, or in one of `formats.FORMATS`."""
     if form is not None:
-        print(tables.FORMATS[form](comparison), end="")
+        print(formats.FORMATS[form](comparison), end="")
         return
     screen = console()
     screen.print(tables.screen_table(comparison, screen.width))

@@ -8,7 +8,8 @@ from vitbench import files
 from vitbench.comparison.across import Across
 from vitbench.comparison.table import Comparison
 from vitbench.records import percent
-from vitbench.reports.tables import markdown_table, tex_table, top1_cell
+from vitbench.reports.formats import markdown_table, tex_table
+from vitbench.reports.tables import top1_cell
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

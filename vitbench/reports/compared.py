@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from vitbench.comparison.candidates import Candidate, TestSet, competitors, read_candidates
+from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet, competitors, read_candidates
 from vitbench.comparison.confusion import confusion_counts
 from vitbench.comparison.rows import Row
 from vitbench.comparison.table import Comparison
-from vitbench.records import Benchmark, Settings
+from vitbench.records import Benchmark, Run, Settings
 from vitbench.reports.anonymous import anonymised
+from vitbench.reports.figures import Curve
 from vitbench.reports.report import (
     MOST_PICTURES,
     Badge,
@@ -24,7 +25,6 @@ from vitbench.reports.report import (
     Report,
     Said,
 )
-from vitbench.reports.tables import curves_of
 
 
 def comparison_report(
@@ -255,3 +255,24 @@ def _weights(value: str, anonymous: bool) -> str:
         return value
     model, named, _ = value.partition("=")
     return f"{model}=WEIGHTS" if named else "WEIGHTS"
+
+
+def curves_of(benchmark: Benchmark) -> list[Curve]:
+    """The epochs of every run so far; named after the model where it has one seed."""
+    models = [run.model for run in benchmark.runs]
+    return [
+        Curve(
+            run.model if models.count(run.model) == 1 else run.name,
+            run.epochs(),
+            _best_epoch(run),
+        )
+        for run in benchmark.runs
+    ]
+
+
+def _best_epoch(run: Run) -> int | None:
+    """The chosen epoch; None while unfinished and where metrics.json is damaged."""
+    try:
+        return int(run.metrics()["best_epoch"]) if run.status == "finished" else None
+    except UNREADABLE:
+        return None

@@ -1,0 +1,58 @@
+"""All files of a benchmark's comparison in one call: tables, figures, report."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from vitbench import files
+from vitbench.comparison.candidates import read_candidates, slide_columns, slide_rows
+from vitbench.comparison.table import Comparison
+from vitbench.records import Benchmark
+from vitbench.reports.compared import comparison_report, curves_of, test_pictures
+from vitbench.reports.figures import draw_confusion, draw_cost, draw_curves
+from vitbench.reports.formats import comparison_csv, comparison_json, markdown
+from vitbench.reports.html import write_report
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def write_reports(
+    benchmark: Benchmark, comparison: Comparison, warn: Callable[[str], None] = _to_stderr
+) -> list[Path]:
+    """Write all tables, figures and the report into the benchmark's folder, each file whole or not at all.
+
+    Raises OSError where the folder cannot be written; `warn` gets a line for what could not be drawn.
+    """
+    written: list[Path] = []
+
+    def put(name: str, content: str | bytes) -> None:
+        path = benchmark.folder / name
+        if isinstance(content, bytes):
+            files.write_bytes(path, content)
+        else:
+            files.write_text(path, content)
+        written.append(path)
+
+    slide = slide_rows(benchmark)
+    put("comparison.csv", comparison_csv(comparison))
+    put("comparison.md", markdown(comparison))
+    put("comparison.json", comparison_json(comparison))
+    put("predictions.csv", files.csv_text(slide_columns(slide), slide))
+    notes: list[str] = []
+    curves = curves_of(benchmark)
+    for name, drawing in (
+        ("curves", draw_curves(curves)),
+        ("cost", draw_cost(comparison.tested, order=[curve.model for curve in curves])),
+        ("confusion", draw_confusion(read_candidates([benchmark]))),
+    ):
+        if drawing is not None:
+            put(f"{name}.svg", drawing.svg)
+            put(f"{name}.png", drawing.png)
+            notes += drawing.notes
+    report = benchmark.folder / "report.html"
+    notes += write_report(comparison_report(benchmark, comparison), report, test_pictures(benchmark))
+    for note in dict.fromkeys(notes):
+        warn(note)
+    return [*written, report, report.with_suffix(".json")]
