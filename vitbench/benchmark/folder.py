@@ -15,6 +15,7 @@ from vitbench.training.environment import environment
 from vitbench.training.locks import locked
 from vitbench.training.recipes import shared
 
+from vitbench.training.runs import refusal
 if TYPE_CHECKING:
     from vitbench.benchmark.plan import Plan
     from vitbench.training.runs import Job
@@ -197,8 +198,11 @@ def _shown(value: Any) -> str:
     return "its default" if value is None else str(value)
 
 
-def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool) -> None:
-    """Raise UsageError, the difference named, where the plan would change what is there."""
+def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool, anyway: bool = False) -> None:
+    """Raise UsageError, the difference named, where the plan would change what is there.
+
+    `anyway`: what only costs that weights are equal to the last bit is accepted.
+    """
     manifest = benchmark.manifest
     if plan.images.digest != manifest["data_digest"]:
         raise UsageError(f"{benchmark.folder}: {_data_difference(benchmark, plan)}; use a new --name")
@@ -228,6 +232,8 @@ def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool) -> None:
         if run.status == "interrupted" and not resume:
             raise UsageError(f"{run.folder}: was interrupted; add --resume to go on with it")
 
+        if not anyway and (changed := changed_since(run, job.machine)):
+            raise UsageError(refusal(run, changed))
 
 def _refuse_other_weights(job: "Job", started: Mapping[str, Run]) -> None:
     """Seeds of one model share a row: they must start from the same kind of weights."""

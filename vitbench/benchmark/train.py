@@ -41,6 +41,8 @@ class Request:
     resume: bool = False
     shard: Shard | None = None
     """Which of the benchmark's runs this call carries out; None: all."""
+    resume_anyway: bool = False
+    """With `resume`: also a run that was begun with other versions or threads."""
 
 
 def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[Plan, Benchmark | None]:
@@ -71,8 +73,9 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     if not dry_run:
         # The jobs of an array are started again as they were, and find each other's runs half-way.
         resume = request.resume or request.shard is not None
-        folder.refuse_changes(benchmark, plan, resume=resume)
-    return plan, benchmark
+        folder.refuse_changes(benchmark, plan, resume=resume, anyway=request.resume_anyway)
+    jobs = tuple(dataclasses.replace(job, resume_anyway=request.resume_anyway) for job in plan.jobs)
+    return dataclasses.replace(plan, jobs=jobs), benchmark
 
 
 FOR_PROBES = frozenset(
@@ -104,6 +107,7 @@ def train(
     name: str | None = None,
     results: Path | str = DEFAULT_RESULTS,
     resume: bool = False,
+    resume_anyway: bool = False,
     watch: Watch | None = None,
     track: str | None = None,
     shard: str | None = None,
@@ -117,11 +121,13 @@ def train(
     raise `Interrupted` (a KeyboardInterrupt); on the main thread, and where the program does not handle
     them itself. `track` mirrors every epoch to "tensorboard",
     "wandb" or "trackio". `shard`, such as "2/8", carries out every 8th run only, in a benchmark that several
-    processes fill. Raises VitbenchError for whatever can be refused before the first step.
+    processes fill. `resume_anyway` resumes a run also where torch and its kin, or the number of threads, are
+    not those it was begun with. Raises VitbenchError for whatever can be refused before the first step.
     """
     folder_of_data = None if data is None else Path(data)
     share = None if shard is None else Shard.of(shard)
-    request = Request(settings, folder_of_data, name, Path(results), resume, share)
+    resume = resume or resume_anyway
+    request = Request(settings, folder_of_data, name, Path(results), resume, share, resume_anyway)
     return carry_out(request, watch or Watch(), track)
 
 

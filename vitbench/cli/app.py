@@ -70,6 +70,14 @@ ImageSizeOption = Annotated[
 ]
 NameOption = Annotated[str | None, typer.Option(help="The benchmark's folder. [default: FOLDER-DATE-N]")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")]
+AnywayOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume-anyway",
+        help="Go on also where torch and its kin, or the number of threads, have changed since: the weights "
+        "are then not equal to the last bit to those of an uninterrupted run, and the table says so.",
+    ),
+]
 SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="TOML file with these options; options beat it.")]
 ShardOption = Annotated[
@@ -247,11 +255,12 @@ def train(
     - `vitbench train photos --models vit,deit --image-size 96`
     - `vitbench train photos --folds 5 --group 'scene(\\d+)'`
     - `vitbench train --resume`
+    resume_anyway: AnywayOption = False,
     - `vitbench train --name photos-1 --models swinv2-cr`
     - `vitbench train photos --name photos-1 --seeds 0,1,2 --shard 2/8`
     """
     explicit = explicit_settings(ctx.params)
-    _benchmark(explicit, _Call(data, name, results, resume, dry_run, json, track, shard))
+    _benchmark(explicit, _Call(data, name, results, resume, resume_anyway, dry_run, json, track, shard))
 
 
 @app.command()
@@ -305,11 +314,12 @@ def probe(
         from vitbench.cli.show import say
         from vitbench.models.listing import selected
         from vitbench.records import DEFAULT_MODELS
+    resume_anyway: AnywayOption = False,
 
         explicit["models"] = selected(
             explicit.get("models", DEFAULT_MODELS), max_params, max_gmacs, explicit.get("image_size"), say
         )
-    _benchmark(explicit, _Call(data, name, results, resume, dry_run, json, shard=shard))
+    _benchmark(explicit, _Call(data, name, results, resume, resume_anyway, dry_run, json, shard=shard))
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,16 +344,18 @@ def _benchmark(explicit: dict[str, Any], call: _Call) -> None:
         from vitbench.training.track import check
 
         check(call.track)
-    if not (call.resume or call.name):
+    resume = call.resume or call.resume_anyway
+    if not (resume or call.name):
         # What can be said in half a second is said before torch is loaded.
         refuse_unusable(call.data or DATA, explicit.get("layout", "auto"))
     from vitbench.benchmark.shard import Shard
     from vitbench.benchmark.train import Request, announce, carry_out, prepare
     from vitbench.cli.progress import watch
+    resume_anyway: bool
     from vitbench.cli.show import PlanWatch
 
     shard = None if call.shard is None else Shard.of(call.shard)
-    request = Request(explicit, call.data, call.name, call.results, call.resume, shard)
+    request = Request(explicit, call.data, call.name, call.results, resume, shard, call.resume_anyway)
     if call.dry_run:
         plan, _ = prepare(request, PlanWatch(), dry_run=True)
         announce(plan, PlanWatch())

@@ -6,9 +6,12 @@ import time
 from importlib.metadata import version
 from typing import Any
 
-from vitbench.records import Machine
+from vitbench.records import Machine, Run
 
 PACKAGES = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "scikit-learn")
+
+MATTER = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow")
+"""The packages in which another version may give other weights from the same recipe."""
 
 
 def environment(machine: Machine) -> dict[str, Any]:
@@ -24,3 +27,24 @@ def environment(machine: Machine) -> dict[str, Any]:
         "workers": machine.workers,
         "micro_batch": machine.micro_batch,
     }
+
+
+def changed_since(run: Run, machine: Machine) -> list[str]:
+    """What is other than when a run began and can change the last bits of its weights: "torch 2.9 → 2.10".
+
+    [] for a run of which nothing was trained yet, for it begins anew.
+    """
+    parts = (part for part in run.folder.glob("*/recipe.json"))
+    if not (run.folder / "checkpoint").is_dir() and not any(parts):
+        return []
+    known = run.environment()
+    versions = known.get("versions", {})
+    found = [
+        f"{name} {versions[name]} → {version(name)}"
+        for name in MATTER
+        if name in versions and versions[name] != version(name)
+    ]
+    # The arithmetic of other devices does not depend on it.
+    if machine.device == "cpu" and known.get("threads", machine.threads) != machine.threads:
+        found.append(f"threads {known['threads']} → {machine.threads}")
+    return found

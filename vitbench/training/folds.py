@@ -1,5 +1,6 @@
 """A run with folds: a training per fold, and what they say together about every picture."""
 
+import dataclasses
 import shutil
 import statistics
 from collections import Counter
@@ -12,7 +13,7 @@ from vitbench import files
 from vitbench.errors import VitbenchError
 from vitbench.inference.metrics import scores
 from vitbench.records import Epoch, Predictions, Run, Split, label_indices
-from vitbench.training.runs import Job, train_run, write_identity, writing
+from vitbench.training.runs import Job, pinned, train_run, write_identity, writing
 from vitbench.training.watch import Watch
 
 
@@ -26,8 +27,8 @@ def train_folds(job: Job, run: Run, split: Split, watch: Watch) -> None:
     with writing(run):
         if run.status == "finished":
             return
-        if not (run.folder / "recipe.json").exists():
-            write_identity(job, job.recipe, job.machine, [], run)
+        machine, fallbacks = pinned(job, run, watch)
+        write_identity(job, job.recipe, machine, fallbacks, run)
         (run.folder / "failure.json").unlink(missing_ok=True)
         folds = [run.part(f"fold-{number}") for number in range(1, len(split.folds) + 1)]
         for fold, part in zip(folds, split.folds, strict=True):
@@ -36,7 +37,7 @@ def train_folds(job: Job, run: Run, split: Split, watch: Watch) -> None:
             watch.run_finished(fold.name, f"{test['correct']} of {test['n']} test pictures right")
         if job.final == "retrain":
             _retrain(job, run, folds, split, watch)
-        _write_together(run, folds, split)
+        _write_together(run, folds, split, fallbacks)
 
 
 def _retrain(job: Job, run: Run, folds: Sequence[Run], split: Split, watch: Watch) -> None:
@@ -45,7 +46,7 @@ def _retrain(job: Job, run: Run, folds: Sequence[Run], split: Split, watch: Watc
     lr, min_lr, augment = chosen = Counter(settings).most_common(1)[0][0]
     alike = [fold for fold, setting in zip(folds, settings, strict=True) if setting == chosen]
     epoch = round(statistics.median(fold.metrics()["best_epoch"] for fold in alike))
-    alone = Job(job.run_name, job.plan, job.weights, job.recipe, job.machine)
+    alone = dataclasses.replace(job, trials=())
     final = run.part("final")
     everything = Split(
         split.root, split.classes, split.train, (), (), "all pictures", split.seed, split.data_digest
@@ -57,13 +58,13 @@ def _retrain(job: Job, run: Run, folds: Sequence[Run], split: Split, watch: Watc
         files.replace_folder(run.folder / ".model.new", run.model_folder)
 
 
-def _write_together(run: Run, folds: Sequence[Run], split: Split) -> None:
+def _write_together(run: Run, folds: Sequence[Run], split: Split, fallbacks: Sequence[str]) -> None:
     """The run's own `predictions.csv`, `epochs.csv` and, last, `metrics.json`."""
     predictions = out_of_fold(split, [fold.predictions() for fold in folds])
     predictions.write(run.folder / "predictions.csv")
     files.write_csv(run.folder / "epochs.csv", Epoch.columns(), mean_epochs([f.epochs() for f in folds]))
     metrics = [fold.metrics() for fold in folds]
-    notes = _notes([one["notes"] for one in metrics])
+    notes = list(dict.fromkeys([*fallbacks, *_notes([one["notes"] for one in metrics])]))
     if run.model_folder.exists():
         last = run.part("final").recipe()
         notes.append(

@@ -26,7 +26,7 @@ from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
 from vitbench.records import Epoch, Machine, Recipe, Run, Split, best_epoch, label_indices
 from vitbench.training import checkpoint, tuning
-from vitbench.training.environment import environment
+from vitbench.training.environment import changed_since, environment
 from vitbench.training.locks import locked
 from vitbench.training.loop import Trainer, build_trainer, evaluate, fit
 from vitbench.training.machine import choose_device, free_memory, is_out_of_memory, starves_batch_norm
@@ -48,6 +48,8 @@ class Job:
     """The settings to choose among on val (`--tune`); (): the recipe as it is."""
     final: Literal["folds", "retrain"] = "folds"
     """What answers for a run with folds."""
+    resume_anyway: bool = False
+    """A run that began with other versions or threads goes on, and says so in its notes."""
 
     def with_recipe(self, **changes: Any) -> "Job":
         """The job with other values in its recipe and in every trial's."""
@@ -136,8 +138,7 @@ def discard_checkpoints(run: Run) -> None:
 
 def _tuned(job: Job, run: Run, split: Split, watch: Watch) -> tuple[Job, Run]:
     """Train every trial in a folder of its own; the job of the one that val chooses, and its folder."""
-    if not (run.folder / "recipe.json").exists():
-        write_identity(job, job.recipe, job.machine, [], run)
+    write_identity(job, job.recipe, *pinned(job, run, watch), run)
     jobs = [dataclasses.replace(job, recipe=recipe, trials=()) for recipe in job.trials]
     places = [run.part(f"tune-{place}") for place in range(1, len(jobs) + 1)]
     best: list[Epoch | None] = []
@@ -166,7 +167,7 @@ def _tuned(job: Job, run: Run, split: Split, watch: Watch) -> tuple[Job, Run]:
 
 def _fitted(job: Job, run: Run, split: Split, watch: Watch) -> Trainer:
     """The job's trainer after its last epoch, the chosen weights in it; smaller steps where memory ends."""
-    machine, fallbacks = _pinned(job, run, watch)
+    machine, fallbacks = pinned(job, run, watch)
     while True:
         try:
             trainer = _prepare(job, machine, fallbacks, run, split, watch)
@@ -195,8 +196,11 @@ def _fitted(job: Job, run: Run, split: Split, watch: Watch) -> Trainer:
         watch.message(f"{run.name}: {fallbacks[0]}")
 
 
-def _pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
-    """The machine to train on and the fallbacks so far: an interrupted run's own, so that bits stay equal."""
+def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
+    """The machine to train on and the fallbacks so far: an interrupted run's own, so that bits stay equal.
+
+    RefusedError, the difference named, where that cannot be had; what the job accepts is a fallback.
+    """
     if not (run.folder / "recipe.json").exists():
         return job.machine, []
     written = files.read_json(run.folder / "recipe.json")
@@ -209,11 +213,29 @@ def _pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
             f"{run.folder}: started on {machine.device}, which is not here; go on where it is, "
             "or start again under a new --name"
         ) from error
-    for what in ("device", "micro_batch", "threads"):
+    for what in ("device", "micro_batch"):
         before, now = getattr(machine, what), getattr(job.machine, what)
         if before != now:
             watch.message(f"{run.name}: goes on with {what} {before}, as it started (not {now})")
-    return machine, list(written["fallbacks"])
+    fallbacks = list(written["fallbacks"])
+    machine = dataclasses.replace(machine, threads=job.machine.threads)
+    if changed := changed_since(run, machine):
+        if not job.resume_anyway:
+            raise RefusedError(refusal(run, changed))
+        fallbacks.append(f"gone on with {', '.join(changed)}: other last bits than without the interruption")
+        watch.message(f"{run.name}: {fallbacks[-1]}")
+    return machine, fallbacks
+
+
+def refusal(run: Run, changed: list[str]) -> str:
+    """The line for a run that began with other versions or threads than are here."""
+    hint = ""
+    if (last := changed[-1].split())[0] == "threads":
+        hint = f"set OMP_NUM_THREADS={last[1]}, or "
+    return (
+        f"{run.folder}: was begun with other versions or threads ({', '.join(changed)}); {hint}go on where "
+        "they are the same, or add --resume-anyway, which costs that its weights are equal to the last bit"
+    )
 
 
 def _prepare(
