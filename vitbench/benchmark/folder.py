@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from vitbench import files
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Benchmark, Run, Settings, Split, benchmarks_in, run_name
-from vitbench.training.environment import environment
+from vitbench.training.environment import changed_since, environment
 from vitbench.training.locks import locked
 from vitbench.training.recipes import shared
-
 from vitbench.training.runs import refusal
+
 if TYPE_CHECKING:
     from vitbench.benchmark.plan import Plan
     from vitbench.training.runs import Job
@@ -78,7 +78,7 @@ class TakenError(UsageError):
     """Another process has made a benchmark of that name meanwhile."""
 
 
-OURS = ("split.csv", ".split.csv.", ".benchmark.json.", ".lock")
+OURS = ("split.csv", "leaks.csv", ".split.csv.", ".leaks.csv.", ".benchmark.json.", ".lock")
 """What a process that was killed while it made a benchmark leaves in its folder."""
 
 
@@ -231,9 +231,9 @@ def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool, anyway: 
             )
         if run.status == "interrupted" and not resume:
             raise UsageError(f"{run.folder}: was interrupted; add --resume to go on with it")
-
         if not anyway and (changed := changed_since(run, job.machine)):
             raise UsageError(refusal(run, changed))
+
 
 def _refuse_other_weights(job: "Job", started: Mapping[str, Run]) -> None:
     """Seeds of one model share a row: they must start from the same kind of weights."""

@@ -79,6 +79,23 @@ AnywayOption = Annotated[
     ),
 ]
 SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")]
+NearOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--near-duplicates/--no-near-duplicates",
+        help="Look for near-copies (encoded again, resized, mirrored …) and keep them on one side. "
+        "[default: yes]",
+        rich_help_panel=DIVIDING,
+    ),
+]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse leaks, clashing labels and signs of augmented copies.",
+        rich_help_panel=DIVIDING,
+    ),
+]
 ConfigOption = Annotated[Path | None, typer.Option(help="TOML file with these options; options beat it.")]
 ShardOption = Annotated[
     str | None,
@@ -239,6 +256,7 @@ def train(
     results: ResultsOption = RESULTS,
     name: NameOption = None,
     resume: ResumeOption = False,
+    resume_anyway: AnywayOption = False,
     skip_bad: SkipOption = False,
     config: ConfigOption = None,
     dry_run: DryRunOption = False,
@@ -255,7 +273,6 @@ def train(
     - `vitbench train photos --models vit,deit --image-size 96`
     - `vitbench train photos --folds 5 --group 'scene(\\d+)'`
     - `vitbench train --resume`
-    resume_anyway: AnywayOption = False,
     - `vitbench train --name photos-1 --models swinv2-cr`
     - `vitbench train photos --name photos-1 --seeds 0,1,2 --shard 2/8`
     """
@@ -296,6 +313,7 @@ def probe(
     results: ResultsOption = RESULTS,
     name: NameOption = None,
     resume: ResumeOption = False,
+    resume_anyway: AnywayOption = False,
     skip_bad: SkipOption = False,
     config: ConfigOption = None,
     dry_run: DryRunOption = False,
@@ -314,7 +332,6 @@ def probe(
         from vitbench.cli.show import say
         from vitbench.models.listing import selected
         from vitbench.records import DEFAULT_MODELS
-    resume_anyway: AnywayOption = False,
 
         explicit["models"] = selected(
             explicit.get("models", DEFAULT_MODELS), max_params, max_gmacs, explicit.get("image_size"), say
@@ -330,6 +347,7 @@ class _Call:
     name: str | None
     results: Path
     resume: bool
+    resume_anyway: bool
     dry_run: bool
     as_json: bool
     track: str | None = None
@@ -351,7 +369,6 @@ def _benchmark(explicit: dict[str, Any], call: _Call) -> None:
     from vitbench.benchmark.shard import Shard
     from vitbench.benchmark.train import Request, announce, carry_out, prepare
     from vitbench.cli.progress import watch
-    resume_anyway: bool
     from vitbench.cli.show import PlanWatch
 
     shard = None if call.shard is None else Shard.of(call.shard)
