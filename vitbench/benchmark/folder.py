@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vitbench import files
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Benchmark, Run, Settings, Split, benchmarks_in, run_name
+from vitbench.records.pictures import Leak
 from vitbench.training.environment import changed_since, environment
 from vitbench.training.locks import locked
 from vitbench.training.recipes import shared
@@ -111,6 +112,7 @@ def _holds_something_else(folder: Path) -> bool:
 
 def _write(plan: "Plan", folder: Path) -> None:
     files.write_csv(folder / "split.csv", Split.COLUMNS, plan.split.rows())
+    files.write_csv(folder / "leaks.csv", Leak.columns(), plan.split.leak_rows())
     one = plan.split.folds[0] if plan.split.folds else plan.split
     manifest = {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -208,9 +210,8 @@ def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool, anyway: 
         raise UsageError(f"{benchmark.folder}: {_data_difference(benchmark, plan)}; use a new --name")
     if plan.split.digest != manifest["split"]["digest"]:
         was, now = manifest["split"]["rule"], plan.split.rule
-        what = (
-            f"{was} → {now}" if was != now else "its pictures are grouped otherwise than by the --group then"
-        )
+        grouped = "its pictures are grouped otherwise than then, by --group or as near-copies"
+        what = f"{was} → {now}" if was != now else grouped
         raise UsageError(f"{benchmark.folder}: another split ({what}); use a new --name")
     started = {run.name: run for run in benchmark.runs if (run.folder / "recipe.json").exists()}
     for job in plan.jobs:

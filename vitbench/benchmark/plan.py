@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vitbench.data.epochs import balance_note, epoch_size
 from vitbench.data.groups import keep_together, refuse_grouping
+from vitbench.data.likeness import refuse_warnings
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.errors import UsageError
@@ -59,7 +60,9 @@ def make_plan(
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     plans = _model_plans(settings)
-    images = scan_folder(data, settings.layout, settings.skip_bad, watch.checking)
+    images = scan_folder(data, settings.layout, settings.skip_bad, watch.checking, settings.near)
+    if settings.strict:
+        refuse_warnings(images)
     images = keep_together(images, settings.group, settings.burst_seconds)
     folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
     split = split_images(images, settings.split_seed, folds)

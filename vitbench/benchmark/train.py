@@ -81,7 +81,7 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
 FOR_PROBES = frozenset(
     {
         "models", "recipe", "image_size", "weights", "split_seed", "folds", "group", "burst_seconds",
-        "layout", "skip_bad", "device", "workers",
+        "layout", "skip_bad", "near", "strict", "device", "workers",
     }
 )  # fmt: skip
 """The settings that mean something where nothing is trained."""
@@ -221,7 +221,7 @@ def _conclude(benchmark: Benchmark, request: Request, watch: Watch) -> None:
             f"`vitbench compare {benchmark.name}` when they are there"
         )
     elif any(run.status == "finished" for run in benchmark.runs):
-        with folder.writing(benchmark):
+        with files.naming(benchmark.folder), folder.writing(benchmark):
             write_reports(benchmark, compare_many([benchmark]))
 
 
@@ -265,7 +265,8 @@ def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
     for job in plan.jobs:
         run = runs[job.run_name]
         try:
-            _way_of(job, plan)(job, run, plan.split, watch)
+            with files.naming(run.folder):
+                _way_of(job, plan)(job, run, plan.split, watch)
         except RefusedError as error:
             watch.run_finished(run.name, f"not touched: {error}")
             continue

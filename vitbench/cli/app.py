@@ -258,6 +258,8 @@ def train(
     resume: ResumeOption = False,
     resume_anyway: AnywayOption = False,
     skip_bad: SkipOption = False,
+    near: NearOption = None,
+    strict: StrictOption = False,
     config: ConfigOption = None,
     dry_run: DryRunOption = False,
     quick: Annotated[
@@ -315,6 +317,8 @@ def probe(
     resume: ResumeOption = False,
     resume_anyway: AnywayOption = False,
     skip_bad: SkipOption = False,
+    near: NearOption = None,
+    strict: StrictOption = False,
     config: ConfigOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,

@@ -26,6 +26,8 @@ AnonymousOption = Annotated[
 FORMATS = ("md", "csv", "latex", "json")
 
 LISTS = ("models", "seeds")
+SWITCHES = ("quick", "skip_bad", "strict")
+"""Options that can only be switched on."""
 NUMBER_OR_WORD = {"per_class": "all", "image_size": "native", "folds": "auto"}
 
 
@@ -95,7 +97,7 @@ def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     explicit = _config(Path(params["config"])) if params.get("config") else {}
     for field in Settings.model_fields:
         value = params.get(field)
-        if value is None or value in ([], ()) or (value is False and field in ("quick", "skip_bad")):
+        if value is None or value in ([], ()) or (value is False and field in SWITCHES):
             continue
         explicit[field] = _value(field, value)
     Settings.of(explicit)

@@ -53,6 +53,10 @@ class Settings(BaseModel):
     """A row of each model's own frozen probe beside it; None: where that costs little."""
     layout: Literal["auto", "flat", "split"] = "auto"
     skip_bad: bool = False
+    near: bool = True
+    """Near-copies are looked for and kept on one side."""
+    strict: bool = False
+    """Leaks, clashing labels and signs of augmented copies are errors, not warnings."""
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     micro_batch: int | None = Field(default=None, ge=1)
@@ -85,7 +89,7 @@ class Settings(BaseModel):
             raise UsageError(f"{option} {first['input']}: {reason}; see --help") from error
 
     RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
-        {"models", "seeds", "weights", "device", "workers", "micro_batch", "with_probe"}
+        {"models", "seeds", "weights", "device", "workers", "micro_batch", "with_probe", "strict"}
     )
     """What may differ between two calls on one benchmark; all other fields are held fast."""
 

@@ -245,7 +245,7 @@ def reproduce(benchmark: Benchmark, anonymous: bool = False) -> str:
     return shlex.join(words)
 
 
-OFF = {"with_probe": "--no-probe"}
+OFF = {"with_probe": "--no-probe", "near": "--no-near-duplicates"}
 """How an option is switched off, where that is not `--no-` and its name."""
 
 
