@@ -28,11 +28,44 @@ _UMASK = os.umask(0)  # it can only be read by setting it
 os.umask(_UMASK)
 
 
+_FAULTS = {
+    "ENOSPC": "no space left on its disk; make room",
+    "EDQUOT": "the disk quota is used up; make room",
+    "EFBIG": "a file may not become that large here; raise the limit (ulimit -f)",
+    "EROFS": "its file system is read-only; choose another --results",
+    "EACCES": "permission denied; change the permissions or choose another --results",
+    "EPERM": "permission denied; change the permissions or choose another --results",
+    "EMFILE": "too many open files; raise the limit (ulimit -n) or take fewer --workers",
+    "ENFILE": "too many open files on this machine; close other programs",
+    "EIO": "input/output error; have a look at its disk",
+    "ESTALE": "its network drive has gone away; mount it again",
+    "ENOTCONN": "its network drive has gone away; mount it again",
+}
+
+
+def fault_line(error: OSError) -> str:
+    """What the system refused, where, and what to do about it, in one line; "" for an error of ours."""
+    reason = _FAULTS.get(errno.errorcode.get(error.errno or 0, ""), "")
+    return f"{error.filename or 'a file'}: {reason}" if reason else ""
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What the system refuses inside carries `path`, unless it names a file that the user knows."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).endswith(".tmp"):
+            error.filename = str(path)
+        raise
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` atomically and durably; the folder must exist."""
-    with _beside(path, content) as temporary:
-        os.replace(temporary, path)
-    sync_folder(path.parent)
+    with naming(path):
+        with _beside(path, content) as temporary:
+            os.replace(temporary, path)
+        sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -109,8 +142,13 @@ def append_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> No
     cannot be written.
     """
     header, line = csv_text(columns, [row]).encode().splitlines(keepends=True)
-    if not path.exists():
-        _begin(path, header)
+    with naming(path):
+        if not path.exists():
+            _begin(path, header)
+        _append(path, columns, line)
+
+
+def _append(path: Path, columns: Sequence[str], line: bytes) -> None:
     # Too many cells make sure that what a power cut left of a line is never taken for a whole one.
     content = b"," * len(columns) + b"\n" + line if _torn(path) else line
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))

@@ -7,11 +7,13 @@ import sys
 def main() -> None:
     """Run `vitbench`; 0 done, 1 failed, 2 wrong usage, 3 done in part, 130 Ctrl-C, 143 SIGTERM.
 
-    Only a `VitbenchError` becomes a line; a bug keeps its traceback.
+    A `VitbenchError`, and what the system refuses (a full disk, say), becomes a line; a bug keeps its
+    traceback.
     """
     # Waiting threads sleep instead of spinning: a machine that others use too is five times faster so,
     # and an idle one gains by preparing pictures beside the arithmetic. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from vitbench import files
     from vitbench.cli.app import app
     from vitbench.errors import VitbenchError
 
@@ -28,3 +30,8 @@ def main() -> None:
         # The reader of our output has gone (`| head`); keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if not (line := files.fault_line(error)):
+            raise
+        print(f"vitbench: {line}", file=sys.stderr)
+        sys.exit(VitbenchError.exit_code)

@@ -12,8 +12,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from vitbench import files
 from vitbench.cli.options import RESULTS
-from vitbench.errors import Interrupted, StoppedError
+from vitbench.errors import Interrupted, StoppedError, VitbenchError
 from vitbench.records import Epoch, duration, percent
 from vitbench.training.watch import Watch
 
@@ -64,7 +65,9 @@ class LineWatch(Watch):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ctrl-C and SIGTERM become a line that says what is saved and how to go on."""
+        """Ctrl-C, SIGTERM and what the system refuses become a line that says how to go on."""
+        if isinstance(error, OSError) and self.benchmark and (line := files.fault_line(error)):
+            raise VitbenchError(f"{line}; then `{self.way_on}` goes on, what is finished is kept") from error
         if not isinstance(error, KeyboardInterrupt):
             return
         number = error.signal if isinstance(error, Interrupted) else int(signal.SIGINT)

@@ -367,5 +367,5 @@ class _Log:
         self.path = path
 
     def line(self, text: str) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
+        with files.naming(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")

@@ -13,11 +13,10 @@ from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.linear import Linear, fit_linear
 from vitbench.inference.metrics import scores
 from vitbench.models.create import create, set_head, state_sha256
-from vitbench.models.folder import save_model
 from vitbench.records import Array, Picture, Predictions, Run, Split, label_indices
 from vitbench.training.folds import out_of_fold
 from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory, synchronise
-from vitbench.training.runs import Job, model_cost, write_identity, writing
+from vitbench.training.runs import Job, keep_model, model_cost, write_identity, writing
 from vitbench.training.watch import Watch
 
 SPEED_SECONDS = 1.0
@@ -81,7 +80,7 @@ def _probe(job: Job, run: Run, split: Split, watch: Watch) -> None:
     predictions.write(run.folder / "predictions.csv")
     head = _fit(by_path, split.classes, split.train) if split.folds else heads[0]
     set_head(model, torch.from_numpy(head.weight), torch.from_numpy(head.bias))
-    save_model(model, run.model_folder, split.classes, job.recipe.preprocessing)
+    keep_model(model, run, job.recipe)
     _write_metrics(job, run, model, split, predictions, heads, peak)
 
 

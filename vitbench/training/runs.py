@@ -5,12 +5,15 @@ Nothing is chosen on the test pictures: they are read when the weights are saved
 
 import contextlib
 import dataclasses
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import safetensors
 import torch
 from torch import Tensor, nn
 
@@ -110,6 +113,19 @@ def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[s
         },
     )
     files.write_json(run.folder / "environment.json", environment(machine))
+
+
+def keep_model(model: nn.Module, run: Run, recipe: Recipe) -> None:
+    """Save the run's model; OSError, with its number and a path, where the system refuses it."""
+    try:
+        with files.naming(run.model_folder):
+            save_model(model, run.model_folder, recipe.classes, recipe.preprocessing)
+    except safetensors.SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(run.model_folder)) from error
 
 
 def model_cost(job: Job, machine: Machine, model: nn.Module) -> dict[str, Any]:
@@ -303,7 +319,7 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
     """
     model, recipe = trainer.evaluated, trainer.recipe
     model.to(memory_format=torch.contiguous_format)  # as it is when it is loaded: equal to the last bit
-    save_model(model, run.model_folder, recipe.classes, recipe.preprocessing)
+    keep_model(model, run, recipe)
     if trainer.split.val:
         evaluate(trainer, "val").write(run.folder / "val_predictions.csv")
     test = None
