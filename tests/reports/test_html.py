@@ -14,7 +14,7 @@ from fabricate import make_benchmark
 
 from vitbench.comparison.table import compare
 from vitbench.records import Benchmark
-from vitbench.reports.compared import comparison_report, reproduce, test_pictures
+from vitbench.reports.compared import comparison_report, files_by_number, reproduce
 from vitbench.reports.html import options, render, sentences, write_report
 from vitbench.reports.report import MOST_PICTURES, Options
 
@@ -300,7 +300,7 @@ def test_pictures_are_inlined(tmp_path: Path) -> None:
 def test_data_that_is_gone_leaves_the_page_without_pictures(tmp_path: Path) -> None:
     """No photographs where the folder no longer exists, which the page says; answers stay."""
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
-    assert test_pictures(benchmark) == []
+    assert files_by_number(benchmark) == []
     _, tags = page_of(benchmark)
     assert "The photographs were not found" in texts(tags)
     assert "daisy/1.jpg" in texts(tags)

@@ -14,7 +14,7 @@ from PIL import Image
 from vitbench.comparison.table import compare
 from vitbench.records import Answer, Benchmark
 from vitbench.reports.answered import answers_report
-from vitbench.reports.compared import badges, comparison_report, plain_gap, test_pictures
+from vitbench.reports.compared import badges, comparison_report, files_by_number, plain_gap
 from vitbench.reports.html import render, write_report
 from vitbench.reports.report import SCHEMA, Options, report_json, schema_text
 
@@ -145,7 +145,7 @@ def test_anonymous_reports_name_no_file_or_folder(tmp_path: Path) -> None:
     benchmark = telling(tmp_path)
     assert all(word in report_json(comparison_report(benchmark, compare(benchmark))) for word in SECRET[:6])
     report = comparison_report(benchmark, compare(benchmark), Options(anonymous=True))
-    write_report(report, tmp_path / "r.html", test_pictures(benchmark))
+    write_report(report, tmp_path / "r.html", files_by_number(benchmark))
     page, values = ((tmp_path / f"r.{end}").read_text(encoding="utf-8") for end in ("html", "json"))
     words = {*SECRET, *tmp_path.parts[1:], str(Path.home()), str(Path.cwd())} - {"tmp", "root", "/", "home"}
     for text in (re.sub(r"base64,[\w+/=]*", "", page), values):
@@ -259,3 +259,29 @@ def test_the_gap_in_plain_words(tmp_path: Path) -> None:
         assert comparison.smallest_gap is not None
         said = f"{100 * comparison.smallest_gap:.1f} {end} A smaller gap cannot be told from chance."
         assert plain_gap(comparison) == said
+
+
+def test_copies_across_the_split_are_shown_in_pairs(tmp_path: Path) -> None:
+    """Both photographs of a pair are in the page; in an anonymous one neither name is."""
+    from vitbench import files
+    from vitbench.records.pictures import Leak
+
+    for name in ("daisy/0.jpg", "t0.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (60, 40), (200, 40, 90)).save(tmp_path / "photos" / name)
+    benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS, data=str(tmp_path / "photos"))
+    row = ("daisy/0.jpg", "test", "t0.jpg", "train", "near", "mirrored")
+    files.write_csv(
+        benchmark.folder / "leaks.csv", Leak.columns(), [dict(zip(Leak.columns(), row, strict=True))]
+    )
+    report = comparison_report(benchmark, compare(benchmark))
+    write_report(report, tmp_path / "r.html", files_by_number(benchmark, report.twins))
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    section = page.partition('id="copies"')[2].partition("<h3>")[0]
+    assert section.count('<img src="data:image/jpeg') == 2
+    assert "mirrored" in section
+    assert "t0.jpg" in section
+    hidden = comparison_report(benchmark, compare(benchmark), Options(anonymous=True))
+    for text in (render(hidden), report_json(hidden)):
+        assert "t0.jpg" not in text
+        assert "daisy/0" not in text

@@ -11,7 +11,7 @@ from vitbench.comparison.table import Comparison, compare_many
 from vitbench.records import Benchmark
 from vitbench.reports import across as side_by_side
 from vitbench.reports import formats, tables
-from vitbench.reports.compared import comparison_report, test_pictures
+from vitbench.reports.compared import comparison_report, files_by_number
 from vitbench.reports.html import write_report
 from vitbench.reports.report import Options
 from vitbench.reports.write import write_reports
@@ -38,7 +38,8 @@ def _write_report(
     benchmarks: Sequence[Benchmark], comparison: Comparison, path: Path, options: Options
 ) -> None:
     report = comparison_report(benchmarks, comparison, options)
-    say_report(path, write_report(report, path, test_pictures(benchmarks[0])), report.notice)
+    notes = write_report(report, path, files_by_number(benchmarks[0], report.twins))
+    say_report(path, notes, report.notice)
 
 
 def compare_across(names: Sequence[str], results: Path, output: Output) -> None:

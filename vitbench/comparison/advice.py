@@ -99,6 +99,17 @@ def _gains(pairs: Sequence[tuple[str, "Pair"]]) -> str:
     return listed(texts)
 
 
+def _leaks(case: Case) -> str:
+    """Test pictures that training knows make every other advice premature."""
+    known = len({one.path for one in case.comparison.known})
+    if not known:
+        return ""
+    return (
+        f"{known} of {case.comparison.n_test} test pictures have a copy among those that were learned from: "
+        "take one of each pair away (leaks.csv) and train again"
+    )
+
+
 def _lost_to_probe(case: Case) -> str:
     lost = case.against_probes(lost=True)
     if not lost:
@@ -265,6 +276,7 @@ def _cheapest(leaders: Sequence["Row"]) -> str:
 # --- the rules ------------------------------------------------------------------------------------
 
 RULES: tuple[Callable[[Case], str], ...] = (
+    _leaks,
     _lost_to_probe,
     _small_test,
     _tie,

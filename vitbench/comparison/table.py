@@ -9,6 +9,7 @@ from vitbench.comparison import words
 from vitbench.comparison.advice import advice
 from vitbench.comparison.basis import Terms, basis_of
 from vitbench.comparison.candidates import TestSet, read_candidates
+from vitbench.comparison.leaks import Clean, Known, clean_of, known_of, leak_notes, unknown
 from vitbench.comparison.notes import notes_of
 from vitbench.comparison.pairs import Pair, against_probes, compared
 from vitbench.comparison.resolution import resolution_of
@@ -57,6 +58,10 @@ class Comparison:
     """How many pictures a named difference would need, as a sentence; "" where none was named."""
     recalls: tuple[Recall, ...] = ()
     """Per tested model (without the probes beside them) and class with test pictures."""
+    known: tuple[Known, ...] = ()
+    """Test pictures that training knows as copies or near-copies."""
+    clean: tuple[Clean, ...] = ()
+    """The accuracies without them; () where there are none, or nothing else."""
     looks: tuple[Looks, ...] = ()
     """Every evaluation on test pictures so far."""
     advice: str = ""
@@ -95,6 +100,8 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
     floor = floor_row(first, test)
     split = first.manifest["split"]
     resolution = resolution_of(own, pairs, basis)
+    known = known_of(benchmarks)
+    clean = clean_of(candidates, unknown(known, test), basis)
     comparison = Comparison(
         name=" + ".join(b.name for b in benchmarks),
         benchmarks=tuple(b.name for b in benchmarks),
@@ -113,8 +120,13 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
         margin=terms.margin,
         baseline=terms.baseline,
         recalls=recalls_of(candidates, basis),
+        known=known,
+        clean=clean,
         looks=looks_of(candidates),
-        notes=notes_of(benchmarks, candidates, rows, floor, basis),
+        notes=(
+            *leak_notes(known, clean, basis.n),
+            *notes_of(benchmarks, candidates, rows, floor, basis),
+        ),
         answer=words.answer(rows, pairs, basis.n, terms.baseline),
         smallest_gap=resolution.gap,
         smallest_gap_text=resolution.gap_text,

@@ -88,6 +88,11 @@ class Leak:
     def columns(cls) -> list[str]:
         return [field.name for field in dataclasses.fields(cls)]
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Leak":
+        """The leak in one row of `leaks.csv`."""
+        return cls(**{name: row[name] for name in cls.columns()})
+
 
 @dataclass(frozen=True)
 class ImageSet:

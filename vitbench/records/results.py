@@ -13,7 +13,7 @@ import numpy as np
 
 from vitbench import files
 from vitbench.errors import VitbenchError
-from vitbench.records.pictures import Array, Part
+from vitbench.records.pictures import Array, Leak, Part
 from vitbench.records.recipes import Recipe, Settings
 
 
@@ -352,6 +352,11 @@ class Benchmark:
         """
         among = ("test",) if part == "train" and self.folds else (part,)
         return [row for row in self.split_rows() if row["split"] in among]
+
+    def leaks(self) -> tuple[Leak, ...]:
+        """The pictures that show the same on two sides of the split; () where nobody looked."""
+        path = self.folder / "leaks.csv"
+        return tuple(Leak.from_row(row) for row in files.read_csv(path)) if path.exists() else ()
 
     @property
     def folds(self) -> int:

@@ -40,7 +40,12 @@ def anonymised(report: Report, benchmarks: Sequence[Benchmark] = (), paths: Sequ
 def _renamed(report: Report, benchmarks: int) -> Report:
     """The report with numbers for pictures, and fixed words where benchmarks and data have their fields."""
     pictures = tuple(dataclasses.replace(p, name=f"picture {p.number}") for p in report.pictures)
-    report = dataclasses.replace(report, pictures=pictures, name="BENCHMARK" if report.name else "")
+    twins = tuple(
+        dataclasses.replace(t, name=f"picture {t.number}", other_name=f"picture {t.other_number}")
+        for t in report.twins
+    )
+    name = "BENCHMARK" if report.name else ""
+    report = dataclasses.replace(report, pictures=pictures, twins=twins, name=name)
     if report.comparison is None:
         return report
     numbers = {
@@ -51,7 +56,7 @@ def _renamed(report: Report, benchmarks: int) -> Report:
     )
     comparison = dataclasses.replace(
         report.comparison, name="BENCHMARK", data="DATA", benchmarks=tuple(numbers.values()), rows=tuple(rows)
-    )
+    )  # the paths in `comparison.known` are scrubbed as all text is
     return dataclasses.replace(report, comparison=comparison)
 
 

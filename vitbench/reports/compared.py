@@ -17,6 +17,7 @@ from vitbench.reports.anonymous import anonymised
 from vitbench.reports.figures import Curve
 from vitbench.reports.report import (
     MOST_PICTURES,
+    MOST_TWINS,
     Badge,
     Confused,
     Confusion,
@@ -24,6 +25,7 @@ from vitbench.reports.report import (
     Picture,
     Report,
     Said,
+    Twins,
 )
 
 
@@ -55,6 +57,7 @@ def comparison_report(
         pictures=tuple(pictures[:MOST_PICTURES]),
         n_pictures=len(pictures),
         left_out=max(0, len(pictures) - MOST_PICTURES),
+        twins=_twins(comparison, TestSet.of(several[0])),
         notes=comparison.notes,
         command="\n".join(reproduce(benchmark, options.anonymous) for benchmark in several),
         versions=texts(manifest.get("versions")),
@@ -63,16 +66,24 @@ def comparison_report(
     return anonymised(report, several) if options.anonymous else report
 
 
-def test_pictures(benchmark: Benchmark) -> list[Path]:
-    """The files of a benchmark's test pictures, by number; [] where its data folder is gone."""
+def files_by_number(benchmark: Benchmark, twins: Sequence[Twins] = ()) -> list[Path]:
+    """The files of a benchmark's test pictures, by number, then the other ones of `twins`.
+
+    [] where its data folder is gone.
+    """
     data = str(benchmark.manifest.get("data", ""))
     root = Path(data)
     if not data or not root.is_dir():
         return []
-    return [root / path for path in TestSet.of(benchmark).paths]
+    return [root / path for path in (*TestSet.of(benchmark).paths, *(twin.other_name for twin in twins))]
 
 
-test_pictures.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest makes of its name
+def _twins(comparison: Comparison, test: TestSet) -> tuple[Twins, ...]:
+    numbers = {path: number for number, path in enumerate(test.paths, start=1)}
+    return tuple(
+        Twins(numbers[one.path], one.path, len(numbers) + place, one.other, one.part, one.how)
+        for place, one in enumerate(comparison.known[:MOST_TWINS], start=1)
+    )
 
 
 def notice(options: Options) -> str:

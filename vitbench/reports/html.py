@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 def write_report(report: Report, path: Path, pictures: Sequence[Path] = ()) -> tuple[str, ...]:
     """Write the page to `path` and `report.json` beside it, each whole or not at all.
 
-    `pictures`: the files of all pictures by number (`test_pictures`, or the paths asked about). Returns a
+    `pictures`: the files of all pictures by number (`files_by_number`, or the paths asked about). Returns a
     line for each thing that could not be drawn. Raises OSError where the folder cannot be written.
     """
     from vitbench.reports.thumbnails import thumbnails
@@ -39,7 +39,8 @@ def write_report(report: Report, path: Path, pictures: Sequence[Path] = ()) -> t
 def _numbers(report: Report) -> list[int]:
     """The shown pictures' numbers, those of the first screen in front."""
     readable = (picture for picture in report.pictures if not picture.error)
-    return list(dict.fromkeys(picture.number for picture in (*report.strip, *readable)))
+    twins = (number for twin in report.twins for number in (twin.number, twin.other_number))
+    return list(dict.fromkeys([*(p.number for p in (*report.strip, *readable)), *twins]))
 
 
 def page_figures(report: Report) -> dict[str, list[Drawing]]:
@@ -110,7 +111,7 @@ def _environment() -> Any:
     return environment
 
 
-TABLES = ("results", "pairs", "probes", "agreements", "looks", "cost", "recalls", "scores")
+TABLES = ("results", "pairs", "probes", "agreements", "clean", "looks", "cost", "recalls", "scores")
 
 
 def _tables(report: Report) -> dict[str, Table | None]:
@@ -126,6 +127,7 @@ def _tables(report: Report) -> dict[str, Table | None]:
         found["pairs"] = views.pairs_table(own, "pairs", "Every two models on the same pictures")
     if beside:
         found["probes"] = views.pairs_table(beside, "probes", "Each model and its own frozen probe")
+    found["clean"] = views.clean_table(comparison)
     found["looks"] = views.looks_table(comparison)
     found["cost"] = views.cost_table(comparison)
     found["recalls"] = views.recall_table(comparison)

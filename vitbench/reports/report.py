@@ -24,6 +24,8 @@ SCHEMA = Path(__file__).parent / "report.schema.json"
 """The published JSON schema of `report.json`."""
 MOST_PICTURES = 200
 """Pictures in a report; the rest are counted."""
+MOST_TWINS = 24
+"""Pairs of copies in a report; the rest are counted."""
 STRIP = 8
 """Photos on the first screen."""
 
@@ -149,6 +151,22 @@ class Agreement:
     n: int
 
 
+@dataclass(frozen=True)
+class Twins:
+    """A test picture and one like it that training knows."""
+
+    number: int
+    """Of the test picture, as in `Picture`."""
+    name: str
+    other_number: int
+    """What the other one's photograph is looked up by: behind all test pictures."""
+    other_name: str
+    part: str
+    """Where the other one is: "train", "val", "fold 2"."""
+    how: str
+    """What was done to one to get the other."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """A comparison on a test set, or answers to new photos; scores are fractions."""
@@ -184,6 +202,8 @@ class Report:
     n_pictures: int
     """All pictures that were answered, those left out here included."""
     left_out: int
+    twins: tuple[Twins, ...] = ()
+    """The first of the test pictures that training knows; all are in `comparison.known`."""
     notes: tuple[str, ...]
     """What a reader must know to trust it, one line each."""
     command: str

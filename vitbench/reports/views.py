@@ -347,6 +347,22 @@ def agreement_table(report: Report) -> Table | None:
     return Table("agreements", "How often they agree", heads, lines) if lines else None
 
 
+def clean_table(comparison: Comparison) -> Table | None:
+    """The accuracies without the test pictures that training knows; None where it knows none."""
+    lines = tuple(
+        Line(
+            (
+                Cell(one.model),
+                Cell(percent(one.top1), one.top1, interval(one.low, one.high)),
+                Cell(str(one.n), one.n),
+            )
+        )
+        for one in comparison.clean
+    )
+    heads = (Head("model", numeric=False), Head("right, %"), Head("of test pictures"))
+    return Table("clean", "Accuracy without the copies", heads, lines) if lines else None
+
+
 def looks_table(comparison: Comparison) -> Table | None:
     """How often test pictures were looked at; None where nothing was counted."""
     lines = tuple(

@@ -8,7 +8,7 @@ from vitbench import files
 from vitbench.comparison.candidates import read_candidates, slide_columns, slide_rows
 from vitbench.comparison.table import Comparison
 from vitbench.records import Benchmark
-from vitbench.reports.compared import comparison_report, curves_of, test_pictures
+from vitbench.reports.compared import comparison_report, curves_of, files_by_number
 from vitbench.reports.figures import draw_confusion, draw_cost, draw_curves
 from vitbench.reports.formats import comparison_csv, comparison_json, markdown
 from vitbench.reports.html import write_report
@@ -52,7 +52,8 @@ def write_reports(
             put(f"{name}.png", drawing.png)
             notes += drawing.notes
     report = benchmark.folder / "report.html"
-    notes += write_report(comparison_report(benchmark, comparison), report, test_pictures(benchmark))
+    content = comparison_report(benchmark, comparison)
+    notes += write_report(content, report, files_by_number(benchmark, content.twins))
     for note in dict.fromkeys(notes):
         warn(note)
     return [*written, report, report.with_suffix(".json")]

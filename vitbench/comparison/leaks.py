@@ -1,0 +1,96 @@
+"""Test pictures that training knows, as copies or near-copies, and the scores without them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitbench.comparison.candidates import Candidate, TestSet, competitors
+from vitbench.comparison.statistics import accuracy_interval, seeds_accuracy
+from vitbench.comparison.words import listed
+from vitbench.records import Array, Benchmark, percent
+
+if TYPE_CHECKING:
+    from vitbench.comparison.basis import Basis
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A test picture, and one like it that models learned from or were chosen by."""
+
+    path: str
+    """Of the test picture."""
+    other: str
+    part: str
+    """Where the other one is: "train", "val"; "fold 2": tested there, so learned from in the other folds."""
+    how: str
+    """What was done to one to get the other, in words; "equal pixels"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clean:
+    """A model's accuracy on the test pictures that training does not know."""
+
+    model: str
+    n: int
+    correct: float
+    """A mean over seeds where there are several."""
+    top1: float
+    low: float
+    """95 %."""
+    high: float
+
+
+def known_of(benchmarks: Sequence[Benchmark]) -> tuple[Known, ...]:
+    """The test pictures of the first benchmark that some benchmark's training knows, each pair once."""
+    names = dict(zip(TestSet.of(benchmarks[0]).contents, TestSet.of(benchmarks[0]).paths, strict=True))
+    found: dict[tuple[str, str], Known] = {}
+    for benchmark in benchmarks:
+        leaks = benchmark.leaks()
+        contents = {row["path"]: row["sha256"] for row in benchmark.split_rows()} if leaks else {}
+        for leak in leaks:
+            sides = [(leak.path, leak.part, leak.other, leak.other_part)]
+            if leak.other_part.startswith("fold"):  # each is tested, and learned from where the other is
+                sides.append((leak.other, leak.other_part, leak.path, leak.part))
+            for path, part, other, other_part in sides:
+                tested = names.get(contents.get(path, ""))
+                if tested is not None and part not in ("train", "val"):
+                    how = leak.how or "equal pixels"
+                    found[tested, other] = Known(path=tested, other=other, part=other_part, how=how)
+    return tuple(found.values())
+
+
+def unknown(known: Sequence[Known], test: TestSet) -> Array:
+    """(n,) bool: the test pictures that training does not know."""
+    paths = {one.path for one in known}
+    return np.array([path not in paths for path in test.paths], dtype=bool)
+
+
+def clean_of(candidates: Sequence[Candidate], kept: Array, basis: "Basis") -> tuple[Clean, ...]:
+    """Every competitor's accuracy on the pictures in `kept`; () where these are all or none."""
+    if kept.all() or not kept.any():
+        return ()
+    groups = None if basis.groups is None else basis.groups[kept]
+    found = []
+    for candidate in competitors(candidates):
+        right = candidate.correct[:, kept]
+        low, high = accuracy_interval(right[0], groups) if len(right) == 1 else seeds_accuracy(right, groups)
+        mean, n = float(right.mean()), right.shape[1]
+        found.append(Clean(model=candidate.model, n=n, correct=mean * n, top1=mean, low=low, high=high))
+    return tuple(found)
+
+
+def leak_notes(known: Sequence[Known], clean: Sequence[Clean], n: int) -> list[str]:
+    """How many test pictures training knows, and what is left of the scores without them."""
+    many = len({one.path for one in known})
+    if not many:
+        return []
+    said = (
+        f"{many} of {n} test pictures are copies or near-copies of pictures that the models learned from or "
+        "were chosen by (leaks.csv): their scores may be too good"
+    )
+    if not clean:
+        return [f"{said}; no test picture is left without them"]
+    each = [f"{one.model} {percent(one.top1)} % [{percent(one.low)}, {percent(one.high)}]" for one in clean]
+    return [f"{said}. On the other {clean[0].n}: {listed(each)}"]
