@@ -214,6 +214,14 @@ def test_one_run_against_several_compares_first_runs(tmp_path: Path) -> None:
     assert any("b: one run only" in note for note in found.notes)
 
 
+def test_files_that_were_skipped_are_named(tmp_path: Path) -> None:
+    """The first three with their reasons, the rest counted."""
+    skipped = [{"path": f"daisy/{i}.jpg", "reason": "truncated"} for i in range(5)]
+    found = compare(make_benchmark(tmp_path / "b", {"vit-s0": LABELS}, LABELS, skipped=skipped))
+    named = ", ".join(f"daisy/{i}.jpg (truncated)" for i in range(3))
+    assert f"5 files were left out as unreadable: {named} and 2 more, all in benchmark.json" in found.notes
+
+
 def test_confounds_are_notes(tmp_path: Path) -> None:
     """Different pretraining pictures and a size off the native one are named, with the models."""
     notes = "\n".join(pinned(tmp_path).notes)

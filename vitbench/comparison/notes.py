@@ -35,6 +35,7 @@ def notes_of(
         *_confounds(own),
         *_budgets(candidates),
         *_splits(benchmarks),
+        *_skipped(benchmarks),
         *_said_by_runs(candidates),
     ]
     return tuple(dict.fromkeys(lines))
@@ -251,6 +252,18 @@ def _splits(benchmarks: Sequence[Benchmark]) -> list[str]:
     ]
     if len({benchmark.manifest["split"].get("digest") for benchmark in benchmarks}) > 1:
         lines.append("The benchmarks share their test pictures, not their training and validation pictures")
+    return lines
+
+
+def _skipped(benchmarks: Sequence[Benchmark]) -> list[str]:
+    """The files that `--skip-bad` left out, the first few with the reason."""
+    lines = []
+    for skipped in (benchmark.manifest.get("skipped", ()) for benchmark in benchmarks):
+        if skipped:
+            named = ", ".join(f"{one['path']} ({one['reason']})" for one in skipped[:3])
+            rest = f" and {len(skipped) - 3} more, all in benchmark.json" if len(skipped) > 3 else ""
+            files = "1 file was" if len(skipped) == 1 else f"{len(skipped)} files were"
+            lines.append(f"{files} left out as unreadable: {named}{rest}")
     return lines
 
 
