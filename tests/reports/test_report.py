@@ -285,3 +285,13 @@ def test_copies_across_the_split_are_shown_in_pairs(tmp_path: Path) -> None:
     for text in (render(hidden), report_json(hidden)):
         assert "t0.jpg" not in text
         assert "daisy/0" not in text
+
+
+def test_anonymous_reports_hide_skipped_files(tmp_path: Path) -> None:
+    """They are in no split, and in a note."""
+    skipped = [{"path": "daisy/holiday with anna.jpg", "reason": "truncated"}]
+    benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS, skipped=skipped)
+    assert "anna" in report_json(comparison_report(benchmark, compare(benchmark)))
+    hidden = comparison_report(benchmark, compare(benchmark), Options(anonymous=True))
+    assert "anna" not in report_json(hidden)
+    assert "truncated" in report_json(hidden)

@@ -101,6 +101,8 @@ def _of_benchmarks(benchmarks: Sequence[Benchmark]) -> dict[str, str]:
         data = str(benchmark.manifest.get("data", ""))
         name = _benchmark(number, len(benchmarks))
         numbers = {path: f"picture {i}" for i, path in enumerate(TestSet.of(benchmark).paths, start=1)}
+        for skipped in benchmark.manifest.get("skipped", ()):
+            found |= _of_path(skipped["path"], "a file")
         for row in benchmark.split_rows():
             found |= _of_path(row["path"], numbers.get(row["path"], "a picture"))
         for folder in (benchmark.folder, benchmark.folder.resolve()):
