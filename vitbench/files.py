@@ -32,7 +32,7 @@ _FAULTS = {
     "ENOSPC": "no space left on its disk; make room",
     "EDQUOT": "the disk quota is used up; make room",
     "EFBIG": "a file may not become that large here; raise the limit (ulimit -f)",
-    "EROFS": "its file system is read-only; choose another --results",
+    "EROFS": "its file system is read-only; make it writable or choose another --results",
     "EACCES": "permission denied; change the permissions or choose another --results",
     "EPERM": "permission denied; change the permissions or choose another --results",
     "EMFILE": "too many open files; raise the limit (ulimit -n) or take fewer --workers",

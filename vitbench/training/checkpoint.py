@@ -8,7 +8,9 @@ chosen weights so far; its sha256 stands in the JSON too. No random state is sto
 all randomness from (seed, epoch, step).
 """
 
+import errno
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,28 +67,36 @@ def save(
     if inside is not None:
         stem = f"epoch-{len(rows) + 1:04d}-step-{inside['step']:06d}"
     digest = write_tensors(folder / f"{stem}.safetensors", tensors)
-    files.write_json(
-        folder / f"{stem}.json",
-        {
-            "epoch": len(rows),
-            "best_epoch": best[0],
-            "best_sha256": best[1],
-            "sha256": digest,
-            "scaler": dict(scaler),
-            "inside": None if inside is None else dict(inside),
-            "rows": [asdict(row) for row in rows],
-        },
-    )
+    about = {
+        "epoch": len(rows),
+        "best_epoch": best[0],
+        "best_sha256": best[1],
+        "sha256": digest,
+        "scaler": dict(scaler),
+        "inside": None if inside is None else dict(inside),
+        "rows": [asdict(row) for row in rows],
+    }
+    files.write_json(folder / f"{stem}.json", {**about, "digest": _digest(about)})
     _prune(folder)
 
 
+def _digest(about: Mapping[str, Any]) -> str:
+    """sha256 of what the JSON says, whatever its layout."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
 def load_newest(folder: Path, report: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint, or None; damaged ones are reported and removed."""
+    """The newest whole checkpoint, or None; damaged ones are reported and removed.
+
+    OSError, nothing removed, where the system refuses to read one that may be whole.
+    """
     damaged = False
     for path in sorted(folder.glob("epoch-*.json"), reverse=True):
         try:
             return _load(folder, path)
         except (OSError, ValueError, KeyError, TypeError, VitbenchError) as error:
+            if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.EIO):
+                raise
             report(f"{path}: damaged ({error}); left out")
             damaged = True
             path.unlink(missing_ok=True)
@@ -98,6 +108,8 @@ def load_newest(folder: Path, report: Callable[[str], None]) -> Checkpoint | Non
 
 def _load(folder: Path, path: Path) -> Checkpoint:
     about = files.read_json(path)
+    if about.pop("digest") != _digest(about):
+        raise VitbenchError("it does not have the sha256 that was written down")
     tensors = read_tensors(path.with_suffix(".safetensors"), about["sha256"])
     best = best_path(folder, about["best_epoch"])
     if about["best_epoch"] and files.sha256_of(best) != about["best_sha256"]:
@@ -122,10 +134,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
 
 def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU; VitbenchError if its digest is another."""
-    if sha256 is not None and files.sha256_of(path) != sha256:
+    content = path.read_bytes()
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise VitbenchError(f"{path.name} does not have the sha256 that was written down")
     try:
-        return dict(safetensors.torch.load_file(path))
+        return dict(safetensors.torch.load(content))
     except safetensors.SafetensorError as error:
         raise VitbenchError(f"{path.name} is not whole: {error}") from error
 
