@@ -43,6 +43,14 @@ class Request:
     """Which of the benchmark's runs this call carries out; None: all."""
     resume_anyway: bool = False
     """With `resume`: also a run that was begun with other versions or threads."""
+    leave: tuple[str, ...] = ()
+    """Runs that are not to be tried (again)."""
+
+    def after(self, benchmark: Path, leave: tuple[str, ...]) -> "Request":
+        """The same call once more, for what is left of the benchmark that it had begun or added to."""
+        return dataclasses.replace(
+            self, name=benchmark.name, results=benchmark.parent, resume=True, leave=leave
+        )
 
 
 def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[Plan, Benchmark | None]:
@@ -74,7 +82,11 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
         # The jobs of an array are started again as they were, and find each other's runs half-way.
         resume = request.resume or request.shard is not None
         folder.refuse_changes(benchmark, plan, resume=resume, anyway=request.resume_anyway)
-    jobs = tuple(dataclasses.replace(job, resume_anyway=request.resume_anyway) for job in plan.jobs)
+    jobs = tuple(
+        dataclasses.replace(job, resume_anyway=request.resume_anyway)
+        for job in plan.jobs
+        if job.run_name not in request.leave
+    )
     return dataclasses.replace(plan, jobs=jobs), benchmark
 
 

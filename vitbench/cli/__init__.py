@@ -13,6 +13,11 @@ def main() -> None:
     # Waiting threads sleep instead of spinning: a machine that others use too is five times faster so,
     # and an idle one gains by preparing pictures beside the arithmetic. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from vitbench.cli import supervise
+
+    if supervise.wanted(sys.argv[1:]):
+        sys.exit(supervise.run())
+    supervise.begin()
     from vitbench import files
     from vitbench.cli.app import app
     from vitbench.errors import VitbenchError

@@ -360,6 +360,7 @@ class _Call:
 
 def _benchmark(explicit: dict[str, Any], call: _Call) -> None:
     """`train` and `probe`: plan, carry out, show."""
+    from vitbench.cli import supervise
     from vitbench.data.scan import refuse_unusable
 
     if call.track is not None:
@@ -377,6 +378,8 @@ def _benchmark(explicit: dict[str, Any], call: _Call) -> None:
 
     shard = None if call.shard is None else Shard.of(call.shard)
     request = Request(explicit, call.data, call.name, call.results, resume, shard, call.resume_anyway)
+    if (left := supervise.inherited) is not None:
+        request = request.after(left.benchmark, left.leave)
     if call.dry_run:
         plan, _ = prepare(request, PlanWatch(), dry_run=True)
         announce(plan, PlanWatch())

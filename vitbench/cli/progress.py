@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from vitbench import files
+from vitbench.cli import supervise
 from vitbench.cli.options import RESULTS
 from vitbench.errors import Interrupted, StoppedError, VitbenchError
 from vitbench.records import Epoch, duration, percent
@@ -104,6 +105,7 @@ class LineWatch(Watch):
 
     def benchmark_started(self, name: str, seconds: Mapping[str, float]) -> None:
         self.benchmark = name
+        supervise.tell(self.results / name)
         self.clock.estimates = dict(seconds)
 
     def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
