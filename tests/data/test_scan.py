@@ -154,16 +154,17 @@ def test_passed_over(tmp_path: Path, classes: Maker, make: Maker) -> None:
     assert got.ignored == {"hidden": 4, "not an image: .txt": 2, "not an image: no extension": 1}
 
 
-def test_bad_files_in_one_error(tmp_path: Path, classes: Maker) -> None:
+def test_bad_files_in_one_error(tmp_path: Path, classes: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     """All bad files are found before training: one line with the first ten, the count, and --skip-bad."""
-    classes(tmp_path, {"a": 2, "b": 2})
+    root = classes(tmp_path / "data", {"a": 2, "b": 2})
+    monkeypatch.chdir(tmp_path)
     for number in range(12):
-        (tmp_path / "a" / f"bad{number:02d}.jpg").write_bytes(b"")
+        (root / "a" / f"bad{number:02d}.jpg").write_bytes(b"")
     with pytest.raises(VitbenchError) as error:
-        scan_folder(tmp_path)
+        scan_folder(root)
     text = str(error.value)
     assert "12 of 16 files" in text
-    assert "a/bad09.jpg (empty file (0 bytes)), and 2 more" in text
+    assert "a/bad09.jpg (empty file (0 bytes)), and 2 more (all in bad-files.csv)" in text
     assert "bad10" not in text
     assert "--skip-bad" in text
     assert "\n" not in text

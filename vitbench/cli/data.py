@@ -61,6 +61,7 @@ def check(
     Examples: `vitbench data check photos` · `vitbench data check photos --strict --out pairs.csv`
     """
     from vitbench.cli.progress import watch
+    from vitbench.data.bad import SHOWN_BAD, list_bad
     from vitbench.data.groups import keep_together, refuse_grouping
     from vitbench.data.likeness import refuse_warnings, write_pairs
     from vitbench.data.scan import scan_folder
@@ -73,6 +74,8 @@ def check(
         images = scan_folder(data, _layout(layout), True, display.checking, near)
     kept = keep_together(images, group, burst_seconds)
     print(check_report(images, kept if kept is not images else None))
+    if len(images.bad) > SHOWN_BAD and (listed := list_bad(data, images.bad)):
+        print(f"all {len(images.bad)} that cannot be read: {listed}")
     try:
         split_images(kept)
     except VitbenchError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vitbench.data.decode import decode_bytes
+from vitbench.data.decode import decode
 from vitbench.data.epochs import PerClass, plan_epoch
 from vitbench.data.folders import distinct_name, new_folder
 from vitbench.data.views import draw_view, render
@@ -54,6 +54,6 @@ def write_views(
 def _open(root: Path, picture: Picture) -> Image.Image:
     path = root / picture.path
     try:
-        return decode_bytes(path.read_bytes())
-    except (OSError, UnreadableImageError) as error:
+        return decode(path)
+    except UnreadableImageError as error:
         raise VitbenchError(f"{shown(path)}: cannot be read any more; run it again") from error

@@ -10,14 +10,18 @@ from PIL import Image
 from torch import Tensor
 
 from vitbench.data.ahead import even_slices, in_batches
-from vitbench.data.decode import decode_bytes
+from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.epochs import plan_epoch, view_epoch
 from vitbench.data.views import draw_view, render, smallest_crop
 from vitbench.data.walk import shown
-from vitbench.errors import VitbenchError
+from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.records import Augment, Picture, Preprocessing, Recipe, Split, label_indices
 
 Transform = Callable[[Image.Image], Tensor]
+
+
+class LostPictureError(VitbenchError):
+    """A picture is gone or is no longer the one that was scanned: no model can go on with these data."""
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -35,10 +39,10 @@ def stored_side(image_size: int, augment: Augment) -> int:
 def training_picture(root: Path, picture: Picture, side: int) -> Image.Image:
     """A training picture as views are rendered from it: decoded, its shorter side at most `side` px.
 
-    Raises `VitbenchError` where the file is gone or is no longer the one that was scanned.
+    Raises `LostPictureError` where the file is gone or is no longer the one that was scanned.
     """
     path = root / picture.path
-    image = decode_bytes(_content(path, picture.sha256))
+    image = _decoded(path, picture.sha256)
     shrink = side / min(image.size)
     if shrink >= 1:
         return image
@@ -52,8 +56,8 @@ def train_batches(
     """An epoch's batches: images uint8 (B, 3, S, S), not normalised, and labels int64 (B,).
 
     As few as the recipe's batch size allows, as even as possible; no view is dropped. What comes depends
-    on (split, recipe, epoch) only, not on `workers`. Raises `VitbenchError` naming a file that is gone
-    or changed.
+    on (split, recipe, epoch) only, not on `workers`. Raises `LostPictureError` naming a file that is
+    gone or changed.
     """
     turn = view_epoch(epoch, recipe.fixed_views)
     size, interpolation = recipe.preprocessing.size, recipe.preprocessing.interpolation
@@ -91,12 +95,12 @@ def eval_batches(
 ) -> Iterator[Tensor]:
     """Float (B, 3, S, S) batches of pictures in their order, prepared for evaluation, never augmented.
 
-    Raises `VitbenchError` naming a file that is gone or is no longer the one that was scanned.
+    Raises `LostPictureError` naming a file that is gone or is no longer the one that was scanned.
     """
     transform = evaluation_transform(preprocessing)
 
     def prepared(picture: Picture) -> Tensor:
-        return transform(decode_bytes(_content(root / picture.path, picture.sha256)))
+        return transform(_decoded(root / picture.path, picture.sha256))
 
     batches = [pictures[part] for part in even_slices(len(pictures), batch_size)]
     for tensors in in_batches(prepared, batches, workers):
@@ -106,14 +110,22 @@ def eval_batches(
 # --- both -----------------------------------------------------------------------------------------
 
 
-def _content(path: Path, sha256: str) -> bytes:
-    """A scanned file's bytes; raises `VitbenchError` where it is gone or changed."""
+def _decoded(path: Path, sha256: str) -> Image.Image:
+    """A scanned picture; raises `VitbenchError` that names the file where it cannot be had."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise VitbenchError(
-            f"{shown(path)}: cannot be read any more ({error.strerror}); put it back and --resume"
+        return decode_bytes(_content(path, sha256))
+    except UnreadableImageError as error:  # such as for want of memory: it could be read before
+        raise VitbenchError(f"{shown(path)}: cannot be read any more ({error})") from error
+
+
+def _content(path: Path, sha256: str) -> bytes:
+    """A scanned file's bytes; raises `LostPictureError` where it is gone or changed."""
+    try:
+        content = picture_bytes(path)
+    except UnreadableImageError as error:
+        raise LostPictureError(
+            f"{shown(path)}: cannot be read any more ({error}); put it back and --resume"
         ) from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise VitbenchError(f"{shown(path)}: changed since the data were read; put it back and --resume")
+        raise LostPictureError(f"{shown(path)}: changed since the data were read; put it back and --resume")
     return content

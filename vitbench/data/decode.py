@@ -4,9 +4,11 @@ Colour profiles are not applied (timm and torchvision do not either). Never Pill
 has the same pixels wherever it is used.
 """
 
+import errno
 import functools
 import io
 import os
+import stat
 import struct
 import warnings
 import zlib
@@ -17,7 +19,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
-from vitbench.errors import UnreadableImageError
+from vitbench.errors import UnreadableImageError, VitbenchError
+from vitbench.files import readable
 
 SUFFIXES: frozenset[str] = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"]
@@ -45,6 +48,15 @@ BACKGROUND = (255, 255, 255)
 MAX_PIXELS = 178_956_970
 """A header that claims more is refused before decoding: Pillow's own error limit, about 540 MB as RGB."""
 
+MAX_BYTES = 4 * MAX_PIXELS
+"""A larger file is refused unread: so many pixels take less, uncompressed and with transparency too."""
+
+MAX_ASPECT = 100
+"""A longer strip is refused: evaluation scales the shorter side, so 1 × 60,000 px would become gigabytes."""
+
+BAND_ROWS = 64
+"""Rows that are rescaled at a time."""
+
 # What Pillow and its plug-ins raise on broken files. Wide, because a hostile file reaches every corner.
 DECODER_ERRORS: tuple[type[Exception], ...] = (
     OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, EOFError, RuntimeError,
@@ -69,13 +81,10 @@ def decode(source: Path | BinaryIO) -> Image.Image:
     seekable binary stream, which stays open. Raises `UnreadableImageError` with the reason, one line,
     for whatever cannot be decoded in full.
     """
+    if isinstance(source, Path):
+        return decode_bytes(picture_bytes(source))
     try:
-        if not isinstance(source, Path):
-            return _decode_stream(source)
-        if source.exists() and not source.is_file():  # a pipe would wait for ever
-            raise UnreadableImageError("not a regular file")
-        with source.open("rb") as stream:
-            return _decode_stream(stream)
+        return _decode_stream(source)
     except DECODER_ERRORS as error:
         raise UnreadableImageError(_reason(error)) from error
 
@@ -85,7 +94,45 @@ def decode_bytes(content: bytes) -> Image.Image:
     return decode(io.BytesIO(content))
 
 
+def picture_bytes(path: Path) -> bytes:
+    """A picture file's bytes; `UnreadableImageError` with the reason, one line, where they are not to be had.
+
+    Neither a pipe, which would wait for ever, nor more than `MAX_BYTES` is read. Raises `VitbenchError`
+    where the process has no room for another open file, which is no picture's fault.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableImageError(_no_file(path, status))
+        _refuse_size(status.st_size)
+        with path.open("rb") as stream:
+            return stream.read(status.st_size + 1)  # never more, though the file may grow
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise VitbenchError(
+                f"{readable(str(path))}: too many files are open; raise the limit (ulimit -n)"
+            ) from error
+        raise UnreadableImageError(_reason(error)) from error
+    except ValueError as error:  # a null byte
+        raise UnreadableImageError("not a path that a file can have") from error
+
+
+def _no_file(path: Path, status: os.stat_result) -> str:
+    """Why what is there can't be read as a file."""
+    effective = os.access in os.supports_effective_ids
+    if stat.S_ISDIR(status.st_mode) and not os.access(path, os.R_OK | os.X_OK, effective_ids=effective):
+        return "folder cannot be read (permission denied)"
+    return "not a regular file"
+
+
+def _refuse_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise UnreadableImageError(f"{size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
+
+
 def _decode_stream(stream: BinaryIO) -> Image.Image:
+    _refuse_size(stream.seek(0, os.SEEK_END))
+    stream.seek(0)
     head = stream.read(12)
     stream.seek(0)
     if not head:
@@ -97,6 +144,8 @@ def _decode_stream(stream: BinaryIO) -> Image.Image:
     with Image.open(stream, formats=formats) as image:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError
+        if max(image.size) > MAX_ASPECT * min(image.size):
+            raise UnreadableImageError(f"{image.width} × {image.height} px, longer than {MAX_ASPECT} : 1")
         image.load()
         return _to_rgb(_upright(image))
 
@@ -135,19 +184,23 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     16-bit: 0…65535 → 0…255. 32-bit integers: up to 255 as they are, up to 65535 as 16-bit. Floats: up to 1
     as 0…1, above as integers. Anything else (negative, not finite, larger) has no known scale: an error.
     """
-    values = np.asarray(image, dtype=np.float64)
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
+    values = np.asarray(image)
+    with np.errstate(invalid="ignore"):
+        low, top = values.min(), values.max()
+    if not (low >= 0 and top <= 65535):  # so that NaN is refused too
         raise UnreadableImageError(
             f"{image.mode} values without a known scale (negative, NaN or beyond 65535)"
         )
-    top = values.max()
     if image.mode.startswith("I;16"):
         scale = 255 / 65535
     elif image.mode == "F" and top <= 1:
         scale = 255.0
     else:
         scale = 1.0 if top <= 255 else 255 / 65535
-    gray = np.rint(values * scale).astype(np.uint8)
+    gray = np.empty(values.shape, np.uint8)
+    for row in range(0, len(values), BAND_ROWS):  # 8 bytes a pixel: never for the whole picture
+        band = values[row : row + BAND_ROWS].astype(np.float64)
+        gray[row : row + BAND_ROWS] = np.rint(band * scale)
     return Image.fromarray(gray).convert("RGB")
 
 
@@ -161,6 +214,8 @@ def _reason(error: Exception) -> str:
         return "no such file"
     if isinstance(error, PermissionError):
         return "permission denied"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
     text = " ".join(str(error).split())

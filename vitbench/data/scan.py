@@ -9,11 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from vitbench.data.decode import decode_bytes
+from vitbench.data.bad import bad_message
+from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.likeness import find_alike, near_notes
 from vitbench.data.prints import Print, print_of
 from vitbench.data.signs import name_notes
-from vitbench.data.walk import LINK_BACK, Walk, class_name, folders_in, is_hidden, leads_back, shown, walk
+from vitbench.data.walk import (
+    LINK_BACK,
+    Walk,
+    class_name,
+    folders_in,
+    is_folder,
+    is_hidden,
+    leads_back,
+    shown,
+    walk,
+)
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.records import BadFile, ImageSet, Part, Picture
 
@@ -35,7 +46,6 @@ HOW_TO = (
     "make one folder of photos per class (cat/, dog/, …), or train/, val/ and test/ with such folders "
     "inside; built-in pictures to try: `vitbench demo`, `vitbench data demo`"
 )
-SHOWN_BAD = 10
 THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -58,19 +68,19 @@ def scan_folder(
     on_progress: Progress | None = None,
     near: bool = True,
 ) -> ImageSet:
-    """The pictures of an image folder, each decoded in full once; nothing is written.
+    """The pictures of an image folder, each decoded in full once; nothing in it is changed.
 
     `near`: near-copies are looked for (`data.near`) and put into one group. `on_progress(done, total)` is
     called after each picture, from this thread. Raises `VitbenchError` where the folder is missing or has
     no usable class folders, a class is empty, train lacks a class, or (without `skip_bad`) a file cannot be
-    decoded.
+    decoded: then more than ten bad files are listed in `bad-files.csv` (`data.bad`).
     """
     found = Walk()
     plan, owners = _survey(root, layout, found)
     pictures, prints, bad = _check(root, owners, on_progress, near)
     bad = sorted([*bad, *(_relative(entry, root) for entry in found.unusable)], key=lambda b: b.path)
     if bad and not skip_bad:
-        raise VitbenchError(_bad_message(root, bad, len(owners) + len(found.unusable)))
+        raise VitbenchError(bad_message(root, bad, len(owners) + len(found.unusable)))
     notes = _check_classes(root, plan, pictures)
     alike = find_alike(pictures, prints, THREADS)
     warnings = (*duplicate_notes(pictures), *near_notes(alike), *name_notes(alike.pictures))
@@ -105,9 +115,9 @@ def find_images(folder: Path) -> list[Path]:
 
 def _survey(root: Path, layout: Layout, found: Walk) -> tuple[_Plan, list[tuple[Part | None, str, Path]]]:
     """The class folders of `root` and the picture files in them."""
-    if not root.exists():
+    if not os.path.exists(root):  # noqa: PTH110  (Path's own raises for a name that is too long)
         raise VitbenchError(f"{shown(root)}: no such folder; {HOW_TO}")
-    if not root.is_dir():
+    if not os.path.isdir(root):  # noqa: PTH112
         raise VitbenchError(f"{shown(root)}: a file, not a folder; {HOW_TO}")
     plan = _plan_folders(root, layout, found)
     return plan, _collect(plan, found)
@@ -140,8 +150,8 @@ def _looks_split(root: Path, tops: Sequence[Path], parts: Sequence[Path]) -> boo
         return True
     if len(parts) == len(tops) and all(_has_folders(part) for part in parts):
         raise VitbenchError(
-            f"{shown(root)}: {_some([p.name + '/' for p in parts])} without train/; add train/ with class "
-            "folders, or pass --layout flat if these are class names"
+            f"{shown(root)}: {_some([shown(p.name) + '/' for p in parts])} without train/; add train/ with "
+            "class folders, or pass --layout flat if these are class names"
         )
     return False
 
@@ -165,8 +175,13 @@ def _plan_parts(root: Path, parts: Sequence[Path], found: Walk) -> _Plan:
 
 
 def _has_folders(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(entry.is_dir() and not is_hidden(entry.name) for entry in entries)
+    try:
+        with os.scandir(folder) as entries:
+            return any(is_folder(entry) and not is_hidden(entry.name) for entry in entries)
+    except OSError as error:
+        raise VitbenchError(
+            f"{shown(folder)}: cannot be read ({error.strerror}); check its permissions"
+        ) from error
 
 
 def _without_links_back(parent: Path, folders: Sequence[Path], found: Walk) -> list[Path]:
@@ -185,8 +200,8 @@ def _refuse_equal_names(root: Path, plan: _Plan) -> None:
         if count > 1:
             where = f"{part}/" if part else "the folder"
             raise VitbenchError(
-                f"{shown(root)}: {count} class folders in {where} are both named '{label}' (their Unicode "
-                "forms differ); merge or rename them"
+                f"{shown(root)}: {count} class folders in {where} are both named '{shown(label)}' (their "
+                "Unicode forms differ); merge or rename them"
             )
 
 
@@ -238,12 +253,10 @@ def read_picture(
     part, label, path = owner
     name = path.relative_to(root).as_posix()
     try:
-        content = path.read_bytes()
+        content = picture_bytes(path)
         image = decode_bytes(content)
     except UnreadableImageError as error:
         return BadFile(name, str(error))
-    except OSError as error:
-        return BadFile(name, (error.strerror or type(error).__name__).lower())
     pixels = hashlib.sha256(f"{image.width}x{image.height}:".encode())
     pixels.update(image.tobytes())
     picture = Picture(
@@ -321,16 +334,6 @@ def _relative(entry: BadFile, root: Path) -> BadFile:
     return BadFile(Path(entry.path).relative_to(root).as_posix(), entry.reason)
 
 
-def _bad_message(root: Path, bad: Sequence[BadFile], total: int) -> str:
-    """One line on the files that cannot be read."""
-    named = [f"{shown(Path(entry.path))} ({entry.reason})" for entry in bad[:SHOWN_BAD]]
-    more = f", and {len(bad) - SHOWN_BAD} more" if len(bad) > SHOWN_BAD else ""
-    return (
-        f"{shown(root)}: {len(bad)} of {total} files cannot be read: {', '.join(named)}{more}; "
-        "mend or remove them, or leave them out with --skip-bad"
-    )
-
-
 def _some(names: Sequence[str], most: int = 5) -> str:
     """The first few of a list of names, with a count of the rest."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
@@ -339,4 +342,4 @@ def _some(names: Sequence[str], most: int = 5) -> str:
 
 def _quoted(names: Iterable[str]) -> str:
     """Class names in quotes, sorted, the first few."""
-    return _some([f"'{name}'" for name in sorted(names)])
+    return _some([f"'{shown(name)}'" for name in sorted(names)])

@@ -52,7 +52,7 @@ def folders_in(folder: Path, found: Walk) -> list[Path]:
     for entry in entries:
         if is_hidden(entry.name):
             found.ignored[HIDDEN] += 1
-        elif entry.is_dir():
+        elif is_folder(entry):
             folders.append(folder / entry.name)
         elif is_picture_name(entry.name):
             found.ignored["picture in no class folder"] += 1
@@ -82,7 +82,7 @@ def walk(folder: Path, found: Walk, roots: Iterable[Path] = ()) -> None:
             path = current / entry.name
             if is_hidden(entry.name):
                 found.ignored[HIDDEN] += 1
-            elif not entry.is_dir():
+            elif not is_folder(entry):
                 _take_file(path, entry, found)
             elif entry.is_symlink() and leads_back(path, walked, visited):
                 found.ignored[LINK_BACK] += 1
@@ -98,9 +98,27 @@ def leads_back(link: Path, walked: Iterable[Path], visited: Iterable[Path] = ())
     )
 
 
-def shown(path: Path) -> str:
-    """A path for a message."""
-    return files.readable(str(path))
+def shown(path: Path | str) -> str:
+    """A path or name for a message: one line, control characters spelled out, so no terminal obeys."""
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c
+        for c in files.readable(str(path))
+    )
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """True for a folder and a link to one; False where a link leads in a circle or may not be followed."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -111,7 +129,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _take_file(path: Path, entry: os.DirEntry[str], found: Walk) -> None:
     if not is_picture_name(entry.name):
         found.ignored[_kind(entry.name)] += 1
-    elif entry.is_file():
+    elif _is_file(entry):
         found.pictures.append(path)
     else:
         reason = "link to a file that is not there" if entry.is_symlink() else "not a regular file"
@@ -120,4 +138,4 @@ def _take_file(path: Path, entry: os.DirEntry[str], found: Walk) -> None:
 
 def _kind(name: str) -> str:
     """How a file that is no picture is counted: by its extension."""
-    return f"not an image: {files.readable(Path(name).suffix.lower()) or 'no extension'}"
+    return f"not an image: {shown(Path(name).suffix.lower()) or 'no extension'}"

@@ -1,5 +1,6 @@
 """`predict`: any number of pictures through several models, decoded once, in constant memory."""
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -13,8 +14,9 @@ import torch
 
 from vitbench.data.ahead import in_batches
 from vitbench.data.batches import evaluation_transform
-from vitbench.data.decode import decode_bytes
+from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.scan import find_images
+from vitbench.data.walk import shown
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.inference.forward import probabilities
 from vitbench.models.folder import LoadedModel
@@ -40,15 +42,20 @@ def collect(sources: Sequence[str]) -> list[Question]:
     """
     found: list[Question] = []
     for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            found += _of_folder(path)
-        elif not path.exists() and glob.has_magic(source):
-            matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
-            found += [_of_file(match) for match in matches or [source]]
+        if os.path.isdir(source):  # noqa: PTH112  (False also for what can be no path)
+            found += _of_folder(Path(source))
+        elif glob.has_magic(source) and not os.path.lexists(source):
+            found += [_of_file(match) for match in _matches(source) or [source]]
         else:
             found.append(_of_file(source))
     return found
+
+
+def _matches(pattern: str) -> list[str]:
+    """What a glob finds, sorted; nothing for a pattern that no path can have (a null byte in it)."""
+    with contextlib.suppress(OSError, ValueError):
+        return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
+    return []
 
 
 def answer(
@@ -71,10 +78,8 @@ def answer(
 
     def prepare(question: Question) -> Prepared:
         try:
-            content = Path(question.path).read_bytes()
+            content = picture_bytes(Path(question.path))
             picture = decode_bytes(content)
-        except OSError as error:
-            return Prepared(question, error.strerror or type(error).__name__)
         except UnreadableImageError as error:
             return Prepared(question, str(error))
         part = seen.get(hashlib.sha256(content).hexdigest()) if seen else None
@@ -140,7 +145,7 @@ def _of_file(path: str) -> Question:
 def _of_folder(folder: Path) -> list[Question]:
     pictures = find_images(folder)
     if not pictures:
-        raise VitbenchError(f"{folder}: no pictures in it")
+        raise VitbenchError(f"{shown(folder)}: no pictures in it")
     found = []
     for picture in pictures:
         inside = picture.relative_to(folder).parts
