@@ -1,6 +1,8 @@
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,16 @@ def _edit(folder: Path, **changes: object) -> None:
     (folder / "config.json").write_text(json.dumps({**config, **changes}), encoding="utf-8")
 
 
+def _preprocess(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    _edit(folder, pretrained_cfg={**config["pretrained_cfg"], **changes})
+
+
+def _replace(path: Path, make: Callable[[Path], None]) -> None:
+    path.unlink()
+    make(path)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -176,12 +188,29 @@ def _edit(folder: Path, **changes: object) -> None:
         (lambda f: (f / "config.json").write_text("[1]"), "not one that timm writes"),
         (lambda f: _edit(f, label_names=[]), "names no classes"),
         (lambda f: _edit(f, architecture="no_such_net"), "timm can build"),
+        (lambda f: _edit(f, architecture="hf-hub:timm/resnet18.a1_in1k"), "timm can build"),
+        (lambda f: _edit(f, architecture=f"local-dir:{f}"), "timm can build"),
+        (lambda f: _edit(f, architecture="../model"), "timm can build"),
+        (lambda f: _edit(f, architecture=["test_vit"]), "timm can build"),
+        (lambda f: _edit(f, model_args=["test_vit"]), "timm can build"),
+        (lambda f: _edit(f, model_args={"patch_size": 0}), "timm can build"),
+        (lambda f: _edit(f, model_args={"depth": 10**4}), "a larger network than its weights are of"),
+        (lambda f: _edit(f, model_args={"norm_layer": "os.system"}), "timm can build"),
+        (lambda f: _edit(f, label_names=["a", "b", "c", "d", "a"]), "names a class twice"),
+        (lambda f: _preprocess(f, input_size=[3, 10**6, 10**6]), "preprocessing cannot be meant"),
+        (lambda f: _preprocess(f, crop_pct=1e-9), "preprocessing cannot be meant"),
+        (lambda f: _preprocess(f, crop_pct=float("nan")), "preprocessing cannot be meant"),
+        (lambda f: _preprocess(f, std=[0, 1, 1]), "preprocessing cannot be meant"),
+        (lambda f: _preprocess(f, interpolation="os.system"), "preprocessing cannot be meant"),
+        (lambda f: (f / "config.json").write_text("[" * 10**6), "not readable"),
+        (lambda f: _replace(f / "model.safetensors", Path.mkdir), "is not a file"),
+        (lambda f: _replace(f / "model.safetensors", os.mkfifo), "is not a file"),
         (lambda f: _edit(f, model_args={"num_classes": 7}), "timm can build"),
         (lambda f: _edit(f, label_names=["one"]), "1 class names for 5 outputs"),
     ],
 )
 def test_a_damaged_folder_is_one_line(tiny_folder: Path, damage: object, message: str) -> None:
-    """Whatever is wrong with a saved model is a `WeightsError` of one line that names the place."""
+    """Whatever is wrong with a saved model, or meant badly, is a `WeightsError` of one line that names it."""
     damage(tiny_folder)  # type: ignore[operator]
     with pytest.raises(WeightsError, match=message) as caught:
         load_model(tiny_folder)

@@ -56,7 +56,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.hub.mode == "silent":
             self.hub.halted.wait(60)
             return
-        if self.path != f"/{REPO}/resolve/main/model.safetensors" or self.hub.mode == "absent":
+        if self.hub.mode == "a pickle only" and self.path.endswith("/pytorch_model.bin"):
+            self.send_file(body)
+            return
+        if self.path != f"/{REPO}/resolve/main/model.safetensors" or self.hub.mode in (
+            "absent",
+            "a pickle only",
+        ):
             self.send_error(404, "EntryNotFound")
             return
         if self.hub.mode == "broken" or (self.hub.mode == "broken body" and body):
@@ -275,6 +281,13 @@ def test_a_damaged_cache_is_not_used(hub: Hub, tiny_plan: ModelPlan) -> None:
     path.resolve().write_bytes(content)
     again = resolve_weights(("pretrained",), [tiny_plan])["test_vit"]
     assert again.sha256 == hashlib.sha256(hub.content).hexdigest()
+
+
+def test_a_hub_that_offers_a_pickle_only_is_not_asked_for_it(hub: Hub, tiny_plan: ModelPlan) -> None:
+    """Where there is a .bin and no safetensors file, the model's weights are not to be had."""
+    hub.mode = "a pickle only"
+    assert "does not have the file (HTTP 404)" in refused(tiny_plan)
+    assert hub.asked == [f"HEAD /{REPO}/resolve/main/model.safetensors"]
 
 
 def test_models_without_published_weights_say_so(hub: Hub) -> None:

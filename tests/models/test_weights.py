@@ -9,7 +9,7 @@ from vitbench.errors import UsageError, WeightsError
 from vitbench.models.create import create
 from vitbench.models.folder import save_model
 from vitbench.models.plan import ModelPlan, plan_model
-from vitbench.models.weights import RANDOM, resolve_weights
+from vitbench.models.weights import RANDOM, absolute, resolve_weights
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +129,24 @@ def test_half_a_file_is_refused(tiny_plan: ModelPlan, tiny_file: Path, tmp_path:
         resolve_weights((str(path),), [tiny_plan])
 
 
-def test_a_path_that_is_not_there_is_one_line(tiny_plan: ModelPlan, tmp_path: Path) -> None:
-    """A mistyped path is named."""
-    with pytest.raises(WeightsError, match="no such file or folder"):
-        resolve_weights((str(tmp_path / "nowhere"),), [tiny_plan])
+@pytest.mark.parametrize("spec", ["nowhere", "../" * 40 + "x", "~nobody-of-that-name/x", "n" * 5000, "a\0b"])
+def test_a_path_that_is_not_there_is_one_line(spec: str, tiny_plan: ModelPlan) -> None:
+    """A mistyped path is named, also one that no file can have."""
+    for given in (spec, f"test_vit={spec}"):
+        assert absolute(given) == given
+        with pytest.raises(WeightsError, match="no such file or folder") as caught:
+            resolve_weights((given,), [tiny_plan])
+        one_line(caught.value)
+
+
+def test_a_config_of_brackets_without_end_is_one_line(
+    tiny_plan: ModelPlan, tiny_file: Path, tmp_path: Path
+) -> None:
+    """JSON that is nested too deeply to be read is a damaged folder."""
+    shutil.copy(tiny_file, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text("[" * 10**6)
+    with pytest.raises(WeightsError, match=r"config\.json: not readable"):
+        resolve_weights((str(tmp_path),), [tiny_plan])
 
 
 def test_a_filled_folder_without_the_model_is_one_line(tiny_plan: ModelPlan, tmp_path: Path) -> None:

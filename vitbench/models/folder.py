@@ -4,6 +4,7 @@
 pretrained=True)` gives bit-equal outputs without vitbench, class names and preprocessing included.
 """
 
+import math
 import shutil
 import zlib
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+from safetensors.torch import load
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -22,6 +25,13 @@ from vitbench.records import Preprocessing
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+MAX_SIDE = 8192
+"""Larger inputs, px, are no model's: such a config would turn each picture into gigabytes."""
+UNBUILDABLE = (
+    RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError,
+    MemoryError,
+)  # fmt: skip
+"""What timm raises on a config that is not its own; RecursionError is a RuntimeError."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,8 @@ def load_model(folder: Path) -> LoadedModel:
         raise WeightsError(
             f"{folder}: its {CONFIG_FILE} names no classes (label_names); save the model with them"
         )
+    if len({str(name) for name in classes}) < len(classes):
+        raise WeightsError(f"{folder}: its {CONFIG_FILE} names a class twice; copy the folder again")
     file = folder / WEIGHTS_FILE
     if not file.exists():
         raise WeightsError(f"{folder}: has no {WEIGHTS_FILE}; vitbench opens safetensors only")
@@ -85,15 +97,17 @@ def load_model(folder: Path) -> LoadedModel:
             f"{file}: its bytes changed since it was saved; copy it again from where it was made"
         )
     try:
-        module = _fill(_empty(folder), content)
-        preprocessing = preprocessing_from(config["pretrained_cfg"])
-    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        preprocessing = _sane(preprocessing_from(config["pretrained_cfg"]))
+        tensors = load(content)
+        module = _empty(folder, largest=2 * len(tensors) + 100)
+        module.load_state_dict(tensors, strict=True, assign=True)
+    except UNBUILDABLE as error:
         reason = next(
             (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
         )
         raise WeightsError(f"{folder}: is not a model that timm can build ({reason[:150]})") from error
-    if module.num_classes != len(classes):
-        raise WeightsError(f"{folder}: has {len(classes)} class names for {module.num_classes} outputs")
+    if (outputs := getattr(module, "num_classes", 0)) != len(classes):
+        raise WeightsError(f"{folder}: has {len(classes)} class names for {outputs} outputs")
     tag = config["pretrained_cfg"].get("tag")
     name = f"{config['architecture']}.{tag}" if tag else str(config["architecture"])
     return LoadedModel(module.eval(), tuple(str(c) for c in classes), preprocessing, name)
@@ -104,7 +118,7 @@ def _config(folder: Path) -> dict[str, Any]:
         config = files.read_json(folder / CONFIG_FILE)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(f"{folder}: is no saved model (no {CONFIG_FILE} in it)") from error
-    except (OSError, VitbenchError) as error:
+    except (OSError, VitbenchError, RecursionError) as error:  # the last: brackets without end
         raise WeightsError(
             f"{folder / CONFIG_FILE}: not readable ({error}); copy the folder again"
         ) from error
@@ -113,12 +127,42 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _empty(folder: Path) -> nn.Module:
-    """The network that the folder's config describes, its parameters not yet set."""
+def _sane(preprocessing: Preprocessing) -> Preprocessing:
+    """A stranger's preprocessing, if it can be meant; else ValueError, before a picture becomes gigabytes."""
+    numbers = (*preprocessing.mean, *preprocessing.std, preprocessing.crop_pct)
+    if not (
+        0 < preprocessing.size <= MAX_SIDE
+        and 0.1 <= preprocessing.crop_pct <= 2  # 1.15 is timm's largest
+        and all(math.isfinite(number) for number in numbers)
+        and all(preprocessing.std)
+        and preprocessing.interpolation.upper() in Image.Resampling.__members__
+    ):
+        raise ValueError("its preprocessing cannot be meant")
+    return preprocessing
+
+
+def _empty(folder: Path, largest: int) -> nn.Module:
+    """The network that the folder's config describes, its parameters not yet set.
+
+    More than `largest` parameters, those counted that timm replaces while it builds, are a ValueError: a
+    depth of a million would take hours.
+    """
     import timm
 
-    with _ParametersLeftAlone():
-        model: nn.Module = timm.create_model(f"local-dir:{folder}", pretrained=False)
+    made = 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal made
+        made += 1
+        if made > largest:
+            raise ValueError("it describes a larger network than its weights are of")
+
+    watching = nn.modules.module.register_module_parameter_registration_hook(count)
+    try:
+        with _ParametersLeftAlone():
+            model: nn.Module = timm.create_model(f"local-dir:{folder}", pretrained=False)
+    finally:
+        watching.remove()
     return model
 
 
@@ -134,11 +178,3 @@ class _ParametersLeftAlone(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         in_place = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
         return target if in_place and isinstance(target, nn.Parameter) else func(*args, **kwargs)
-
-
-def _fill(model: nn.Module, content: bytes) -> nn.Module:
-    """Give a network the tensors of a safetensors file; every one must be there, and none left over."""
-    from safetensors.torch import load
-
-    model.load_state_dict(load(content), strict=True, assign=True)
-    return model

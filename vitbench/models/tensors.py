@@ -18,6 +18,8 @@ def check_safetensors(path: Path) -> None:
     if path.suffix != ".safetensors":
         why = "a pickle, which can run code" if path.suffix in PICKLES else "not .safetensors"
         raise WeightsError(f"{path}: is {why}; give weights as safetensors")
+    if not path.is_file():  # a pipe would wait for ever
+        raise WeightsError(f"{path}: is not a file; give weights as safetensors")
     try:
         with safe_open(path, framework="np") as file:
             names = list(file.keys())

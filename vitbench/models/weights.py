@@ -4,6 +4,7 @@ All of a benchmark's weights are found before anything else starts, and what was
 to be had is an error: random weights are never slipped in (`auto` says so, loudly).
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +89,8 @@ def asked_of_each(specs: tuple[str, ...], plans: Sequence[ModelPlan]) -> dict[st
 def absolute(spec: str) -> str:
     """`spec` with its path made absolute, so that it means the same from every folder."""
     model, value = _split(spec) or ("", spec)
-    path = Path(value).expanduser()
-    if value in WORDS or not path.exists():
+    path = _place(value)
+    if value in WORDS or not _is_there(path):
         return spec
     return f"{model}={path.resolve()}" if model else str(path.resolve())
 
@@ -132,7 +133,7 @@ def _refuse_failures(got: Mapping[str, Path | str], required: set[str], ways_on:
 def _split(spec: str) -> tuple[str, str] | None:
     """("vit", "PATH") for "vit=PATH"; None for a spec that holds for every model."""
     model, equals, value = spec.partition("=")
-    if not equals or Path(spec).exists():
+    if not equals or _is_there(Path(spec)):
         return None
     if not value:
         raise UsageError(f"--weights {spec}: nothing after the =; say MODEL=PATH or MODEL=random")
@@ -150,12 +151,22 @@ def _refuse_shared_file(specs: tuple[str, ...], plans: Sequence[ModelPlan]) -> N
 
 
 def _is_one_model(path: Path) -> bool:
-    return path.is_file() or (path / "config.json").exists()
+    return _is_there(path) and (path.is_file() or (path / "config.json").exists())
+
+
+def _place(text: str) -> Path:
+    """A path as the user typed it, `~` put in full where that is somebody's home."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  (Path's own raises for an unknown user)
+
+
+def _is_there(path: Path) -> bool:
+    """Something lies at a path; False also for what can be no path, such as a name that is too long."""
+    return os.path.exists(path)  # noqa: PTH110  (Path's own raises then)
 
 
 def _from_path(plan: ModelPlan, spec: str) -> InitialWeights:
-    path = Path(spec).expanduser()
-    if not path.exists():
+    path = _place(spec)
+    if not _is_there(path):
         raise WeightsError(f"{path}: no such file or folder; --weights takes {', '.join(WORDS)} or a path")
     if path.is_file():
         check_safetensors(path)
@@ -175,7 +186,7 @@ def _from_saved_model(folder: Path) -> InitialWeights:
     check_safetensors(file)
     try:
         names = files.read_json(folder / "config.json").get("label_names") or ()
-    except (OSError, VitbenchError, AttributeError) as error:
+    except (OSError, VitbenchError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{folder / 'config.json'}: not readable; give a saved model's folder") from error
     label = f"model {folder.resolve().parent.name if folder.name == 'model' else folder.resolve().name}"
     classes = tuple(str(name) for name in names) if isinstance(names, list | tuple) else ()
@@ -198,7 +209,7 @@ def _is_whole(file: Path) -> bool:
         return bool(about["sha256"] == files.sha256_of(file))
     except FileNotFoundError:
         return True
-    except (VitbenchError, KeyError, TypeError):
+    except (OSError, VitbenchError, KeyError, TypeError, RecursionError):
         return False
 
 
