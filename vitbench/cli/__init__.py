@@ -13,13 +13,7 @@ def main() -> None:
     # Waiting threads sleep instead of spinning: a machine that others use too is five times faster so,
     # and an idle one gains by preparing pictures beside the arithmetic. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from vitbench.cli import supervise
-
-    if supervise.wanted(sys.argv[1:]):
-        sys.exit(supervise.run())
-    supervise.begin()
     from vitbench import files
-    from vitbench.cli.app import app
     from vitbench.errors import VitbenchError
 
     for stream in (sys.stdout, sys.stderr):
@@ -27,7 +21,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        _carry_out()
     except VitbenchError as error:
         print(f"vitbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -40,3 +34,14 @@ def main() -> None:
             raise
         print(f"vitbench: {line}", file=sys.stderr)
         sys.exit(VitbenchError.exit_code)
+
+
+def _carry_out() -> None:
+    from vitbench.cli import supervise
+
+    if supervise.wanted(sys.argv[1:]):
+        sys.exit(supervise.run())
+    supervise.begin()
+    from vitbench.cli.app import app
+
+    app()
