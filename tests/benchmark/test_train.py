@@ -28,7 +28,8 @@ RUN_FILES = {
     "model", "environment.json", "log.txt",
 }  # fmt: skip
 BENCHMARK_FILES = {
-    "benchmark.json", "split.csv", "leaks.csv", "predictions.csv", "comparison.csv", "comparison.md", "comparison.json",
+    "benchmark.json", "split.csv", "leaks.csv", "predictions.csv", "comparison.csv", "comparison.md",
+    "comparison.json",
     "curves.svg", "curves.png", "cost.svg", "cost.png", "confusion.svg", "confusion.png", "report.html",
     "report.json",
 }  # fmt: skip
