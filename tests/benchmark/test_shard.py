@@ -26,6 +26,12 @@ class Listening(Watch):
         self.heard.append(text)
 
 
+@pytest.fixture
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves and pages take seconds; most tests here do not look at them."""
+    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
+
+
 def test_every_run_is_in_exactly_one_shard() -> None:
     """Ten runs over four shards: 3, 3, 2, 2, none twice."""
     shares = [Shard.of(f"{number}/4").share(range(10)) for number in (1, 2, 3, 4)]
@@ -59,6 +65,7 @@ def test_the_first_shard_says_what_is_missing_and_the_last_one_compares(trained:
     assert (benchmark.runs[1].folder / "metrics.json").read_bytes() == before
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_a_shard_that_was_cut_off_is_started_again_as_it_was(trained: Trained) -> None:
     """Schedulers start a job's own line again: its interrupted run is gone on with, without --resume."""
 
@@ -71,6 +78,7 @@ def test_a_shard_that_was_cut_off_is_started_again_as_it_was(trained: Trained) -
     assert trained(shard="1/2").runs[0].status == "finished"
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_a_benchmark_that_another_shard_makes_meanwhile_is_joined(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +99,7 @@ def test_a_benchmark_that_another_shard_makes_meanwhile_is_joined(
     assert [run.status for run in both.runs] == ["finished", "finished"]
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_without_a_shard_a_name_taken_meanwhile_is_refused(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +110,7 @@ def test_without_a_shard_a_name_taken_meanwhile_is_refused(
         trained(seeds=(7,), epochs=1)
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_a_benchmark_half_made_by_a_killed_process_is_made_whole(trained: Trained, tmp_path: Path) -> None:
     """A folder with split.csv and no benchmark.json is no reason to choose another name; a stranger's is."""
     results = tmp_path / "results"

@@ -24,6 +24,12 @@ class Stop(Watch):
 
 
 @pytest.fixture
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves and pages take seconds; most tests here do not look at them."""
+    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
+
+
+@pytest.fixture
 def cut(trained: Trained, tmp_path: Path) -> Path:
     """The folder of a run that was cut off after its first epoch."""
     with pytest.raises(KeyboardInterrupt):
@@ -81,6 +87,7 @@ def test_other_data_are_refused_all_the_same(cut: Path, trained: Trained, colour
         trained(resume=True, resume_anyway=True)
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_a_run_of_which_nothing_was_trained_begins_anew(cut: Path, trained: Trained) -> None:
     """Without a checkpoint no two versions meet in one run: nothing is refused, nothing to be noted."""
     pretend(cut, torch="2.0.1")
@@ -90,11 +97,9 @@ def test_a_run_of_which_nothing_was_trained_begins_anew(cut: Path, trained: Trai
     assert not any("torch" in note for note in run.metrics()["notes"])
 
 
-def test_a_fold_that_begins_under_another_version_is_refused_too(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_reports")
+def test_a_fold_that_begins_under_another_version_is_refused_too(trained: Trained, tmp_path: Path) -> None:
     """One fold done, the next not begun: its folds would be of two versions; accepted, the run notes it."""
-    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
 
     class StopAfterFold(Watch):
         def run_finished(self, run: str, text: str) -> None:
