@@ -568,7 +568,8 @@ def test_a_file_that_grows_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_names_in_messages_cannot_speak_to_a_terminal() -> None:
-    """Control characters and line breaks are spelled out, letters of any script stay."""
+    """Control characters, line breaks and marks that turn text round are spelled out, all scripts stay."""
+    assert shown("photo\u202egpj.exe") == r"photo\u202egpj.exe"
     assert shown("사과\n\x1b[2J\x9b\u2028é") == r"사과\n\x1b[2J\x9b\u2028é"
     assert shown(Path(os.fsdecode(b"caf\xe9"))) == r"caf\xe9"
 

@@ -271,7 +271,7 @@ def _group_notes(named: Members, total: int) -> list[str]:
         verb = "holds" if len(mixed) == 1 else "hold"
         notes.append(
             f"{len(mixed)} of the --group groups {verb} pictures of several classes, "
-            f"e.g. '{mixed[0][0]}' and '{mixed[0][1]}'; each stays whole"
+            f"e.g. '{shown(mixed[0][0])}' and '{shown(mixed[0][1])}'; each stays whole"
         )
     return notes
 

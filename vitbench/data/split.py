@@ -343,7 +343,7 @@ def _has(root: Path, label: str, have: Sequence[Group]) -> str:
     what = f"different {noun}"
     if any(map(_is_joined, have)):
         what = "group kept together" if len(have) == 1 else "groups kept together"
-    return f"{shown(root)}: class '{label}' has {len(have)} {what}"
+    return f"{shown(root)}: class '{shown(label)}' has {len(have)} {what}"
 
 
 def _refuse_missing(root: Path, holding: dict[str, list[Group]], sides: Sequence[Sequence[Picture]]) -> None:
@@ -352,11 +352,11 @@ def _refuse_missing(root: Path, holding: dict[str, list[Group]], sides: Sequence
     for label in sorted(holding.keys() - everywhere):
         if any(map(_is_joined, holding[label])):
             raise VitbenchError(
-                f"{shown(root)}: class '{label}' cannot be on every side, for its pictures are kept together "
-                "with those of other classes; make the groups smaller or try another --split-seed"
+                f"{shown(root)}: class '{shown(label)}' cannot be on every side, for its pictures are kept "
+                "together with those of other classes; make the groups smaller or try another --split-seed"
             )
         raise VitbenchError(
-            f"{shown(root)}: too many pictures of class '{label}' also lie in another class; "
+            f"{shown(root)}: too many pictures of class '{shown(label)}' also lie in another class; "
             "sort them out first"
         )
 
@@ -398,7 +398,7 @@ def _unused_val(image_set: ImageSet, val: Sequence[Picture]) -> list[str]:
     missing = sorted(set(image_set.classes) - {p.label for p in val})
     if not val:
         return []
-    names = ", ".join(f"'{label}'" for label in missing)
+    names = ", ".join(f"'{shown(label)}'" for label in missing)
     return [f"val/ lacks class {names}: its {len(val)} pictures are unused, 15 % of train/ takes its place"]
 
 

@@ -1,6 +1,5 @@
 """`vitbench data check` in words: what an image folder holds and what is odd about it."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
@@ -8,7 +7,6 @@ from statistics import median
 from vitbench.data.groups import TOGETHER
 from vitbench.data.likeness import shown_pair
 from vitbench.data.walk import shown
-from vitbench.files import readable
 from vitbench.records import ImageSet, Part, Picture
 from vitbench.records.pictures import Likeness
 
@@ -34,10 +32,10 @@ def check_report(image_set: ImageSet, kept: ImageSet | None = None) -> str:
         passed = ", ".join(f"{count} × {reason}" for reason, count in image_set.ignored.items())
         lines.append(f"passed over: {passed}")
     lines.append(f"cannot be read: {len(image_set.bad) or 'none'}")
-    lines += [f"  {_escaped(entry.path)}: {entry.reason}" for entry in image_set.bad[:MOST_SHOWN]]
+    lines += [f"  {shown(entry.path)}: {entry.reason}" for entry in image_set.bad[:MOST_SHOWN]]
     if len(image_set.bad) > MOST_SHOWN:
         lines.append(f"  … and {len(image_set.bad) - MOST_SHOWN} more")
-    lines += [f"note: {_escaped(note)}" for note in (kept or image_set).notes]
+    lines += [f"note: {shown(note)}" for note in (kept or image_set).notes]
     return "\n".join(lines)
 
 
@@ -50,7 +48,7 @@ def _class_table(image_set: ImageSet) -> list[str]:
     """A line per class: its name and a count per part."""
     columns: list[Part | None] = [*_parts(image_set)] if image_set.layout == "split" else [None]
     counts = Counter((p.label, p.part) for p in image_set.pictures)
-    names = {label: _escaped(label) for label in image_set.classes}
+    names = {label: shown(label) for label in image_set.classes}
     width = max(len("class"), *(len(name) for name in names.values()))
     head = "".join(f"{column or 'pictures':>10}" for column in columns)
     rows = [
@@ -74,7 +72,7 @@ def _duplicates(pictures: Sequence[Picture]) -> list[str]:
     """Groups of pictures with equal pixels, the first ones named."""
     groups: dict[str, list[str]] = {}
     for picture in pictures:
-        groups.setdefault(picture.pixel_digest, []).append(_escaped(picture.path))
+        groups.setdefault(picture.pixel_digest, []).append(shown(picture.path))
     several = [names for names in groups.values() if len(names) > 1]
     copies = sum(len(names) - 1 for names in several)
     if not several:
@@ -96,7 +94,7 @@ def _near(image_set: ImageSet) -> list[str]:
 
     lines = [image_set.searched] if image_set.searched else []
     near = sorted((pair for pair in image_set.alike if pair.kind == "near"), key=rank)
-    lines += [f"  {_escaped(shown_pair(pair))}" for pair in near[:MOST_SHOWN]]
+    lines += [f"  {shown(shown_pair(pair))}" for pair in near[:MOST_SHOWN]]
     if len(near) > MOST_SHOWN:
         lines.append(f"  … and {len(near) - MOST_SHOWN} more pairs (all with --out)")
     leaking = {pair.path for pair in image_set.alike if by_path[pair.path].part != by_path[pair.other].part}
@@ -111,7 +109,7 @@ def _together(pictures: Sequence[Picture]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for picture in pictures:
         if picture.group.startswith(TOGETHER):
-            groups.setdefault(picture.group, []).append(_escaped(picture.path))
+            groups.setdefault(picture.group, []).append(shown(picture.path))
     largest = sorted(groups.values(), key=lambda names: (-len(names), names))
     lines = [f"kept together: {_count(len(groups), 'group')} of different pictures"]
     for names in largest[:MOST_SHOWN]:
@@ -120,14 +118,6 @@ def _together(pictures: Sequence[Picture]) -> list[str]:
     if len(largest) > MOST_SHOWN:
         lines.append(f"  … and {len(largest) - MOST_SHOWN} more groups")
     return lines
-
-
-def _escaped(text: str) -> str:
-    """`text` on one line: control characters and line breaks spelled out (`\\n`)."""
-    return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c
-        for c in readable(text)
-    )
 
 
 def _count(count: int, noun: str) -> str:

@@ -15,6 +15,9 @@ from vitbench.records import BadFile
 SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
 """Left behind by archivers and file servers; passed over like hidden ones."""
 
+TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Marks that turn the text behind them round: "photo_gpj.exe" would read as a picture."""
+
 HIDDEN = "hidden"
 LINK_BACK = "link to a folder that is read anyway"
 
@@ -101,7 +104,9 @@ def leads_back(link: Path, walked: Iterable[Path], visited: Iterable[Path] = ())
 def shown(path: Path | str) -> str:
     """A path or name for a message: one line, control characters spelled out, so no terminal obeys."""
     return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c
+        c.encode("unicode_escape").decode()
+        if unicodedata.category(c) in ("Cc", "Zl", "Zp") or unicodedata.bidirectional(c) in TURNS
+        else c
         for c in files.readable(str(path))
     )
 
