@@ -1,15 +1,21 @@
 """Answers for pictures: several models of one name answer together."""
 
+import gc
+import itertools
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from painted import paint
 from torch import nn
 
 from vitbench.inference.stream import Question, answer
+from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
+from vitbench.models.plan import plan_model
+from vitbench.models.weights import RANDOM
 from vitbench.records import Preprocessing
 
 CPU = torch.device("cpu")
@@ -61,3 +67,24 @@ def test_one_model_says_exactly_what_it_says(questions: list[Question]) -> None:
     (found,) = answer({"vit": [alone]}, questions, CPU)
     expected = alone.module(torch.zeros(1, 3, 8, 8)).double().softmax(dim=1).numpy().max()
     assert np.float64(found.said["vit"][0][1]) == expected
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1500)
+def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path) -> None:
+    """20,000 predictions by a real network in one process hold no more than the first 1,000 did."""
+    plan = plan_model("test_vit", 32)
+    network = LoadedModel(create(plan, 2, RANDOM, 0), ("a", "b"), plan.preprocessing, "test_vit")
+    for number in range(40):
+        paint(tmp_path / f"{number:02d}.png", (9, 9, 9), number, (320, 240))
+    (tmp_path / "39.png").write_bytes(b"broken")
+    paths = itertools.cycle(sorted(tmp_path.glob("*.png")))
+    questions = (Question(str(path)) for path in itertools.islice(paths, 20_000))
+    held: dict[int, float] = {}
+    for done, found in enumerate(answer({"vit": [network]}, questions, CPU), start=1):
+        assert bool(found.error) == found.path.endswith("39.png")
+        if done in (1_000, 20_000):
+            gc.collect()
+            held[done] = psutil.Process().memory_info().rss / 1e6
+    print(f"\nMB held after so many predictions: {held}")
+    assert held[20_000] < held[1_000] + 30
