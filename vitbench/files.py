@@ -102,7 +102,7 @@ def read_json(path: Path) -> Any:
     """The JSON value in `path`; VitbenchError where the file is not JSON, OSError where it is not there."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # UnicodeDecodeError is one too
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is one too
         raise VitbenchError(
             f"{path}: damaged, not JSON ({error}); restore it or remove its folder"
         ) from error
@@ -208,6 +208,14 @@ def readable(text: str) -> str:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # a lone surrogate, as Windows file names may hold
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_there(path: Path) -> bool:
+    """Whether a path exists; False, and no error, for names that are too long or cannot be looked at."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def sha256_of(path: Path) -> str:

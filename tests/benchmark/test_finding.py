@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from vitbench import files
 from vitbench.benchmark import folder
-from vitbench.errors import VitbenchError
+from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Benchmark, duration
 
 
@@ -34,3 +35,21 @@ def test_an_unknown_name_says_what_there_is(two_models: Benchmark) -> None:
 def test_durations(seconds: float, text: str) -> None:
     """A length of time in the unit that a person would use."""
     assert duration(seconds) == text
+
+
+def test_names_that_are_too_long_are_one_line(tmp_path: Path) -> None:
+    """A new name is refused from 100 bytes on; an old one that long is just not there."""
+    with pytest.raises(UsageError, match="longer than 100 bytes"):
+        folder.check_name("ü" * 51)
+    assert folder.check_name("ü" * 50)
+    with pytest.raises(VitbenchError, match="no benchmark called"):
+        folder.find("x" * 5000, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../victim", "/etc", "a/b", ".hidden", "a\\b", "", "..", 7])
+def test_a_manifest_cannot_name_a_run_outside_its_folder(tmp_path: Path, name: object) -> None:
+    """What a resumed training would tidy up must lie inside the benchmark."""
+    (tmp_path / "b").mkdir()
+    files.write_json(tmp_path / "b" / "benchmark.json", {"runs": ["vit-s0", name]})
+    with pytest.raises(VitbenchError, match="names a run outside its folder"):
+        _ = Benchmark(tmp_path / "b").runs

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from painted import paint_folder
 
 WATCH = """
@@ -41,6 +42,7 @@ for words in json.load(sys.stdin):
 TRAIN = "train photos --models test_vit --image-size 32 --epochs 1 --per-class 3 --name"
 
 
+@pytest.mark.slow
 def test_what_is_local_opens_no_socket(tmp_path: Path) -> None:
     """check, train from random weights, predict and compare: no process of theirs looks for a network.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -24,8 +25,14 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 120
 
 
+LONGEST_NAME = 100
+"""Bytes of a benchmark's name: file systems end at 255, and names of files are made from it."""
+
+
 def check_name(name: str) -> str:
-    """`name` if it is a plain folder name; UsageError if it could leave the results folder."""
+    """`name` if it is a plain folder name; UsageError if it could leave the results folder, or is long."""
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise UsageError(f"--name {name[:20]}…: longer than {LONGEST_NAME} bytes; choose a shorter one")
     if not name or name.startswith(".") or re.search(r'[/\\:\0<>|"?*]', name):
         raise UsageError(f"--name {name!r}: not a plain folder name; use letters, digits, '.', '-' and '_'")
     return name
@@ -44,7 +51,7 @@ def fresh_name(data: Path, results: Path) -> str:
 def find(name: str, results: Path) -> Benchmark:
     """The benchmark called `name` in the results folder, or at that path."""
     for folder in (results / name, Path(name)):
-        if (folder / "benchmark.json").exists():
+        if files.is_there(folder / "benchmark.json"):
             return Benchmark(folder)
     known = ", ".join(b.name for b in benchmarks_in(results)[:5]) or "none yet"
     raise VitbenchError(

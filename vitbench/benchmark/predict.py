@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from vitbench import files
 from vitbench.benchmark import folder
 from vitbench.comparison.candidates import probed_model
 from vitbench.errors import UsageError, VitbenchError
@@ -151,12 +152,12 @@ def _models_of(run: Run) -> tuple[LoadedModel, ...]:
 def _single(name: str, results: Path) -> Panel | None:
     """The run or the saved model called so; None where it is neither."""
     for path in (Path(name), results / name):
-        if (path / "config.json").exists():
+        if files.is_there(path / "config.json"):
             run = Run(path.resolve().parent)
             if (run.folder / "recipe.json").exists():
                 return _of_run(run, (load_model(path),))
             return Panel({path.resolve().name: (load_model(path),)}, None)
-        if (path / "recipe.json").exists():
+        if files.is_there(path / "recipe.json"):
             run = Run(path.resolve())
             if run.status != "finished":
                 raise VitbenchError(

@@ -12,6 +12,7 @@ from vitbench.benchmark.estimate import Estimate, estimate_jobs, plan_lines, sho
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.benchmark.shard import Shard
 from vitbench.comparison.table import compare_many
+from vitbench.data.batches import LostPictureError
 from vitbench.errors import RefusedError, UsageError, VitbenchError
 from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
@@ -282,6 +283,8 @@ def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
         except RefusedError as error:
             watch.run_finished(run.name, f"not touched: {error}")
             continue
+        except LostPictureError:  # no other model could be trained on these data either
+            raise
         except VitbenchError as error:
             files.write_json(run.folder / "failure.json", {"reason": str(error)})
             watch.run_finished(run.name, f"failed: {error}")

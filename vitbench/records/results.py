@@ -333,8 +333,16 @@ class Benchmark:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """The planned runs in the order they were asked for, whatever became of them."""
-        return tuple(Run(self.folder / name) for name in self.manifest["runs"])
+        """The planned runs in the order they were asked for, whatever became of them.
+
+        VitbenchError where the manifest names one outside the benchmark's folder.
+        """
+        names = self.manifest["runs"]
+        if any(not isinstance(name, str) or not re.fullmatch(r"[^./\\\0][^/\\\0]*", name) for name in names):
+            raise VitbenchError(
+                f"{self.folder / 'benchmark.json'}: names a run outside its folder; restore it"
+            )
+        return tuple(Run(self.folder / name) for name in names)
 
     @property
     def finished(self) -> bool:
