@@ -166,6 +166,7 @@ def scene_of(path: str) -> str:
     return Path(path).name.partition("-")[0]
 
 
+@pytest.mark.slow
 def test_bursts_inflate_what_groups_bring_down(tmp_path: Path) -> None:
     """150 pictures of 5 classes in bursts of three, labels that mean nothing.
 
@@ -184,6 +185,7 @@ def test_bursts_inflate_what_groups_bring_down(tmp_path: Path) -> None:
     assert honest["correct"] / SHOTS <= binom.ppf(0.9999, 50, 1 / 5)
 
 
+@pytest.mark.slow
 def test_random_labels_stay_at_chance_in_all_folds(tmp_path: Path) -> None:
     """Single pictures with labels that mean nothing, trained with many views each: chance, out of fold."""
     data = tmp_path / "data"

@@ -154,6 +154,7 @@ def test_a_probe_that_failed_is_done_again(
     assert more.runs[0].failure == ""
 
 
+@pytest.mark.slow
 def test_a_tuned_run_cut_off_at_its_end_goes_on(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while the chosen model is saved: the run has the chosen recipe already, and resumes."""
     import vitbench.training.runs as runs
@@ -188,6 +189,7 @@ def test_tuning_tries_settings_on_val_and_keeps_the_best(trained: Trained) -> No
     assert not list(run.folder.rglob("checkpoint"))
 
 
+@pytest.mark.slow
 def test_tuning_resumes_where_it_was_stopped(trained: Trained) -> None:
     """Stopped in the second trial: the first is not trained again, and the end is the same."""
 

@@ -6,6 +6,7 @@ from vitbench.models.families import FAMILIES
 from vitbench.models.listing import COLUMNS, models_table, selected
 
 
+@pytest.mark.slow
 def test_models_for_a_probe_are_named_by_word_pattern_and_limit() -> None:
     """Aliases, patterns and words become names, each once; limits leave out what is larger."""
     assert selected(["all"], max_params=5.95) == ["vit", "deit", "deit-distilled"]
