@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,7 +31,13 @@ def start(root: Path, *words: str, log: str = "log") -> "subprocess.Popen[str]":
             stderr=stream,
             text=True,
             start_new_session=True,
+            preexec_fn=_heed_ctrl_c,
         )
+
+
+def _heed_ctrl_c() -> None:
+    """Even where the tests themselves run in the background of a shell, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:

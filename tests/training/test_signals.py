@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,14 @@ def checkpoints(results: Path, name: str) -> list[str]:
 def _no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Curves and pages take seconds, and nothing here looks at them."""
     monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heeded() -> Iterator[None]:
+    """Also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
