@@ -26,7 +26,10 @@ test-slow: $(INSTALLED)  ## run the slow tests too
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
 test-faults: $(INSTALLED)  ## kill it, fill its disk, feed it garbage (most of an hour)
-	$(BIN)/python -m pytest -m faults --timeout 3000
+	rm -f results/evidence/reliability.jsonl
+	VITBENCH_EVIDENCE=$(CURDIR)/results/evidence/reliability.jsonl \
+	  $(BIN)/python -m pytest -m faults --timeout 3000; status=$$?; \
+	  $(BIN)/python results/evidence/reliability.py && exit $$status
 
 lint: $(INSTALLED)  ## ruff, mypy --strict, the order of the rooms
 	$(BIN)/ruff check vitbench tests results
