@@ -1,4 +1,4 @@
-"""Pictures that colour tells apart, and settings with which a run takes about a second."""
+"""Pictures that colour tells apart, settings for a run of about a second, and a watch that stops it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from vitbench.training.watch import Watch
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
 TINY: dict[str, Any] = {
@@ -36,3 +38,14 @@ def paint_folder(root: Path, per_class: int = 12, names: Mapping[str, str] | Non
             folder = (names or {}).get(colour, colour)
             paint(root / folder / f"{number:02d}.png", rgb, 1000 * place + number)
     return root
+
+
+class StopAt(Watch):
+    """Raises KeyboardInterrupt at a step, as Ctrl-C would."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.at = (epoch, step)
+
+    def step(self, epoch: int, step: int, loss: float, images_per_second: float) -> None:
+        if (epoch, step) == self.at:
+            raise KeyboardInterrupt

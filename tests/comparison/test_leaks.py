@@ -79,3 +79,15 @@ def test_without_leaks_nothing_is_said(tmp_path: Path) -> None:
     """An empty leaks.csv, and none at all, as in older benchmarks."""
     assert compare(leaking(tmp_path, [])).clean == ()
     assert compare(make_benchmark(tmp_path / "old", {"vit-s0": ANSWERS}, LABELS)).known == ()
+
+
+def test_equal_test_pictures_are_known_together(tmp_path: Path) -> None:
+    """Two test files of the same bytes, one of them listed: training knows both."""
+    benchmark = leaking(tmp_path, [(path_of(0), "test", "t0.jpg", "train")])
+    rows = benchmark.split_rows()
+    same = next(row["sha256"] for row in rows if row["path"] == path_of(0))
+    next(row for row in rows if row["path"] == path_of(3))["sha256"] = same
+    files.write_csv(benchmark.folder / "split.csv", list(rows[0]), rows)
+    found = compare(benchmark)
+    assert {one.path for one in found.known} == {path_of(0), path_of(3)}
+    assert found.clean[0].n == 10

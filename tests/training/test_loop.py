@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from painted import StopAt
 
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
@@ -23,17 +24,6 @@ from vitbench.training.watch import Watch
 Trained = Callable[..., Benchmark]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
 STRESSED: dict[str, Any] = {"drop_path": 0.2, "ema": 0.9, "micro_batch": 6, "mixup": 0.2}
-
-
-class StopAt(Watch):
-    """Raises KeyboardInterrupt at a step, as Ctrl-C would."""
-
-    def __init__(self, epoch: int, step: int) -> None:
-        self.at = (epoch, step)
-
-    def step(self, epoch: int, step: int, loss: float, images_per_second: float) -> None:
-        if (epoch, step) == self.at:
-            raise KeyboardInterrupt
 
 
 def weights_of(benchmark: Benchmark) -> list[str]:

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from painted import COLOURS, TINY, paint
+from painted import COLOURS, TINY, StopAt, paint
 
 from vitbench.benchmark.train import train
 from vitbench.files import sha256_of
 from vitbench.records import Benchmark, Picture, Predictions, Split
 from vitbench.training import loop, runs
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 PROBE = {key: TINY[key] for key in ("models", "weights", "image_size", "workers")} | {"recipe": "probe"}
@@ -149,17 +148,6 @@ def test_each_fold_answers_on_its_own_val(trained: Trained) -> None:
         assert sorted(found.paths) == sorted(inside)
     assert run.val_predictions() is None
     assert run.part("final").val_predictions() is None
-
-
-class StopAt(Watch):
-    """Raises KeyboardInterrupt at a step."""
-
-    def __init__(self, epoch: int, step: int) -> None:
-        self.at = (epoch, step)
-
-    def step(self, epoch: int, step: int, loss: float, images_per_second: float) -> None:
-        if (epoch, step) == self.at:
-            raise KeyboardInterrupt
 
 
 def test_an_interrupted_run_gives_the_same_bytes_on_val(trained: Trained) -> None:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from vitbench.training.runs import Job
 
 WAIT_SECONDS = 120
-
-
 LONGEST_NAME = 100
 """Bytes of a benchmark's name: file systems end at 255, and names of files are made from it."""
 

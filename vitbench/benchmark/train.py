@@ -132,10 +132,10 @@ def train(
     named has its default, or what the benchmark called `name` was made with. A model that fails gets
     `failure.json` and a row that says so; the others go on. Ctrl-C and SIGTERM finish the step, save, and
     raise `Interrupted` (a KeyboardInterrupt); on the main thread, and where the program does not handle
-    them itself. `track` mirrors every epoch to "tensorboard",
-    "wandb" or "trackio". `shard`, such as "2/8", carries out every 8th run only, in a benchmark that several
-    processes fill. `resume_anyway` resumes a run also where torch and its kin, or the number of threads, are
-    not those it was begun with. Raises VitbenchError for whatever can be refused before the first step.
+    them itself. `track` mirrors every epoch to "tensorboard", "wandb" or "trackio". `shard`, such as "2/8",
+    carries out every 8th run only, in a benchmark that several processes fill. `resume_anyway` resumes a
+    run also where torch and its kin, or the number of threads, are not those it was begun with. Raises
+    VitbenchError for whatever can be refused before the first step.
     """
     folder_of_data = None if data is None else Path(data)
     share = None if shard is None else Shard.of(shard)
@@ -184,7 +184,7 @@ def _carry_out(request: Request, watch: Watch, track: str | None) -> Benchmark:
     estimates = announce(plan, watch)
     if benchmark is None:
         benchmark = _created(plan, request)
-    else:
+    elif request.shard is None:  # a shard has added its benchmark's runs already
         folder.add_runs(benchmark, plan)
     with trackers.tracked(track, benchmark, watch) as told:
         told.benchmark_started(benchmark.name, stages(plan, estimates))

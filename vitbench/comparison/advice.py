@@ -93,8 +93,7 @@ def _gains(pairs: Sequence[tuple[str, "Pair"]]) -> str:
     first = " points"
     texts = []
     for name, pair in pairs:
-        gain = pair.difference if pair.model_a == name else -pair.difference
-        texts.append(f"{points(gain)}{first} ({name})")
+        texts.append(f"{points(pair.gain_of(name)[0])}{first} ({name})")
         first = ""
     return listed(texts)
 

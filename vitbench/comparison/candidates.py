@@ -63,7 +63,7 @@ class TestSet:
     @property
     def group_numbers(self) -> Array | None:
         """(n,) int64: a number per group; None where every picture is a group of its own."""
-        known, numbers = np.unique(np.array(self.groups, dtype=object).astype(str), return_inverse=True)
+        known, numbers = np.unique(np.array(self.groups, dtype=str), return_inverse=True)
         return numbers if len(known) < len(self.groups) else None
 
     @classmethod

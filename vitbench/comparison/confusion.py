@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vitbench.comparison.candidates import Candidate
-from vitbench.comparison.statistics import accuracy_interval, seeds_accuracy
+from vitbench.comparison.statistics import runs_accuracy
 from vitbench.records import Array, Predictions
 
 
@@ -48,7 +48,7 @@ class ClassRecall(NamedTuple):
 def recalls(predictions: Sequence[Predictions], groups: Array | None = None) -> list[ClassRecall]:
     """Recall of every class with test pictures, in class order, of one model (one `Predictions` per seed).
 
-    Intervals on that class's pictures alone: `accuracy_interval` for one run, `seeds_accuracy` for several;
+    Intervals on that class's pictures alone: `runs_accuracy`;
     groups (n,) as there. Each stands for itself: among twenty, one is expected to miss the truth.
     """
     labels = predictions[0].labels
@@ -58,7 +58,7 @@ def recalls(predictions: Sequence[Predictions], groups: Array | None = None) -> 
         of_class = labels == place
         right = correct[:, of_class]
         within = None if groups is None else groups[of_class]
-        limits = accuracy_interval(right[0], within) if len(right) == 1 else seeds_accuracy(right, within)
+        limits = runs_accuracy(right, within)
         n, mean = right.shape[1], float(right.mean())
         found.append(ClassRecall(place, n, mean * n, mean, *limits))
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitbench.comparison.candidates import Candidate, TestSet, competitors
-from vitbench.comparison.statistics import accuracy_interval, seeds_accuracy
+from vitbench.comparison.statistics import runs_accuracy
 from vitbench.comparison.words import listed
 from vitbench.records import Array, Benchmark, percent
 
@@ -44,7 +44,10 @@ class Clean:
 
 def known_of(benchmarks: Sequence[Benchmark]) -> tuple[Known, ...]:
     """The test pictures of the first benchmark that some benchmark's training knows, each pair once."""
-    names = dict(zip(TestSet.of(benchmarks[0]).contents, TestSet.of(benchmarks[0]).paths, strict=True))
+    first = TestSet.of(benchmarks[0])
+    named: dict[str, list[str]] = {}
+    for content, path in zip(first.contents, first.paths, strict=True):
+        named.setdefault(content, []).append(path)
     found: dict[tuple[str, str], Known] = {}
     for benchmark in benchmarks:
         leaks = benchmark.leaks()
@@ -54,8 +57,9 @@ def known_of(benchmarks: Sequence[Benchmark]) -> tuple[Known, ...]:
             if leak.other_part.startswith("fold"):  # each is tested, and learned from where the other is
                 sides.append((leak.other, leak.other_part, leak.path, leak.part))
             for path, part, other, other_part in sides:
-                tested = names.get(contents.get(path, ""))
-                if tested is not None and part not in ("train", "val"):
+                if part in ("train", "val"):
+                    continue
+                for tested in named.get(contents.get(path, ""), ()):
                     how = leak.how or "equal pixels"
                     found[tested, other] = Known(path=tested, other=other, part=other_part, how=how)
     return tuple(found.values())
@@ -75,7 +79,7 @@ def clean_of(candidates: Sequence[Candidate], kept: Array, basis: "Basis") -> tu
     found = []
     for candidate in competitors(candidates):
         right = candidate.correct[:, kept]
-        low, high = accuracy_interval(right[0], groups) if len(right) == 1 else seeds_accuracy(right, groups)
+        low, high = runs_accuracy(right, groups)
         mean, n = float(right.mean()), right.shape[1]
         found.append(Clean(model=candidate.model, n=n, correct=mean * n, top1=mean, low=low, high=high))
     return tuple(found)

@@ -54,6 +54,12 @@ class Pair:
     def distinguishable(self) -> bool:
         return self.kind == "better"
 
+    def gain_of(self, model: str) -> tuple[float, float, float]:
+        """(difference, low, high) as what `model`, one of the two, gains over the other."""
+        if model == self.model_a:
+            return self.difference, self.low, self.high
+        return -self.difference, -self.high, -self.low
+
     @property
     def borderline(self) -> bool:
         """The interval excludes 0, yet p does not: no verdict."""

@@ -13,7 +13,7 @@ from vitbench.comparison.bootstrap import SCORES, score_interval
 from vitbench.comparison.calibration import ece_null, expected_calibration_error, fit_temperature, tempered
 from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet
 from vitbench.comparison.confusion import recalls
-from vitbench.comparison.statistics import accuracy_interval, seeds_accuracy
+from vitbench.comparison.statistics import accuracy_interval, runs_accuracy
 from vitbench.inference.metrics import scores
 from vitbench.records import Benchmark, Predictions, Run
 
@@ -222,20 +222,13 @@ def _scores(candidate: Candidate, basis: Basis) -> dict[str, Any]:
     found: dict[str, Any] = {key: _mean(one[key] for one in each) for key in ("correct", "top1", *SCORES)}
     for name, sample in basis.samples[candidate.model].items():
         found[f"{name}_low"], found[f"{name}_high"] = score_interval(sample)
+    found["top1_low"], found["top1_high"] = runs_accuracy(candidate.correct, basis.groups)
     if len(each) == 1:
-        low, high = accuracy_interval(candidate.correct[0], basis.groups)
         interval = "Wilson" if basis.groups is None else "Wilson over groups"
-        return {
-            **found,
-            "correct": each[0]["correct"],
-            "top1_low": low,
-            "top1_high": high,
-            "interval": interval,
-        }
-    low, high = seeds_accuracy(candidate.correct, basis.groups)
+        return {**found, "correct": each[0]["correct"], "interval": interval}
     std = float(np.std([one["top1"] for one in each], ddof=1))
     interval = f"t over {'images' if basis.groups is None else 'groups'} × seeds"
-    return {**found, "top1_low": low, "top1_high": high, "top1_std": std, "interval": interval}
+    return {**found, "top1_std": std, "interval": interval}
 
 
 def _calibration(candidate: Candidate) -> dict[str, Any]:

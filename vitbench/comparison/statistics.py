@@ -225,6 +225,11 @@ def seeds_accuracy(correct: Array, groups: Array | None = None) -> tuple[float, 
     return wilson(mean * n, n)
 
 
+def runs_accuracy(correct: Array, groups: Array | None = None) -> tuple[float, float]:
+    """95 % interval of accuracy, (k, n) bool: `accuracy_interval` of one run, `seeds_accuracy` of several."""
+    return accuracy_interval(correct[0], groups) if len(correct) == 1 else seeds_accuracy(correct, groups)
+
+
 class Part(NamedTuple):
     """One source of chance in a mean: its squared standard error, and the freedom it is known with."""
 

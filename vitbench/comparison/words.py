@@ -67,7 +67,7 @@ def probe_verdict(pair: "Pair", tuned: str, pairs: int) -> str:
 
     `pairs`: as of `verdict`, over the models that have a probe.
     """
-    numbers, on = _numbers(pair, pairs, gain=pair.model_a == tuned), _on(pair)
+    numbers, on = _numbers(pair, pairs, tuned), _on(pair)
     if not pair.distinguishable:
         return (
             f"{tuned} is not distinguishable from its own frozen probe {on}: {numbers}{_borderline(pair)}; "
@@ -78,11 +78,9 @@ def probe_verdict(pair: "Pair", tuned: str, pairs: int) -> str:
     return f"{tuned} loses to its own frozen probe {on}: {numbers}: use the probe, or tune (--tune 3)"
 
 
-def _numbers(pair: "Pair", pairs: int, gain: bool = True) -> str:
-    """Difference, interval, test and counts; the difference from model_b's side without `gain`."""
-    value, low, high = pair.difference, pair.low, pair.high
-    if not gain:
-        value, low, high = -value, -high, -low
+def _numbers(pair: "Pair", pairs: int, model: str = "") -> str:
+    """Difference as the gain of `model` (of the better one, if none is named), interval, test and counts."""
+    value, low, high = pair.gain_of(model or pair.model_a)
     text = f"{points(value)} points, 95 % CI [{points(low)}, {points(high)}], {pair.method} {p_text(pair.p)}"
     if pairs > 1 and pair.p_holm != pair.p:
         text += f", {p_text(pair.p_holm)} after Holm over {pairs} pairs"
@@ -210,24 +208,21 @@ def answer(rows: Sequence["Row"], pairs: Sequence["Pair"], n: int, baseline: str
 
 def _against(row: "Row", pairs: Sequence["Pair"], n: int) -> str:
     """The models beside a baseline, each with its difference."""
-    named: dict[str, list[str]] = {"better": [], "worse": [], "equivalent": [], "not distinguishable": []}
+    named: dict[str, list[str]] = {}
     for pair in pairs:
-        ahead = pair.model_b == row.model
-        other, value = (pair.model_a, pair.difference) if ahead else (pair.model_b, -pair.difference)
-        kind = pair.kind if pair.kind != "better" or ahead else "worse"
-        named[kind].append(f"{other} ({points(value)} points)")
-    saying = {
-        "better": "better is {}",
-        "worse": "worse is {}",
-        "equivalent": "equivalent is {}",
-        "not distinguishable": "not to be told apart from it is {}",
+        other = pair.model_b if pair.model_a == row.model else pair.model_a
+        kind = "worse" if pair.kind == "better" and pair.model_a == row.model else pair.kind
+        named.setdefault(kind, []).append(f"{other} ({points(pair.gain_of(other)[0])} points)")
+    heads = {
+        "better": "better",
+        "worse": "worse",
+        "equivalent": "equivalent",
+        "not distinguishable": "not to be told apart from it",
     }
     said = [
-        text.replace(" is ", " are ").format(listed(named[kind]))
-        if len(named[kind]) > 1
-        else text.format(named[kind][0])
-        for kind, text in saying.items()
-        if named[kind]
+        f"{head} {'is' if len(named[kind]) == 1 else 'are'} {listed(named[kind])}"
+        for kind, head in heads.items()
+        if kind in named
     ]
     return f"{_right(row, n)}. Against it: {'; '.join(said)}."
 

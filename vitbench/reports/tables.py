@@ -112,15 +112,12 @@ def columns_of(comparison: Comparison) -> tuple[Column, ...]:
         return COLUMNS
     gains = {}
     for pair in comparison.pairs:
-        ahead = pair.model_b == comparison.baseline
-        value, low, high = (
-            (pair.difference, pair.low, pair.high) if ahead else (-pair.difference, -pair.high, -pair.low)
-        )
+        other = pair.model_a if pair.model_b == comparison.baseline else pair.model_b
+        value, low, high = pair.gain_of(other)
         mark = " *" if pair.distinguishable else ""
-        other = pair.model_a if ahead else pair.model_b
         gains[other] = f"{points(value)} [{points(low)}, {points(high)}]{mark}"
     against = Column(f"{AGAINST}\n{comparison.baseline}", lambda row: gains.get(row.model, ""))
-    return (MODEL, TOP1, against, *COLUMNS[3:])
+    return (MODEL, TOP1, against, *(column for column in COLUMNS if column not in (MODEL, RANK, TOP1)))
 
 
 def table_rows(comparison: Comparison) -> list[Row]:
