@@ -13,10 +13,11 @@ from vitbench.data.epochs import epoch_size
 from vitbench.models.create import count_parameters, create
 from vitbench.models.weights import RANDOM
 from vitbench.records import Split, duration
-from vitbench.training.loop import Trainer, build_trainer, train_step
+from vitbench.training.loop import Trainer, build_trainer
 from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm, synchronise
 from vitbench.training.probe import forward_speed
 from vitbench.training.runs import Job
+from vitbench.training.step import train_step
 from vitbench.training.watch import Watch
 
 LONG_SECONDS = 2 * 3600
@@ -106,10 +107,12 @@ def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
     for part in split.folds or (split,):
         trained = epoch_size(part.train, recipe.per_class) * recipe.epochs * per_view
         judged = (len(part.val) * recipe.epochs + len(part.test)) * forward
-        seconds += (trained + judged) * max(1, len(job.trials))
+        seconds += (trained + judged) * max(1, len(job.trials)) / job.machine.processes
     models = len(split.folds) or 1
     if split.folds and job.final == "retrain":
-        seconds += epoch_size(split.train, recipe.per_class) * recipe.epochs * per_view
+        seconds += (
+            epoch_size(split.train, recipe.per_class) * recipe.epochs * per_view / job.machine.processes
+        )
         models += 2
     copies = 1 + 2 * (recipe.optimizer in ("adam", "adamw")) + (recipe.ema_decay is not None)
     # Two checkpoints are kept while a third is written, each with its chosen weights.

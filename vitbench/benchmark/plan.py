@@ -15,7 +15,7 @@ from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import WORDS, asked_of_each, resolve_weights
 from vitbench.records import Benchmark, ImageSet, Recipe, Run, Settings, Split, run_name
 from vitbench.training import tuning
-from vitbench.training.machine import choose_device, choose_machine, choose_precision
+from vitbench.training.machine import alone, choose_device, choose_machine, choose_precision
 from vitbench.training.recipes import build_recipe, probe_of, shared
 from vitbench.training.runs import Job
 from vitbench.training.watch import Watch
@@ -132,6 +132,7 @@ def _probes(
     found: dict[str, Job] = {}
     for job in jobs:
         alias, recipe = job.plan.alias, job.recipe
+        machine = alone(job.machine)
         known = [run for run in before.values() if run.model == f"{alias}-probe"]
         done = alias in found or any(run.status == "finished" for run in known)
         if done or not _can_be_probed(job) or (only_known and not known):
@@ -144,7 +145,7 @@ def _probes(
             seed = known[0].seed if known else recipe.seed
             probe = build_recipe(probe_of(settings), job.plan, split, seed, recipe.init, "fp32")
             name = run_name(f"{alias}-probe", seed)
-            found[alias] = Job(name, job.plan, job.weights, probe, job.machine)
+            found[alias] = Job(name, job.plan, job.weights, probe, machine)
     return list(found.values())
 
 

@@ -18,9 +18,10 @@ from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
 from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings, Split
 from vitbench.reports.write import write_reports
-from vitbench.training import signals
+from vitbench.training import processes, signals
 from vitbench.training import track as trackers
 from vitbench.training.folds import train_folds
+from vitbench.training.follow import follow
 from vitbench.training.probe import probe_run
 from vitbench.training.runs import Job, discard_checkpoints, train_run
 from vitbench.training.watch import Watch
@@ -140,6 +141,8 @@ def train(
     folder_of_data = None if data is None else Path(data)
     share = None if shard is None else Shard.of(shard)
     resume = resume or resume_anyway
+    if processes.started()[0]:
+        return _followed()
     request = Request(settings, folder_of_data, name, Path(results), resume, share, resume_anyway)
     return carry_out(request, watch or Watch(), track)
 
@@ -167,8 +170,19 @@ def probe(
 
 def carry_out(request: Request, watch: Watch, track: str | None = None) -> Benchmark:
     """`train`, as the command line calls it."""
-    with signals.heard():
-        return _carry_out(request, watch, track)
+    with signals.heard(), processes.joined() as group:
+        benchmark = _carry_out(request, watch, track)
+        group.order(processes.Order.END)
+        group.send(str(benchmark.folder.resolve()))
+        return benchmark
+
+
+def _followed() -> Benchmark:
+    """The benchmark that the first of several processes made, with this one's help."""
+    folder_made = follow()
+    if folder_made is None:
+        raise VitbenchError("the first process has ended before its benchmark was done; it says why")
+    return Benchmark(folder_made)
 
 
 def _carry_out(request: Request, watch: Watch, track: str | None) -> Benchmark:

@@ -37,8 +37,10 @@ def main() -> None:
 
 
 def _carry_out() -> None:
-    from vitbench.cli import supervise
+    from vitbench.cli import follow, supervise
 
+    if follow.wanted():
+        sys.exit(follow.run(sys.argv[1:]))
     if supervise.wanted(sys.argv[1:]):
         sys.exit(supervise.run())
     supervise.begin()

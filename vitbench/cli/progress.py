@@ -1,6 +1,7 @@
 """Progress on stderr: one live display on a terminal, a line per epoch in a pipe."""
 
 import math
+import os
 import shlex
 import signal
 import sys
@@ -79,7 +80,9 @@ class LineWatch(Watch):
     @property
     def way_on(self) -> str:
         """The command that goes on with the benchmark."""
-        words = ["vitbench", "train", "--resume", "--name", self.benchmark]
+        count = int(os.environ.get("WORLD_SIZE") or 1)
+        together = ["torchrun", "--nproc_per_node", str(count), "-m"] if count > 1 else []
+        words = [*together, "vitbench", "train", "--resume", "--name", self.benchmark]
         return shlex.join(words + ([] if self.results == RESULTS else ["--results", str(self.results)]))
 
     def show(self, text: str) -> None:

@@ -27,6 +27,11 @@ def even_slices(length: int, largest: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
+def whole(length: int) -> slice:
+    """All of it, as the share of who works alone."""
+    return slice(length)
+
+
 def in_batches(
     prepare: Callable[[Item], Prepared], batches: Iterable[Sequence[Item]], workers: int
 ) -> Iterator[list[Prepared]]:

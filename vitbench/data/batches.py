@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitbench.data.ahead import even_slices, in_batches
+from vitbench.data.ahead import even_slices, in_batches, whole
 from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.epochs import plan_epoch, view_epoch
 from vitbench.data.views import draw_view, render, smallest_crop
@@ -18,6 +18,8 @@ from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.records import Augment, Picture, Preprocessing, Recipe, Split, label_indices
 
 Transform = Callable[[Image.Image], Tensor]
+Share = Callable[[int], slice]
+"""Which part of so many things one of several processes has to do."""
 
 
 class LostPictureError(VitbenchError):
@@ -51,9 +53,11 @@ def training_picture(root: Path, picture: Picture, side: int) -> Image.Image:
 
 
 def train_batches(
-    split: Split, recipe: Recipe, epoch: int, workers: int = 0
+    split: Split, recipe: Recipe, epoch: int, workers: int = 0, share: Share = whole
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """An epoch's batches: images uint8 (B, 3, S, S), not normalised, and labels int64 (B,).
+
+    With `share`, only the images of that part of every batch are prepared; labels are those of all.
 
     As few as the recipe's batch size allows, as even as possible; no view is dropped. What comes depends
     on (split, recipe, epoch) only, not on `workers`. Raises `LostPictureError` naming a file that is
@@ -64,19 +68,21 @@ def train_batches(
     side = stored_side(size, recipe.augment)
     labels = label_indices(split.train, split.classes)
 
-    def view_of(planned: tuple[int, int]) -> tuple[Tensor, int]:
+    def view_of(planned: tuple[int, int]) -> Tensor:
         index, k = planned
         picture = split.train[index]
         image = training_picture(split.root, picture, side)
         aspect = picture.width / picture.height
         view = draw_view(recipe.seed, turn, picture.sha256, k, aspect, recipe.augment, recipe.flip)
         pixels = torch.from_numpy(render(view, image, size, interpolation))
-        return pixels.permute(2, 0, 1), int(labels[index])  # (S, S, 3) -> (3, S, S)
+        return pixels.permute(2, 0, 1)  # (S, S, 3) -> (3, S, S)
 
     plan = plan_epoch(split.train, recipe.per_class, recipe.seed, epoch, recipe.fixed_views)
     batches = [plan[part] for part in even_slices(len(plan), recipe.batch_size)]
-    for pairs in in_batches(view_of, batches, workers):
-        yield torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])
+    shares = [batch[share(len(batch))] for batch in batches]
+    nothing = torch.empty(0, 3, size, size, dtype=torch.uint8)
+    for batch, images in zip(batches, in_batches(view_of, shares, workers), strict=True):
+        yield torch.stack(images) if images else nothing, torch.from_numpy(labels[[i for i, _ in batch]])
 
 
 # --- evaluation -----------------------------------------------------------------------------------
@@ -91,9 +97,16 @@ def evaluation_transform(preprocessing: Preprocessing) -> Transform:
 
 
 def eval_batches(
-    root: Path, pictures: Sequence[Picture], preprocessing: Preprocessing, batch_size: int, workers: int = 0
+    root: Path,
+    pictures: Sequence[Picture],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    workers: int = 0,
+    share: Share = whole,
 ) -> Iterator[Tensor]:
     """Float (B, 3, S, S) batches of pictures in their order, prepared for evaluation, never augmented.
+
+    With `share`, that part of the batches.
 
     Raises `LostPictureError` naming a file that is gone or is no longer the one that was scanned.
     """
@@ -103,6 +116,7 @@ def eval_batches(
         return transform(_decoded(root / picture.path, picture.sha256))
 
     batches = [pictures[part] for part in even_slices(len(pictures), batch_size)]
+    batches = batches[share(len(batches))]
     for tensors in in_batches(prepared, batches, workers):
         yield torch.stack(tensors)
 

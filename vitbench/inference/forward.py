@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitbench.data.batches import eval_batches
+from vitbench.data.ahead import even_slices, whole
+from vitbench.data.batches import Share, eval_batches
 from vitbench.records import Array, Machine, Picture, Predictions, Preprocessing, Split, label_indices
 
 
@@ -31,14 +32,21 @@ def predict_pictures(
     pictures: Sequence[Picture],
     preprocessing: Preprocessing,
     machine: Machine,
+    share: Share = whole,
 ) -> Predictions:
-    """The model's answers on pictures of a split, in their order."""
-    batches = eval_batches(split.root, pictures, preprocessing, machine.eval_batch, machine.workers)
+    """The model's answers on pictures of a split, in their order.
+
+    With `share`, on the pictures in that part of the batches, which are the same for any share.
+    """
+    parts = even_slices(len(pictures), machine.eval_batch)
+    mine = [picture for part in parts[share(len(parts))] for picture in pictures[part]]
+    batches = eval_batches(split.root, pictures, preprocessing, machine.eval_batch, machine.workers, share)
+    found = np.zeros((0, len(split.classes)))
     return Predictions(
         classes=split.classes,
-        paths=tuple(p.path for p in pictures),
-        labels=label_indices(pictures, split.classes),
-        probabilities=probabilities(model, batches, torch.device(machine.device)),
+        paths=tuple(p.path for p in mine),
+        labels=label_indices(mine, split.classes),
+        probabilities=probabilities(model, batches, torch.device(machine.device)) if mine else found,
     )
 
 

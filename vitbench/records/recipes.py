@@ -171,3 +171,5 @@ class Machine:
     """Of the arithmetic on a CPU; part of what makes weights bit-equal."""
     workers: int
     """Threads that prepare pictures ahead; never changes what comes out."""
+    processes: int = 1
+    """That share every global batch, each with so many threads and workers."""

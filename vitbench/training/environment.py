@@ -26,6 +26,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "threads": machine.threads,
         "workers": machine.workers,
         "micro_batch": machine.micro_batch,
+        "processes": machine.processes,
     }
 
 
@@ -47,4 +48,6 @@ def changed_since(run: Run, machine: Machine) -> list[str]:
     # The arithmetic of other devices does not depend on it.
     if machine.device == "cpu" and known.get("threads", machine.threads) != machine.threads:
         found.append(f"threads {known['threads']} → {machine.threads}")
+    if (before := known.get("processes", 1)) != machine.processes:
+        found.append(f"processes {before} → {machine.processes}")
     return found

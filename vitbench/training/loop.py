@@ -6,7 +6,7 @@ and optimiser state only (inside an epoch also the sums of its steps), and ends 
 one that was never interrupted (CPU, same build and thread count).
 """
 
-import hashlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,19 +21,23 @@ import torch
 from torch import Tensor, nn
 
 from vitbench import files
-from vitbench.data.ahead import even_slices
+from vitbench.data.ahead import whole
 from vitbench.data.batches import train_batches
 from vitbench.data.epochs import epoch_size
 from vitbench.errors import Interrupted, RunFailedError
 from vitbench.inference.forward import predict_pictures
+from vitbench.models.create import state_sha256
 from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split, best_epoch
 from vitbench.training import checkpoint, signals
 from vitbench.training.machine import PeakMemory
 from vitbench.training.objectives import OBJECTIVES, MixPictures
+from vitbench.training.processes import ALONE, Order, Processes
+from vitbench.training.step import memory_format, train_step
 from vitbench.training.sums import Sums
 from vitbench.training.watch import Watch
 
 LOG_LINES_PER_EPOCH = 20
+PARTS = ("val", "test")
 
 
 @dataclass
@@ -51,6 +55,7 @@ class Trainer:
     scaler: torch.amp.GradScaler
     mix: MixPictures | None
     steps_per_epoch: int
+    processes: Processes = field(default_factory=lambda: ALONE)
     rows: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best_sha256: str = ""
@@ -67,10 +72,20 @@ class Trainer:
         return self.model if self.ema is None else self.ema.module
 
     def batches(self, epoch: int, done: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The epoch's global batches but for the first `done`, prepared ahead in the machine's threads."""
+        """The epoch's global batches but for the first `done`, prepared ahead in the machine's threads.
+
+        Of several processes each has the images of its own share, but those of all where they are mixed.
+        """
         if done == self.steps_per_epoch:
-            return iter(())
-        return islice(train_batches(self.split, self.recipe, epoch, self.machine.workers), done, None)
+            return
+        share = whole if self.mix is not None else self.processes.share
+        batches = train_batches(self.split, self.recipe, epoch, self.machine.workers, share)
+        batches = islice(batches, done, None)
+        for step in range(done + 1, self.steps_per_epoch + 1):
+            self.processes.order(Order.STEP, epoch, step)
+            with self.processes.together():
+                batch = next(batches)
+            yield batch
 
     def update(self, step: int) -> int:
         """The number, from 0, of a step (from 1) of the epoch under way, over all epochs."""
@@ -97,10 +112,12 @@ class Trainer:
                     module.eval()
 
 
-def build_trainer(model: nn.Module, recipe: Recipe, split: Split, machine: Machine) -> Trainer:
+def build_trainer(
+    model: nn.Module, recipe: Recipe, split: Split, machine: Machine, processes: Processes = ALONE
+) -> Trainer:
     """Optimiser, schedule, moving average and objective around a freshly created model."""
     device = torch.device(machine.device)
-    model.to(device=device, memory_format=_memory_format(model))  # type: ignore[call-overload]
+    model.to(device=device, memory_format=memory_format(model))  # type: ignore[call-overload]
     steps = -(-epoch_size(split.train, recipe.per_class) // recipe.batch_size)
     # The fused step is one pass over the weights; MPS has none in all supported versions of torch.
     fused = {"fused": True} if device.type in ("cpu", "cuda") else {}
@@ -139,6 +156,7 @@ def build_trainer(model: nn.Module, recipe: Recipe, split: Split, machine: Machi
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
         mix=MixPictures(recipe) if recipe.mixup or recipe.cutmix else None,
         steps_per_epoch=steps,
+        processes=processes,
     )
 
 
@@ -151,6 +169,7 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     folder = run.folder / "checkpoint"
     log = _Log(run.folder / "log.txt")
     restore(trainer, folder, watch.message)
+    share_state(trainer)
     peak = PeakMemory(trainer.device)
     if not trainer.stopped:
         epoch, inside = len(trainer.rows) + 1, trainer.sums
@@ -195,8 +214,11 @@ def _keep(trainer: Trainer, row: Epoch, run: Run) -> bool:
 def restore(trainer: Trainer, folder: Path, report: Callable[[str], None]) -> None:
     """Take up the newest whole checkpoint; without one the trainer stays as it was built."""
     saved = checkpoint.load_newest(folder, report)
-    if saved is None:
-        return
+    if saved is not None:
+        _take_up(trainer, saved)
+
+
+def _take_up(trainer: Trainer, saved: checkpoint.Checkpoint) -> None:
     trainer.model.load_state_dict(saved.part("model"))
     checkpoint.load_optimizer(trainer.optimizer, saved.part("optimizer"))
     if trainer.ema is not None:
@@ -213,71 +235,82 @@ def restore(trainer: Trainer, folder: Path, report: Callable[[str], None]) -> No
 
 def save(trainer: Trainer, folder: Path, inside: Sums | None = None) -> None:
     """Write the checkpoint of the trainer's last epoch, or of `inside` the one after it."""
+    best = (trainer.best_epoch, trainer.best_sha256)
+    sums = None if inside is None else inside.saved()
+    checkpoint.save(folder, tuple(trainer.rows), best, _parts(trainer), trainer.scaler.state_dict(), sums)
+
+
+def _parts(trainer: Trainer) -> dict[str, dict[str, Tensor]]:
+    """All tensors that a step changes."""
     parts = {
         "model": trainer.model.state_dict(),
         "optimizer": checkpoint.optimizer_tensors(trainer.optimizer),
     }
     if trainer.ema is not None:
         parts["ema"] = trainer.ema.module.state_dict()
-    best = (trainer.best_epoch, trainer.best_sha256)
-    sums = None if inside is None else inside.saved()
-    checkpoint.save(folder, tuple(trainer.rows), best, parts, trainer.scaler.state_dict(), sums)
+    return parts
 
 
 def evaluate(trainer: Trainer, part: str) -> Predictions:
     """The judged weights' answers on "val" or "test"."""
+    trainer.processes.order(Order.ANSWER, PARTS.index(part))
+    return answer(trainer, part)
+
+
+# --- several processes: what all of them do on the first one's order -------------------------------
+
+
+def share_state(trainer: Trainer) -> None:
+    """Give the first process's state to all; RunFailedError where their weights then differ."""
+    processes = trainer.processes
+    if processes.count == 1:
+        return
+    processes.order(Order.LOAD)
+    named = {f"{part}.{name}": t for part, tensors in _parts(trainer).items() for name, t in tensors.items()}
+    tensors = processes.send_tensors(named if processes.first else None)
+    scaler = processes.send(trainer.scaler.state_dict())
+    with processes.together():
+        if not processes.first:
+            _take_up(trainer, checkpoint.Checkpoint((), 0, "", scaler, None, tensors))
+    processes.agree(state_sha256(trainer.model), "the weights to begin with")
+
+
+def compare(trainer: Trainer) -> None:
+    """RunFailedError where the learnt weights of the processes are not equal to the last bit."""
+    if trainer.processes.count > 1:
+        trainer.processes.order(Order.COMPARE)
+        learnt = nn.ParameterList(trainer.model.parameters())  # batch statistics may differ, see `runs`
+        trainer.processes.agree(state_sha256(learnt), "the weights after an epoch")
+
+
+def answer(trainer: Trainer, part: str) -> Predictions:
+    """The answers on "val" or "test" of the first process's judged weights, a share of the batches each."""
+    processes, model = trainer.processes, trainer.evaluated
+    if processes.count > 1:
+        state = processes.send_tensors(model.state_dict() if processes.first else None)
+        if not processes.first:
+            model.load_state_dict(state)
     pictures = trainer.split.val if part == "val" else trainer.split.test
-    return predict_pictures(
-        trainer.evaluated, trainer.split, pictures, trainer.recipe.preprocessing, trainer.machine
+    with processes.together():
+        mine = predict_pictures(
+            model, trainer.split, pictures, trainer.recipe.preprocessing, trainer.machine, processes.share
+        )
+    each = processes.gather(mine)
+    return dataclasses.replace(
+        mine,
+        paths=tuple(path for one in each for path in one.paths),
+        labels=np.concatenate([one.labels for one in each]),
+        probabilities=np.concatenate([one.probabilities for one in each]),
     )
 
 
-def seed_step(seed: int, epoch: int, step: int) -> None:
-    """Set every global generator from (seed, epoch, step)."""
-    key = hashlib.sha256(f"step {seed} {epoch} {step}".encode()).digest()
-    torch.manual_seed(int.from_bytes(key[:8], "big") >> 1)
-    np.random.seed(int.from_bytes(key[8:12], "big"))  # timm's mixup draws here
+def settle(trainer: Trainer) -> None:
+    """Bring the judged weights into the memory format in which a saved model is loaded."""
+    trainer.processes.order(Order.SETTLE)
+    trainer.evaluated.to(memory_format=torch.contiguous_format)
 
 
-def train_step(trainer: Trainer, images: Tensor, labels: Tensor, update: int) -> tuple[Tensor, Tensor]:
-    """One optimiser step on a global batch, in micro-batches; `update` counts all steps from 0.
-
-    images uint8 (B, 3, H, W); labels int64 (B,). Returns the batch's mean loss and the number of
-    right answers (always 0 where the targets are mixed), both scalars on the device.
-    """
-    device, recipe = trainer.device, trainer.recipe
-    pixels = images.to(device, non_blocking=True).float().div_(255)
-    pixels = pixels.contiguous(memory_format=_memory_format(trainer.model))
-    labels = labels.to(device, non_blocking=True)
-    targets = labels
-    if trainer.mix is not None:
-        pixels, targets = trainer.mix(pixels, labels)
-    if trainer.scheduler is not None:
-        trainer.scheduler.step_update(update)
-    trainer.optimizer.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=device)
-    right = torch.zeros((), device=device)
-    for part in even_slices(len(labels), trainer.machine.micro_batch):
-        with torch.autocast(
-            device.type,
-            dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float16,
-            enabled=recipe.precision != "fp32",
-        ):
-            result = trainer.objective(pixels[part], targets[part])
-        # Each micro-batch weighs as many pictures as it has: the sum is the global batch's mean.
-        loss = result["loss"] * (len(labels[part]) / len(labels))
-        trainer.scaler.scale(loss).backward()
-        total += loss.detach()
-        if trainer.mix is None:
-            right += (result["output"].detach().argmax(dim=1) == labels[part]).sum()
-    trainer.scaler.unscale_(trainer.optimizer)
-    if recipe.clip_grad is not None:
-        nn.utils.clip_grad_norm_(trainer.model.parameters(), recipe.clip_grad)
-    trainer.scaler.step(trainer.optimizer)
-    trainer.scaler.update()
-    if trainer.ema is not None:
-        trainer.ema.update(trainer.model, step=update)
-    return total, right
+# --- epochs ---------------------------------------------------------------------------------------
 
 
 def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: PeakMemory) -> Epoch:
@@ -288,7 +321,6 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
     last_shown = time.perf_counter()
     log_every = max(1, steps // LOG_LINES_PER_EPOCH)
     for images, labels in trainer.batches(epoch, sums.step):
-        seed_step(recipe.seed, epoch, sums.step + 1)
         loss, right = train_step(trainer, images, labels, trainer.update(sums.step + 1))
         sums.add(loss, right, len(labels))
         now = time.perf_counter()
@@ -302,6 +334,7 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
         if signals.pending():
             _save_inside(trainer, sums, run, watch)
     seconds = sums.seconds
+    compare(trainer)
     val = _judge(trainer, sums, run, watch) if trainer.split.val else None
     if val is not None:
         _finite(float(val.losses.mean()), epoch, steps, recipe)
@@ -348,12 +381,6 @@ def _finite(loss: float, epoch: int, step: int, recipe: Recipe) -> float:
             + " under a new --name"
         )
     return loss
-
-
-def _memory_format(model: nn.Module) -> torch.memory_format:
-    """Channels last for convolutional networks (1.7 times as fast on a CPU), as it is for the others."""
-    convolutional = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
-    return torch.channels_last if convolutional else torch.contiguous_format
 
 
 def _as_row(row: Epoch) -> dict[str, float | None]:

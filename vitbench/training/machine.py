@@ -1,5 +1,6 @@
 """The machine: which device, how many threads and workers, what fits into one forward pass."""
 
+import dataclasses
 import gc
 import os
 import platform
@@ -10,6 +11,7 @@ import torch
 
 from vitbench.errors import UsageError
 from vitbench.records import Machine, Settings
+from vitbench.training import processes
 
 CPU_EVAL_BATCH = 32
 ACCELERATOR_EVAL_BATCH = 128
@@ -47,19 +49,39 @@ def choose_precision(
 
 
 def choose_machine(settings: Settings, device: torch.device, batch_size: int) -> Machine:
-    """How a run with this global batch is carried out on `device`."""
+    """How a run with this global batch is carried out on `device`, by the processes that are there.
+
+    UsageError where a batch has not a picture for each of them, or all would share one accelerator.
+    """
+    count = 1 if settings.recipe == "probe" else processes.started()[1]
+    if batch_size < count:
+        raise UsageError(f"--batch-size {batch_size}: has not a picture for each of {count} processes")
+    if count > 1 and (device.index is not None or device.type == "mps"):
+        raise UsageError(f"--device {device}: {count} processes cannot share it; use cuda, or --device cpu")
+    share = -(-batch_size // count)
     accelerated = device.type != "cpu"
     workers = settings.workers
     if workers is None:
         workers = min(8 if accelerated else 2, os.cpu_count() or 1)
     return Machine(
         device=str(device),
-        device_name=device_name(device),
-        micro_batch=min(settings.micro_batch or batch_size, batch_size),
+        device_name=device_name(device) + _together(count),
+        micro_batch=min(settings.micro_batch or share, share),
         eval_batch=ACCELERATOR_EVAL_BATCH if accelerated else CPU_EVAL_BATCH,
         threads=torch.get_num_threads(),
         workers=workers,
+        processes=count,
     )
+
+
+def alone(machine: Machine) -> Machine:
+    """The machine for what the first process does without the others, such as a probe."""
+    name = machine.device_name.removesuffix(_together(machine.processes))
+    return dataclasses.replace(machine, device_name=name, processes=1)
+
+
+def _together(processes: int) -> str:
+    return f", {processes} processes" if processes > 1 else ""
 
 
 def device_name(device: torch.device) -> str:

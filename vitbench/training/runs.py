@@ -30,9 +30,11 @@ from vitbench.models.weights import InitialWeights
 from vitbench.records import Epoch, Machine, Recipe, Run, Split, best_epoch, label_indices
 from vitbench.training import checkpoint, tuning
 from vitbench.training.environment import changed_since, environment
+from vitbench.training.follow import lead
 from vitbench.training.locks import locked
-from vitbench.training.loop import Trainer, build_trainer, evaluate, fit
+from vitbench.training.loop import Trainer, build_trainer, evaluate, fit, settle
 from vitbench.training.machine import choose_device, free_memory, is_out_of_memory, starves_batch_norm
+from vitbench.training.processes import current
 from vitbench.training.watch import Watch
 
 BATCH_NORM = "batch normalisation, where a model has it, sees these smaller batches"
@@ -234,7 +236,10 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
         if before != now:
             watch.message(f"{run.name}: goes on with {what} {before}, as it started (not {now})")
     fallbacks = list(written["fallbacks"])
-    machine = dataclasses.replace(machine, threads=job.machine.threads)
+    here = job.machine
+    machine = dataclasses.replace(
+        machine, threads=here.threads, processes=here.processes, device_name=here.device_name
+    )
     if changed := changed_since(run, machine):
         if not job.resume_anyway:
             raise RefusedError(refusal(run, changed))
@@ -246,8 +251,11 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
 def refusal(run: Run, changed: list[str]) -> str:
     """The line for a run that began with other versions or threads than are here."""
     hint = ""
-    if (last := changed[-1].split())[0] == "threads":
-        hint = f"set OMP_NUM_THREADS={last[1]}, or "
+    for name, before, *_ in (change.split() for change in changed):
+        if name == "threads":
+            hint += f"set OMP_NUM_THREADS={before}, or "
+        elif name == "processes":
+            hint += f"start it with torchrun --nproc_per_node {before}, or "
     return (
         f"{run.folder}: was begun with other versions or threads ({', '.join(changed)}); {hint}go on where "
         "they are the same, or add --resume-anyway, which costs that its weights are equal to the last bit"
@@ -264,11 +272,25 @@ def _prepare(
     recipe = recipe.model_copy(update={"initial_sha256": state_sha256(model)})
     if (run.folder / "recipe.json").exists():
         _refuse_other_start(run, recipe)
+    fallbacks = list(dict.fromkeys([*fallbacks, *_apart(model, recipe, machine)]))
     write_identity(job, recipe, machine, fallbacks, run)
     if recipe.head == "probe":
         head = _fitted_head(job, machine, run, split, model, watch)
         set_head(model, head["weight"], head["bias"])
-    return build_trainer(model, recipe, split, machine)
+    trainer = build_trainer(model, recipe, split, machine, current())
+    lead(trainer, job.plan)
+    return trainer
+
+
+def _apart(model: nn.Module, recipe: Recipe, machine: Machine) -> list[str]:
+    """What several processes do otherwise than one would, where the model learns batch statistics."""
+    learns = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    if machine.processes == 1 or recipe.freeze_norm or not learns:
+        return []
+    return [
+        f"{machine.processes} processes: batch normalisation sees each one's own part of a batch, and its "
+        "running statistics are the first one's (torch has no synchronised one on a CPU)"
+    ]
 
 
 def _refuse_other_start(run: Run, recipe: Recipe) -> None:
@@ -318,7 +340,7 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
     The look at the test pictures is noted before anybody can see what came of it.
     """
     model, recipe = trainer.evaluated, trainer.recipe
-    model.to(memory_format=torch.contiguous_format)  # as it is when it is loaded: equal to the last bit
+    settle(trainer)  # as it is when it is loaded: equal to the last bit
     keep_model(model, run, recipe)
     if trainer.split.val:
         evaluate(trainer, "val").write(run.folder / "val_predictions.csv")

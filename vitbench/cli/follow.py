@@ -1,0 +1,21 @@
+"""Under torchrun the first process is the command; the others help it where it trains, and are silent."""
+
+import os
+
+from vitbench.cli.supervise import NOT_CARRIED_OUT
+
+COMMANDS = ("train", "probe", "demo")
+
+
+def wanted() -> bool:
+    """Whether torchrun has started this process as another one than the first."""
+    return int(os.environ.get("WORLD_SIZE") or 1) > 1 and int(os.environ.get("RANK") or 0) > 0
+
+
+def run(arguments: list[str]) -> int:
+    """Help the first process if its command is one that trains; the exit status."""
+    if arguments and arguments[0] in COMMANDS and not NOT_CARRIED_OUT.intersection(arguments):
+        from vitbench.training.follow import follow
+
+        follow()
+    return 0

@@ -1,0 +1,135 @@
+"""The processes that help the first one to train: they do what it orders, and read nothing but pictures.
+
+They write nothing, print nothing, and leave signals to the first process; when it has gone, they end.
+"""
+
+import contextlib
+import signal
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vitbench.errors import VitbenchError
+from vitbench.models.create import create
+from vitbench.models.plan import ModelPlan
+from vitbench.models.weights import RANDOM
+from vitbench.records import Machine, Recipe, Split
+from vitbench.training.loop import (
+    PARTS,
+    Trainer,
+    answer,
+    build_trainer,
+    compare,
+    settle,
+    share_state,
+)
+from vitbench.training.machine import free_memory
+from vitbench.training.processes import ElsewhereError, LostError, Order, Processes, joined
+from vitbench.training.step import train_step
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a process needs to build the trainer that the first one has."""
+
+    plan: ModelPlan
+    recipe: Recipe
+    split: Split
+    machine: Machine
+
+
+def follow() -> Path | None:
+    """Help until the first process is done: the benchmark it made, None where it did not say."""
+    warnings.simplefilter("ignore")  # the first process says them too
+    with joined() as processes, _deaf():
+        follower = _Follower(processes)
+        try:
+            while follower.obey():
+                pass
+            return Path(processes.send())
+        except LostError:
+            return None
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Inside, the signals that a launcher passes to all processes mean nothing: the first one hears them."""
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if (number := getattr(signal, name, None)) is not None:  # Windows has no SIGUSR1
+            before[number] = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Follower:
+    """What is kept from order to order."""
+
+    def __init__(self, processes: Processes) -> None:
+        self.processes = processes
+        self.trainer: Trainer | None = None
+        self.batches: Iterator[tuple[Tensor, Tensor]] = iter(())
+        self.at = (0, 0)
+        """The epoch and step that `batches` gives next."""
+
+    def obey(self) -> bool:
+        """Carry one order out; False where it was the last."""
+        order, one, two = self.processes.ordered()
+        try:
+            self._carry_out(order, one, two)
+        except ElsewhereError:
+            self.at = (0, 0)
+        except (VitbenchError, OSError, RuntimeError, MemoryError, ValueError) as error:
+            self.processes.failed = error
+        return order is not Order.END
+
+    def _carry_out(self, order: Order, one: int, two: int) -> None:
+        if order is Order.BUILD:
+            self._build()
+        elif self.trainer is None:
+            return
+        elif order is Order.LOAD:
+            share_state(self.trainer)
+        elif order is Order.STEP:
+            self._step(self.trainer, one, two)
+        elif order is Order.ANSWER:
+            self.at = (0, 0)
+            answer(self.trainer, PARTS[one])
+        elif order is Order.SETTLE:
+            settle(self.trainer)
+        elif order is Order.COMPARE:
+            compare(self.trainer)
+
+    def _build(self) -> None:
+        self.trainer, self.batches, self.at = None, iter(()), (0, 0)
+        blueprint: Blueprint = self.processes.send()
+        free_memory(blueprint.machine.device)
+        with self.processes.together():
+            torch.set_num_threads(blueprint.machine.threads)
+            recipe = blueprint.recipe
+            model = create(blueprint.plan, len(recipe.classes), RANDOM, recipe.seed, recipe.drop_path)
+            self.trainer = build_trainer(model, recipe, blueprint.split, blueprint.machine, self.processes)
+
+    def _step(self, trainer: Trainer, epoch: int, step: int) -> None:
+        if self.at != (epoch, step):
+            self.batches, self.at = trainer.batches(epoch, step - 1), (epoch, step)
+            trainer.train_mode()
+        images, labels = next(self.batches)
+        self.at = (epoch, step + 1)
+        train_step(trainer, images, labels, (epoch - 1) * trainer.steps_per_epoch + step - 1)
+
+
+def lead(trainer: Trainer, plan: ModelPlan) -> None:
+    """In the first process: have the others build a trainer like this one."""
+    if trainer.processes.count > 1:
+        trainer.processes.order(Order.BUILD)
+        trainer.processes.send(Blueprint(plan, trainer.recipe, trainer.split, trainer.machine))
+        with trainer.processes.together():
+            pass

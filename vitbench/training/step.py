@@ -1,0 +1,86 @@
+"""One optimiser step on a global batch, whatever the number of micro-batches and processes."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vitbench.data.ahead import even_slices
+from vitbench.training.processes import flatten
+
+if TYPE_CHECKING:
+    from vitbench.training.loop import Trainer
+
+
+def seed_step(seed: int, epoch: int, step: int, first: int = 0) -> None:
+    """Set every global generator from (seed, epoch, step), and the first picture of a micro-batch."""
+    key = hashlib.sha256(f"step {seed} {epoch} {step}{f' {first}' if first else ''}".encode()).digest()
+    torch.manual_seed(int.from_bytes(key[:8], "big") >> 1)
+    np.random.seed(int.from_bytes(key[8:12], "big"))  # timm's mixup draws here
+
+
+def train_step(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) -> tuple[Tensor, Tensor]:
+    """One optimiser step on a global batch, in micro-batches; `update` counts all steps from 0.
+
+    images uint8 (B, 3, H, W), of several processes what `Trainer.batches` gives each; labels int64 (B,), all
+    of them. Returns the batch's mean loss and the number of right answers (always 0 where the targets are
+    mixed), both scalars on the device. Everything drawn depends on (seed, epoch, step, picture) only.
+    """
+    recipe, processes = trainer.recipe, trainer.processes
+    if trainer.scheduler is not None:
+        trainer.scheduler.step_update(update)
+    trainer.optimizer.zero_grad(set_to_none=True)
+    with processes.together():
+        total, right = _gradients(trainer, images, labels, update)
+        flat = None if processes.count == 1 else flatten(trainer.model, total, right)
+    if flat is not None:
+        total, right = processes.sum_gradients(flat, trainer.model)
+    trainer.scaler.unscale_(trainer.optimizer)
+    if recipe.clip_grad is not None:
+        nn.utils.clip_grad_norm_(trainer.model.parameters(), recipe.clip_grad)
+    trainer.scaler.step(trainer.optimizer)
+    trainer.scaler.update()
+    if trainer.ema is not None:
+        trainer.ema.update(trainer.model, step=update)
+    return total, right
+
+
+def _gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) -> tuple[Tensor, Tensor]:
+    """Add up this process's part of the global batch's gradient, and its part of loss and right answers."""
+    device, recipe, count = trainer.device, trainer.recipe, len(labels)
+    epoch, step = divmod(update, trainer.steps_per_epoch)
+    seed_step(recipe.seed, epoch + 1, step + 1)
+    pixels = images.to(device, non_blocking=True).float().div_(255)
+    pixels = pixels.contiguous(memory_format=memory_format(trainer.model))
+    labels = labels.to(device, non_blocking=True)
+    targets, own = labels, trainer.processes.share(count)
+    if trainer.mix is not None:
+        pixels, targets = trainer.mix(pixels, labels)
+        pixels = pixels[own]
+    labels, targets = labels[own], targets[own]
+    total = torch.zeros((), device=device)
+    right = torch.zeros((), device=device)
+    for part in even_slices(len(labels), trainer.machine.micro_batch):
+        if first := own.start + part.start:
+            seed_step(recipe.seed, epoch + 1, step + 1, first)
+        with torch.autocast(
+            device.type,
+            dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float16,
+            enabled=recipe.precision != "fp32",
+        ):
+            result = trainer.objective(pixels[part], targets[part])
+        # Each micro-batch weighs as many pictures as it has: the sum is the global batch's mean.
+        loss = result["loss"] * (len(labels[part]) / count)
+        trainer.scaler.scale(loss).backward()
+        total += loss.detach()
+        if trainer.mix is None:
+            right += (result["output"].detach().argmax(dim=1) == labels[part]).sum()
+    return total, right
+
+
+def memory_format(model: nn.Module) -> torch.memory_format:
+    """Channels last for convolutional networks (1.7 times as fast on a CPU), as it is for the others."""
+    convolutional = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    return torch.channels_last if convolutional else torch.contiguous_format
