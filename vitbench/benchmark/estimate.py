@@ -8,8 +8,17 @@ from dataclasses import dataclass
 import torch
 
 from vitbench.benchmark.plan import Plan
-from vitbench.data.batches import train_batches
+from vitbench.data.ahead import Ahead
+from vitbench.data.batches import (
+    cut_way,
+    stored_side,
+    stored_size,
+    training_picture,
+    training_way,
+    view_of,
+)
 from vitbench.data.epochs import epoch_size
+from vitbench.data.store import open_store
 from vitbench.models.create import count_parameters, create
 from vitbench.models.weights import RANDOM
 from vitbench.records import Split, duration
@@ -46,8 +55,10 @@ class _Timing:
     parameters: int
     step: float
     """Seconds of a training step per picture; NaN where it could not be timed."""
-    picture: float
-    """Seconds to decode a picture and draw a view of it, in one thread."""
+    decode: float
+    """Seconds to decode a training picture and shrink it, in one thread."""
+    view: float
+    """Seconds to draw a view of it, in one thread."""
 
 
 def estimate_jobs(plan: Plan, watch: Watch) -> dict[str, Estimate]:
@@ -92,18 +103,22 @@ def _time_model(job: Job, split: Split) -> _Timing:
             raise
         step = UNKNOWN  # training itself halves its micro-batch, and says so if even that does not help
     free_memory(job.machine.device)
-    return _Timing(parameters, step, _picture_seconds(job, split))
+    return _Timing(parameters, step, *_picture_seconds(job, split))
 
 
 def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
-    recipe, step, picture = job.recipe, timing.step, timing.picture
+    recipe, step = job.recipe, timing.step
     model_mb = timing.parameters * FLOAT_BYTES / 1e6
+    # With a store every picture is decoded once, without one whenever it is looked at.
+    once, always = (timing.decode, 0.0) if job.machine.store else (0.0, timing.decode)
     # A forward pass is about a third of a training step.
-    forward = step / 3 + picture
+    forward = step / 3 + always
     if recipe.name == "probe":
-        return Estimate(timing.parameters / 1e6, len(split.contents) * forward, model_mb, model_mb)
-    per_view = step + picture if job.machine.workers == 0 else max(step, picture / job.machine.workers)
-    seconds = 0.0
+        return Estimate(timing.parameters / 1e6, len(split.contents) * (forward + once), model_mb, model_mb)
+    workers = Ahead(job.machine.workers).most
+    view = timing.view + always
+    per_view = step + view if workers == 0 else max(step, view / workers)
+    seconds = len(split.contents) * once / max(1, workers)
     for part in split.folds or (split,):
         trained = epoch_size(part.train, recipe.per_class) * recipe.epochs * per_view
         judged = (len(part.val) * recipe.epochs + len(part.test)) * forward
@@ -139,14 +154,17 @@ def _step_seconds(trainer: Trainer) -> float:
     return min(times) / batch
 
 
-def _picture_seconds(job: Job, split: Split) -> float:
-    """Seconds to decode a training picture and draw a view of it, in one thread."""
-    recipe = job.recipe.model_copy(update={"batch_size": 1, "per_class": "all"})
+def _picture_seconds(job: Job, split: Split) -> tuple[float, float]:
+    """Seconds to decode and shrink a training picture, and to draw a view of it, in one thread."""
+    recipe, pictures = job.recipe, split.train[:PROBE_PICTURES]
+    side = stored_side(recipe.preprocessing.size, recipe.augment)
     started = time.perf_counter()
-    for done, _ in enumerate(train_batches(split, recipe, epoch=1), start=1):
-        if done == PROBE_PICTURES:
-            break
-    return (time.perf_counter() - started) / done
+    shrunk = [training_picture(split.root, picture, side) for picture in pictures]
+    between = time.perf_counter()
+    for picture, image in zip(pictures, shrunk, strict=True):
+        view_of(recipe, 1, picture, 0, image)
+    ended = time.perf_counter()
+    return (between - started) / len(pictures), (ended - between) / len(pictures)
 
 
 # --- in words -------------------------------------------------------------------------------------
@@ -170,7 +188,33 @@ def plan_lines(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
         )
     if plan.jobs:
         lines.append(_total_line(plan, estimates))
+        lines += _store_lines(plan)
     return lines
+
+
+def _store_lines(plan: Plan) -> list[str]:
+    """Where decoded pictures are kept, how big they become, and how many are there; [] without a store."""
+    folder = plan.jobs[0].machine.store
+    if not folder:
+        return []
+    store = open_store(folder)
+    sizes: dict[tuple[str, str], int] = {}
+    for job in plan.jobs:
+        recipe, split = job.recipe, plan.split
+        cuts = (*split.val, *split.test)
+        if recipe.name == "probe" or recipe.head == "probe":
+            cuts = (*split.train, *cuts)
+        side = recipe.preprocessing.size
+        sizes |= {(cut_way(recipe.preprocessing), p.sha256): 3 * side**2 for p in cuts}
+        if recipe.name != "probe":
+            way, least = training_way(recipe), stored_side(side, recipe.augment)
+            sizes |= {(way, p.sha256): 3 * math.prod(stored_size(p, least)) for p in split.train}
+    lacking = sum(size for (way, content), size in sizes.items() if store.lacking(way, content))
+    there = sum(sizes.values()) - lacking
+    return [
+        f"store: {folder} will hold {sum(sizes.values()) / 1e6:.0f} MB of decoded pictures for this, "
+        f"{there / 1e6:.0f} MB of them are there (--no-store does without)"
+    ]
 
 
 def _work(job: Job, one: Split, split: Split) -> str:

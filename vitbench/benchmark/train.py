@@ -95,7 +95,7 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
 FOR_PROBES = frozenset(
     {
         "models", "recipe", "image_size", "weights", "split_seed", "folds", "group", "burst_seconds",
-        "layout", "skip_bad", "near", "strict", "device", "workers",
+        "layout", "skip_bad", "near", "strict", "device", "workers", "store", "store_dir",
     }
 )  # fmt: skip
 """The settings that mean something where nothing is trained."""

@@ -60,6 +60,19 @@ WorkersOption = Annotated[
         min=0, help="Threads that prepare pictures ahead. [default: by device]", rich_help_panel=RUNNING
     ),
 ]
+StoreDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store-dir",
+        help="Folder that keeps decoded pictures for later epochs, models and benchmarks. "
+        "[default: pictures/ in $VITBENCH_CACHE or the user's cache folder]",
+        rich_help_panel=RUNNING,
+    ),
+]
+StoreOption = Annotated[
+    bool | None,
+    typer.Option("--store/--no-store", help="Keep decoded pictures. [default: yes]", rich_help_panel=RUNNING),
+]
 WeightsOption = Annotated[
     list[str] | None,
     typer.Option(help="pretrained, random, auto, PATH, or MODEL=PATH; repeatable. [default: pretrained]"),
@@ -245,6 +258,8 @@ def train(
         typer.Option(min=1, help="Pictures per forward pass. [default: the batch]", rich_help_panel=RUNNING),
     ] = None,
     workers: WorkersOption = None,
+    store: StoreOption = None,
+    store_dir: StoreDirOption = None,
     track: Annotated[
         str | None,
         typer.Option(
@@ -311,6 +326,8 @@ def probe(
     layout: LayoutOption = None,
     device: DeviceOption = None,
     workers: WorkersOption = None,
+    store: StoreOption = None,
+    store_dir: StoreDirOption = None,
     shard: ShardOption = None,
     results: ResultsOption = RESULTS,
     name: NameOption = None,

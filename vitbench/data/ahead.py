@@ -1,9 +1,13 @@
 """Pictures prepared in threads, ahead of the model that waits for them, in their order.
 
 Threads, not processes: Pillow frees the interpreter while it decodes and resizes, and a thread starts
-at once where a process imports torch first. What comes out never depends on their number.
+at once where a process imports torch first. What comes out never depends on their number, so it may
+change on the way: one more while the model waits for pictures, up to one per core.
 """
 
+import os
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +19,53 @@ Prepared = TypeVar("Prepared")
 
 AHEAD = 2
 """Batches that are prepared while one is worked on: the memory that this may take."""
+
+
+WINDOW = 4
+"""Batches after which the waiting is looked at."""
+WAITS = 0.02
+"""The share of the time that a model may wait before another thread helps."""
+MOST = 16
+"""Threads there are at most, however many cores."""
+
+
+class Ahead:
+    """How many threads prepare ahead, and how long was waited for them; kept from epoch to epoch."""
+
+    def __init__(self, workers: int | None) -> None:
+        """`workers`: so many, 0 for the caller's own thread; None: one, and more where it is waited for."""
+        self.most = min(os.cpu_count() or 1, MOST) if workers is None else workers
+        self.workers = 1 if workers is None else workers
+        self.waited = 0.0
+        """Seconds in which the caller waited for pictures."""
+        self.busy = 0.0
+        """Seconds in which it worked on them."""
+        self._window = (0, 0.0, 0.0)
+        self._gate = threading.Semaphore(self.workers)
+
+    def count(self, waited: float, busy: float) -> None:
+        """Note what one batch took; another thread helps where too much of the time is waiting."""
+        self.waited, self.busy = self.waited + waited, self.busy + busy
+        batches, before, working = self._window
+        batches, before, working = batches + 1, before + waited, working + busy
+        if batches == WINDOW:
+            if self.workers < self.most and before > WAITS * (before + working):
+                self.workers += 1
+                self._gate.release()
+            batches, before, working = 0, 0.0, 0.0
+        self._window = (batches, before, working)
+
+    def run(self, prepare: Callable[[Item], Prepared], item: Item) -> Prepared:
+        """In a thread of the pool: wait for one of the places, then prepare."""
+        with self._gate:
+            return prepare(item)
+
+    def in_words(self) -> str:
+        """ "2 threads prepared the pictures, 0.4 % of the time was waiting for them", since the last call."""
+        share = self.waited / (self.waited + self.busy) if self.busy else 0.0
+        who = {0: "the training's own thread", 1: "1 thread"}.get(self.workers, f"{self.workers} threads")
+        self.waited = self.busy = 0.0
+        return f"{who} prepared the pictures, {share:.1%} of the time was waiting for them"
 
 
 def even_slices(length: int, largest: int) -> list[slice]:
@@ -33,24 +84,36 @@ def whole(length: int) -> slice:
 
 
 def in_batches(
-    prepare: Callable[[Item], Prepared], batches: Iterable[Sequence[Item]], workers: int
+    prepare: Callable[[Item], Prepared], batches: Iterable[Sequence[Item]], workers: Ahead | int | None
 ) -> Iterator[list[Prepared]]:
     """`prepare` of every item of every batch, in order.
 
-    `workers` threads work ahead; 0 prepares in the caller's own thread. An error in `prepare` is raised
+    `workers`: the threads, or how many; 0 prepares in the caller's own. An error in `prepare` is raised
     where its batch would have come.
     """
+    threads = workers if isinstance(workers, Ahead) else Ahead(workers)
     source = iter(batches)
-    if workers == 0:
+    asked = time.perf_counter()
+    for prepared in _prepared(prepare, source, threads):
+        given = time.perf_counter()
+        yield prepared
+        taken, asked = asked, time.perf_counter()
+        threads.count(given - taken, asked - given)
+
+
+def _prepared(
+    prepare: Callable[[Item], Prepared], source: Iterator[Sequence[Item]], threads: Ahead
+) -> Iterator[list[Prepared]]:
+    if threads.most == 0:
         for batch in source:
             yield [prepare(item) for item in batch]
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
+    pool = ThreadPoolExecutor(threads.most, thread_name_prefix="pictures")
     waiting: deque[list[Future[Prepared]]] = deque()
     try:
         while True:
             for batch in islice(source, AHEAD + 1 - len(waiting)):
-                waiting.append([pool.submit(prepare, item) for item in batch])
+                waiting.append([pool.submit(threads.run, prepare, item) for item in batch])
             if not waiting:
                 return
             yield [future.result() for future in waiting.popleft()]

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitbench.data.ahead import even_slices, in_batches, whole
+from vitbench.data.ahead import Ahead, even_slices, in_batches, whole
 from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.epochs import plan_epoch, view_epoch
+from vitbench.data.store import Store, open_store
 from vitbench.data.views import draw_view, render, smallest_crop
 from vitbench.data.walk import shown
 from vitbench.errors import UnreadableImageError, VitbenchError
@@ -20,6 +21,13 @@ from vitbench.records import Augment, Picture, Preprocessing, Recipe, Split, lab
 Transform = Callable[[Image.Image], Tensor]
 Share = Callable[[int], slice]
 """Which part of so many things one of several processes has to do."""
+
+
+NO_STORE = open_store("")
+MADE = "1"
+"""Counts the ways in which stored pictures were made: another number, and all are made again."""
+SCALED = 2
+"""A JPEG's own scaling leaves at least so many times what is kept, so that bicubic has the last word."""
 
 
 class LostPictureError(VitbenchError):
@@ -38,51 +46,80 @@ def stored_side(image_size: int, augment: Augment) -> int:
     return math.ceil(image_size / smallest_crop(augment))
 
 
-def training_picture(root: Path, picture: Picture, side: int) -> Image.Image:
+def training_picture(root: Path, picture: Picture, side: int, store: Store = NO_STORE) -> Image.Image:
     """A training picture as views are rendered from it: decoded, its shorter side at most `side` px.
 
-    Raises `LostPictureError` where the file is gone or is no longer the one that was scanned.
+    Read from the store where it is there. Raises `LostPictureError` where it is not, and the file is gone
+    or is no longer the one that was scanned.
     """
-    path = root / picture.path
-    image = _decoded(path, picture.sha256)
-    shrink = side / min(image.size)
+    return store.picture(
+        f"train-{side}-{MADE}", picture.sha256, lambda: _shrunk(root / picture.path, picture, side)
+    )
+
+
+def training_way(recipe: Recipe) -> str:
+    """The name, in a store, of how a recipe's training pictures are made."""
+    return f"train-{stored_side(recipe.preprocessing.size, recipe.augment)}-{MADE}"
+
+
+def stored_size(picture: Picture, side: int) -> tuple[int, int]:
+    """Width and height, px, of a training picture whose shorter side is at most `side`."""
+    shrink = side / min(picture.width, picture.height)
     if shrink >= 1:
+        return picture.width, picture.height
+    return max(side, round(picture.width * shrink)), max(side, round(picture.height * shrink))
+
+
+def _shrunk(path: Path, picture: Picture, side: int) -> Image.Image:
+    image = _decoded(path, picture.sha256, SCALED * side)
+    size = stored_size(picture, side)
+    if image.size == size:
         return image
-    size = (max(side, round(image.width * shrink)), max(side, round(image.height * shrink)))
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
 def train_batches(
-    split: Split, recipe: Recipe, epoch: int, workers: int = 0, share: Share = whole
+    split: Split,
+    recipe: Recipe,
+    epoch: int,
+    workers: Ahead | int | None = 0,
+    share: Share = whole,
+    store: Store = NO_STORE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """An epoch's batches: images uint8 (B, 3, S, S), not normalised, and labels int64 (B,).
 
     With `share`, only the images of that part of every batch are prepared; labels are those of all.
 
     As few as the recipe's batch size allows, as even as possible; no view is dropped. What comes depends
-    on (split, recipe, epoch) only, not on `workers`. Raises `LostPictureError` naming a file that is
-    gone or changed.
+    on (split, recipe, epoch) only, neither on `workers` nor on what the store holds. Raises
+    `LostPictureError` naming a file that is gone or changed.
     """
     turn = view_epoch(epoch, recipe.fixed_views)
-    size, interpolation = recipe.preprocessing.size, recipe.preprocessing.interpolation
+    size = recipe.preprocessing.size
     side = stored_side(size, recipe.augment)
     labels = label_indices(split.train, split.classes)
 
-    def view_of(planned: tuple[int, int]) -> Tensor:
+    def prepared(planned: tuple[int, int]) -> Tensor:
         index, k = planned
         picture = split.train[index]
-        image = training_picture(split.root, picture, side)
-        aspect = picture.width / picture.height
-        view = draw_view(recipe.seed, turn, picture.sha256, k, aspect, recipe.augment, recipe.flip)
-        pixels = torch.from_numpy(render(view, image, size, interpolation))
-        return pixels.permute(2, 0, 1)  # (S, S, 3) -> (3, S, S)
+        return view_of(recipe, turn, picture, k, training_picture(split.root, picture, side, store))
 
     plan = plan_epoch(split.train, recipe.per_class, recipe.seed, epoch, recipe.fixed_views)
     batches = [plan[part] for part in even_slices(len(plan), recipe.batch_size)]
     shares = [batch[share(len(batch))] for batch in batches]
     nothing = torch.empty(0, 3, size, size, dtype=torch.uint8)
-    for batch, images in zip(batches, in_batches(view_of, shares, workers), strict=True):
+    for batch, images in zip(batches, in_batches(prepared, shares, workers), strict=True):
         yield torch.stack(images) if images else nothing, torch.from_numpy(labels[[i for i, _ in batch]])
+
+
+def view_of(recipe: Recipe, turn: int, picture: Picture, k: int, image: Image.Image) -> Tensor:
+    """uint8 (3, S, S): view `k` of a training picture, as `training_picture` gives it, in an epoch."""
+    aspect = picture.width / picture.height
+    view = draw_view(recipe.seed, turn, picture.sha256, k, aspect, recipe.augment, recipe.flip)
+    size, interpolation = recipe.preprocessing.size, recipe.preprocessing.interpolation
+    return torch.from_numpy(render(view, image, size, interpolation)).permute(
+        2, 0, 1
+    )  # (S, S, 3) -> (3, S, S)
 
 
 # --- evaluation -----------------------------------------------------------------------------------
@@ -90,10 +127,29 @@ def train_batches(
 
 def evaluation_transform(preprocessing: Preprocessing) -> Transform:
     """timm's own evaluation transform: RGB picture → float (3, S, S), normalised."""
+    cut, to_tensor = _in_two(preprocessing)
+    return lambda picture: to_tensor(cut(picture))
+
+
+def _in_two(preprocessing: Preprocessing) -> tuple[Callable[[Image.Image], Image.Image], Transform]:
+    """timm's evaluation transform: the part that resizes and cuts, and the part that makes a tensor."""
     from timm.data import create_transform  # takes seconds to import
 
-    transform: Transform = create_transform(**preprocessing.timm_config(), is_training=False)
-    return transform
+    steps = create_transform(**preprocessing.timm_config(), is_training=False).transforms
+    *cutting, to_tensor, normalise = steps
+
+    def cut(picture: Image.Image) -> Image.Image:
+        for step in cutting:
+            picture = step(picture)
+        return picture
+
+    return cut, lambda picture: normalise(to_tensor(picture))
+
+
+def cut_way(preprocessing: Preprocessing) -> str:
+    """The name, in a store, of how evaluation's cuts are made: all that decides their pixels."""
+    p = preprocessing
+    return f"eval-{p.size}-{p.interpolation}-{p.crop_pct:g}-{p.crop_mode}-{MADE}"
 
 
 def eval_batches(
@@ -101,8 +157,9 @@ def eval_batches(
     pictures: Sequence[Picture],
     preprocessing: Preprocessing,
     batch_size: int,
-    workers: int = 0,
+    workers: Ahead | int | None = 0,
     share: Share = whole,
+    store: Store = NO_STORE,
 ) -> Iterator[Tensor]:
     """Float (B, 3, S, S) batches of pictures in their order, prepared for evaluation, never augmented.
 
@@ -110,10 +167,12 @@ def eval_batches(
 
     Raises `LostPictureError` naming a file that is gone or is no longer the one that was scanned.
     """
-    transform = evaluation_transform(preprocessing)
+    cut, to_tensor = _in_two(preprocessing)
+    way = cut_way(preprocessing)
 
     def prepared(picture: Picture) -> Tensor:
-        return transform(_decoded(root / picture.path, picture.sha256))
+        path = root / picture.path
+        return to_tensor(store.picture(way, picture.sha256, lambda: cut(_decoded(path, picture.sha256))))
 
     batches = [pictures[part] for part in even_slices(len(pictures), batch_size)]
     batches = batches[share(len(batches))]
@@ -124,10 +183,10 @@ def eval_batches(
 # --- both -----------------------------------------------------------------------------------------
 
 
-def _decoded(path: Path, sha256: str) -> Image.Image:
+def _decoded(path: Path, sha256: str, least: int | None = None) -> Image.Image:
     """A scanned picture; raises `VitbenchError` that names the file where it cannot be had."""
     try:
-        return decode_bytes(_content(path, sha256))
+        return decode_bytes(_content(path, sha256), least)
     except UnreadableImageError as error:  # such as for want of memory: it could be read before
         raise VitbenchError(f"{shown(path)}: cannot be read any more ({error})") from error
 

@@ -1,7 +1,7 @@
 """The one decoder: training, validation, test and predict read a picture by `decode` and no other way.
 
-Colour profiles are not applied (timm and torchvision do not either). Never Pillow's `draft`: a picture
-has the same pixels wherever it is used.
+Colour profiles are not applied (timm and torchvision do not either). A JPEG that training will shrink
+anyway is decoded at 1/2, 1/4 or 1/8 of its size; evaluation always decodes in full.
 """
 
 import errno
@@ -73,25 +73,26 @@ def is_picture_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (also of names, not paths)
 
 
-def decode(source: Path | BinaryIO) -> Image.Image:
+def decode(source: Path | BinaryIO, least: int | None = None) -> Image.Image:
     """The picture in a file as an upright 8-bit RGB image, fully decoded; the file is closed again.
 
     EXIF orientation is applied, the first frame of an animation taken, transparency laid on `BACKGROUND`,
-    16- and 32-bit values rescaled (`_to_8_bit`), CMYK, gray and 1-bit converted. `source` is a path or a
-    seekable binary stream, which stays open. Raises `UnreadableImageError` with the reason, one line,
-    for whatever cannot be decoded in full.
+    16- and 32-bit values rescaled (`_to_8_bit`), CMYK, gray and 1-bit converted. With `least`, a JPEG may
+    come at 1/2, 1/4 or 1/8 of its size while its shorter side keeps so many px (libjpeg scales as it
+    transforms back). `source` is a path or a seekable binary stream, which stays open. Raises
+    `UnreadableImageError` with the reason, one line, for whatever cannot be decoded in full.
     """
     if isinstance(source, Path):
-        return decode_bytes(picture_bytes(source))
+        return decode_bytes(picture_bytes(source), least)
     try:
-        return _decode_stream(source)
+        return _decode_stream(source, least)
     except DECODER_ERRORS as error:
         raise UnreadableImageError(_reason(error)) from error
 
 
-def decode_bytes(content: bytes) -> Image.Image:
+def decode_bytes(content: bytes, least: int | None = None) -> Image.Image:
     """`decode` of a file's bytes."""
-    return decode(io.BytesIO(content))
+    return decode(io.BytesIO(content), least)
 
 
 def picture_bytes(path: Path) -> bytes:
@@ -130,7 +131,7 @@ def _refuse_size(size: int) -> None:
         raise UnreadableImageError(f"{size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
 
 
-def _decode_stream(stream: BinaryIO) -> Image.Image:
+def _decode_stream(stream: BinaryIO, least: int | None) -> Image.Image:
     _refuse_size(stream.seek(0, os.SEEK_END))
     stream.seek(0)
     head = stream.read(12)
@@ -146,6 +147,8 @@ def _decode_stream(stream: BinaryIO) -> Image.Image:
             raise Image.DecompressionBombError
         if max(image.size) > MAX_ASPECT * min(image.size):
             raise UnreadableImageError(f"{image.width} × {image.height} px, longer than {MAX_ASPECT} : 1")
+        if least is not None:
+            image.draft(None, (least, least))  # does nothing to other formats
         image.load()
         return _to_rgb(_upright(image))
 

@@ -6,8 +6,6 @@ the content of a picture. Deleting the folder costs time, nothing else.
 
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +16,8 @@ from torch import Tensor, nn
 
 from vitbench import files
 from vitbench.data.batches import eval_batches
+from vitbench.data.cache import cache_folder
+from vitbench.data.store import open_store
 from vitbench.errors import RunFailedError
 from vitbench.models.create import linear_heads
 from vitbench.models.plan import ModelPlan
@@ -74,7 +74,9 @@ def features_of(
         network = model if isinstance(model, nn.Module) else model()
         linear_heads(network)
         ordered = tuple(lacking.values())
-        batches = eval_batches(root, ordered, preprocessing, machine.eval_batch, machine.workers)
+        batches = eval_batches(
+            root, ordered, preprocessing, machine.eval_batch, machine.workers, store=open_store(machine.store)
+        )
         table = _computed(network, batches, device, len(ordered), on_progress)
         # Kept as a whole or not at all, and what is there stays as it is: a run that is killed and
         # resumed reads the features that it started from, or computes all of them in the same batches.
@@ -85,20 +87,8 @@ def features_of(
 
 
 def store_folder() -> Path:
-    """Where features are kept: $VITBENCH_CACHE/features, or the user's cache folder of this system."""
-    own = os.environ.get("VITBENCH_CACHE")
-    if own:
-        return Path(own) / "features"
-    return _user_cache() / "vitbench" / "features"
-
-
-def _user_cache() -> Path:
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return Path(local) if local else Path.home() / "AppData" / "Local"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Where features are kept."""
+    return cache_folder() / "features"
 
 
 def _computed(

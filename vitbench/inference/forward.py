@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vitbench.data.ahead import even_slices, whole
 from vitbench.data.batches import Share, eval_batches
+from vitbench.data.store import open_store
 from vitbench.records import Array, Machine, Picture, Predictions, Preprocessing, Split, label_indices
 
 
@@ -40,7 +41,10 @@ def predict_pictures(
     """
     parts = even_slices(len(pictures), machine.eval_batch)
     mine = [picture for part in parts[share(len(parts))] for picture in pictures[part]]
-    batches = eval_batches(split.root, pictures, preprocessing, machine.eval_batch, machine.workers, share)
+    store = open_store(machine.store)
+    batches = eval_batches(
+        split.root, pictures, preprocessing, machine.eval_batch, machine.workers, share, store
+    )
     found = np.zeros((0, len(split.classes)))
     return Predictions(
         classes=split.classes,

@@ -61,6 +61,10 @@ class Settings(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     micro_batch: int | None = Field(default=None, ge=1)
     workers: int | None = Field(default=None, ge=0)
+    store: bool = True
+    """Decoded pictures are kept for later epochs, models and benchmarks."""
+    store_dir: str | None = None
+    """Where; None: the user's cache folder."""
     quick: bool = False
 
     @field_validator("models", "weights", "seeds", mode="before")
@@ -90,6 +94,7 @@ class Settings(BaseModel):
 
     RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
         {"models", "seeds", "weights", "device", "workers", "micro_batch", "with_probe", "strict"}
+        | {"store", "store_dir"}
     )
     """What may differ between two calls on one benchmark; all other fields are held fast."""
 
@@ -169,7 +174,9 @@ class Machine:
     eval_batch: int
     threads: int
     """Of the arithmetic on a CPU; part of what makes weights bit-equal."""
-    workers: int
-    """Threads that prepare pictures ahead; never changes what comes out."""
+    workers: int | None
+    """Threads that prepare pictures ahead; never changes what comes out. None: as the waiting calls for."""
     processes: int = 1
     """That share every global batch, each with so many threads and workers."""
+    store: str = ""
+    """The folder that keeps decoded pictures; never changes what comes out. "": none."""

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from vitbench import files
-from vitbench.data.ahead import whole
+from vitbench.data.ahead import Ahead, whole
 from vitbench.data.batches import train_batches
 from vitbench.data.epochs import epoch_size
+from vitbench.data.store import open_store
 from vitbench.errors import Interrupted, RunFailedError
 from vitbench.inference.forward import predict_pictures
 from vitbench.models.create import state_sha256
@@ -59,6 +60,7 @@ class Trainer:
     rows: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best_sha256: str = ""
+    ahead: Ahead = field(default_factory=lambda: Ahead(0))
     sums: Sums | None = None
     """Of the epoch that was left inside; None: the next one begins at its first step."""
 
@@ -79,7 +81,9 @@ class Trainer:
         if done == self.steps_per_epoch:
             return
         share = whole if self.mix is not None else self.processes.share
-        batches = train_batches(self.split, self.recipe, epoch, self.machine.workers, share)
+        batches = train_batches(
+            self.split, self.recipe, epoch, self.ahead, share, open_store(self.machine.store)
+        )
         batches = islice(batches, done, None)
         for step in range(done + 1, self.steps_per_epoch + 1):
             self.processes.order(Order.STEP, epoch, step)
@@ -157,6 +161,7 @@ def build_trainer(
         mix=MixPictures(recipe) if recipe.mixup or recipe.cutmix else None,
         steps_per_epoch=steps,
         processes=processes,
+        ahead=Ahead(machine.workers),
     )
 
 
@@ -184,8 +189,10 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
             judged = (
                 f": val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}" if trainer.split.val else ""
             )
-            log.line(f"epoch {row.epoch} saved{judged}")
+            log.line(f"epoch {row.epoch} saved{judged}; {trainer.ahead.in_words()}")
             watch.epoch_finished(run.name, row, best)
+            if trouble := open_store(trainer.machine.store).complaint():
+                watch.message(trouble)
             signals.obey(f"{run.name} is saved after epoch {row.epoch}")
     # A kill between checkpoint and epochs.csv leaves the table one row short.
     files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])

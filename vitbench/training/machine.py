@@ -2,13 +2,14 @@
 
 import dataclasses
 import gc
-import os
 import platform
+from pathlib import Path
 from typing import Literal
 
 import psutil
 import torch
 
+from vitbench.data.store import store_folder
 from vitbench.errors import UsageError
 from vitbench.records import Machine, Settings
 from vitbench.training import processes
@@ -60,17 +61,16 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
         raise UsageError(f"--device {device}: {count} processes cannot share it; use cuda, or --device cpu")
     share = -(-batch_size // count)
     accelerated = device.type != "cpu"
-    workers = settings.workers
-    if workers is None:
-        workers = min(8 if accelerated else 2, os.cpu_count() or 1)
+    store = str(Path(settings.store_dir).absolute() if settings.store_dir else store_folder())
     return Machine(
         device=str(device),
         device_name=device_name(device) + _together(count),
         micro_batch=min(settings.micro_batch or share, share),
         eval_batch=ACCELERATOR_EVAL_BATCH if accelerated else CPU_EVAL_BATCH,
         threads=torch.get_num_threads(),
-        workers=workers,
+        workers=settings.workers,
         processes=count,
+        store=store if settings.store else "",
     )
 
 

@@ -222,8 +222,9 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
     if not (run.folder / "recipe.json").exists():
         return job.machine, []
     written = files.read_json(run.folder / "recipe.json")
-    # The number of workers never changes what comes out, so it follows the call.
-    machine = dataclasses.replace(Machine(**written["machine"]), workers=job.machine.workers)
+    # Workers and store never change what comes out, so they follow the call.
+    here = job.machine
+    machine = dataclasses.replace(Machine(**written["machine"]), workers=here.workers, store=here.store)
     try:
         choose_device(machine.device)
     except VitbenchError as error:
@@ -236,7 +237,6 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
         if before != now:
             watch.message(f"{run.name}: goes on with {what} {before}, as it started (not {now})")
     fallbacks = list(written["fallbacks"])
-    here = job.machine
     machine = dataclasses.replace(
         machine, threads=here.threads, processes=here.processes, device_name=here.device_name
     )
