@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## train, compare and predict on the built-in pictures (minutes)
 	$(BIN)/vitbench demo
 
-test: $(INSTALLED)  ## run the tests (under ten minutes on two cores)
+test: $(INSTALLED)  ## run the tests, two at a time (under ten minutes on two cores)
 	$(BIN)/python -m pytest
 
 test-slow: $(INSTALLED)  ## run the slow tests too
@@ -28,7 +28,7 @@ test-slow: $(INSTALLED)  ## run the slow tests too
 test-faults: $(INSTALLED)  ## kill it, fill its disk, feed it garbage (most of an hour)
 	rm -f results/evidence/reliability.jsonl
 	VITBENCH_EVIDENCE=$(CURDIR)/results/evidence/reliability.jsonl \
-	  $(BIN)/python -m pytest -m faults --timeout 3000; status=$$?; \
+	  $(BIN)/python -m pytest -m faults -n 0 --timeout 3000; status=$$?; \
 	  $(BIN)/python results/evidence/reliability.py && exit $$status
 
 lint: $(INSTALLED)  ## ruff, mypy --strict, the order of the rooms

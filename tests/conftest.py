@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `vitbench` does, before torch is loaded
+os.environ.pop("COLUMNS", None)  # what is printed is as wide as in a pipe; pytest-xdist sets 80
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core each, also for the processes that tests start
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["VITBENCH_CACHE"] = tempfile.mkdtemp(prefix="vitbench-tests-")
 from painted import TINY, paint_folder
 
