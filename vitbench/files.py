@@ -77,10 +77,15 @@ def _beside(path: Path, content: bytes) -> Iterator[str]:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o666 & ~_UMASK)
+        follow_umask(Path(temporary))
         yield temporary
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def follow_umask(path: Path) -> None:
+    """Whoever may read new files of this user may read this one: a temporary file is its owner's alone."""
+    path.chmod(0o666 & ~_UMASK)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -131,6 +131,14 @@ def test_saving_again_replaces_the_folder_whole(tiny_folder: Path, tiny_plan: Mo
     assert [p.name for p in tiny_folder.parent.iterdir()] == ["model"]
 
 
+def test_who_may_read_new_files_may_read_a_saved_model(tiny_folder: Path) -> None:
+    """Weights and configuration have the permissions of any new file here, not their owner's alone."""
+    usual = tiny_folder.parent / "usual"
+    usual.touch()
+    found = {path.name: path.stat().st_mode for path in tiny_folder.iterdir()}
+    assert found == dict.fromkeys(("config.json", "model.safetensors"), usual.stat().st_mode)
+
+
 def test_a_save_that_fails_leaves_the_old_model(
     tiny_folder: Path, tiny_plan: ModelPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def save_model(model: nn.Module, folder: Path, classes: Sequence[str], preproces
             safe_serialization=True,
             data_config=preprocessing.timm_config(),
         )
+        files.follow_umask(temporary / WEIGHTS_FILE)  # safetensors makes it for its owner alone
         config = files.read_json(temporary / CONFIG_FILE)
         config["weights_crc32"] = zlib.crc32((temporary / WEIGHTS_FILE).read_bytes())
         files.write_json(temporary / CONFIG_FILE, config)
