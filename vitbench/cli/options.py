@@ -25,6 +25,107 @@ AnonymousOption = Annotated[
 ]
 FORMATS = ("md", "csv", "latex", "json")
 
+# --- of train and probe ---------------------------------------------------------------------------
+
+LEARNING, DIVIDING, RUNNING = "How it learns", "How the pictures are divided", "How it runs"
+
+DataArgument = Annotated[
+    Path | None, typer.Argument(help="Folder of class folders, or of train/ val/ test/. [default: data]")
+]
+SplitSeedOption = Annotated[
+    int | None, typer.Option(help="Seed of the split. [default: 0]", rich_help_panel=DIVIDING)
+]
+LayoutOption = Annotated[
+    str | None, typer.Option(help="auto, flat or split. [default: auto]", rich_help_panel=DIVIDING)
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What keeps pictures on one side: a pattern over paths, such as 'scene(\\d+)', or a csv with "
+        "the columns path and group.",
+        rich_help_panel=DIVIDING,
+    ),
+]
+BurstOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Keep pictures of a class on one side that were taken within so many seconds (EXIF).",
+        rich_help_panel=DIVIDING,
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]", rich_help_panel=RUNNING),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Threads that prepare pictures ahead. [default: by device]", rich_help_panel=RUNNING
+    ),
+]
+StoreDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store-dir",
+        help="Folder that keeps decoded pictures for later epochs, models and benchmarks. "
+        "[default: pictures/ in $VITBENCH_CACHE or the user's cache folder]",
+        rich_help_panel=RUNNING,
+    ),
+]
+StoreOption = Annotated[
+    bool | None,
+    typer.Option("--store/--no-store", help="Keep decoded pictures. [default: yes]", rich_help_panel=RUNNING),
+]
+WeightsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="pretrained, random, auto, PATH, or MODEL=PATH; repeatable. [default: pretrained]"),
+]
+ImageSizeOption = Annotated[
+    str | None,
+    typer.Option(help="Pixels, or native for each model's own. [default: 224]", rich_help_panel=LEARNING),
+]
+NameOption = Annotated[str | None, typer.Option(help="The benchmark's folder. [default: FOLDER-DATE-N]")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")]
+AnywayOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume-anyway",
+        help="Go on also where torch and its kin, or the number of threads, have changed since: the weights "
+        "are then not equal to the last bit to those of an uninterrupted run, and the table says so.",
+    ),
+]
+SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")]
+NearOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--near-duplicates/--no-near-duplicates",
+        help="Look for near-copies (encoded again, resized, mirrored …) and keep them on one side. "
+        "[default: yes]",
+        rich_help_panel=DIVIDING,
+    ),
+]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse leaks, clashing labels and signs of augmented copies.",
+        rich_help_panel=DIVIDING,
+    ),
+]
+ConfigOption = Annotated[Path | None, typer.Option(help="TOML file with these options; options beat it.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K/N",
+        help="Carry out every N-th run only, from the K-th on: N such calls with one --name fill one "
+        "benchmark, at the same time or not; each can be started again as it was.",
+        rich_help_panel=RUNNING,
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")]
+
+# --------------------------------------------------------------------------------------------------
+
 LISTS = ("models", "seeds")
 SWITCHES = ("quick", "skip_bad", "strict")
 """Options that can only be switched on."""

@@ -1,0 +1,251 @@
+"""`vitbench train`: its options, and what it shares with `probe`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitbench.cli.options import (
+    DATA,
+    DIVIDING,
+    EXIT_PARTLY,
+    LEARNING,
+    RESULTS,
+    RUNNING,
+    AnywayOption,
+    BurstOption,
+    ConfigOption,
+    DataArgument,
+    DeviceOption,
+    DryRunOption,
+    GroupOption,
+    ImageSizeOption,
+    JsonOption,
+    LayoutOption,
+    NameOption,
+    NearOption,
+    ResultsOption,
+    ResumeOption,
+    ShardOption,
+    SkipOption,
+    SplitSeedOption,
+    StoreDirOption,
+    StoreOption,
+    StrictOption,
+    WeightsOption,
+    WorkersOption,
+    explicit_settings,
+)
+
+if TYPE_CHECKING:
+    from vitbench.records import Benchmark
+
+
+def train(
+    ctx: typer.Context,
+    data: DataArgument = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: vit, deit, deit-distilled, swin, swinv2, swinv2-w16, swinv2-cr, "
+            "any timm name, or all. [default: vit,swin,swinv2]"
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30]", rich_help_panel=LEARNING)] = None,
+    per_class: Annotated[
+        str | None,
+        typer.Option(
+            help="Augmented views per class and epoch, or all. [default: 200]", rich_help_panel=LEARNING
+        ),
+    ] = None,
+    image_size: ImageSizeOption = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Global batch. [default: 32]", rich_help_panel=LEARNING)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate. [default: the recipe's]", rich_help_panel=LEARNING)
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="finetune or slides. [default: finetune]", rich_help_panel=LEARNING)
+    ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="none, geometry (crop, mirror), light (and some colour), strong. [default: the recipe's]",
+            rich_help_panel=LEARNING,
+        ),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Mirror views; not where left and right differ.",
+            rich_help_panel=LEARNING,
+        ),
+    ] = None,
+    mixup: Annotated[
+        float | None, typer.Option(help="Mixup's alpha. [default: 0, off]", rich_help_panel=LEARNING)
+    ] = None,
+    cutmix: Annotated[
+        float | None, typer.Option(help="Cutmix's alpha. [default: 0, off]", rich_help_panel=LEARNING)
+    ] = None,
+    drop_path: Annotated[
+        float | None, typer.Option(help="Stochastic depth. [default: the recipe's]", rich_help_panel=LEARNING)
+    ] = None,
+    ema: Annotated[
+        float | None,
+        typer.Option(
+            "--ema", help="Decay of a moving average of the weights. [default: off]", rich_help_panel=LEARNING
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Stop after so many epochs without a better val score.", rich_help_panel=LEARNING
+        ),
+    ] = None,
+    tune: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=6,
+            help="Train so many settings (lr × 1, 1/3, 3, then another augmentation) and keep the one that "
+            "is best on val.",
+            rich_help_panel=LEARNING,
+        ),
+    ] = None,
+    weights: WeightsOption = None,
+    seeds: Annotated[str | None, typer.Option(help="Comma-separated, e.g. 0,1,2. [default: 0]")] = None,
+    with_probe: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-probe/--no-probe",
+            help="Show each model's own frozen probe beside it. [default: where it costs little]",
+        ),
+    ] = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            help="Cross-validate, so that every picture is a test picture: how many folds, or auto (5 where "
+            "the test part would have fewer than 100 pictures). [default: one split]",
+            rich_help_panel=DIVIDING,
+        ),
+    ] = None,
+    final: Annotated[
+        str | None,
+        typer.Option(
+            help="What answers for a model with folds: folds (its folds' models together) or retrain (one "
+            "more model, on all pictures). [default: folds]",
+            rich_help_panel=DIVIDING,
+        ),
+    ] = None,
+    group: GroupOption = None,
+    burst_seconds: BurstOption = None,
+    split_seed: SplitSeedOption = None,
+    layout: LayoutOption = None,
+    device: DeviceOption = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32, bf16, fp16. [default: auto]", rich_help_panel=RUNNING)
+    ] = None,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pictures per forward pass. [default: the batch]", rich_help_panel=RUNNING),
+    ] = None,
+    workers: WorkersOption = None,
+    store: StoreOption = None,
+    store_dir: StoreDirOption = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            help="Show every epoch in tensorboard, wandb or trackio too (`pip install 'vitbench[track]'`).",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
+    shard: ShardOption = None,
+    results: ResultsOption = RESULTS,
+    name: NameOption = None,
+    resume: ResumeOption = False,
+    resume_anyway: AnywayOption = False,
+    skip_bad: SkipOption = False,
+    near: NearOption = None,
+    strict: StrictOption = False,
+    config: ConfigOption = None,
+    dry_run: DryRunOption = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="64 px, few views and epochs: the whole way in minutes.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Fine-tune several models on DATA and compare them.
+
+    Examples:
+
+    - `vitbench train photos`
+    - `vitbench train photos --models vit,deit --image-size 96`
+    - `vitbench train photos --folds 5 --group 'scene(\\d+)'`
+    - `vitbench train --resume`
+    - `vitbench train --name photos-1 --models swinv2-cr`
+    - `vitbench train photos --name photos-1 --seeds 0,1,2 --shard 2/8`
+    """
+    explicit = explicit_settings(ctx.params)
+    conduct(explicit, Call(data, name, results, resume, resume_anyway, dry_run, json, track, shard))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a call of `train` or `probe` says besides its `Settings`."""
+
+    data: Path | None
+    name: str | None
+    results: Path
+    resume: bool
+    resume_anyway: bool
+    dry_run: bool
+    as_json: bool
+    track: str | None = None
+    shard: str | None = None
+
+
+def conduct(explicit: dict[str, Any], call: Call) -> None:
+    """`train` and `probe`: plan, carry out, show."""
+    from vitbench.cli import supervise
+    from vitbench.data.scan import refuse_unusable
+
+    if call.track is not None:
+        from vitbench.training.track import check
+
+        check(call.track)
+    resume = call.resume or call.resume_anyway
+    if not (resume or call.name):
+        # What can be said in half a second is said before torch is loaded.
+        refuse_unusable(call.data or DATA, explicit.get("layout", "auto"))
+    from vitbench.benchmark.shard import Shard
+    from vitbench.benchmark.train import Request, announce, carry_out, prepare
+    from vitbench.cli.progress import watch
+    from vitbench.cli.show import PlanWatch
+
+    shard = None if call.shard is None else Shard.of(call.shard)
+    request = Request(explicit, call.data, call.name, call.results, resume, shard, call.resume_anyway)
+    if (left := supervise.inherited) is not None:
+        request = request.after(left.benchmark, left.leave)
+    if call.dry_run:
+        plan, _ = prepare(request, PlanWatch(), dry_run=True)
+        announce(plan, PlanWatch())
+        return
+    with watch(call.results) as display:
+        benchmark = carry_out(request, display, call.track)
+    runs = shard.share(benchmark.runs) if shard else benchmark.runs
+    if shard is None or benchmark.finished:
+        _show(benchmark, as_json=call.as_json)
+    if any(run.status != "finished" for run in runs):
+        raise typer.Exit(EXIT_PARTLY)
+
+
+def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
+    from vitbench.cli.compare import show
+    from vitbench.cli.show import show_files
+    from vitbench.comparison.table import compare_many
+
+    show(compare_many([benchmark]), "json" if as_json else None)
+    show_files(benchmark)
