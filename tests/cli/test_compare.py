@@ -2,14 +2,20 @@
 
 import csv
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
 from fabricate import make_benchmark
 
-from vitbench.cli import main
+from vitbench.cli import compare as comparing
+from vitbench.cli import demo, main, progress
+from vitbench.cli.show import say
 from vitbench.comparison.rows import Row
+from vitbench.errors import StoppedError
+from vitbench.training.locks import holder
 
 LABELS = [0, 1, 2] * 20
 RUNS = {"vit-s0": LABELS, "swin-s0": [1, *LABELS[1:]], "deit-s0": [0] * 60}
@@ -21,6 +27,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     make_benchmark(tmp_path / "results" / "first", RUNS, LABELS)
+    (tmp_path / "results" / "first" / ".lock").touch()  # as training leaves it
     return tmp_path / "results"
 
 
@@ -135,3 +142,61 @@ def test_several_benchmarks_have_a_report_too(
     found = json.loads(capsys.readouterr().out)
     assert {row["model"] for row in found["rows"]} == {"vit", "swin", "deit", "cr"}
     assert json.loads((results.parent / "both.json").read_text())["name"] == "first + second"
+
+
+def test_files_are_written_under_the_lock_of_the_benchmark(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that concludes at the same moment waits, and so does `compare`."""
+    holders = []
+    monkeypatch.setattr(
+        comparing, "write_reports", lambda benchmark, _: holders.append(holder(benchmark.folder).get("pid"))
+    )
+    assert vitbench(monkeypatch, "compare", "first") == 0
+    assert holders == [os.getpid()]
+    assert holder(results / "first") == {}
+
+
+def test_a_benchmark_that_cannot_be_written_is_shown(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table, one line, no file."""
+    (results / "first" / ".lock").unlink()
+    (results / "first" / ".lock").mkdir()  # not to be opened, by root neither, whom permissions do not stop
+    before = sorted(results.rglob("*"))
+    assert vitbench(monkeypatch, "compare", "first", "--format", "csv") == 0
+    out, err = capsys.readouterr()
+    assert len(list(csv.DictReader(out.splitlines()))) == len(RUNS)
+    assert re.search(r"^results/first: cannot be written \(.+\); printing only$", err, re.MULTILINE)
+    assert sorted(results.rglob("*")) == before
+
+
+def test_names_in_messages_cannot_speak_to_the_terminal(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Escape codes, line breaks and marks that turn text round are spelled out, once, in all of them."""
+    name = "a\x1b[2J\nvitbench: all is well\u202e"
+    spelled = "a\\x1b[2J\\nvitbench: all is well\\u202e"
+    assert vitbench(monkeypatch, "compare", name) != 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert spelled in lines[0]
+    say(name)
+    say(spelled)
+    progress.LineWatch().message(name)
+    assert capsys.readouterr().err == f"{spelled}\n" * 3
+
+
+def test_the_demo_says_how_it_goes_on_in_its_own_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C inside the demo's training names --results where it is not the default."""
+
+    def stopped(*_: object, watch: progress.LineWatch, **named: object) -> None:
+        watch.benchmark_started("demo-1", {})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "train", stopped)
+    monkeypatch.setattr(demo, "write_demo", lambda folder: None)
+    with pytest.raises(StoppedError, match="--resume --name demo-1 --results elsewhere` goes on"):
+        demo.run_demo(tmp_path, Path("elsewhere"))

@@ -23,7 +23,7 @@ def main() -> None:
     try:
         _carry_out()
     except VitbenchError as error:
-        print(f"vitbench: {error}", file=sys.stderr)
+        _say(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); keep Python from complaining at exit.
@@ -32,8 +32,15 @@ def main() -> None:
     except OSError as error:
         if not (line := files.fault_line(error)):
             raise
-        print(f"vitbench: {line}", file=sys.stderr)
+        _say(line)
         sys.exit(VitbenchError.exit_code)
+
+
+def _say(line: str) -> None:
+    """The last line on stderr; names in it cannot speak to the terminal."""
+    from vitbench.data.walk import shown
+
+    print(f"vitbench: {shown(line)}", file=sys.stderr)
 
 
 def _carry_out() -> None:

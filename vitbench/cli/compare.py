@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitbench.benchmark import compare as comparing
+from vitbench.benchmark.folder import writing
 from vitbench.cli.options import Output
 from vitbench.cli.show import console, say, say_report
 from vitbench.comparison.basis import Terms
@@ -22,16 +23,27 @@ def compare_benchmarks(names: Sequence[str], results: Path, terms: Terms, output
     found = comparing.find_all(names, results)
     if not names:
         say(f"comparing {found[0].name}, the newest finished benchmark in {results}")
-    comparison = compare_many(found, terms)
-    if len(found) == 1:
-        try:
-            write_reports(found[0], comparison)
-        except OSError as error:
-            say(f"{found[0].folder}: cannot be written ({error.strerror}); printing only")
+    comparison = _renewed(found[0], terms) if len(found) == 1 else None
+    comparison = comparison or compare_many(found, terms)
     show(comparison, output.form)
     if output.report is not None:
         options = Options(images=output.images, anonymous=output.anonymous)
         _write_report(found, comparison, output.report, options)
+
+
+def _renewed(benchmark: Benchmark, terms: Terms) -> Comparison | None:
+    """Its comparison, its files written anew; None where the folder cannot be written.
+
+    Read and written under one lock: what an older state says never replaces what a newer one says.
+    """
+    try:
+        with writing(benchmark):
+            comparison = compare_many([benchmark], terms)
+            write_reports(benchmark, comparison)
+    except OSError as error:
+        say(f"{benchmark.folder}: cannot be written ({error.strerror}); printing only")
+        return None
+    return comparison
 
 
 def _write_report(

@@ -16,7 +16,7 @@ def run_demo(folder: Path, results: Path) -> int:
     """Write the pictures, train the three default models quickly, compare, predict; the exit status."""
     write_demo(folder)
     say(f"{folder}: 800 small product photos (Fashion-MNIST, MIT), 10 classes, train/ and test/")
-    with watch() as display:
+    with watch(results) as display:
         benchmark = train(folder, results=results, watch=display, quick=True, weights=("auto",))
     show(compare(benchmark))
     pictures = [str(sorted(path.iterdir())[0]) for path in sorted((folder / "test").iterdir())]

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from vitbench import files
 from vitbench.cli import supervise
 from vitbench.cli.options import RESULTS
+from vitbench.data.walk import shown
 from vitbench.errors import Interrupted, StoppedError, VitbenchError
 from vitbench.records import Epoch, duration, percent
 from vitbench.training.watch import Watch
@@ -104,7 +105,7 @@ class LineWatch(Watch):
             self.show(f"{run}: {done} of {total} heads fitted")
 
     def message(self, text: str) -> None:
-        self.show(text)
+        self.show(shown(text))
 
     def benchmark_started(self, name: str, seconds: Mapping[str, float]) -> None:
         self.benchmark = name

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vitbench.data.walk import shown
 from vitbench.records import Benchmark
 from vitbench.training.watch import Watch
 
@@ -36,8 +37,8 @@ def console() -> Console:
 
 
 def say(text: str) -> None:
-    """One line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """One line on stderr; names in it cannot speak to the terminal."""
+    print(shown(text), file=sys.stderr, flush=True)
 
 
 def say_report(path: Path, notes: Sequence[str], notice: str) -> None:
