@@ -207,7 +207,7 @@ def _store_lines(plan: Plan) -> list[str]:
         side = recipe.preprocessing.size
         sizes |= {(cut_way(recipe.preprocessing), p.sha256): 3 * side**2 for p in cuts}
         if recipe.name != "probe":
-            way, least = training_way(recipe), stored_side(side, recipe.augment)
+            way, least = training_way(side, recipe.augment), stored_side(side, recipe.augment)
             sizes |= {(way, p.sha256): 3 * math.prod(stored_size(p, least)) for p in split.train}
     lacking = sum(size for (way, content), size in sizes.items() if store.lacking(way, content))
     there = sum(sizes.values()) - lacking

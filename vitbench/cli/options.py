@@ -60,7 +60,9 @@ DeviceOption = Annotated[
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        min=0, help="Threads that prepare pictures ahead. [default: by device]", rich_help_panel=RUNNING
+        min=0,
+        help="Threads that prepare pictures ahead. [default: as many as are waited for]",
+        rich_help_panel=RUNNING,
     ),
 ]
 StoreDirOption = Annotated[

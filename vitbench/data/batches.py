@@ -57,9 +57,9 @@ def training_picture(root: Path, picture: Picture, side: int, store: Store = NO_
     )
 
 
-def training_way(recipe: Recipe) -> str:
-    """The name, in a store, of how a recipe's training pictures are made."""
-    return f"train-{stored_side(recipe.preprocessing.size, recipe.augment)}-{MADE}"
+def training_way(image_size: int, augment: Augment) -> str:
+    """The name, in a store, of how training pictures are made: all that decides their pixels."""
+    return f"train-{stored_side(image_size, augment)}-{MADE}"
 
 
 def stored_size(picture: Picture, side: int) -> tuple[int, int]:

@@ -150,6 +150,9 @@ class Recipe(BaseModel):
     """Batch normalisation keeps the statistics of its pretraining."""
     last_epoch: int | None = None
     """Leave the schedule after this epoch and keep its weights, for there is no val; None: val chooses."""
+    pictures: str = ""
+    """How training pictures are decoded and shrunk before views are drawn: their name in a store. "": by a
+    version that decoded in full."""
 
     @property
     def digest(self) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from vitbench.data.batches import training_way
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Augment, Recipe, Settings, Split
 
@@ -87,6 +88,7 @@ def build_recipe(
     def asked(value: Any, otherwise: Any) -> Any:
         return otherwise if value is None else value
 
+    augment = asked(settings.augment, row.augment)
     return Recipe(
         model=plan.timm_name,
         model_args=plan.model_args,
@@ -99,7 +101,7 @@ def build_recipe(
         seed=seed,
         epochs=common["epochs"],
         per_class=common["per_class"],
-        augment=asked(settings.augment, row.augment),
+        augment=augment,
         flip=settings.flip,
         fixed_views=row.fixed_views,
         batch_size=common["batch_size"],
@@ -120,6 +122,7 @@ def build_recipe(
         precision=precision,  # type: ignore[arg-type]  # pydantic checks it
         head=row.head if plan.linear_head and not keeps_head else "new",
         freeze_norm=row.freeze_norm,
+        pictures="" if settings.recipe == "probe" else training_way(plan.image_size, augment),
     )
 
 
