@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 Layout = Literal["auto", "flat", "split"]
 
 data_app = typer.Typer(
-    help="Check, split, augment image folders; write the built-in pictures.", no_args_is_help=True
+    help="Check, split, augment image folders; write the built-in pictures; show what is kept.",
+    no_args_is_help=True,
 )
 
 DataArgument = Annotated[Path, typer.Argument(help="Folder of class folders, or of train/ val/ test/.")]
@@ -38,6 +39,12 @@ NearOption = Annotated[
         help="Look for near-copies (encoded again, resized, mirrored …) and keep them on one side.",
     ),
 ]
+RememberOption = Annotated[
+    bool,
+    typer.Option(
+        "--store/--no-store", help="Remember what was learnt of each file, and decode no unchanged one again."
+    ),
+]
 LAYOUTS = ("auto", "flat", "split")
 LEVELS = ("none", "geometry", "light", "strong")
 
@@ -49,6 +56,7 @@ def check(
     group: GroupOption = None,
     burst_seconds: BurstOption = None,
     near: NearOption = True,
+    store: RememberOption = True,
     strict: Annotated[
         bool, typer.Option("--strict", help="Status 1 too for leaks, clashing labels and signs of copies.")
     ] = False,
@@ -56,7 +64,7 @@ def check(
         Path | None, typer.Option(help="New CSV file with all pairs of pictures that show the same.")
     ] = None,
 ) -> None:
-    """Decode every picture once; print classes, counts, sizes, bad files, duplicates. Status 1 if any is bad.
+    """Decode every new picture; print classes, counts, sizes, bad files, duplicates. Status 1 if any is bad.
 
     Examples: `vitbench data check photos` · `vitbench data check photos --strict --out pairs.csv`
     """
@@ -71,7 +79,7 @@ def check(
     refuse_grouping(group, burst_seconds)
     _refuse_taken(out)
     with watch() as display:
-        images = scan_folder(data, _layout(layout), True, display.checking, near)
+        images = scan_folder(data, _layout(layout), True, display.checking, near, store)
     kept = keep_together(images, group, burst_seconds)
     print(check_report(images, kept if kept is not images else None))
     if len(images.bad) > SHOWN_BAD and (listed := list_bad(data, images.bad)):
@@ -103,6 +111,7 @@ def split(
     layout: LayoutOption = "auto",
     skip_bad: SkipOption = False,
     near: NearOption = True,
+    store: RememberOption = True,
 ) -> None:
     """Show or write the split that `train` would use.
 
@@ -117,7 +126,7 @@ def split(
     count = _folds(folds)
     refuse_grouping(group, burst_seconds)
     with watch() as display:
-        images = scan_folder(data, _layout(layout), skip_bad, display.checking, near)
+        images = scan_folder(data, _layout(layout), skip_bad, display.checking, near, store)
         images = keep_together(images, group, burst_seconds)
         found = split_images(images, split_seed, count)
         for note in (*images.notes, *found.notes, images.searched):
@@ -142,6 +151,7 @@ def augment(
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     layout: LayoutOption = "auto",
     skip_bad: SkipOption = False,
+    store: RememberOption = True,
 ) -> None:
     """Write the first epoch's augmented training views as files; val and test pictures have none.
 
@@ -153,7 +163,7 @@ def augment(
     from vitbench.data.split import split_images
 
     with watch() as display:
-        images = scan_folder(data, _layout(layout), skip_bad, display.checking)
+        images = scan_folder(data, _layout(layout), skip_bad, display.checking, remember=store)
         found = split_images(images, split_seed)
         count = write_views(
             found,
@@ -168,6 +178,38 @@ def augment(
     print(f"{count} views of {len(found.train)} training pictures written to {out}")
     if count > per_class * len(found.classes):
         print(f"a class with more than {per_class} training pictures shows each of them once")
+
+
+@data_app.command("store")
+def show_store(
+    clear: Annotated[bool, typer.Option("--clear", help="Empty it.")] = False,
+) -> None:
+    """List what is kept to save time: known pictures, decoded pictures, features; all can be made again.
+
+    Examples: `vitbench data store` · `vitbench data store --clear`
+    """
+    from vitbench.data.cache import cache_folder
+    from vitbench.data.kept import clear_cache, kept_things
+    from vitbench.data.known import known_pictures
+
+    if clear:
+        print(f"{cache_folder()}: {_megabytes(clear_cache())} removed")
+        return
+    things = kept_things()
+    total = sum(thing.size for thing in things)
+    print(f"{cache_folder()}: {_megabytes(total) if things else 'nothing kept'} (VITBENCH_CACHE moves it)")
+    for thing in things:
+        print(
+            f"{thing.name}: {thing.files} {'file' if thing.files == 1 else 'files'}, {_megabytes(thing.size)}"
+        )
+    if things:
+        with known_pictures() as known:
+            count = known.count()
+        print(f"{count} {'picture' if count == 1 else 'pictures'} known, not decoded again while unchanged")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 @data_app.command()

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from vitbench import files
-from vitbench.data.near import MOST_PICTURES, Match, find_near
+from vitbench.data.near import MOST_PICTURES, Match, Search, find_near
 from vitbench.data.prints import Print, Prints
 from vitbench.data.walk import shown
 from vitbench.errors import VitbenchError
@@ -42,26 +42,30 @@ class Alike:
     searched: str
 
 
-def find_alike(pictures: Sequence[Picture], prints: dict[str, Print], threads: int) -> Alike:
-    """Near-copies and equal pixels among pictures; `prints` by pixel digest, {} to look for equal ones only.
+def search_prints(digests: Sequence[str], prints: dict[str, Print], threads: int) -> Search:
+    """The near-copies among the prints of these pixel digests.
 
     The prints are used up, for they take memory. Their order, which decides on ties, is that of their
-    digests: names play no part.
+    sorted digests: names play no part.
     """
-    digests = sorted(prints)
     packed = Prints.of((prints.pop(digest) for digest in digests), len(digests))
-    matches = find_near(packed, threads)
-    groups, cut = _groups(digests, matches)
+    plain = int((packed.detail == 0).sum())
+    return Search(tuple(find_near(packed, threads)), plain, len(digests))
+
+
+def group_alike(pictures: Sequence[Picture], digests: Sequence[str], search: Search) -> Alike:
+    """Pictures grouped by what a search among their pixel digests found; () where none was looked for."""
+    groups, cut = _groups(digests, search.matches)
     by_digest: dict[str, list[Picture]] = defaultdict(list)
     for picture in sorted(pictures, key=lambda p: p.path):
         by_digest[picture.pixel_digest].append(picture)
-    pairs = [*_equal(by_digest.values()), *_near(by_digest, digests, matches)]
+    pairs = [*_equal(by_digest.values()), *_near(by_digest, digests, search.matches)]
     near = sum(pair.kind == "near" for pair in pairs)
     return Alike(
         pictures=tuple(_regrouped(p, groups) for p in pictures),
         pairs=tuple(sorted(pairs, key=lambda pair: (pair.path, pair.other))),
         cut=cut,
-        searched=_searched(near, packed) if digests else NOT_LOOKED_FOR,
+        searched=_searched(near, search) if digests else NOT_LOOKED_FOR,
     )
 
 
@@ -70,12 +74,11 @@ def _regrouped(picture: Picture, groups: Mapping[str, str]) -> Picture:
     return dataclasses.replace(picture, group=group, pixels=picture.group) if group else picture
 
 
-def _searched(near: int, prints: Prints) -> str:
+def _searched(near: int, search: Search) -> str:
     """The sentence on what was looked for."""
-    if len(prints) > MOST_PICTURES:
+    if search.count > MOST_PICTURES:
         return f"near-duplicates: not looked for among more than {MOST_PICTURES} different pictures"
-    plain = int((prints.detail == 0).sum())
-    passed = f" ({_count(plain, 'picture')} with too little detail left out)" if plain else ""
+    passed = f" ({_count(search.plain, 'picture')} with too little detail left out)" if search.plain else ""
     return f"near-duplicates: {_count(near, 'pair') if near else 'none'}{passed}; {TESTED}"
 
 
@@ -223,10 +226,10 @@ def leaks(split: Split, pairs: Iterable[Likeness]) -> tuple[Leak, ...]:
     return tuple(sorted(found, key=lambda leak: (leak.part, leak.path, leak.other_part, leak.other)))
 
 
-def near_notes(alike: Alike) -> list[str]:
+def near_notes(found: Alike) -> list[str]:
     """Warnings about near-copies in two of the user's own parts, under two classes, and in long chains."""
-    by_path = {p.path: p for p in alike.pictures}
-    near = [pair for pair in alike.pairs if pair.kind == "near"]
+    by_path = {p.path: p for p in found.pictures}
+    near = [pair for pair in found.pairs if pair.kind == "near"]
     notes = []
     clashes = [pair for pair in near if by_path[pair.path].label != by_path[pair.other].label]
     if clashes:
@@ -242,9 +245,9 @@ def near_notes(alike: Alike) -> list[str]:
                 f"{count} {right}/ {verb} of pictures in {left}/, e.g. {shown_pair(crossing[0])}: "
                 "scores may be too good"
             )
-    if alike.cut:
+    if found.cut:
         notes.append(
-            f"{_count(alike.cut, 'pair')} of near-copies in chains of more than {MOST_CHAINED} pictures "
+            f"{_count(found.cut, 'pair')} of near-copies in chains of more than {MOST_CHAINED} pictures "
             "whose ends differ may lie on two sides of a split made here"
         )
     return notes

@@ -63,6 +63,18 @@ class Match:
     """Times the saturation of `one`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search among different pictures found."""
+
+    matches: tuple[Match, ...]
+    """By the places of the pictures in the order of their digests."""
+    plain: int
+    """Pictures with too little detail to claim anything."""
+    count: int
+    """All of them."""
+
+
 @dataclass(frozen=True)
 class _Pairs:
     """Candidates as columns; `frame`: 0 both whole, 1 the core of `one` on `other`, 2 that of `other`."""

@@ -2,16 +2,19 @@
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from vitbench.data.bad import bad_message
 from vitbench.data.decode import decode_bytes, picture_bytes
-from vitbench.data.likeness import find_alike, near_notes
+from vitbench.data.known import KnownPictures, Seen, known_pictures, settled, stamp_of
+from vitbench.data.likeness import group_alike, near_notes, search_prints
+from vitbench.data.near import Search
 from vitbench.data.prints import Print, print_of
 from vitbench.data.signs import name_notes
 from vitbench.data.walk import (
@@ -30,6 +33,8 @@ from vitbench.records import BadFile, ImageSet, Part, Picture
 
 Layout = Literal["auto", "flat", "split"]
 Progress = Callable[[int, int], None]
+Owner = tuple[Part | None, str, Path]
+"""Part, class and path of a file."""
 
 PART_NAMES: Mapping[str, Part] = {
     "train": "train",
@@ -47,6 +52,9 @@ HOW_TO = (
     "inside; built-in pictures to try: `vitbench demo`, `vitbench data demo`"
 )
 THREADS = min(8, os.cpu_count() or 1)
+AT_ONCE, AHEAD = 16, 32
+"""Files that a thread takes at a time: small ones are read faster than a thread is woken; and how many such
+handfuls may be ready before the first is asked for."""
 
 
 @dataclass
@@ -67,22 +75,30 @@ def scan_folder(
     skip_bad: bool = False,
     on_progress: Progress | None = None,
     near: bool = True,
+    remember: bool = True,
 ) -> ImageSet:
     """The pictures of an image folder, each decoded in full once; nothing in it is changed.
 
-    `near`: near-copies are looked for (`data.near`) and put into one group. `on_progress(done, total)` is
-    called after each picture, from this thread. Raises `VitbenchError` where the folder is missing or has
-    no usable class folders, a class is empty, train lacks a class, or (without `skip_bad`) a file cannot be
-    decoded: then more than ten bad files are listed in `bad-files.csv` (`data.bad`).
+    `near`: near-copies are looked for (`data.near`) and put into one group. `remember`: what is learnt of
+    a file is kept (`data.known`), and one that has not changed since is not read again.
+    `on_progress(done, total)` is called after each picture, from this thread. Raises `VitbenchError`
+    where the folder is missing or has no usable class folders, a class is empty, train lacks a class, or
+    (without `skip_bad`) a file cannot be decoded: then more than ten bad files are listed in
+    `bad-files.csv` (`data.bad`).
     """
     found = Walk()
     plan, owners = _survey(root, layout, found)
-    pictures, prints, bad = _check(root, owners, on_progress, near)
-    bad = sorted([*bad, *(_relative(entry, root) for entry in found.unusable)], key=lambda b: b.path)
-    if bad and not skip_bad:
-        raise VitbenchError(bad_message(root, bad, len(owners) + len(found.unusable)))
-    notes = _check_classes(root, plan, pictures)
-    alike = find_alike(pictures, prints, THREADS)
+    with known_pictures(remember) as known:
+        pictures, prints, search, bad = _check(root, owners, known, on_progress, near)
+        bad = sorted([*bad, *(_relative(entry, root) for entry in found.unusable)], key=lambda b: b.path)
+        if bad and not skip_bad:
+            raise VitbenchError(bad_message(root, bad, len(owners) + len(found.unusable)))
+        notes = _check_classes(root, plan, pictures)
+        digests = sorted({p.group for p in pictures}) if near else []
+        if search is None:
+            search = search_prints(digests, prints, THREADS)
+            known.remember_search(digests, search)
+    alike = group_alike(pictures, digests, search)
     warnings = (*duplicate_notes(pictures), *near_notes(alike), *name_notes(alike.pictures))
     return ImageSet(
         root=root,
@@ -113,7 +129,7 @@ def find_images(folder: Path) -> list[Path]:
 # --- folders --------------------------------------------------------------------------------------
 
 
-def _survey(root: Path, layout: Layout, found: Walk) -> tuple[_Plan, list[tuple[Part | None, str, Path]]]:
+def _survey(root: Path, layout: Layout, found: Walk) -> tuple[_Plan, list[Owner]]:
     """The class folders of `root` and the picture files in them."""
     if not os.path.exists(root):  # noqa: PTH110  (Path's own raises for a name that is too long)
         raise VitbenchError(f"{shown(root)}: no such folder; {HOW_TO}")
@@ -205,9 +221,9 @@ def _refuse_equal_names(root: Path, plan: _Plan) -> None:
             )
 
 
-def _collect(plan: _Plan, found: Walk) -> list[tuple[Part | None, str, Path]]:
+def _collect(plan: _Plan, found: Walk) -> list[Owner]:
     """(part, class, file) of every file that looks like a picture."""
-    owners: list[tuple[Part | None, str, Path]] = []
+    owners: list[Owner] = []
     for part, label, folder in plan.folders:
         before = len(found.pictures)
         walk(folder, found, plan.walked)
@@ -220,55 +236,98 @@ def _collect(plan: _Plan, found: Walk) -> list[tuple[Part | None, str, Path]]:
 
 def _check(
     root: Path,
-    owners: Sequence[tuple[Part | None, str, Path]],
+    owners: Sequence[Owner],
+    known: KnownPictures,
     on_progress: Progress | None,
     near: bool,
-) -> tuple[list[Picture], dict[str, Print], list[BadFile]]:
-    """Decode every file, in threads (Pillow frees the GIL); the order of results is that of `owners`.
+) -> tuple[list[Picture], dict[str, Print], Search | None, list[BadFile]]:
+    """What every file holds, in the order of `owners`: as it is known, or decoded, in threads.
 
-    The prints, by pixel digest, are there only if `near`.
+    The near-copies of exactly these pictures too, where they are known; else, if `near`, the prints by pixel
+    digest, to look for them.
     """
-    pictures: list[Picture] = []
+    stamps = [stamp_of(path) for _, _, path in owners]
+    found = known.find([path for _, _, path in owners], stamps)
     prints: dict[str, Print] = {}
-    bad: list[BadFile] = []
+    search = known.search(_digests(found)) if near and all(found) else None
+    if near and search is None:
+        prints = known.prints(one for one in found if one)
+        found = [one if one and (one.reason or one.pixels in prints) else None for one in found]
+    new = [place for place, one in enumerate(found) if one is None]
+    done = len(found) - len(new)
+    if on_progress and done:
+        on_progress(done, len(found))
+    for place, (seen, printed, read_at) in zip(new, _read_all([owners[i][2] for i in new]), strict=True):
+        path, stamp = owners[place][2], stamps[place]
+        found[place] = seen
+        if printed is not None and near:
+            prints.setdefault(seen.pixels, printed)
+        if stamp is not None and seen.lasting and settled(stamp, read_at) and stamp_of(path) == stamp:
+            known.remember(path, stamp, seen, printed)
+        done += 1
+        if on_progress:
+            on_progress(done, len(found))
+    pictures, bad = _named(root, owners, found)
+    return pictures, prints, search, bad
+
+
+def _digests(found: Iterable[Seen | None]) -> list[str]:
+    """The different pixel digests, sorted."""
+    return sorted({one.pixels for one in found if one and one.pixels})
+
+
+def _read_all(paths: Sequence[Path]) -> Iterator[tuple[Seen, Print | None, float]]:
+    """`read_file` of each, in order, in threads (Pillow frees the GIL), a few files at a time.
+
+    The last value is when its reading began, `time.time()`.
+    """
+
+    def read_some(some: Sequence[Path]) -> list[tuple[Seen, Print | None, float]]:
+        return [(*read_file(path), began) for path in some for began in [time.time()]]
+
+    several = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(lambda owner: read_picture(root, owner, near), owners)
-        for done, result in enumerate(results, start=1):
-            if isinstance(result, BadFile):
-                bad.append(result)
-            else:
-                picture, printed = result
-                pictures.append(picture)
-                if printed:
-                    prints.setdefault(picture.group, printed)
-            if on_progress:
-                on_progress(done, len(owners))
-    return pictures, prints, bad
+        waiting: deque[Future[list[tuple[Seen, Print | None, float]]]] = deque()
+        try:
+            for some in several:
+                waiting.append(pool.submit(read_some, some))
+                if len(waiting) > AHEAD:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def read_picture(
-    root: Path, owner: tuple[Part | None, str, Path], near: bool
-) -> tuple[Picture, Print | None] | BadFile:
-    """One file (part, class, path) of an image set, decoded in full, and its print if `near`."""
-    part, label, path = owner
-    name = path.relative_to(root).as_posix()
+def read_file(path: Path) -> tuple[Seen, Print | None]:
+    """What a file holds, decoded in full, and its print; the reason where it cannot be read."""
     try:
         content = picture_bytes(path)
+    except UnreadableImageError as error:
+        return Seen(reason=str(error), lasting=False), None
+    try:
         image = decode_bytes(content)
     except UnreadableImageError as error:
-        return BadFile(name, str(error))
+        return Seen(reason=str(error), lasting=not isinstance(error.__cause__, MemoryError)), None
     pixels = hashlib.sha256(f"{image.width}x{image.height}:".encode())
     pixels.update(image.tobytes())
-    picture = Picture(
-        path=name,
-        label=label,
-        part=part,
-        sha256=hashlib.sha256(content).hexdigest(),
-        group=pixels.hexdigest(),
-        width=image.width,
-        height=image.height,
-    )
-    return picture, print_of(image) if near else None
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Seen(sha256, pixels.hexdigest(), image.width, image.height), print_of(image)
+
+
+def _named(
+    root: Path, owners: Sequence[Owner], found: Sequence[Seen | None]
+) -> tuple[list[Picture], list[BadFile]]:
+    """What was learnt of files, as the pictures and bad files of the set."""
+    pictures: list[Picture] = []
+    bad: list[BadFile] = []
+    for (part, label, path), seen in zip(owners, found, strict=True):
+        name = path.relative_to(root).as_posix()
+        if seen is None or seen.reason:
+            bad.append(BadFile(name, seen.reason if seen else ""))
+            continue
+        pictures.append(Picture(name, label, part, seen.sha256, seen.pixels, seen.width, seen.height))
+    return pictures, bad
 
 
 def _check_classes(root: Path, plan: _Plan, pictures: Sequence[Picture]) -> list[str]:

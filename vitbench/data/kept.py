@@ -1,0 +1,66 @@
+"""What vitbench keeps to save time, listed and cleared: known pictures, decoded pictures, features."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitbench.data.cache import cache_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One entry of the cache folder, with all that lies below it."""
+
+    name: str
+    files: int
+    size: int
+    """Bytes."""
+
+
+def kept_things() -> list[Kept]:
+    """What lies in the cache folder, by name; [] where there is none."""
+    return [Kept(entry.name, *_measure(entry)) for entry in _entries(cache_folder())]
+
+
+def clear_cache() -> int:
+    """Remove everything in the cache folder, the folder itself stays; returns the bytes that went.
+
+    Raises OSError where something cannot be removed.
+    """
+    before = sum(kept.size for kept in kept_things())
+    for entry in _entries(cache_folder()):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            Path(entry.path).unlink(missing_ok=True)
+    return before - sum(kept.size for kept in kept_things())
+
+
+def _entries(folder: Path | str) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def _measure(entry: "os.DirEntry[str]") -> tuple[int, int]:
+    """Files and bytes of an entry; what another process removes meanwhile counts as nothing."""
+    files = size = 0
+    for one in _below(entry):
+        try:
+            size += one.stat(follow_symlinks=False).st_size
+            files += 1
+        except OSError:
+            continue
+    return files, size
+
+
+def _below(entry: "os.DirEntry[str]") -> Iterator["os.DirEntry[str]"]:
+    if not entry.is_dir(follow_symlinks=False):
+        yield entry
+        return
+    for inner in _entries(entry.path):
+        yield from _below(inner)
