@@ -38,7 +38,7 @@ OLD_SECONDS = 30 * 86400
 """A database of another version is removed when it was not used for so long."""
 WAIT_SECONDS = 5.0
 """For another process that writes."""
-DECIDING = ("decode.py", "prints.py", "near.py", "align.py")
+DECIDING = ("decode.py", "prints.py", "near.py", "buckets.py", "align.py")
 """Modules of this folder that decide what is remembered; a change in one of them forgets everything."""
 
 SCHEMA = """

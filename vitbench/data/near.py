@@ -7,7 +7,7 @@ affine map (Gauss-Newton, Baker and Matthews 2004). And their colours must agree
 picture with little detail, nor by way of a third picture. The result depends on the pixels alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import starmap
@@ -15,6 +15,7 @@ from itertools import starmap
 import numpy as np
 
 from vitbench.data.align import align, correlation, warp
+from vitbench.data.buckets import Buckets
 from vitbench.data.prints import COLOUR_SIDE, SIDE, TURNS, Prints, core, hashes, slopes, turned
 from vitbench.records import Array
 
@@ -32,7 +33,11 @@ MOST_CANDIDATES = 32
 MOST_LOOKS = 4
 """Per picture: candidates looked at twice, the best first."""
 MOST_PICTURES = 200_000
-"""All pairs of hashes are compared: 100 times the pictures are 10,000 times the pairs."""
+"""Beyond, the time and memory of the search would be felt (100,000 take a minute or so)."""
+FEW = 2000
+"""So many are compared all with all, which is faster there."""
+ASKED = 64
+"""Pictures that are looked up at once."""
 ROWS, CELLS = 64, 1 << 21
 """Pictures compared with all others at once, and the most pairs of hashes that lie in memory then."""
 PAIRS = 64
@@ -101,18 +106,15 @@ def find_near(prints: Prints, threads: int = 1) -> list[Match]:
     """All pairs of near-copies among N pictures, by their places; the number of threads plays no part.
 
     Of pictures that resemble more than MOST_CANDIDATES others, only the nearest ones are compared. Memory:
-    2.6 KB a picture for the prints, 0.2 KB for hashes, 40 bytes a candidate. None is looked for in sets
-    beyond MOST_PICTURES.
+    2.6 KB a picture for the prints, 1 KB for hashes and their buckets, 40 bytes a candidate. None is looked
+    for in sets beyond MOST_PICTURES.
     """
     known = np.flatnonzero(prints.detail)
     if len(known) < 2 or len(prints) > MOST_PICTURES:
         return []
     whole, cores = hashes(prints.luma[known]), hashes(core(prints.luma[known]))
     with ThreadPoolExecutor(threads) as pool:
-        rows = max(1, min(ROWS, CELLS // len(known)))
-        starts = range(0, len(known) - 1, rows)
-        blocks = list(pool.map(lambda start: _candidates(whole, cores, start, rows), starts))
-        pairs = _Pairs.joined(blocks)
+        pairs = _Pairs.joined(list(_all_candidates(whole, cores, pool)))
         pairs = _Pairs(known[pairs.one], known[pairs.other], pairs.turn, pairs.frame, pairs.bits)
         first = list(pool.map(lambda part: _as_they_are(prints, part), _parts(pairs)))
         at_once = np.concatenate([scores for scores, _ in first]) if first else np.empty(0)
@@ -130,7 +132,44 @@ def _parts(pairs: _Pairs) -> Iterator[_Pairs]:
 # --- candidates -----------------------------------------------------------------------------------
 
 
-def _candidates(whole: Array, cores: Array, start: int, count: int) -> _Pairs:
+def _all_candidates(whole: Array, cores: Array, pool: ThreadPoolExecutor) -> Iterator[_Pairs]:
+    """The candidates among all pictures, block by block; both ways find the same."""
+    if len(whole) <= FEW:
+        yield from pool.map(
+            lambda start: _compared(whole, cores, start, ROWS), range(0, len(whole) - 1, ROWS)
+        )
+        return
+    buckets = [Buckets(whole.ravel()), Buckets(cores.ravel())]
+    starts = range(0, len(whole) - 1, ASKED)
+    yield from pool.map(lambda start: _looked_up(whole, cores, buckets, start), starts)
+
+
+def _looked_up(whole: Array, cores: Array, buckets: Sequence[Buckets], start: int) -> _Pairs:
+    """As `_compared`, for ASKED pictures by way of buckets; pictures that resemble very many are compared."""
+    stop = min(start + ASKED, len(whole))
+    asked = [(whole, buckets[0]), (cores, buckets[0]), (whole, buckets[1])]
+    work = sum(theirs.work(mine[start:stop, 0]) for mine, theirs in asked)
+    if work > (stop - start) * (len(whole) - start):  # comparing all is no slower then, and takes less memory
+        rows = max(1, min(ROWS, CELLS // len(whole)))
+        blocks = [
+            _compared(whole, cores, first, min(rows, stop - first)) for first in range(start, stop, rows)
+        ]
+        return _Pairs.joined(blocks)
+    found = []
+    for frame, (mine, theirs) in enumerate(asked):
+        one, place, bits = theirs.within(mine[start:stop, 0], MOST_BITS)
+        other, turn = np.divmod(place.astype(np.int64), TURNS)
+        one = one.astype(np.int64) + start
+        pairs = _Pairs(one, other, turn, np.full(len(one), frame), bits.astype(np.int64))
+        found.append(pairs[other > one])
+    pairs = _Pairs.joined(found)
+    pairs = pairs[np.lexsort((pairs.turn, pairs.frame, pairs.bits, pairs.other, pairs.one))]
+    first_of_pair = np.ones(len(pairs), dtype=bool)
+    first_of_pair[1:] = (np.diff(pairs.one) != 0) | (np.diff(pairs.other) != 0)
+    return _nearest(pairs[first_of_pair])
+
+
+def _compared(whole: Array, cores: Array, start: int, count: int) -> _Pairs:
     """The candidates of `count` pictures among those behind them, each pair once, by its nearest hashes.
 
     whole, cores: (N, TURNS) uint64; the turned hashes of `other` are compared with the plain ones of `one`.
@@ -148,6 +187,11 @@ def _candidates(whole: Array, cores: Array, start: int, count: int) -> _Pairs:
     one, other = np.divmod(place, least.shape[1])
     frame_of, turn_of = np.divmod(code.ravel()[place].astype(np.int64), TURNS)
     pairs = _Pairs(one + start, other + start, turn_of, frame_of, least.ravel()[place].astype(np.int64))
+    return _nearest(pairs)
+
+
+def _nearest(pairs: _Pairs) -> _Pairs:
+    """The MOST_CANDIDATES nearest of each `one`, in order."""
     pairs = pairs[np.lexsort((pairs.other, pairs.bits, pairs.one))]
     return pairs[_rank(pairs.one) < MOST_CANDIDATES]
 

@@ -1,0 +1,67 @@
+"""Looking hashes up finds what comparing all with all finds, and the search for near-copies is the same."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from vitbench.data import near
+from vitbench.data.buckets import AROUND, MOST_BITS, Buckets
+from vitbench.records import Array
+
+
+def families(count: int, members: int, seed: int = 0) -> Array:
+    """(count × members, TURNS) hashes; those of a family differ by 0 to 15 bits from its first."""
+    rng = np.random.default_rng(seed)
+    first = rng.integers(0, 1 << 63, (count, near.TURNS), dtype=np.uint64)
+    all_of_them = np.repeat(first, members, axis=0)
+    for row in all_of_them:
+        for turn in range(near.TURNS):
+            for bit in rng.choice(64, rng.integers(0, 16), replace=False):
+                row[turn] ^= np.uint64(1) << np.uint64(bit)
+    return all_of_them
+
+
+def test_a_word_has_137_neighbours() -> None:
+    """Itself, 16 with one other bit, 120 with two."""
+    assert len(set(AROUND.tolist())) == 1 + 16 + 120
+
+
+@pytest.mark.parametrize("bits", [0, 4, 10, MOST_BITS])
+def test_nothing_within_so_many_bits_is_missed(bits: int) -> None:
+    """All pairs, and no others, with their true distances."""
+    hashes = families(40, 6).ravel()
+    asked = hashes[::7]
+    distance = np.bitwise_count(asked[:, None] ^ hashes[None])
+    want = {(i, j, distance[i, j]) for i, j in zip(*np.nonzero(distance <= bits), strict=True)}
+    found = Buckets(hashes).within(asked, bits)
+    assert set(zip(*(column.tolist() for column in found), strict=True)) == want
+
+
+@pytest.mark.parametrize("members", [1, 3, 50])
+def test_both_ways_find_the_same_candidates(members: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where pictures resemble more others than are kept, and where nothing resembles anything."""
+    whole, cores = families(600 // members, members, 1), families(600 // members, members, 2)
+    cores[::5, 0] = whole[1::5, 3]
+    with ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(near, "FEW", 10**6)
+        compared = near._Pairs.joined(list(near._all_candidates(whole, cores, pool)))
+        monkeypatch.setattr(near, "FEW", 0)
+        monkeypatch.setattr(near, "ASKED", 64)
+        looked_up = near._Pairs.joined(list(near._all_candidates(whole, cores, pool)))
+    assert len(compared) > 100
+    for column, values in vars(compared).items():
+        assert np.array_equal(values, vars(looked_up)[column]), column
+
+
+def test_pictures_that_resemble_very_many_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one bucket holds everybody, looking up would be slower and take more memory."""
+    whole = np.zeros((300, near.TURNS), dtype=np.uint64)
+    blocks = []
+    original = near._compared
+    monkeypatch.setattr(near, "FEW", 0)
+    monkeypatch.setattr(near, "_compared", lambda *args: blocks.append(args[2:]) or original(*args))
+    with ThreadPoolExecutor(1) as pool:
+        pairs = near._Pairs.joined(list(near._all_candidates(whole, whole, pool)))
+    assert blocks
+    assert np.bincount(pairs.one).max() == near.MOST_CANDIDATES
