@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults lint evidence format clean
+.PHONY: help demo test test-slow test-faults bench lint evidence format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,11 @@ lint: $(INSTALLED)  ## ruff, mypy --strict, the order of the rooms
 
 evidence: $(INSTALLED)  ## simulate the statistics anew (a quarter of an hour)
 	$(BIN)/python results/evidence/simulate_statistics.py
+
+DEVICE ?= auto
+PHOTOS ?= ../shared/datasets
+bench: $(INSTALLED)  ## measure speed (hours; idle machine; PHOTOS=folder of JPEGs with flowers5 in it, DEVICE=cuda)
+	$(BIN)/python results/evidence/performance.py all --photos $(PHOTOS) --device $(DEVICE)
 
 format: $(INSTALLED)  ## format the code
 	$(BIN)/ruff check --fix vitbench tests results

@@ -1,0 +1,132 @@
+"""What the work costs as it grows: files to scan, pictures to answer for, image sizes, classes."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from performance_arms import Case
+from performance_photos import small_files
+from performance_speed import measure
+
+from vitbench.data.scan import scan_folder
+from vitbench.data.split import split_images
+from vitbench.inference.forward import probabilities
+from vitbench.inference.stream import BATCH
+from vitbench.models.create import create
+from vitbench.models.folder import load_model, save_model
+from vitbench.models.plan import plan_model
+from vitbench.models.weights import RANDOM
+from vitbench.training.machine import choose_device
+
+VITBENCH = (sys.executable, "-m", "vitbench")
+LIMIT_BATCHES = 20
+
+
+def scans(count: int, folder: Path) -> dict[str, Any]:
+    """Seconds and peak memory of `data check` (twice) and `data split` on `count` small files."""
+    small_files(folder / "data", count)
+    cache = {**os.environ, "VITBENCH_CACHE": str(folder / "cache")}
+    found: dict[str, Any] = {"files": count}
+    for name, words in (("check", "check"), ("check again", "check"), ("split", "split")):
+        seconds, memory = _run([*VITBENCH, "data", words, str(folder / "data")], cache)
+        found[name] = {"seconds": seconds, "peak_mb": memory}
+    return found
+
+
+def _run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """(seconds, MB at its peak) of a command."""
+    started = time.perf_counter()
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment)
+    peak, watched = 0.0, psutil.Process(process.pid)
+    while process.poll() is None:
+        try:
+            peak = max(peak, watched.memory_info().rss / 1e6)
+        except psutil.Error:
+            break
+        time.sleep(0.02)
+    if process.wait():
+        sys.exit(f"{' '.join(command)}: failed with status {process.returncode}; run it by hand")
+    return time.perf_counter() - started, peak
+
+
+def predictions(count: int, model: str, size: int, device: str, folder: Path) -> dict[str, Any]:
+    """Images/s of `vitbench predict --json` over `count` pictures, and its memory on the way.
+
+    From the first answer to the last, so that imports don't count. The limit: the same model, batch and
+    device, forward only, on batches in memory, before and after.
+    """
+    plan = plan_model(model, size)
+    classes = tuple(f"class-{i:04d}" for i in range(10))
+    save_model(create(plan, 10, RANDOM, 0), folder / "model", classes, plan.preprocessing)
+    small_files(folder / "data", count)
+    before = _forward_only(folder / "model", device)
+    command = [*VITBENCH, "predict", str(folder / "data"), "--run", str(folder / "model"), "--json"]
+    memory: dict[int, float] = {}
+    first = last = 0.0
+    answers = 0
+    with subprocess.Popen(
+        [*command, "--device", device], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        watched = psutil.Process(process.pid)
+        for _ in process.stdout or ():
+            answers += 1
+            last = time.perf_counter()
+            first = first or last
+            # The last look is a little before the end, for an ended process has no memory to look at.
+            if answers in (min(1000, count // 2), count - min(100, count // 10)):
+                memory[answers] = watched.memory_info().rss / 1e6
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: failed with status {process.returncode}; run it by hand")
+    after = _forward_only(folder / "model", device)
+    return {
+        "pictures": answers,
+        "model": model,
+        "image_size": size,
+        "images_per_second": (answers - 1) / (last - first),
+        "limit": [before, after],
+        "rss_mb": memory,
+    }
+
+
+def _forward_only(model: Path, device: str) -> float:
+    """Images/s of forward passes alone."""
+    loaded, place = load_model(model), choose_device(device)
+    loaded.module.to(place)
+    size = loaded.preprocessing.size
+    batches = [torch.zeros(BATCH, 3, size, size)] * LIMIT_BATCHES
+    probabilities(loaded.module, batches[:2], place)
+    started = time.perf_counter()
+    probabilities(loaded.module, batches, place)  # ends with a copy to the host
+    return BATCH * LIMIT_BATCHES / (time.perf_counter() - started)
+
+
+def sizes(case: Case, size: int, rounds: int, folder: Path) -> dict[str, Any]:
+    """Limit and vitbench at one image size."""
+    found = measure(dataclasses.replace(case, image_size=size), ("limit", "vitbench"), rounds, folder)
+    return {
+        name: found[name] for name in ("model", "image_size", "batch", "steps", "device", "rounds", "first")
+    }
+
+
+def classes(case: Case, count: int, rounds: int, folder: Path) -> dict[str, Any]:
+    """Scan and split of a folder with so many classes of eight pictures each, then limit and vitbench."""
+    small_files(folder / "data", 8 * count, count)
+    started = time.perf_counter()
+    images = scan_folder(folder / "data")
+    scanned = time.perf_counter() - started
+    started = time.perf_counter()
+    split = split_images(images, 0)
+    splitting = time.perf_counter() - started
+    wanted = max(1, int(np.ceil(case.batch * 4 / count)))
+    case = dataclasses.replace(case, split=split, per_class=wanted)
+    found = measure(case, ("limit", "vitbench"), rounds, folder)
+    kept = {name: found[name] for name in ("model", "image_size", "batch", "steps", "device", "rounds")}
+    return {"classes": count, "scan_seconds": scanned, "split_seconds": splitting, **kept}

@@ -1,0 +1,252 @@
+"""Images/s of the arms in interleaved rounds, where the time of a step goes, decode times, memory."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import psutil
+import torch
+from performance_arms import Arm, Case, Limit, make_arms, make_trainer, recipe_of, settle
+from torch import Tensor
+
+from vitbench.data.batches import stored_side, training_picture
+from vitbench.data.decode import decode
+from vitbench.models.create import gmacs
+from vitbench.records import Split
+from vitbench.training import step as step_module
+from vitbench.training.loop import Trainer
+from vitbench.training.machine import PeakMemory, synchronise
+from vitbench.training.sums import Sums
+
+SAMPLE = 32
+"""Pictures whose decoding is timed."""
+
+
+def timed(arm: Arm, device: torch.device) -> tuple[int, float]:
+    """(pictures, seconds) of one epoch of an arm, the device's work included."""
+    synchronise(device)
+    started = time.perf_counter()
+    seen = arm.epoch()
+    synchronise(device)
+    return seen, time.perf_counter() - started
+
+
+def measure(case: Case, names: Sequence[str], rounds: int, folder: Path) -> dict[str, Any]:
+    """First epochs, then `rounds` rounds in which every arm trains one epoch, the order turning by one.
+
+    "first" and "rounds" by arm: [pictures, seconds]. vitbench's first epoch finds an empty store.
+    """
+    trainer = make_trainer(case)
+    settle(trainer, min(case.batch, 64))
+    arms = make_arms(case, trainer, names, folder)
+    peak = PeakMemory(trainer.device)
+    first = {name: timed(arm, trainer.device) for name, arm in arms.items() if not isinstance(arm, Limit)}
+    found: dict[str, list[tuple[int, float]]] = {name: [] for name in arms}
+    for arm in arms.values():
+        if isinstance(arm, Limit):
+            arm.hold()
+    order = list(arms)
+    for number in range(rounds):
+        for name in order[number % len(order) :] + order[: number % len(order)]:
+            found[name].append(timed(arms[name], trainer.device))
+            peak.sample()
+    return {
+        "model": case.model,
+        "timm_name": case.plan.timm_name,
+        "image_size": case.image_size,
+        "batch": case.batch,
+        "steps": trainer.steps_per_epoch,
+        "device": trainer.machine.device,
+        "device_name": trainer.machine.device_name,
+        "precision": trainer.recipe.precision,
+        "recipe": recipe_in_words(trainer),
+        "workers": trainer.machine.workers,
+        "loader_workers": case.loader_workers,
+        "gmacs": gmacs(case.plan, len(case.split.classes)),
+        "first": first,
+        "rounds": found,
+        "peak_memory_all_arms_mb": peak.peak_bytes / 1e6,
+    }
+
+
+def recipe_in_words(trainer: Trainer) -> str:
+    """What the step consists of."""
+    recipe = trainer.recipe
+    return (
+        f"{recipe.optimizer}, layer decay {recipe.layer_decay}, clip {recipe.clip_grad}, "
+        f"EMA {recipe.ema_decay}, drop path {recipe.drop_path}, augment {recipe.augment}"
+    )
+
+
+def peak_flops(device: torch.device, precision: str, side: int = 2048) -> float:
+    """FLOP/s of the best of ten products of two square matrices in the precision of the training."""
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    one = torch.ones(side, side, device=device, dtype=kinds[precision])
+    best = float("inf")
+    for _ in range(10):
+        synchronise(device)
+        started = time.perf_counter()
+        one @ one
+        synchronise(device)
+        best = min(best, time.perf_counter() - started)
+    return float(2 * side**3 / best)
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def pictures(split: Split, case: Case) -> dict[str, Any]:
+    """What the folder holds, and ms that its pictures take, one after the other in one thread."""
+    side = stored_side(case.image_size, recipe_of(case).augment)
+    some = [split.train[i] for i in np.linspace(0, len(split.train) - 1, SAMPLE).astype(int)]
+    full, ours = [], []
+    for picture in some:
+        started = time.perf_counter()
+        decode(split.root / picture.path)
+        full.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        training_picture(split.root, picture, side)
+        ours.append(time.perf_counter() - started)
+    return {
+        "folder": split.root.name,
+        "train": len(split.train),
+        "classes": len(split.classes),
+        "megapixels": float(np.median([p.width * p.height for p in split.train])) / 1e6,
+        "decode_ms": float(np.median(full)) * 1000,
+        "training_picture_ms": float(np.median(ours)) * 1000,
+    }
+
+
+# --- where the time of a step goes ----------------------------------------------------------------
+
+
+@dataclass
+class Laps:
+    """Seconds by part of the step; the device has finished whenever the clock is read."""
+
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+    last: float = 0.0
+
+    def start(self) -> None:
+        synchronise(self.device)
+        self.last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """What has passed since the last call belongs to `part`."""
+        synchronise(self.device)
+        now = time.perf_counter()
+        self.seconds[part] = self.seconds.get(part, 0.0) + now - self.last
+        self.last = now
+
+
+PARTS = ("wait for data", "copy", "forward", "backward", "optimiser", "other")
+"""copy: to the device and to float; optimiser: with clipping and EMA; other: schedule, seeds, sums."""
+
+
+def parts(case: Case) -> dict[str, float]:
+    """Seconds by part over one epoch, after one that filled the store; apart from the throughput rounds."""
+    trainer = make_trainer(case)
+    settle(trainer, min(case.batch, 64))
+    for _ in trainer.batches(1):
+        pass
+    laps = Laps(trainer.device, dict.fromkeys(PARTS, 0.0))
+    sums = Sums.fresh(trainer.device)
+    batches = trainer.batches(2)
+    with _watched(trainer, laps):
+        laps.start()
+        for step in range(trainer.steps_per_epoch):
+            images, labels = next(batches)
+            laps.lap("wait for data")
+            loss, right = step_module.train_step(trainer, images, labels, step)
+            laps.lap("optimiser")
+            sums.add(loss, right, len(labels))
+            laps.lap("other")
+    return laps.seconds
+
+
+@contextlib.contextmanager
+def _watched(trainer: Trainer, laps: Laps) -> Iterator[None]:
+    """Read the clock inside `train_step`, which stays as it is: at the model's doors and round backward."""
+    seed, backward = step_module.seed_step, Tensor.backward
+
+    def seeded(*arguments: Any) -> None:
+        seed(*arguments)
+        laps.lap("other")
+
+    def back(tensor: Tensor, *arguments: Any, **options: Any) -> None:
+        laps.lap("other")
+        backward(tensor, *arguments, **options)
+        laps.lap("backward")
+
+    before = trainer.objective.register_forward_pre_hook(lambda *_: laps.lap("copy"))
+    after = trainer.objective.register_forward_hook(lambda *_: laps.lap("forward"))
+    try:
+        with mock.patch.object(step_module, "seed_step", seeded), mock.patch.object(Tensor, "backward", back):
+            yield
+    finally:
+        before.remove()
+        after.remove()
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def peak_of(command: Sequence[str]) -> float:
+    """Largest memory, MB, of a command and its children together, looked at ten times a second.
+
+    Pages that processes share count once (PSS) where the system tells (Linux); elsewhere RSS is added up.
+    """
+    peak = 0.0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            peak = max(peak, sum(_memory_mb(one) for one in _family(watched)))
+            time.sleep(0.1)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: failed with status {process.returncode}; its message is above")
+    return peak
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def _memory_mb(process: psutil.Process) -> float:
+    with contextlib.suppress(psutil.Error):
+        full = process.memory_full_info()
+        return float(getattr(full, "pss", full.rss)) / 1e6
+    return 0.0
+
+
+# --- what follows from the raw figures ------------------------------------------------------------
+
+
+def rates(record: Mapping[str, Any], arm: str) -> list[float]:
+    """Images/s of each round."""
+    return [seen / seconds for seen, seconds in record["rounds"].get(arm, [])]
+
+
+def ratios(record: Mapping[str, Any], one: str, other: str) -> list[float]:
+    """images/s of `one` over that of `other`, round by round."""
+    return [a / b for a, b in zip(rates(record, one), rates(record, other), strict=True)]
+
+
+def five_epochs(record: Mapping[str, Any], arm: str) -> float | None:
+    """Seconds a picture over the first epoch and the four rounds after it; None with fewer rounds."""
+    epochs = [record["first"][arm], *record["rounds"][arm][:4]] if arm in record["first"] else []
+    return sum(s for _, s in epochs) / sum(n for n, _ in epochs) if len(epochs) == 5 else None
+
+
+def utilisation(record: Mapping[str, Any], arm: str) -> float:
+    """Model FLOPs utilisation: 6 FLOPs per multiply-add (forward and twice that back) over the peak."""
+    return float(np.median(rates(record, arm))) * 6e9 * record["gmacs"] / record["peak_flops"]
