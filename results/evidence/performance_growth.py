@@ -13,7 +13,7 @@ import psutil
 import torch
 from performance_arms import Case
 from performance_photos import small_files
-from performance_speed import measure
+from performance_speed import cost_of, measure
 
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
@@ -35,33 +35,16 @@ def scans(count: int, folder: Path) -> dict[str, Any]:
     cache = {**os.environ, "VITBENCH_CACHE": str(folder / "cache")}
     found: dict[str, Any] = {"files": count}
     for name, words in (("check", "check"), ("check again", "check"), ("split", "split")):
-        seconds, memory = _run([*VITBENCH, "data", words, str(folder / "data")], cache)
+        seconds, memory = cost_of([*VITBENCH, "data", words, str(folder / "data")], cache)
         found[name] = {"seconds": seconds, "peak_mb": memory}
     return found
-
-
-def _run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """(seconds, MB at its peak) of a command."""
-    started = time.perf_counter()
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment)
-    peak, watched = 0.0, psutil.Process(process.pid)
-    while process.poll() is None:
-        try:
-            peak = max(peak, watched.memory_info().rss / 1e6)
-        except psutil.Error:
-            break
-        time.sleep(0.02)
-    if process.wait():
-        sys.exit(f"{' '.join(command)}: failed with status {process.returncode}; run it by hand")
-    return time.perf_counter() - started, peak
 
 
 def predictions(count: int, model: str, size: int, device: str, folder: Path) -> dict[str, Any]:
     """Images/s of `vitbench predict --json` over `count` pictures, and its memory on the way.
 
-    From the first answer to the last, so that imports don't count. The limit: the same model, batch and
-    device, forward only, on batches in memory, before and after.
+    From the first batch's answers to the last one's, so that imports don't count. The limit: the same
+    model, batch and device, forward only, on batches in memory, before and after.
     """
     plan = plan_model(model, size)
     classes = tuple(f"class-{i:04d}" for i in range(10))
@@ -73,7 +56,10 @@ def predictions(count: int, model: str, size: int, device: str, folder: Path) ->
     first = last = 0.0
     answers = 0
     with subprocess.Popen(
-        [*command, "--device", device], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [*command, "--device", device],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as process:
         watched = psutil.Process(process.pid)
         for _ in process.stdout or ():
@@ -90,7 +76,7 @@ def predictions(count: int, model: str, size: int, device: str, folder: Path) ->
         "pictures": answers,
         "model": model,
         "image_size": size,
-        "images_per_second": (answers - 1) / (last - first),
+        "images_per_second": (answers - BATCH) / (last - first),
         "limit": [before, after],
         "rss_mb": memory,
     }

@@ -78,9 +78,9 @@ def _speed(records: Sequence[Record]) -> list[str]:
         "The limit is vitbench's own full step (forward, backward, clip, optimiser, EMA where the recipe has "
         "it) on batches that lie in memory. An arm trains one epoch a round, the arms in turn, all in one "
         "process. The torchvision loop decodes each picture in each epoch (Adam, no clipping); timm's "
-        "loader, with timm's default augmentation, feeds the step of vitbench. Both show each original as often as "
-        "vitbench does. Weights are random, the recipe is that of fine-tuning. Ratios are taken round by "
-        "round. Five epochs: the first, which finds an empty store, and the four rounds after it.",
+        "loader, with timm's default augmentation, feeds the step of vitbench. Both show each original as "
+        "often as vitbench does. Weights are random, the recipe is that of fine-tuning. Ratios are taken "
+        "round by round. Five epochs: the first, which finds an empty store, and the four rounds after it.",
         "",
     ]
     rows: list[Sequence[Any]] = [
@@ -211,7 +211,12 @@ def _growth(records: Sequence[Record]) -> list[str]:
         lines += ["## Files", "", "JPEGs of 64 px, ten classes; whole commands.", ""]
         lines += _table(("files", *heads), cells)
     if rows := by["predictions"]:
-        lines += ["## Predictions", "", "`vitbench predict --json`, first answer to last.", ""]
+        lines += [
+            "## Predictions",
+            "",
+            "`vitbench predict --json`, from the first batch's answers to the last one's.",
+            "",
+        ]
         cells = (
             (
                 f"{r['pictures']:,}", f"{r['model']}, {r['image_size']} px", _number(r["images_per_second"]),

@@ -199,20 +199,21 @@ def _watched(trainer: Trainer, laps: Laps) -> Iterator[None]:
 # --- memory ---------------------------------------------------------------------------------------
 
 
-def peak_of(command: Sequence[str]) -> float:
-    """Largest memory, MB, of a command and its children together, looked at ten times a second.
+def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[float, float]:
+    """Seconds of a command, and its largest memory with its children's, MB, looked at ten times a second.
 
     Pages that processes share count once (PSS) where the system tells (Linux); elsewhere RSS is added up.
     """
-    peak = 0.0
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    peak, started = 0.0, time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
         watched = psutil.Process(process.pid)
-        while process.poll() is None:
+        while process.returncode is None:
             peak = max(peak, sum(_memory_mb(one) for one in _family(watched)))
-            time.sleep(0.1)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
     if process.returncode:
         sys.exit(f"{' '.join(command)}: failed with status {process.returncode}; its message is above")
-    return peak
+    return time.perf_counter() - started, peak
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:

@@ -1,0 +1,113 @@
+"""`make bench` still runs with the functions of today, and its page says what was recorded."""
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from painted import paint
+
+EVIDENCE = Path(__file__).parents[2] / "results" / "evidence"
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """results/evidence/performance.py as a module."""
+    monkeypatch.syspath_prepend(str(EVIDENCE))
+    monkeypatch.setenv("VITBENCH_CACHE", str(tmp_path / "cache"))
+    import performance
+
+    return performance
+
+
+def go(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, record: Path, *words: str) -> list[dict[str, Any]]:
+    """The records that a command leaves."""
+    tiny = ["--model", "test_vit", "--image-size", "32", "--batch", "8", "--loader-workers", "0"]
+    monkeypatch.setattr(sys, "argv", ["performance.py", *words, *tiny, "--record", str(record)])
+    bench.main()
+    return [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # timm's dataset leaves them open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_four_arms_train_the_same_views(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, coloured: Path, tmp_path: Path
+) -> None:
+    """Two rounds: every arm sees the epoch's pictures, and the page shows the median of its rates."""
+    record = tmp_path / "speed.jsonl"
+    words = ("speed", str(coloured), "--only-rounds", "--rounds", "2", "--steps", "2")
+    (found,) = go(bench, monkeypatch, record, *words)
+    seen = {arm: [pictures for pictures, _ in rounds] for arm, rounds in found["rounds"].items()}
+    views = 3 * 8  # three classes; more originals than ⌈2 × 8 / 3⌉ views, so each of 24 is shown once
+    assert seen == {arm: [views, views] for arm in ("limit", "vitbench", "slides", "timm")}
+    assert str(tmp_path) not in found["command"]
+    page = record.with_suffix(".md").read_text(encoding="utf-8")
+    for rounds in found["rounds"].values():
+        rate = sum(pictures / seconds for pictures, seconds in rounds) / 2
+        assert f"| {f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'} (" in page
+    assert "No GPU was measured" in page
+
+
+def test_parts_of_a_step_are_all_of_it(bench: ModuleType, coloured: Path) -> None:
+    """The clock is read at every door of the step: nothing takes no time, and afterwards nothing listens."""
+    import performance_arms
+    import performance_speed
+    from performance_whole import scanned
+
+    from vitbench.training import step
+
+    before = step.seed_step
+    case = performance_arms.Case(scanned(coloured), "test_vit", 32, 8, 6)
+    seconds = performance_speed.parts(case)
+    assert list(seconds) == list(performance_speed.PARTS)
+    assert min(seconds.values()) > 0
+    assert step.seed_step is before
+
+
+def test_profile_finds_the_step(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, coloured: Path, tmp_path: Path
+) -> None:
+    """The second epoch of `fit` is looked at, and the step is in it."""
+    (found,) = go(bench, monkeypatch, tmp_path / "p.jsonl", "profile", str(coloured), "--steps", "20")
+    shares = {(where, item): share for where, item, share in found["shares"]}
+    assert 0 < shares["main", "step"] <= 1
+
+
+def test_ratios_by_hand(bench: ModuleType) -> None:
+    """Ratios are taken round by round, then the median; five epochs are the first and four rounds."""
+    import performance_speed as speed
+
+    record = {
+        "rounds": {
+            "limit": [[100, 1.0], [100, 2.0], [100, 1.0], [100, 1.0]],
+            "vitbench": [[90, 1.0], [100, 2.0], [80, 1.0], [100, 1.0]],
+        },
+        "first": {"vitbench": [90, 5.0]},
+    }
+    assert speed.ratios(record, "vitbench", "limit") == pytest.approx([0.9, 1.0, 0.8, 1.0])
+    assert speed.five_epochs(record, "vitbench") == pytest.approx(10 / 460)
+    assert speed.five_epochs({**record, "rounds": {"vitbench": [[1, 1]]}}, "vitbench") is None
+
+
+def test_extrapolation_by_hand(bench: ModuleType) -> None:
+    """First epoch's surplus once, later training by views, val and checkpoint per epoch, the rest once."""
+    import performance_whole
+
+    found = {"rest": 7.0, "epochs": {"vit": [[14.0, 15.0], [4.0, 5.0], [4.0, 5.0]]}}
+    assert performance_whole.extrapolated(found, 10, 20, 30) == pytest.approx(7 + 10 + 30 * (8 + 1))
+
+
+def test_equal_photos_make_equal_mosaics(bench: ModuleType, tmp_path: Path) -> None:
+    """Five classes of JPEGs, the same bytes each time."""
+    import performance_photos
+
+    for number in range(5):
+        paint(tmp_path / "photos" / f"{number}.jpg", (40 * number, 90, 120), number, (260, 250))
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        assert performance_photos.mosaics(folder, tmp_path / "photos", 1, (500, 250)) == 5
+    one, two = ([path.read_bytes() for path in sorted(folder.rglob("*.jpg"))] for folder in folders)
+    assert one == two
+    assert len(set(one)) == 5
