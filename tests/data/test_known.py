@@ -325,15 +325,18 @@ def test_the_store_is_listed_and_cleared(coloured: Path, decoded: Decoded, tmp_p
 
     assert "nothing kept" in said()
     scanned(coloured)
-    (tmp_path / "cache" / "pictures" / "ab").mkdir(parents=True)
-    (tmp_path / "cache" / "pictures" / "ab" / "one").write_bytes(b"1" * 1_500_000)
-    assert [(kept.name, kept.files, kept.size) for kept in kept_things()][1:] == [("pictures", 1, 1_500_000)]
+    one = tmp_path / "cache" / "decoded" / "train-9-1" / "ab" / ("ab" + 62 * "0")
+    one.parent.mkdir(parents=True)
+    one.write_bytes(b"1" * 1_500_000)
+    (tmp_path / "cache" / "photo.jpg").write_bytes(b"mine")
+    assert ("decoded", 1, 1_500_000) in [(kept.name, kept.files, kept.size) for kept in kept_things()]
     text = said()
-    assert "pictures: 1 file, 1.5 MB\n" in text
+    assert "decoded: 1 file, 1.5 MB\n" in text
     assert "36 pictures known" in text
     assert "MB removed" in said("--clear")
     assert "nothing kept" in said()
     assert clear_cache() == 0
+    assert (tmp_path / "cache" / "photo.jpg").read_bytes() == b"mine"
 
 
 def test_a_name_of_any_bytes_is_remembered(coloured: Path, decoded: Decoded) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vitbench.data import store as stores
-from vitbench.data.store import HEADER, Store, contents
+from vitbench.data.store import HALF, HEADER, Store, clear, contents
 
 
 def noise(seed: int, width: int = 7, height: int = 5) -> Image.Image:
@@ -35,14 +35,14 @@ def the_file(folder: Path) -> Path:
 
 
 def test_a_second_process_reads_what_the_first_one_made(tmp_path: Path) -> None:
-    Store(str(tmp_path)).picture("w", key(1), lambda: noise(1))
-    again = Store(str(tmp_path)).picture("w", key(1), refuse)
+    Store(str(tmp_path)).picture("train-w", key(1), lambda: noise(1))
+    again = Store(str(tmp_path)).picture("train-w", key(1), refuse)
     assert (again.mode, again.size, again.tobytes()) == ("RGB", (7, 5), noise(1).tobytes())
 
 
 def test_ways_and_contents_are_kept_apart(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    made = {(w, k): noise(10 * k + i) for i, w in enumerate(("a", "b")) for k in (1, 2)}
+    made = {(w, k): noise(10 * k + i) for i, w in enumerate(("train-a", "eval-b")) for k in (1, 2)}
     for (way, k), image in made.items():
         store.picture(way, key(k), lambda image=image: image)  # type: ignore[misc]
     for (way, k), image in made.items():
@@ -63,21 +63,21 @@ def test_ways_and_contents_are_kept_apart(tmp_path: Path) -> None:
     ids=["empty", "half a header", "cut", "longer", "one bit", "another mark", "zeros after a power cut"],
 )
 def test_a_damaged_file_is_made_again(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
-    Store(str(tmp_path)).picture("w", key(1), lambda: noise(1))
+    Store(str(tmp_path)).picture("train-w", key(1), lambda: noise(1))
     path = the_file(tmp_path)
     path.write_bytes(harm(path.read_bytes()))
-    assert Store(str(tmp_path)).picture("w", key(1), lambda: noise(2)).tobytes() == noise(2).tobytes()
-    assert Store(str(tmp_path)).picture("w", key(1), refuse).tobytes() == noise(2).tobytes()
+    assert Store(str(tmp_path)).picture("train-w", key(1), lambda: noise(2)).tobytes() == noise(2).tobytes()
+    assert Store(str(tmp_path)).picture("train-w", key(1), refuse).tobytes() == noise(2).tobytes()
 
 
 def test_the_oldest_is_thrown_out_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = HEADER.size + 3 * 7 * 5
     monkeypatch.setenv("VITBENCH_STORE_GB", str(4.5 * size / 1e9))
     for number in range(4):
-        Store(str(tmp_path)).picture("w", key(number), lambda: noise(1))
-        os.utime(tmp_path / "w" / "00" / key(number), (number, number))
-    Store(str(tmp_path)).picture("w", key(0), refuse)  # used again: the oldest is now number 1
-    Store(str(tmp_path)).picture("w", key(9), lambda: noise(9))
+        Store(str(tmp_path)).picture("train-w", key(number), lambda: noise(1))
+        os.utime(tmp_path / "train-w" / "00" / key(number), (number, number))
+    Store(str(tmp_path)).picture("train-w", key(0), refuse)  # used again: the oldest is now number 1
+    Store(str(tmp_path)).picture("train-w", key(9), lambda: noise(9))
     kept = {int(one.path.name, 16) for one in contents(tmp_path)}
     assert {0, 9} <= kept
     assert 1 not in kept
@@ -91,7 +91,7 @@ def test_a_full_store_keeps_what_is_in_use_and_says_so(
     monkeypatch.setenv("VITBENCH_STORE_GB", str(2.5 * size / 1e9))
     store = Store(str(tmp_path))
     for number in range(4):
-        assert store.picture("w", key(number), lambda: noise(1)).tobytes() == noise(1).tobytes()
+        assert store.picture("train-w", key(number), lambda: noise(1)).tobytes() == noise(1).tobytes()
     assert sorted(int(one.path.name, 16) for one in contents(tmp_path)) == [0, 1]
     said = store.complaint()
     assert "full" in said
@@ -102,14 +102,14 @@ def test_a_full_store_keeps_what_is_in_use_and_says_so(
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = Store(str(tmp_path / "file" / "store"))
-    assert store.picture("w", key(1), lambda: noise(1)).tobytes() == noise(1).tobytes()
+    assert store.picture("train-w", key(1), lambda: noise(1)).tobytes() == noise(1).tobytes()
     assert "cannot be kept" in store.complaint()
 
 
 def test_without_a_folder_nothing_is_kept() -> None:
     store = Store("")
-    assert store.picture("w", key(1), lambda: noise(1)).tobytes() == noise(1).tobytes()
-    assert store.lacking("w", key(1))
+    assert store.picture("train-w", key(1), lambda: noise(1)).tobytes() == noise(1).tobytes()
+    assert store.lacking("train-w", key(1))
 
 
 WRITE = """
@@ -123,7 +123,7 @@ print("ready", flush=True)
 for turn in range(10**9):
     for number in range(50):
         pixels = np.full((200, 300, 3), number, dtype=np.uint8)
-        store.picture(f"w{turn}", f"{number:064x}", lambda: Image.fromarray(pixels))
+        store.picture(f"train-{turn}", f"{number:064x}", lambda: Image.fromarray(pixels))
 """
 
 
@@ -139,7 +139,7 @@ def test_two_processes_killed_leave_only_whole_pictures(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate()
     store = Store(str(tmp_path))
-    whole = [one.path for one in contents(tmp_path) if one.path.suffix != ".tmp"]
+    whole = [one.path for one in contents(tmp_path) if not one.path.name.startswith(HALF)]
     assert len(whole) >= 190
     for path in whole:
         number = int(path.name, 16)
@@ -151,5 +151,26 @@ def test_the_limit_leaves_half_of_what_is_free(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(stores, "_free", lambda folder: 300 - sum(one.size for one in contents(folder)))
     store = Store(str(tmp_path))
     for number in range(3):
-        store.picture("w", key(number), lambda: noise(1))  # 125 bytes each, 150 are to be had
+        store.picture("train-w", key(number), lambda: noise(1))  # 125 bytes each, 150 are to be had
     assert len(list(contents(tmp_path))) == 1
+
+
+def test_what_others_keep_in_the_folder_is_never_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = [
+        tmp_path / "IMG_1.jpg",
+        tmp_path / "train-w" / "00" / "photo",
+        tmp_path / "ab" / ("ab" + 62 * "0"),
+    ]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(1000))
+        os.utime(path, (1, 1))
+    monkeypatch.setenv("VITBENCH_STORE_GB", "2e-7")  # 200 bytes: room for one
+    for number in range(3):
+        Store(str(tmp_path)).picture("train-w", key(number), lambda: noise(1))
+    assert len(list(contents(tmp_path))) == 1
+    clear(tmp_path)
+    assert list(contents(tmp_path)) == []
+    assert all(path.stat().st_size == 1000 for path in mine)

@@ -70,7 +70,7 @@ StoreDirOption = Annotated[
     typer.Option(
         "--store-dir",
         help="Folder that keeps decoded pictures for later epochs, models and benchmarks. "
-        "[default: pictures/ in $VITBENCH_CACHE or the user's cache folder]",
+        "[default: decoded/ in $VITBENCH_CACHE or the user's cache folder]",
         rich_help_panel=RUNNING,
     ),
 ]

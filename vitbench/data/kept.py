@@ -4,9 +4,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
+from vitbench.data import store
 from vitbench.data.cache import cache_folder
+
+DECODED = store.store_folder().name
+OURS = (DECODED, "features", "known-*.sqlite*")
+"""What is in the cache folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +26,29 @@ class Kept:
 
 
 def kept_things() -> list[Kept]:
-    """What lies in the cache folder, by name; [] where there is none."""
-    return [Kept(entry.name, *_measure(entry)) for entry in _entries(cache_folder())]
+    """What vitbench keeps in the cache folder, by name; [] where there is none."""
+    return [Kept(entry.name, *_measure(entry)) for entry in _ours()]
 
 
 def clear_cache() -> int:
-    """Remove everything in the cache folder, the folder itself stays; returns the bytes that went.
+    """Remove what vitbench keeps in the cache folder, nothing else; returns the bytes that went.
 
     Raises OSError where something cannot be removed.
     """
     before = sum(kept.size for kept in kept_things())
-    for entry in _entries(cache_folder()):
-        if entry.is_dir(follow_symlinks=False):
+    for entry in _ours():
+        if entry.name == DECODED:
+            store.clear(Path(entry.path))
+        elif entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)
         else:
             Path(entry.path).unlink(missing_ok=True)
     return before - sum(kept.size for kept in kept_things())
+
+
+def _ours() -> list["os.DirEntry[str]"]:
+    """The entries of the cache folder that vitbench makes; $VITBENCH_CACHE may name any folder."""
+    return [entry for entry in _entries(cache_folder()) if any(fnmatch(entry.name, one) for one in OURS)]
 
 
 def _entries(folder: Path | str) -> list["os.DirEntry[str]"]:

@@ -6,9 +6,11 @@ checksum, for without an fsync a power cut can. Reading maps it into memory: the
 RAM. A store only saves time: what is lacking, damaged or has no room is made again, and comes out the same.
 """
 
+import contextlib
 import functools
 import mmap
 import os
+import re
 import shutil
 import struct
 import tempfile
@@ -25,6 +27,10 @@ from vitbench.data.cache import cache_folder
 HEADER = struct.Struct("<8sIII")
 """Mark, width, height, CRC-32 of the pixels that follow: RGB, 8 bits each, row by row."""
 MARK = b"vitbench"
+HALF = ".vitbench-half-"
+"""How the name of a file begins that is being written."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_WAY = re.compile(r"(train|eval)-.*")
 LIMIT_BYTES = 20_000_000_000
 """What a store may take, unless $VITBENCH_STORE_GB says otherwise."""
 FREE_SHARE = 0.5
@@ -35,7 +41,7 @@ AFTERWARDS = 0.9
 
 def store_folder() -> Path:
     """Where decoded pictures lie unless `--store-dir` names another folder."""
-    return cache_folder() / "pictures"
+    return cache_folder() / "decoded"
 
 
 def limit_bytes() -> int:
@@ -132,7 +138,7 @@ class Store:
         header = HEADER.pack(MARK, image.width, image.height, zlib.crc32(content))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=HALF)
             try:
                 with os.fdopen(handle, "wb") as stream:
                     stream.write(header + content)
@@ -180,15 +186,35 @@ def open_store(folder: str) -> Store:
 
 
 def contents(folder: Path) -> Iterator[Kept]:
-    """Every file of a store, those that a killed process left half-written too."""
+    """Every file of a store, those that a killed process left half-written too, and no others.
+
+    What somebody keeps beside them in a folder of their choice is never counted, and never thrown out.
+    """
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
+            if not _is_ours(path):
+                continue
             try:
                 status = path.stat()
             except OSError:
                 continue  # thrown out meanwhile
             yield Kept(path, status.st_size, status.st_mtime)
+
+
+def clear(folder: Path) -> None:
+    """Remove every file of a store, and the folders that are then empty; OSError where that is refused."""
+    for one in contents(folder):
+        one.path.unlink(missing_ok=True)
+    for parent, _, _ in os.walk(folder, topdown=False):
+        with contextlib.suppress(OSError):  # something else lies in it
+            Path(parent).rmdir()
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file lies and is called as those that `Store` writes."""
+    named = path.name.startswith(HALF) or (_SHA256.fullmatch(path.name) and path.name[:2] == path.parent.name)
+    return bool(named and _WAY.fullmatch(path.parent.parent.name))
 
 
 def _free(folder: Path) -> int:
