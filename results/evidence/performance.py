@@ -210,14 +210,14 @@ def growth(asked: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
 
     case = _case(asked, None)
     wanted = {name: _numbers(getattr(asked, name)) for name in GROWTH}
+    if wanted["sizes"] and asked.photos is None:
+        sys.exit("growth: --sizes needs --photos, the folder that holds flowers5; or give --sizes ''")
     for place, count in enumerate(wanted["files"]):
         yield {"what": "files", **measured.scans(count, folder / f"files-{place}")}
     for place, count in enumerate(wanted["predictions"]):
         target = folder / f"predictions-{place}"
         yield {"what": "predictions", **measured.predictions(count, asked.model, 64, asked.device, target)}
     if wanted["sizes"]:
-        if asked.photos is None:
-            sys.exit("growth: --sizes needs --photos, the folder that holds flowers5; or give --sizes ''")
         split = scanned(asked.photos / "flowers5")
         sized = dataclasses.replace(_case(asked, split), batch=asked.batch)
         for size in wanted["sizes"]:

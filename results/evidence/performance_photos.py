@@ -62,12 +62,15 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def small_files(folder: Path, count: int, classes: int = 10, side: int = 64) -> None:
-    """Write so many different JPEGs of `side` px: coloured shades with some noise."""
+    """Write so many different JPEGs of `side` px: coloured shades with some noise.
+
+    12 × 12 shades have the detail that the search for near-copies looks at; 6 × 6 would be left out of it.
+    """
     for number in range(count):
         target = folder / f"class-{number % classes:04d}"
         target.mkdir(parents=True, exist_ok=True)
         draw = np.random.default_rng(number)
-        shades = Image.fromarray(draw.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        shades = Image.fromarray(draw.integers(0, 256, (12, 12, 3), dtype=np.uint8))
         pixels = np.asarray(shades.resize((side, side), Image.Resampling.BICUBIC), dtype=np.int16)
         noisy = np.clip(pixels + draw.integers(-8, 9, pixels.shape), 0, 255).astype(np.uint8)
         Image.fromarray(noisy).save(target / f"{number:06d}.jpg", quality=85)

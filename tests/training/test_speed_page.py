@@ -111,3 +111,15 @@ def test_equal_photos_make_equal_mosaics(bench: ModuleType, tmp_path: Path) -> N
     one, two = ([path.read_bytes() for path in sorted(folder.rglob("*.jpg"))] for folder in folders)
     assert one == two
     assert len(set(one)) == 5
+
+
+def test_small_files_are_searched_for_copies(bench: ModuleType, tmp_path: Path) -> None:
+    """The painted files have detail enough that the measured check really looks for near-copies."""
+    import performance_photos
+
+    from vitbench.data.decode import decode
+    from vitbench.data.prints import Prints, print_of
+
+    performance_photos.small_files(tmp_path, 20)
+    prints = [print_of(decode(path)) for path in sorted(tmp_path.rglob("*.jpg"))]
+    assert Prints.of(prints, 20).detail.min() > 0
