@@ -627,10 +627,30 @@ def test_a_file_that_is_lost_between_epochs(deed: str, undisturbed: Benchmark, t
         assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+@pytest.mark.parametrize("deed", ["vanishes", "changes"])
+def test_a_lost_file_that_the_store_holds_is_not_missed(
+    deed: str, undisturbed: Benchmark, tmp_path: Path
+) -> None:
+    """Training goes on with what was scanned, to the same bytes."""
+    data = paint_folder(tmp_path / "data", per_class=5)
+    lost = data / next(row["path"] for row in undisturbed.split_rows() if row["split"] == "train")
+    deeds: dict[str, Callable[[], object]] = {
+        "vanishes": lost.unlink,
+        "changes": lambda: paint(lost, (1, 2, 3), 99),
+    }
+    store = str(tmp_path / "store")
+    benchmark = train(
+        data, name="on", results=tmp_path, watch=Meddles(deeds[deed]), store_dir=store, **TWO_RUNS
+    )
+    for before, after in zip(undisturbed.runs, benchmark.runs, strict=True):
+        weights = [run.model_folder / "model.safetensors" for run in (before, after)]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
 def stopped(watch: Meddles, data: Path, results: Path) -> str:
     """What train says of the lost file: raised for all, or as the end of the run that met it."""
     try:
-        train(data, name="cut", results=results, watch=watch, **TWO_RUNS)
+        train(data, name="cut", results=results, watch=watch, store=False, **TWO_RUNS)
     except VitbenchError as error:
         return str(error)
     return watch.ends["test_vit-s1"]
