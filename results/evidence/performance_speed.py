@@ -238,7 +238,9 @@ def rates(record: Mapping[str, Any], arm: str) -> list[float]:
 
 
 def ratios(record: Mapping[str, Any], one: str, other: str) -> list[float]:
-    """images/s of `one` over that of `other`, round by round."""
+    """images/s of `one` over that of `other`, round by round; [] where one of them was not measured."""
+    if not (rates(record, one) and rates(record, other)):
+        return []
     return [a / b for a, b in zip(rates(record, one), rates(record, other), strict=True)]
 
 
