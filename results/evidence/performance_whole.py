@@ -199,5 +199,5 @@ def profile(case: Case, folder: Path) -> dict[str, Any]:
 
 
 def scanned(data: Path) -> Any:
-    """The split that `train` makes of a folder."""
+    """A split of a folder as `train` makes it, but that near-copies are not looked for."""
     return split_images(scan_folder(data, near=False), 0)

@@ -14,7 +14,6 @@ from vitbench.data.batches import (
     stored_side,
     stored_size,
     training_picture,
-    training_way,
     view_of,
 )
 from vitbench.data.epochs import epoch_size
@@ -207,8 +206,8 @@ def _store_lines(plan: Plan) -> list[str]:
         side = recipe.preprocessing.size
         sizes |= {(cut_way(recipe.preprocessing), p.sha256): 3 * side**2 for p in cuts}
         if recipe.name != "probe":
-            way, least = training_way(side, recipe.augment), stored_side(side, recipe.augment)
-            sizes |= {(way, p.sha256): 3 * math.prod(stored_size(p, least)) for p in split.train}
+            least = stored_side(side, recipe.augment)
+            sizes |= {(recipe.pictures, p.sha256): 3 * math.prod(stored_size(p, least)) for p in split.train}
     lacking = sum(size for (way, content), size in sizes.items() if store.lacking(way, content))
     there = sum(sizes.values()) - lacking
     return [

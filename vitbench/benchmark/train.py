@@ -22,6 +22,7 @@ from vitbench.training import processes, signals
 from vitbench.training import track as trackers
 from vitbench.training.folds import train_folds
 from vitbench.training.follow import follow
+from vitbench.training.launch import started
 from vitbench.training.probe import probe_run
 from vitbench.training.runs import Job, discard_checkpoints, train_run
 from vitbench.training.watch import Watch
@@ -141,7 +142,7 @@ def train(
     folder_of_data = None if data is None else Path(data)
     share = None if shard is None else Shard.of(shard)
     resume = resume or resume_anyway
-    if processes.started()[0]:
+    if started()[0]:
         return _followed()
     request = Request(settings, folder_of_data, name, Path(results), resume, share, resume_anyway)
     return carry_out(request, watch or Watch(), track)

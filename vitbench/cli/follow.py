@@ -1,15 +1,14 @@
 """Under torchrun the first process is the command; the others help it where it trains, and are silent."""
 
-import os
-
 from vitbench.cli.supervise import NOT_CARRIED_OUT
+from vitbench.training.launch import started
 
 COMMANDS = ("train", "probe", "demo")
 
 
 def wanted() -> bool:
     """Whether torchrun has started this process as another one than the first."""
-    return int(os.environ.get("WORLD_SIZE") or 1) > 1 and int(os.environ.get("RANK") or 0) > 0
+    return started()[0] > 0
 
 
 def run(arguments: list[str]) -> int:

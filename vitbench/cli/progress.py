@@ -1,7 +1,6 @@
 """Progress on stderr: one live display on a terminal, a line per epoch in a pipe."""
 
 import math
-import os
 import shlex
 import signal
 import sys
@@ -19,6 +18,7 @@ from vitbench.cli.options import RESULTS
 from vitbench.data.walk import shown
 from vitbench.errors import Interrupted, StoppedError, VitbenchError
 from vitbench.records import Epoch, duration, percent
+from vitbench.training.launch import started
 from vitbench.training.watch import Watch
 
 SLOW_SECONDS = 2.0
@@ -81,7 +81,7 @@ class LineWatch(Watch):
     @property
     def way_on(self) -> str:
         """The command that goes on with the benchmark."""
-        count = int(os.environ.get("WORLD_SIZE") or 1)
+        _, count = started()
         together = ["torchrun", "--nproc_per_node", str(count), "-m"] if count > 1 else []
         words = [*together, "vitbench", "train", "--resume", "--name", self.benchmark]
         return shlex.join(words + ([] if self.results == RESULTS else ["--results", str(self.results)]))

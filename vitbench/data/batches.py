@@ -53,13 +53,17 @@ def training_picture(root: Path, picture: Picture, side: int, store: Store = NO_
     or is no longer the one that was scanned.
     """
     return store.picture(
-        f"train-{side}-{MADE}", picture.sha256, lambda: _shrunk(root / picture.path, picture, side)
+        _shrunk_way(side), picture.sha256, lambda: _shrunk(root / picture.path, picture, side)
     )
 
 
 def training_way(image_size: int, augment: Augment) -> str:
     """The name, in a store, of how training pictures are made: all that decides their pixels."""
-    return f"train-{stored_side(image_size, augment)}-{MADE}"
+    return _shrunk_way(stored_side(image_size, augment))
+
+
+def _shrunk_way(side: int) -> str:
+    return f"train-{side}-{MADE}"
 
 
 def stored_size(picture: Picture, side: int) -> tuple[int, int]:

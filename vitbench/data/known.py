@@ -200,9 +200,7 @@ def database() -> Path:
     """The file of what this version of the decoder and its libraries taught."""
     here = Path(__file__).parent
     parts = [(here / name).read_bytes() for name in DECIDING]
-    codecs = [
-        str(features.version(name)) for name in ("pil", "jpg", "libjpeg_turbo", "webp", "libtiff", "avif")
-    ]
+    codecs = [str(features.version(name)) for name in CODECS]
     parts += [name.encode() for name in (*codecs, *map(_version, ("numpy", "pi_heif")), SCHEMA)]
     return cache_folder() / f"known-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:12]}.sqlite"
 

@@ -3,13 +3,13 @@
 import hashlib
 import os
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from vitbench.data.ahead import in_batches
 from vitbench.data.bad import bad_message
 from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.known import KnownPictures, Seen, known_pictures, settled, stamp_of
@@ -52,9 +52,8 @@ HOW_TO = (
     "inside; built-in pictures to try: `vitbench demo`, `vitbench data demo`"
 )
 THREADS = min(8, os.cpu_count() or 1)
-AT_ONCE, AHEAD = 16, 32
-"""Files that a thread takes at a time: small ones are read faster than a thread is woken; and how many such
-handfuls may be ready before the first is asked for."""
+AT_ONCE = 16
+"""Files that a thread takes at a time: small ones are read faster than a thread is woken."""
 
 
 @dataclass
@@ -285,18 +284,11 @@ def _read_all(paths: Sequence[Path]) -> Iterator[tuple[Seen, Print | None, float
     def read_some(some: Sequence[Path]) -> list[tuple[Seen, Print | None, float]]:
         return [(*read_file(path), began) for path in some for began in [time.time()]]
 
-    several = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
-    with ThreadPoolExecutor(THREADS) as pool:
-        waiting: deque[Future[list[tuple[Seen, Print | None, float]]]] = deque()
-        try:
-            for some in several:
-                waiting.append(pool.submit(read_some, some))
-                if len(waiting) > AHEAD:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    handfuls = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
+    batches = (handfuls[start : start + THREADS] for start in range(0, len(handfuls), THREADS))
+    for batch in in_batches(read_some, batches, THREADS):
+        for read in batch:
+            yield from read
 
 
 def read_file(path: Path) -> tuple[Seen, Print | None]:

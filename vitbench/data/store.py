@@ -49,12 +49,12 @@ def limit_bytes() -> int:
     asked = os.environ.get("VITBENCH_STORE_GB", "")
     try:
         return int(float(asked) * 1e9)
-    except ValueError:
+    except (ValueError, OverflowError):  # not a number, or an endless one
         return LIMIT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredFile:
     """One file of a store."""
 
     path: Path
@@ -185,7 +185,7 @@ def open_store(folder: str) -> Store:
     return Store(folder)
 
 
-def contents(folder: Path) -> Iterator[Kept]:
+def contents(folder: Path) -> Iterator[StoredFile]:
     """Every file of a store, those that a killed process left half-written too, and no others.
 
     What somebody keeps beside them in a folder of their choice is never counted, and never thrown out.
@@ -199,7 +199,7 @@ def contents(folder: Path) -> Iterator[Kept]:
                 status = path.stat()
             except OSError:
                 continue  # thrown out meanwhile
-            yield Kept(path, status.st_size, status.st_mtime)
+            yield StoredFile(path, status.st_size, status.st_mtime)
 
 
 def clear(folder: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from vitbench.data.store import store_folder
 from vitbench.errors import UsageError
 from vitbench.records import Machine, Settings
-from vitbench.training import processes
+from vitbench.training.launch import started
 
 CPU_EVAL_BATCH = 32
 ACCELERATOR_EVAL_BATCH = 128
@@ -54,7 +54,7 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
 
     UsageError where a batch has not a picture for each of them, or all would share one accelerator.
     """
-    count = 1 if settings.recipe == "probe" else processes.started()[1]
+    count = 1 if settings.recipe == "probe" else started()[1]
     if batch_size < count:
         raise UsageError(f"--batch-size {batch_size}: has not a picture for each of {count} processes")
     if count > 1 and (device.index is not None or device.type == "mps"):

@@ -26,6 +26,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from vitbench.errors import Interrupted, RunFailedError
+from vitbench.training.launch import started
 
 PATIENCE = timedelta(days=7)
 """For the first process may be about something long alone; one that has died is noticed at once."""
@@ -219,12 +220,6 @@ def _learning(model: nn.Module) -> Iterator[nn.Parameter]:
 
 
 # --- which processes there are --------------------------------------------------------------------
-
-
-def started() -> tuple[int, int]:
-    """This process's rank and how many torchrun has started; (0, 1) without it."""
-    count = int(os.environ.get("WORLD_SIZE") or 1)
-    return (int(os.environ.get("RANK") or 0), count) if count > 1 else (0, 1)
 
 
 ALONE = Processes()

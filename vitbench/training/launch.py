@@ -1,0 +1,9 @@
+"""What torchrun says to the processes that it starts, in their environment."""
+
+import os
+
+
+def started() -> tuple[int, int]:
+    """This process's rank and how many torchrun has started; (0, 1) without it."""
+    count = int(os.environ.get("WORLD_SIZE") or 1)
+    return (int(os.environ.get("RANK") or 0), count) if count > 1 else (0, 1)
