@@ -19,7 +19,7 @@ from vitbench.data.kept import clear_cache, kept_things
 from vitbench.data.known import database, known_pictures, stamp_of
 from vitbench.data.scan import scan_folder
 from vitbench.errors import VitbenchError
-from vitbench.records import ImageSet
+from vitbench.records import Benchmark, ImageSet
 
 Decoded = list[Path]
 
@@ -315,6 +315,17 @@ def test_a_memory_that_has_grown_too_large_is_begun_anew(
     decoded.clear()
     scanned(coloured)
     assert len(decoded) == 36
+
+
+def test_training_without_a_store_remembers_nothing_either(
+    trained: Callable[..., Benchmark], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`train --no-store` leaves neither decoded pictures nor what the check learnt."""
+    monkeypatch.setenv("VITBENCH_CACHE", str(tmp_path / "cache"))
+    trained(name="without", models="test_vit", epochs=1, store=False)
+    assert not database().exists()
+    trained(name="with", models="test_vit", epochs=1)
+    assert database().exists()
 
 
 def test_the_store_is_listed_and_cleared(coloured: Path, decoded: Decoded, tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def make_plan(
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     plans = _model_plans(settings)
-    images = scan_folder(data, settings.layout, settings.skip_bad, watch.checking, settings.near)
+    images = scan_folder(
+        data, settings.layout, settings.skip_bad, watch.checking, settings.near, settings.store
+    )
     if settings.strict:
         refuse_warnings(images)
     images = keep_together(images, settings.group, settings.burst_seconds)
