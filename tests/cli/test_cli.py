@@ -42,6 +42,22 @@ def test_help_is_fast_and_without_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_predict_loads_no_more_than_it_needs(two_models: Benchmark, tmp_path: Path) -> None:
+    """One picture is answered for without the statistics, the figures and the report."""
+    paint(tmp_path / "one.png", (200, 40, 40), 1)
+    code = (
+        "import sys; from typer.testing import CliRunner; from vitbench.cli.app import app\n"
+        f"result = CliRunner().invoke(app, ['predict', 'one.png', '--run', {str(two_models.folder)!r}])\n"
+        "assert result.exit_code == 0, result.output\n"
+        "heavy = {'pandas', 'scipy', 'matplotlib', 'sklearn', 'jinja2', 'pi_heif', 'tensorboard'}\n"
+        "print('torch' in sys.modules, sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == "True []"
+
+
 @pytest.mark.parametrize("command", ["train", "compare", "predict", "models", "demo"])
 def test_help_has_an_example(command: str, tmp_path: Path) -> None:
     """Each command's help shows something to type."""

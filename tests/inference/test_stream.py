@@ -11,7 +11,7 @@ import torch
 from painted import paint
 from torch import nn
 
-from vitbench.inference.stream import Question, answer
+from vitbench.inference.stream import Question, answer, batch_size
 from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
 from vitbench.models.plan import plan_model
@@ -67,6 +67,12 @@ def test_one_model_says_exactly_what_it_says(questions: list[Question]) -> None:
     (found,) = answer({"vit": [alone]}, questions, CPU)
     expected = alone.module(torch.zeros(1, 3, 8, 8)).double().softmax(dim=1).numpy().max()
     assert np.float64(found.said["vit"][0][1]) == expected
+
+
+@pytest.mark.parametrize(("side", "count"), [(32, 128), (64, 128), (96, 87), (224, 16), (1024, 16)])
+def test_batches_take_as_much_memory_whatever_the_side(side: int, count: int) -> None:
+    """16 pictures of 224 px are as many pixels as 87 of 96; between 16 and 128."""
+    assert batch_size(side) == count
 
 
 @pytest.mark.faults

@@ -146,6 +146,11 @@ class Outputs:
     """Small copies of the photographs stand in the report."""
     anonymous: bool = False
 
+    @property
+    def streams(self) -> bool:
+        """True where no answer is needed any more once it is printed: JSON lines and nothing else."""
+        return self.as_json and self.out is None and self.sheet is None and self.report is None
+
     def check(self) -> None:
         """UsageError before any work for a file that could not be written in the end."""
         if self.out is not None and self.out.suffix.lower() not in (".csv", ".json"):

@@ -34,11 +34,14 @@ def predict_images(
     if together := panel.together():
         say(together)
     questions = collect(_paths(sources))
-    answers = []
+    answers: list[Answer] = []
+    asked_for = failed = 0
     # Closed whatever happens, so that a look at test pictures is counted also when the reader has gone.
     with contextlib.closing(ask(panel, questions, chosen, top_k, say)) as asked:
         for found in _with_progress(asked, len(questions)):
-            answers.append(found)
+            asked_for, failed = asked_for + 1, failed + bool(found.error)
+            if not outputs.streams:
+                answers.append(found)
             if outputs.as_json:
                 from vitbench.reports.answers import answer_json
 
@@ -46,10 +49,9 @@ def predict_images(
     _write(answers, list(panel.models), outputs)
     if outputs.report is not None:
         _write_report(answers, panel, outputs, outputs.report)
-    failed = sum(1 for found in answers if found.error)
     if failed:
-        say(f"{failed} of {len(answers)} pictures could not be read")
-        return EXIT_FAILED if failed == len(answers) else EXIT_PARTLY
+        say(f"{failed} of {asked_for} pictures could not be read")
+        return EXIT_FAILED if failed == asked_for else EXIT_PARTLY
     return 0
 
 

@@ -22,7 +22,10 @@ from vitbench.inference.forward import probabilities
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Answer, Array, Preprocessing
 
-BATCH = 16
+LEAST, MOST = 16, 128
+"""Pictures in a batch: at 224 px and more, and at most. On a CPU timm's test_vit at 64 px answers
+nearly twice as fast for 128 at once as for 16 (0.25 and 0.47 ms a picture); vit_tiny gains
+little from 32 on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,15 @@ def answer(
         inputs = {key: transform(picture) for key, transform in transforms.items()}
         return Prepared(question, "", part, inputs)
 
-    source = iter(questions)
-    batches = iter(lambda: list(islice(source, BATCH)), [])
+    source, size = iter(questions), batch_size(max(key.size for key in transforms))
+    batches = iter(lambda: list(islice(source, size)), [])
     for batch in in_batches(prepare, batches, workers=os.cpu_count() or 1):
         yield from _answer_batch(models, batch, device, top_k)
+
+
+def batch_size(side: int) -> int:
+    """How many pictures of so many px a side are answered for at once: as much memory, whatever the side."""
+    return max(LEAST, min(MOST, LEAST * 224**2 // side**2))
 
 
 @dataclass(frozen=True)
