@@ -313,8 +313,9 @@ def _named(
     """What was learnt of files, as the pictures and bad files of the set."""
     pictures: list[Picture] = []
     bad: list[BadFile] = []
+    above = len(str(root / "x")) - 1  # of what stands before it; Path's own takes long
     for (part, label, path), seen in zip(owners, found, strict=True):
-        name = path.relative_to(root).as_posix()
+        name = str(path)[above:].replace(os.sep, "/")
         if seen is None or seen.reason:
             bad.append(BadFile(name, seen.reason if seen else ""))
             continue

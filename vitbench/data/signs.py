@@ -4,10 +4,11 @@ A name alone proves nothing, so it counts only where the picture that it would b
 the same class; `_aug` may be August. What the pictures themselves show is found by `data.near`.
 """
 
+import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from vitbench.data.walk import shown
 from vitbench.records import Part, Picture
@@ -71,7 +72,7 @@ def named_copies(pictures: Sequence[Picture]) -> dict[Picture, Picture | None]:
 
 def _stem(picture: Picture) -> str:
     """A file's name in lower case, without its ending."""
-    return PurePosixPath(picture.path).stem.lower()
+    return posixpath.splitext(posixpath.basename(picture.path))[0].lower()
 
 
 def _without(stem: str, word: re.Match[str]) -> str:

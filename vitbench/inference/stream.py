@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -89,15 +89,24 @@ def answer(
         inputs = {key: transform(picture) for key, transform in transforms.items()}
         return Prepared(question, "", part, inputs)
 
-    source, size = iter(questions), batch_size(max(key.size for key in transforms))
-    batches = iter(lambda: list(islice(source, size)), [])
-    for batch in in_batches(prepare, batches, workers=os.cpu_count() or 1):
-        yield from _answer_batch(models, batch, device, top_k)
+    def prepare_some(some: Sequence[Question]) -> list[Prepared]:
+        return [prepare(question) for question in some]
+
+    size = batch_size(max(key.size for key in transforms))
+    batches = _in_handfuls(iter(questions), size, size // LEAST)
+    for handfuls in in_batches(prepare_some, batches, workers=os.cpu_count() or 1):
+        yield from _answer_batch(models, list(chain.from_iterable(handfuls)), device, top_k)
 
 
 def batch_size(side: int) -> int:
     """How many pictures of so many px a side are answered for at once: as much memory, whatever the side."""
     return max(LEAST, min(MOST, LEAST * 224**2 // side**2))
+
+
+def _in_handfuls(questions: Iterator[Question], size: int, some: int) -> Iterator[list[list[Question]]]:
+    """Batches of `size`, in parts of `some`: a thread is woken for several small pictures at a time."""
+    while batch := list(islice(questions, size)):
+        yield [batch[start : start + some] for start in range(0, len(batch), some)]
 
 
 @dataclass(frozen=True)
