@@ -33,7 +33,7 @@ MOST_CANDIDATES = 32
 MOST_LOOKS = 4
 """Per picture: candidates looked at twice, the best first."""
 MOST_PICTURES = 200_000
-"""Beyond, the time and memory of the search would be felt (100,000 take a minute or so)."""
+"""Beyond, none is looked for: work and memory grow faster than the set."""
 FEW = 2000
 """So many are compared all with all, which is faster there."""
 ASKED = 64
