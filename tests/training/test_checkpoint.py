@@ -18,8 +18,8 @@ def folder(tmp_path: Path) -> Path:
     """Checkpoints after epochs 1 and 2 and inside epoch 3; the weights are 1, 2 and 3."""
     digest = checkpoint.write_tensors(checkpoint.best_path(tmp_path, 1), {"w": torch.zeros(8)})
     for done, inside in ((1, None), (2, None), (2, {"step": 7})):
-        weights = {"w": torch.full((8,), float(done + bool(inside)))}
-        checkpoint.save(tmp_path, ROWS[:done], (1, digest), {"model": weights}, {}, inside)
+        weights = checkpoint.pack({"model.w": torch.full((8,), float(done + bool(inside)))})
+        checkpoint.save(tmp_path, ROWS[:done], (1, digest), weights, {}, inside)
     return tmp_path
 
 
@@ -93,5 +93,5 @@ def test_a_write_that_fails_leaves_the_checkpoints_as_they_were(
     with monkeypatch.context() as patch:
         patch.setattr(files, "write_json", full)
         with pytest.raises(OSError, match="full"):
-            checkpoint.save(folder, ROWS, (1, ""), {"model": {"w": torch.zeros(8)}}, {})
+            checkpoint.save(folder, ROWS, (1, ""), checkpoint.pack({"model.w": torch.zeros(8)}), {})
     assert newest(folder) == (3.0, [])

@@ -51,22 +51,21 @@ def save(
     folder: Path,
     rows: tuple[Epoch, ...],
     best: tuple[int, str],
-    parts: Mapping[str, Mapping[str, Tensor]],
+    tensors: bytes,
     scaler: Mapping[str, Any],
     inside: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the checkpoint after `rows`, then drop what is older than the last two.
 
-    `best`: the chosen epoch so far, and the sha256 of its weights' file. `inside`: what the next epoch's
-    steps have added up to, `step` among it, where some are done.
+    `best`: the chosen epoch so far, and the sha256 of its weights' file. `tensors`: named "part.name", and
+    packed. `inside`: what the next epoch's steps have added up to, `step` among it, where some are done.
     """
     folder.mkdir(exist_ok=True)
-    tensors = {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
     # By name a step sorts behind the epoch before it, and before its own epoch's end.
     stem = f"epoch-{len(rows):04d}"
     if inside is not None:
         stem = f"epoch-{len(rows) + 1:04d}-step-{inside['step']:06d}"
-    digest = write_tensors(folder / f"{stem}.safetensors", tensors)
+    digest = write(folder / f"{stem}.safetensors", tensors)
     about = {
         "epoch": len(rows),
         "best_epoch": best[0],
@@ -124,12 +123,21 @@ def best_path(folder: Path, epoch: int) -> Path:
     return folder / f"best-{epoch:04d}.safetensors"
 
 
+def pack(tensors: Mapping[str, Tensor]) -> bytes:
+    """A copy of the tensors as they are now, as a safetensors file."""
+    return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+
+
+def write(path: Path, packed: bytes) -> str:
+    """Write what `pack` gave, atomically; returns the sha256 of the file."""
+    digest = hashlib.sha256(packed).hexdigest()
+    files.write_bytes(path, packed)
+    return digest
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Write tensors atomically as safetensors; returns the sha256 of the file."""
-    content = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-    digest = hashlib.sha256(content).hexdigest()
-    files.write_bytes(path, content)
-    return digest
+    return write(path, pack(tensors))
 
 
 def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:

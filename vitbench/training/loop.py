@@ -33,6 +33,7 @@ from vitbench.training import checkpoint, signals
 from vitbench.training.machine import PeakMemory
 from vitbench.training.objectives import OBJECTIVES, MixPictures
 from vitbench.training.processes import ALONE, Order, Processes
+from vitbench.training.saver import Saver
 from vitbench.training.step import memory_format, train_step
 from vitbench.training.sums import Sums
 from vitbench.training.watch import Watch
@@ -61,6 +62,7 @@ class Trainer:
     best_epoch: int = 0
     best_sha256: str = ""
     ahead: Ahead = field(default_factory=lambda: Ahead(0))
+    saver: Saver = field(default_factory=Saver)
     sums: Sums | None = None
     """Of the epoch that was left inside; None: the next one begins at its first step."""
 
@@ -182,18 +184,16 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
         log.line(
             f"start at epoch {epoch} of {trainer.last}" + (f", step {inside.step + 1}" if inside else "")
         )
-    with signals.held_back():
+    with signals.held_back(), trainer.saver:
         while not trainer.stopped:
             row = _train_epoch(trainer, run, watch, log, peak)
-            best = _keep(trainer, row, run)
-            judged = (
-                f": val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}" if trainer.split.val else ""
-            )
-            log.line(f"epoch {row.epoch} saved{judged}; {trainer.ahead.in_words()}")
+            best = _keep(trainer, row, run, log)
             watch.epoch_finished(run.name, row, best)
             if trouble := open_store(trainer.machine.store).complaint():
                 watch.message(trouble)
-            signals.obey(f"{run.name} is saved after epoch {row.epoch}")
+            if signals.pending():
+                trainer.saver.wait()
+                signals.obey(f"{run.name} is saved after epoch {row.epoch}")
     # A kill between checkpoint and epochs.csv leaves the table one row short.
     files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
     best_weights = checkpoint.read_tensors(
@@ -202,19 +202,33 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     trainer.evaluated.load_state_dict(best_weights)
 
 
-def _keep(trainer: Trainer, row: Epoch, run: Run) -> bool:
-    """Save an epoch that is done, and its weights where it is the best so far; whether it is."""
+def _keep(trainer: Trainer, row: Epoch, run: Run, log: "_Log") -> bool:
+    """Save an epoch that is done, and its weights where it is the best so far; whether it is.
+
+    The state is copied here and written beside the next epoch's steps.
+    """
     folder = run.folder / "checkpoint"
+    trainer.saver.wait()  # before the state is copied: memory holds one copy, not two
     trainer.rows.append(row)
-    trainer.best_epoch = best_epoch(trainer.rows).epoch
+    rows, scaler = tuple(trainer.rows), trainer.scaler.state_dict()
+    trainer.best_epoch = best_epoch(rows).epoch
     best = trainer.best_epoch == row.epoch
-    if best:
+    weights = checkpoint.pack(trainer.evaluated.state_dict()) if best else b""
+    state = checkpoint.pack(_state(trainer))
+    prepared = trainer.ahead.in_words()
+
+    def write() -> None:
         folder.mkdir(exist_ok=True)
-        trainer.best_sha256 = checkpoint.write_tensors(
-            checkpoint.best_path(folder, row.epoch), trainer.evaluated.state_dict()
+        if best:
+            trainer.best_sha256 = checkpoint.write(checkpoint.best_path(folder, row.epoch), weights)
+        checkpoint.save(folder, rows, (trainer.best_epoch, trainer.best_sha256), state, scaler)
+        files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in rows])
+        judged = (
+            "" if row.val_top1 is None else f": val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}"
         )
-    save(trainer, folder)
-    files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
+        log.line(f"epoch {row.epoch} saved{judged}; {prepared}")
+
+    trainer.saver.begin(write)
     return best
 
 
@@ -240,22 +254,15 @@ def _take_up(trainer: Trainer, saved: checkpoint.Checkpoint) -> None:
             trainer.scheduler.step_update(trainer.update(trainer.sums.step))
 
 
-def save(trainer: Trainer, folder: Path, inside: Sums | None = None) -> None:
-    """Write the checkpoint of the trainer's last epoch, or of `inside` the one after it."""
-    best = (trainer.best_epoch, trainer.best_sha256)
-    sums = None if inside is None else inside.saved()
-    checkpoint.save(folder, tuple(trainer.rows), best, _parts(trainer), trainer.scaler.state_dict(), sums)
-
-
-def _parts(trainer: Trainer) -> dict[str, dict[str, Tensor]]:
-    """All tensors that a step changes."""
+def _state(trainer: Trainer) -> dict[str, Tensor]:
+    """All tensors that a step changes, as "model.…", "optimizer.…" and "ema.…"."""
     parts = {
         "model": trainer.model.state_dict(),
         "optimizer": checkpoint.optimizer_tensors(trainer.optimizer),
     }
     if trainer.ema is not None:
         parts["ema"] = trainer.ema.module.state_dict()
-    return parts
+    return {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
 
 
 def evaluate(trainer: Trainer, part: str) -> Predictions:
@@ -273,8 +280,7 @@ def share_state(trainer: Trainer) -> None:
     if processes.count == 1:
         return
     processes.order(Order.LOAD)
-    named = {f"{part}.{name}": t for part, tensors in _parts(trainer).items() for name, t in tensors.items()}
-    tensors = processes.send_tensors(named if processes.first else None)
+    tensors = processes.send_tensors(_state(trainer) if processes.first else None)
     scaler = processes.send(trainer.scaler.state_dict())
     with processes.together():
         if not processes.first:
@@ -335,6 +341,7 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
         if sums.step % log_every == 0 or sums.step == steps or now - last_shown > 1:
             last_shown = now
             mean = _finite(sums.mean_loss, epoch, sums.step, recipe)
+            trainer.saver.look()
             peak.sample()
             log.line(f"epoch {epoch} step {sums.step}/{steps} loss {mean:.4f}")
             watch.step(epoch, sums.step, mean, sums.seen / sums.seconds)
@@ -363,7 +370,16 @@ def _save_inside(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> None:
     started = time.perf_counter()
     epoch = len(trainer.rows) + 1
     _finite(sums.mean_loss, epoch, sums.step, trainer.recipe)
-    save(trainer, run.folder / "checkpoint", sums)
+    trainer.saver.wait()
+    best = (trainer.best_epoch, trainer.best_sha256)
+    checkpoint.save(
+        run.folder / "checkpoint",
+        tuple(trainer.rows),
+        best,
+        checkpoint.pack(_state(trainer)),
+        trainer.scaler.state_dict(),
+        sums.saved(),
+    )
     saved = f"{run.name} is saved at step {sums.step} of {trainer.steps_per_epoch} of epoch {epoch}"
     signals.obey(saved)
     watch.message(saved)

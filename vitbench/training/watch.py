@@ -30,7 +30,7 @@ class Watch:
         """`step` steps of `epoch` are done; `loss` is the running mean."""
 
     def epoch_finished(self, run: str, row: Epoch, best: bool) -> None:
-        """An epoch was trained, evaluated on val and saved; `best`: it is the chosen one so far."""
+        """An epoch was trained, evaluated on val and is being saved; `best`: it is the chosen one so far."""
 
     def run_finished(self, run: str, text: str) -> None:
         """A run ended; `text` says how, in one line."""
