@@ -44,6 +44,10 @@ ALL = (
     "profile {mosaics} --model vit --image-size 224 --batch 8",
     "whole {mosaics} --models vit,swin,swinv2 --image-size 224 --batch 8",
     "growth --photos {photos}",
+    "start --model vit --image-size 224",
+    "techniques {photos}/flowers5 --model vit --image-size 64 --batch 32",
+    "techniques {photos}/flowers5 --model swin --image-size 64 --batch 32 --steps 20",
+    "techniques {photos}/flowers5 --model tf_efficientnet_lite0 --image-size 64 --batch 32",
 )
 """What `all` runs, one process after the other; {mosaics} is the folder that `photos` writes first."""
 
@@ -203,6 +207,21 @@ def profile(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     return [measured.profile(_case(asked, measured.scanned(asked.data)), folder)]
 
 
+def techniques(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """The full step with each technique the other way round."""
+    import performance_techniques as measured
+    from performance_whole import scanned
+
+    return [measured.measure(_case(asked, scanned(asked.data)), asked.rounds, asked.steps)]
+
+
+def start(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """`--help`, and `predict` of one picture against the imports alone."""
+    import performance_start as measured
+
+    return [measured.measure(asked.model, asked.image_size, asked.rounds, folder)]
+
+
 def growth(asked: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
     """The cost as the work grows; a record per row, kept at once: a run that is stopped leaves its rows."""
     import performance_growth as measured
@@ -242,7 +261,14 @@ def _numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",") if word]
 
 
-COMMANDS = {"speed": speed, "whole": whole, "profile": profile, "growth": growth}
+COMMANDS = {
+    "speed": speed,
+    "whole": whole,
+    "profile": profile,
+    "growth": growth,
+    "start": start,
+    "techniques": techniques,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -268,6 +294,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--split", type=Path, help=argparse.SUPPRESS)
     one = commands.add_parser("profile", parents=[common], help="what one epoch spends outside the step")
     one.add_argument("data", type=Path)
+    one = commands.add_parser("techniques", parents=[common], help="the step with each one on or off")
+    one.add_argument("data", type=Path)
     one = commands.add_parser("whole", parents=[common], help="a whole train against the slides' loop")
     one.add_argument("data", type=Path)
     one.add_argument("--models", default="vit,swin,swinv2")
@@ -278,6 +306,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--photos", type=Path, help="folder that holds flowers5, for --sizes")
     for name, numbers in GROWTH.items():
         one.add_argument(f"--{name}", default=",".join(map(str, numbers)), help="'' leaves them out")
+    commands.add_parser("start", parents=[common], help="--help, and predict against the imports")
     one = commands.add_parser("photos", help="write the folder of 12-megapixel mosaics")
     one.add_argument("folder", type=Path)
     one.add_argument("--photos", type=Path, required=True, help="folder with JPEG photos, any depth")

@@ -18,7 +18,7 @@ from performance_speed import cost_of, measure
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.inference.forward import probabilities
-from vitbench.inference.stream import BATCH
+from vitbench.inference.stream import batch_size
 from vitbench.models.create import create
 from vitbench.models.folder import load_model, save_model
 from vitbench.models.plan import plan_model
@@ -76,7 +76,7 @@ def predictions(count: int, model: str, size: int, device: str, folder: Path) ->
         "pictures": answers,
         "model": model,
         "image_size": size,
-        "images_per_second": (answers - BATCH) / (last - first),
+        "images_per_second": (answers - batch_size(size)) / (last - first),
         "limit": [before, after],
         "rss_mb": memory,
     }
@@ -87,11 +87,12 @@ def _forward_only(model: Path, device: str) -> float:
     loaded, place = load_model(model), choose_device(device)
     loaded.module.to(place)
     size = loaded.preprocessing.size
-    batches = [torch.zeros(BATCH, 3, size, size)] * LIMIT_BATCHES
+    batch = batch_size(size)
+    batches = [torch.zeros(batch, 3, size, size)] * LIMIT_BATCHES
     probabilities(loaded.module, batches[:2], place)
     started = time.perf_counter()
     probabilities(loaded.module, batches, place)  # ends with a copy to the host
-    return BATCH * LIMIT_BATCHES / (time.perf_counter() - started)
+    return batch * LIMIT_BATCHES / (time.perf_counter() - started)
 
 
 def sizes(case: Case, size: int, rounds: int, folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from performance_speed import PARTS, five_epochs, rates, ratios, utilisation
 
 Record = Mapping[str, Any]
+USUAL = "as trained"
 NAMES = {"limit": "limit", "vitbench": "vitbench", "slides": "torchvision loop", "timm": "timm's loader"}
 
 
@@ -14,7 +15,8 @@ def page(records: Sequence[Record]) -> str:
     """Markdown; of records of the same case the last one counts."""
     newest = {_key(record): record for record in records}
     kinds = {
-        kind: [r for r in newest.values() if r["kind"] == kind] for kind in ("speed", "whole", "profile")
+        kind: [r for r in newest.values() if r["kind"] == kind]
+        for kind in ("speed", "whole", "profile", "techniques", "start")
     }
     grown = [record for record in newest.values() if record["kind"] == "growth"]
     lines = [
@@ -26,7 +28,9 @@ def page(records: Sequence[Record]) -> str:
         *_speed(kinds["speed"]),
         *_whole(kinds["whole"]),
         *_profile(kinds["profile"]),
+        *_techniques(kinds["techniques"]),
         *_growth(grown),
+        *_start(kinds["start"]),
         "## Commands and machines",
         "",
         *_table(
@@ -195,6 +199,30 @@ def _profile(records: Sequence[Record]) -> list[str]:
     return lines
 
 
+def _techniques(records: Sequence[Record]) -> list[str]:
+    if not records:
+        return []
+    rows = []
+    for r in records:
+        case = (f"{r['model']}, {r['image_size']} px, batch {r['batch']}", r["device"])
+        usual = r["rounds"][USUAL]
+        for way, rounds in r["rounds"].items():
+            gains = [then / now for (_, then), (_, now) in zip(usual, rounds, strict=True)]
+            named = ", ".join(f"{name} {value}" for name, value in r["techniques"].items())
+            rate = _spread([seen / seconds for seen, seconds in rounds])
+            rows.append((*case, way, rate, named if way == USUAL else _spread(gains, "×")))
+        rows += [(*case, way, "", reason) for way, reason in r["impossible"].items()]
+    heads = ("case", "device", "step", "images/s", "to the step as trained, round by round")
+    return [
+        "## Techniques, each one alone",
+        "",
+        "The full step on one batch in memory, the ways in turn. Above 1 × a way is faster than what vitbench "
+        "does on that device.",
+        "",
+        *_table(heads, rows),
+    ]
+
+
 def _growth(records: Sequence[Record]) -> list[str]:
     by = {
         what: [r for r in records if r["what"] == what]
@@ -240,6 +268,23 @@ def _growth(records: Sequence[Record]) -> list[str]:
         heads = ("classes", "scan, s", "split, s", "limit, images/s", "vitbench, images/s", "share")
         lines += _table(heads, cells)
     return lines
+
+
+def _start(records: Sequence[Record]) -> list[str]:
+    if not records:
+        return []
+    rows = [
+        (
+            f"{r['model']}, {r['image_size']} px",
+            *(_spread(r["rounds"][name]) for name in ("help", "predict", "imports")),
+            _spread(
+                [a / b for a, b in zip(r["rounds"]["predict"], r["rounds"]["imports"], strict=True)], "×"
+            ),
+        )
+        for r in records
+    ]
+    heads = ("model", "`--help`, s", "`predict` one picture, s", "imports, s", "predict to imports")
+    return ["## Start", "", "Imports: torch, torchvision and timm, nothing else.", "", *_table(heads, rows)]
 
 
 # --- cells ----------------------------------------------------------------------------------------

@@ -129,6 +129,19 @@ def test_changed_data_are_refused(trained: Trained, coloured: Path) -> None:
         trained(models=("test_efficientnet",))
 
 
+def test_a_run_names_the_techniques_of_its_steps(trained: Trained) -> None:
+    """In environment.json: what made them fast, as it was."""
+    assert trained().runs[0].environment()["techniques"] == {
+        "fused_optimizer": True,
+        "channels_last": False,
+        "fused_attention": True,
+        "precision": "fp32",
+        "float32_matmul_precision": "highest",
+        "compiled": False,
+        "cuda_graphs": False,
+    }
+
+
 def test_interrupted_run_needs_resume(trained: Trained) -> None:
     """Without --resume an interrupted run is neither restarted nor continued by accident."""
 

@@ -123,3 +123,37 @@ def test_small_files_are_searched_for_copies(bench: ModuleType, tmp_path: Path) 
     performance_photos.small_files(tmp_path, 20)
     prints = [print_of(decode(path)) for path in sorted(tmp_path.rglob("*.jpg"))]
     assert Prints.of(prints, 20).detail.min() > 0
+
+
+def test_techniques_are_compared_with_the_step_as_it_is(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, coloured: Path, tmp_path: Path
+) -> None:
+    """Each way does all rounds, what needs another device says so, and afterwards nothing is changed."""
+    import performance_techniques as measured
+    import timm.layers
+    import torch
+
+    wanted = {name: way for name, way in measured.WAYS.items() if name != "torch.compile"}  # minutes
+    monkeypatch.setattr(measured, "WAYS", wanted)
+    record = tmp_path / "techniques.jsonl"
+    (found,) = go(bench, monkeypatch, record, "techniques", str(coloured), "--rounds", "2", "--steps", "1")
+    assert found["impossible"] == {"torch.compile with CUDA graphs": "needs a CUDA device"}
+    assert set(found["rounds"]) == set(wanted) - {"fp32", *found["impossible"]}
+    assert all(len(rounds) == 2 for rounds in found["rounds"].values())
+    assert timm.layers.use_fused_attn()
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert "| test_vit, 32 px, batch 8 | cpu | bf16 |" in record.with_suffix(".md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_start_is_measured_against_the_imports(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One round of three commands, none of them free."""
+    record = tmp_path / "start.jsonl"
+    (found,) = go(bench, monkeypatch, record, "start", "--rounds", "1")
+    assert {name: len(rounds) for name, rounds in found["rounds"].items()} == {
+        "help": 1, "predict": 1, "imports": 1,
+    }  # fmt: skip
+    assert found["rounds"]["help"] < found["rounds"]["imports"]

@@ -35,6 +35,7 @@ from vitbench.training.locks import locked
 from vitbench.training.loop import Trainer, build_trainer, evaluate, fit, settle
 from vitbench.training.machine import choose_device, free_memory, is_out_of_memory, starves_batch_norm
 from vitbench.training.processes import current
+from vitbench.training.step import techniques
 from vitbench.training.watch import Watch
 
 BATCH_NORM = "batch normalisation, where a model has it, sees these smaller batches"
@@ -278,6 +279,9 @@ def _prepare(
         head = _fitted_head(job, machine, run, split, model, watch)
         set_head(model, head["weight"], head["bias"])
     trainer = build_trainer(model, recipe, split, machine, current())
+    files.write_json(
+        run.folder / "environment.json", {**run.environment(), "techniques": techniques(trainer)}
+    )
     lead(trainer, job.plan)
     return trainer
 
