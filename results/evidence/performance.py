@@ -40,13 +40,13 @@ ALL = (
     "speed {mosaics} --model vit --image-size 224 --batch 8",
     "speed {photos}/flowers5 --model vit --image-size 224 --batch 8",
     "speed {photos}/flowers5 --model vit --image-size 64 --batch 32",
-    "speed {photos}/flowers5 --model swin --image-size 64 --batch 32",
+    "speed {photos}/flowers5 --model swin --image-size 64 --batch 8",
     "profile {mosaics} --model vit --image-size 224 --batch 8",
     "whole {mosaics} --models vit,swin,swinv2 --image-size 224 --batch 8",
     "growth --photos {photos}",
     "start --model vit --image-size 224",
     "techniques {photos}/flowers5 --model vit --image-size 64 --batch 32",
-    "techniques {photos}/flowers5 --model swin --image-size 64 --batch 32 --steps 20",
+    "techniques {photos}/flowers5 --model swin --image-size 64 --batch 8",
     "techniques {photos}/flowers5 --model tf_efficientnet_lite0 --image-size 64 --batch 32",
 )
 """What `all` runs, one process after the other; {mosaics} is the folder that `photos` writes first."""

@@ -216,8 +216,7 @@ def _techniques(records: Sequence[Record]) -> list[str]:
     return [
         "## Techniques, each one alone",
         "",
-        "The full step on one batch in memory, the ways in turn. Above 1 × a way is faster than what vitbench "
-        "does on that device.",
+        "The full step on one batch in memory, the ways in turn. Above 1 ×: faster than as trained.",
         "",
         *_table(heads, rows),
     ]

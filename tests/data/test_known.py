@@ -350,6 +350,23 @@ def test_the_store_is_listed_and_cleared(coloured: Path, decoded: Decoded, tmp_p
     assert (tmp_path / "cache" / "photo.jpg").read_bytes() == b"mine"
 
 
+def test_a_store_of_ones_own_folder_is_listed_and_cleared(tmp_path: Path) -> None:
+    """`--store-dir`: only what is a store's; nothing else in the folder counts, or goes."""
+
+    def said(*words: str) -> str:
+        asked = ["store", "--store-dir", str(tmp_path), *words]
+        return CliRunner().invoke(data_app, asked, catch_exceptions=False).stdout
+
+    one = tmp_path / "train-9-1" / "ab" / ("ab" + 62 * "0")
+    one.parent.mkdir(parents=True)
+    one.write_bytes(b"1" * 1_500_000)
+    (tmp_path / "photo.jpg").write_bytes(b"mine")
+    assert said() == f"{tmp_path}: 1 decoded picture, 1.5 MB\n"
+    assert said("--clear") == f"{tmp_path}: 1 decoded picture, 1.5 MB removed\n"
+    assert said() == f"{tmp_path}: 0 decoded pictures, 0.0 MB\n"
+    assert (tmp_path / "photo.jpg").read_bytes() == b"mine"
+
+
 def test_a_name_of_any_bytes_is_remembered(coloured: Path, decoded: Decoded) -> None:
     """File names need not be UTF-8."""
     path = coloured / "red" / os.fsdecode(b"caf\xe9.png")

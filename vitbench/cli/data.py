@@ -9,6 +9,7 @@ from vitbench.cli.options import DATA
 from vitbench.errors import UsageError, VitbenchError
 
 if TYPE_CHECKING:
+    from vitbench.data.kept import Kept
     from vitbench.records import Augment, Split
 
 Layout = Literal["auto", "flat", "split"]
@@ -183,15 +184,21 @@ def augment(
 @data_app.command("store")
 def show_store(
     clear: Annotated[bool, typer.Option("--clear", help="Empty it.")] = False,
+    store_dir: Annotated[
+        Path | None, typer.Option("--store-dir", help="The decoded pictures in this folder instead.")
+    ] = None,
 ) -> None:
     """List what is kept to save time: known pictures, decoded pictures, features; all can be made again.
 
-    Examples: `vitbench data store` · `vitbench data store --clear`
+    Examples: `vitbench data store` · `vitbench data store --clear` · `vitbench data store --store-dir /fast`
     """
     from vitbench.data.cache import cache_folder
-    from vitbench.data.kept import clear_cache, kept_things
+    from vitbench.data.kept import clear_cache, decoded_in, kept_things
     from vitbench.data.known import known_pictures
 
+    if store_dir is not None:
+        _show_decoded(store_dir, decoded_in(store_dir, clear), "removed" if clear else "")
+        return
     if clear:
         print(f"{cache_folder()}: {_megabytes(clear_cache())} removed")
         return
@@ -206,6 +213,11 @@ def show_store(
         with known_pictures() as known:
             count = known.count()
         print(f"{count} {'picture' if count == 1 else 'pictures'} known, not decoded again while unchanged")
+
+
+def _show_decoded(folder: Path, kept: "Kept", what: str) -> None:
+    files = f"{kept.files} decoded {'picture' if kept.files == 1 else 'pictures'}"
+    print(f"{folder}: {files}, {_megabytes(kept.size)} {what}".rstrip())
 
 
 def _megabytes(size: int) -> str:

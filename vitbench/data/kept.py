@@ -46,6 +46,17 @@ def clear_cache() -> int:
     return before - sum(kept.size for kept in kept_things())
 
 
+def decoded_in(folder: Path, clear: bool = False) -> Kept:
+    """The decoded pictures in a folder that --store-dir names; they are gone afterwards with `clear`.
+
+    Only files of a store count. OSError where one cannot be removed.
+    """
+    files = list(store.contents(folder))
+    if clear:
+        store.clear(folder)
+    return Kept(str(folder), len(files), sum(one.size for one in files))
+
+
 def _ours() -> list["os.DirEntry[str]"]:
     """The entries of the cache folder that vitbench makes; $VITBENCH_CACHE may name any folder."""
     return [entry for entry in _entries(cache_folder()) if any(fnmatch(entry.name, one) for one in OURS)]
