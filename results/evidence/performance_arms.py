@@ -212,7 +212,7 @@ class TimmLoader:
     def of(cls, case: Case, trainer: Trainer) -> "TimmLoader":
         """The loader for a case."""
         dataset = create_dataset("", str(_train_root(case.split)), is_training=True)
-        samples = [(str(Path(dataset.reader.root) / path), label) for path, label in dataset.reader.samples]
+        samples = dataset.reader.samples  # with their whole paths
         dataset.reader.samples = [samples[i] for i in _shown(case, [path for path, _ in samples])]
         config = case.plan.preprocessing
         loader = create_loader(
