@@ -46,9 +46,7 @@ def predictions(count: int, model: str, size: int, device: str, folder: Path) ->
     From the first batch's answers to the last one's, so that imports don't count. The limit: the same
     model, batch and device, forward only, on batches in memory, before and after.
     """
-    plan = plan_model(model, size)
-    classes = tuple(f"class-{i:04d}" for i in range(10))
-    save_model(create(plan, 10, RANDOM, 0), folder / "model", classes, plan.preprocessing)
+    random_model(model, size, folder / "model")
     small_files(folder / "data", count)
     before = _forward_only(folder / "model", device)
     command = [*VITBENCH, "predict", str(folder / "data"), "--run", str(folder / "model"), "--json"]
@@ -80,6 +78,13 @@ def predictions(count: int, model: str, size: int, device: str, folder: Path) ->
         "limit": [before, after],
         "rss_mb": memory,
     }
+
+
+def random_model(model: str, size: int, folder: Path) -> None:
+    """Save a model of ten classes with random weights: their values take no time."""
+    plan = plan_model(model, size)
+    classes = tuple(f"class-{i:04d}" for i in range(10))
+    save_model(create(plan, 10, RANDOM, 0), folder, classes, plan.preprocessing)
 
 
 def _forward_only(model: Path, device: str) -> float:

@@ -38,6 +38,13 @@ def timed(arm: Arm, device: torch.device) -> tuple[int, float]:
     return seen, time.perf_counter() - started
 
 
+def in_turn(names: Sequence[str], rounds: int) -> Iterator[str]:
+    """Every name once a round, each round beginning one further on: none is always the first."""
+    for number in range(rounds):
+        start = number % len(names)
+        yield from (*names[start:], *names[:start])
+
+
 def measure(case: Case, names: Sequence[str], rounds: int, folder: Path) -> dict[str, Any]:
     """First epochs, then `rounds` rounds in which every arm trains one epoch, the order turning by one.
 
@@ -52,11 +59,9 @@ def measure(case: Case, names: Sequence[str], rounds: int, folder: Path) -> dict
     for arm in arms.values():
         if isinstance(arm, Limit):
             arm.hold()
-    order = list(arms)
-    for number in range(rounds):
-        for name in order[number % len(order) :] + order[: number % len(order)]:
-            found[name].append(timed(arms[name], trainer.device))
-            peak.sample()
+    for name in in_turn(list(arms), rounds):
+        found[name].append(timed(arms[name], trainer.device))
+        peak.sample()
     return {
         "model": case.model,
         "timm_name": case.plan.timm_name,

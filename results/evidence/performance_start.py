@@ -1,6 +1,5 @@
 """How long a command takes before it does anything: `--help`, and `predict` of one picture."""
 
-import os
 import subprocess
 import sys
 import time
@@ -8,21 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from performance_growth import VITBENCH, random_model
 from performance_photos import small_files
 
-from vitbench.models.create import create
-from vitbench.models.folder import save_model
-from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
-
-VITBENCH = (sys.executable, "-m", "vitbench")
 IMPORTS = (sys.executable, "-c", "import torch, torchvision, timm")
 
 
 def measure(model: str, size: int, rounds: int, folder: Path) -> dict[str, Any]:
     """Seconds of each command in each round, the commands in turn; a first round warms up and is left out."""
-    plan = plan_model(model, size)
-    save_model(create(plan, 3, RANDOM, 0), folder / "model", ("a", "b", "c"), plan.preprocessing)
+    random_model(model, size, folder / "model")
     small_files(folder / "data", 3, 3)
     picture = next((folder / "data").rglob("*.jpg"))
     commands = {
@@ -41,5 +34,5 @@ def measure(model: str, size: int, rounds: int, folder: Path) -> dict[str, Any]:
 
 def _seconds(command: Sequence[str], folder: Path) -> float:
     started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd=folder, env=dict(os.environ))
+    subprocess.run(command, check=True, capture_output=True, cwd=folder)
     return time.perf_counter() - started

@@ -12,6 +12,7 @@ import timm.layers
 import torch
 from performance_arms import Case, make_trainer
 from performance_page import USUAL
+from performance_speed import in_turn
 
 from vitbench.training import loop
 from vitbench.training import step as step_module
@@ -108,7 +109,7 @@ WAYS: dict[str, Callable[[Case], Way]] = {
 
 
 def measure(case: Case, rounds: int, steps: int) -> dict[str, Any]:
-    """ "rounds" by way: [pictures, seconds] of each round; "impossible": why a way cannot be had here."""
+    """By way, under "rounds" [pictures, seconds] of each, under "impossible" why it cannot be had here."""
     ways: dict[str, Way] = {}
     impossible: dict[str, str] = {}
     usual = make_trainer(case)
@@ -128,10 +129,8 @@ def measure(case: Case, rounds: int, steps: int) -> dict[str, Any]:
         ways[name] = way
     images, labels = _batch(usual, case)
     found: dict[str, list[tuple[int, float]]] = {name: [] for name in ways}
-    order = list(ways)
-    for number in range(rounds):
-        for name in order[number % len(order) :] + order[: number % len(order)]:
-            found[name].append(ways[name].go(images, labels, steps))
+    for name in in_turn(list(ways), rounds):
+        found[name].append(ways[name].go(images, labels, steps))
     return {
         "model": case.model,
         "image_size": case.image_size,
