@@ -17,8 +17,9 @@ from vitbench.models.plan import plan_model
 from vitbench.models.weights import RANDOM
 from vitbench.records import Benchmark, Epoch, Machine, Recipe, Run, Settings, Split, best_epoch
 from vitbench.training import loop
-from vitbench.training.objectives import OBJECTIVES, MixPictures, Supervised
+from vitbench.training.objectives import OBJECTIVES
 from vitbench.training.recipes import build_recipe
+from vitbench.training.supervised import MixPictures, Supervised
 from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
@@ -163,7 +164,7 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_batch(
                 raise torch.OutOfMemoryError("planted")
             return super().forward(pixels, targets)
 
-    monkeypatch.setitem(OBJECTIVES, "finetune", Small)
+    monkeypatch.setitem(OBJECTIVES, "supervised", Small)
     run = trained().runs[0]
     assert run.status == "finished"
     assert run.environment()["micro_batch"] == 4
@@ -182,7 +183,7 @@ def test_out_of_memory_for_good_fails_that_model_alone(
                 raise torch.OutOfMemoryError("planted")
             return super().forward(pixels, targets)
 
-    monkeypatch.setitem(OBJECTIVES, "finetune", Full)
+    monkeypatch.setitem(OBJECTIVES, "supervised", Full)
     failed, finished = trained(models=("test_vit", "test_efficientnet")).runs
     assert failed.status == "failed"
     assert "out of memory" in failed.failure

@@ -16,7 +16,16 @@ from vitbench.records.pictures import (
     Split,
     label_indices,
 )
-from vitbench.records.recipes import DEFAULT_MODELS, Augment, Machine, Recipe, RecipeName, Settings
+from vitbench.records.recipes import (
+    DEFAULT_MODELS,
+    Augment,
+    Distillation,
+    Machine,
+    Masking,
+    Recipe,
+    RecipeName,
+    Settings,
+)
 from vitbench.records.results import (
     LOW_CONFIDENCE,
     Answer,
@@ -40,10 +49,12 @@ __all__ = [
     "Augment",
     "BadFile",
     "Benchmark",
+    "Distillation",
     "Epoch",
     "ImageSet",
     "Look",
     "Machine",
+    "Masking",
     "Part",
     "Picture",
     "Predictions",

@@ -14,7 +14,10 @@ from vitbench.records.pictures import Preprocessing
 
 Augment = Literal["none", "geometry", "light", "strong"]
 DEFAULT_MODELS = ("vit", "swin", "swinv2")
-RecipeName = Literal["finetune", "slides", "probe"]
+RecipeName = Literal["finetune", "slides", "deit", "probe", "simmim"]
+Distil = Literal["hard", "soft"]
+Through = Literal["token", "logits"]
+MaskTarget = Literal["pixels", "normalised"]
 
 
 class Settings(BaseModel):
@@ -99,6 +102,37 @@ class Settings(BaseModel):
     """What may differ between two calls on one benchmark; all other fields are held fast."""
 
 
+class Distillation(BaseModel):
+    """What a student learns from a teacher beside the labels (DeiT, Touvron et al. 2021)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    teacher: str
+    """In words: the run or folder, with its timm name."""
+    teacher_sha256: str = ""
+    """Of the teacher's weights; filled in when they exist."""
+    kind: Distil
+    alpha: float = Field(gt=0, lt=1)
+    """Weight of the teacher's part of the loss; the labels have the rest."""
+    tau: float = Field(gt=0)
+    """Temperature of soft distillation; hard has none."""
+    through: Through
+    """What is compared with the teacher: the answer of a distillation token, or the student's own logits."""
+
+
+class Masking(BaseModel):
+    """What masked pre-training hides and asks for (SimMIM, Xie et al. 2022)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ratio: float = Field(gt=0, lt=1)
+    """Share of the cells that is hidden, rounded up."""
+    size: int = Field(ge=1)
+    """Side of a cell, px of the input."""
+    target: MaskTarget
+    """"pixels", or pixels minus the mean of their neighbourhood over its standard deviation."""
+
+
 class Recipe(BaseModel):
     """All that decides one run's weights. Its hash stands in the run; a change is a new run."""
 
@@ -150,9 +184,20 @@ class Recipe(BaseModel):
     """Batch normalisation keeps the statistics of its pretraining."""
     last_epoch: int | None = None
     """Leave the schedule after this epoch and keep its weights, for there is no val; None: val chooses."""
+    repeats: int = 1
+    """Views of one picture that stand side by side in a batch (repeated augmentation)."""
+    distillation: Distillation | None = None
+    """None: it learns from labels alone."""
+    masking: Masking | None = None
+    """None: it learns classes; else what is hidden, and no labels."""
     pictures: str = ""
     """How training pictures are decoded and shrunk before views are drawn: their name in a store. "": by a
     version that decoded in full."""
+
+    @property
+    def objective(self) -> Literal["supervised", "distillation", "simmim"]:
+        """What is learnt: a row of `training.objectives.OBJECTIVES`."""
+        return "simmim" if self.masking else "distillation" if self.distillation else "supervised"
 
     @property
     def digest(self) -> str:

@@ -28,14 +28,17 @@ from vitbench.data.store import open_store
 from vitbench.errors import Interrupted, RunFailedError
 from vitbench.inference.forward import predict_pictures
 from vitbench.models.create import state_sha256
+from vitbench.models.folder import LoadedModel
 from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split, best_epoch
 from vitbench.training import checkpoint, signals
 from vitbench.training.machine import PeakMemory
-from vitbench.training.objectives import OBJECTIVES, MixPictures
+from vitbench.training.objective import Objective
+from vitbench.training.objectives import OBJECTIVES
 from vitbench.training.processes import ALONE, Order, Processes
 from vitbench.training.saver import Saver
 from vitbench.training.step import memory_format, train_step
 from vitbench.training.sums import Sums
+from vitbench.training.supervised import MixPictures
 from vitbench.training.watch import Watch
 
 LOG_LINES_PER_EPOCH = 20
@@ -50,7 +53,7 @@ class Trainer:
     split: Split
     machine: Machine
     model: nn.Module
-    objective: nn.Module
+    objective: Objective
     optimizer: torch.optim.Optimizer
     scheduler: timm.scheduler.scheduler.Scheduler | None
     ema: timm.utils.ModelEmaV3 | None
@@ -69,6 +72,11 @@ class Trainer:
     @property
     def device(self) -> torch.device:
         return torch.device(self.machine.device)
+
+    @property
+    def counts_right(self) -> bool:
+        """Right answers can be counted while it trains: there are answers, and pictures are not mixed."""
+        return self.objective.answers and self.mix is None
 
     @property
     def evaluated(self) -> nn.Module:
@@ -119,7 +127,12 @@ class Trainer:
 
 
 def build_trainer(
-    model: nn.Module, recipe: Recipe, split: Split, machine: Machine, processes: Processes = ALONE
+    model: nn.Module,
+    recipe: Recipe,
+    split: Split,
+    machine: Machine,
+    processes: Processes = ALONE,
+    teacher: LoadedModel | None = None,
 ) -> Trainer:
     """Optimiser, schedule, moving average and objective around a freshly created model."""
     device = torch.device(machine.device)
@@ -155,7 +168,7 @@ def build_trainer(
         split=split,
         machine=machine,
         model=model,
-        objective=OBJECTIVES[recipe.name](model, recipe).to(device),
+        objective=OBJECTIVES[recipe.objective](model, recipe, teacher).to(device),
         optimizer=optimizer,
         scheduler=scheduler,
         ema=ema,
@@ -349,15 +362,16 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
             _save_inside(trainer, sums, run, watch)
     seconds = sums.seconds
     compare(trainer)
-    val = _judge(trainer, sums, run, watch) if trainer.split.val else None
-    if val is not None:
-        _finite(float(val.losses.mean()), epoch, steps, recipe)
+    loss, top1 = _judge(trainer, sums, run, watch) if trainer.split.val else (None, None)
+    if loss is not None:
+        _finite(loss, epoch, steps, recipe)
+    trainer.objective.show(trainer.evaluated, trainer.split, trainer.machine, epoch, run.folder)
     return Epoch(
         epoch=epoch,
         train_loss=sums.mean_loss,
-        train_top1=None if trainer.mix is not None else float(sums.right) / sums.seen,
-        val_loss=None if val is None else float(val.losses.mean()),
-        val_top1=None if val is None else float(val.correct.mean()),
+        train_top1=float(sums.right) / sums.seen if trainer.counts_right else None,
+        val_loss=loss,
+        val_top1=top1,
         lr=max(group["lr"] for group in trainer.optimizer.param_groups),
         seconds=seconds,
         images_per_second=sums.seen / seconds,
@@ -386,11 +400,16 @@ def _save_inside(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> None:
     sums.leave_out(time.perf_counter() - started)
 
 
-def _judge(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> Predictions:
-    """The answers on val; a call to stop does not wait for them, the epoch's steps are saved then."""
+def _judge(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> tuple[float, float | None]:
+    """Loss and top-1 on val, None where classes are not what is learnt; a call to stop does not wait for
+    them, the epoch's steps are saved then.
+    """
     try:
         with signals.let_through():
-            return evaluate(trainer, "val")
+            if not trainer.objective.answers:
+                return trainer.objective.val_loss(trainer.evaluated, trainer.split, trainer.machine), None
+            val = evaluate(trainer, "val")
+            return float(val.losses.mean()), float(val.correct.mean())
     except Interrupted:
         _save_inside(trainer, sums, run, watch)
         raise

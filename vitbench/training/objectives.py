@@ -1,83 +1,18 @@
-"""Objectives: modules that turn a batch into a loss and an output, and own their extras.
+"""The objectives that the loop can train, by `Recipe.objective`.
 
-The loop knows nothing of what is learnt. To add an objective, write a module here whose `forward`
-takes pixels and targets and returns {"loss", "output"}, and give it a row in `OBJECTIVES`.
+The loop knows nothing of what is learnt. To add an objective, write a module with an `Objective` in it, give
+it a row here, and say in `Recipe.objective` when it is meant.
 """
 
 from collections.abc import Callable
 
-import torch
-from timm.data import Mixup
-from timm.data.mixup import mixup_target
-from torch import Tensor, nn
+from torch import nn
 
-from vitbench.records import Preprocessing, Recipe
+from vitbench.models.folder import LoadedModel
+from vitbench.records import Recipe
+from vitbench.training.objective import Objective
+from vitbench.training.supervised import Supervised
 
-
-class Normalise(nn.Module):
-    """Pixels in [0, 1] to a model's input: (x − mean) / std per channel, (B, 3, H, W)."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, preprocessing: Preprocessing) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return (pixels - self.mean) / self.std
-
-
-class Supervised(nn.Module):
-    """Cross-entropy with label smoothing on class indices, or on the soft targets of mixup/cutmix."""
-
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
-        super().__init__()
-        self.model = model
-        self.normalise = Normalise(recipe.preprocessing)
-        # Mixup smooths its soft targets itself.
-        smoothing = 0.0 if recipe.mixup or recipe.cutmix else recipe.label_smoothing
-        self.criterion = nn.CrossEntropyLoss(label_smoothing=smoothing)
-
-    def forward(self, pixels: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """pixels (B, 3, H, W) in [0, 1]; targets (B,) int64 or (B, C) probabilities.
-
-        Returns "loss", a scalar mean over the batch, and "output", logits (B, C).
-        """
-        logits = self.model(self.normalise(pixels))
-        return {"loss": self.criterion(logits, targets), "output": logits}
-
-
-class MixPictures:
-    """timm's mixup and cutmix on a global batch, for batches of any length.
-
-    timm asserts on an odd batch; its last picture is passed on unmixed, with a smoothed target.
-    Draws from NumPy's global generator, which the loop seeds at every step.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.classes = len(recipe.classes)
-        self.smoothing = recipe.label_smoothing
-        self.mixup = Mixup(
-            mixup_alpha=recipe.mixup,
-            cutmix_alpha=recipe.cutmix,
-            label_smoothing=recipe.label_smoothing,
-            num_classes=self.classes,
-        )
-
-    def __call__(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) and (B,) → mixed pixels (B, 3, H, W) and targets (B, C)."""
-        even = len(labels) // 2 * 2
-        targets = mixup_target(labels, self.classes, lam=1.0, smoothing=self.smoothing)
-        if even:
-            mixed, mixed_targets = self.mixup(pixels[:even], labels[:even])
-            pixels = torch.cat([mixed, pixels[even:]])
-            targets = torch.cat([mixed_targets, targets[even:]])
-        return pixels, targets
-
-
-OBJECTIVES: dict[str, Callable[[nn.Module, Recipe], nn.Module]] = {
-    "finetune": Supervised,
-    "slides": Supervised,
+OBJECTIVES: dict[str, Callable[[nn.Module, Recipe, LoadedModel | None], Objective]] = {
+    "supervised": Supervised,
 }

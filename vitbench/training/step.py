@@ -25,8 +25,8 @@ def train_step(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
     """One optimiser step on a global batch, in micro-batches; `update` counts all steps from 0.
 
     images uint8 (B, 3, H, W), of several processes what `Trainer.batches` gives each; labels int64 (B,), all
-    of them. Returns the batch's mean loss and the number of right answers (always 0 where the targets are
-    mixed), both scalars on the device. Everything drawn depends on (seed, epoch, step, picture) only.
+    of them. Returns the batch's mean loss and the number of right answers (always 0 where they are not
+    counted), both scalars on the device. Everything drawn depends on (seed, epoch, step, picture) only.
     """
     recipe, processes = trainer.recipe, trainer.processes
     if trainer.scheduler is not None:
@@ -55,10 +55,12 @@ def _gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
     pixels = images.to(device, non_blocking=True).float().div_(255)
     pixels = pixels.contiguous(memory_format=memory_format(trainer.model))
     labels = labels.to(device, non_blocking=True)
-    targets, own = labels, trainer.processes.share(count)
+    own = trainer.processes.share(count)
     if trainer.mix is not None:
         pixels, targets = trainer.mix(pixels, labels)
         pixels = pixels[own]
+    else:
+        targets = trainer.objective.targets(labels)
     labels, targets = labels[own], targets[own]
     total = torch.zeros((), device=device)
     right = torch.zeros((), device=device)
@@ -75,7 +77,7 @@ def _gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
         loss = result["loss"] * (len(labels[part]) / count)
         trainer.scaler.scale(loss).backward()
         total += loss.detach()
-        if trainer.mix is None:
+        if trainer.counts_right:
             right += (result["output"].detach().argmax(dim=1) == labels[part]).sum()
     return total, right
 
