@@ -362,16 +362,16 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
             _save_inside(trainer, sums, run, watch)
     seconds = sums.seconds
     compare(trainer)
-    loss, top1 = _judge(trainer, sums, run, watch) if trainer.split.val else (None, None)
-    if loss is not None:
-        _finite(loss, epoch, steps, recipe)
+    val_loss, val_top1 = _judge(trainer, sums, run, watch) if trainer.split.val else (None, None)
+    if val_loss is not None:
+        _finite(val_loss, epoch, steps, recipe)
     trainer.objective.show(trainer.evaluated, trainer.split, trainer.machine, epoch, run.folder)
     return Epoch(
         epoch=epoch,
         train_loss=sums.mean_loss,
         train_top1=float(sums.right) / sums.seen if trainer.counts_right else None,
-        val_loss=loss,
-        val_top1=top1,
+        val_loss=val_loss,
+        val_top1=val_top1,
         lr=max(group["lr"] for group in trainer.optimizer.param_groups),
         seconds=seconds,
         images_per_second=sums.seen / seconds,
