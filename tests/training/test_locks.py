@@ -14,8 +14,8 @@ from vitbench.benchmark import folder
 from vitbench.errors import RefusedError
 from vitbench.files import read_json
 from vitbench.records import Benchmark
+from vitbench.training.jobs import writing
 from vitbench.training.locks import locked
-from vitbench.training.runs import writing
 from vitbench.training.watch import Watch
 
 HOLD = (

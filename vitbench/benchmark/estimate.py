@@ -19,12 +19,14 @@ from vitbench.data.batches import (
 from vitbench.data.epochs import epoch_size
 from vitbench.data.store import open_store
 from vitbench.models.create import count_parameters, create
+from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.weights import RANDOM
 from vitbench.records import Split, duration
+from vitbench.training.jobs import Job, Teacher
 from vitbench.training.loop import Trainer, build_trainer
 from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm, synchronise
+from vitbench.training.objectives import learner
 from vitbench.training.probe import forward_speed
-from vitbench.training.runs import Job
 from vitbench.training.step import train_step
 from vitbench.training.watch import Watch
 
@@ -65,10 +67,11 @@ def estimate_jobs(plan: Plan, watch: Watch) -> dict[str, Estimate]:
     found: dict[str, Estimate] = {}
     timed: dict[str, _Timing] = {}
     for job in sorted(plan.jobs, key=lambda job: job.recipe.name == "probe"):  # a training says more
-        if job.plan.alias not in timed:
-            watch.message(f"timing a few steps of {job.plan.alias} …")
-            timed[job.plan.alias] = _time_model(job, plan.split)
-        found[job.run_name] = _estimate(job, plan.split, timed[job.plan.alias])
+        model = job.model.removesuffix("-probe")
+        if model not in timed:
+            watch.message(f"timing a few steps of {model} …")
+            timed[model] = _time_model(job, plan.split)
+        found[job.run_name] = _estimate(job, plan.split, timed[model])
     return found
 
 
@@ -91,18 +94,28 @@ def stages(plan: Plan, estimates: Mapping[str, Estimate]) -> dict[str, float]:
 def _time_model(job: Job, split: Split) -> _Timing:
     recipe, parameters = job.recipe, 0
     try:
-        model = create(job.plan, len(split.classes), RANDOM, recipe.seed, recipe.drop_path)
+        model = learner(job.plan, recipe, RANDOM)
         parameters = count_parameters(model)
         if recipe.name == "probe":
             step = 3 / forward_speed(model.to(job.machine.device), job, PROBE_PICTURES)
         else:
-            step = _step_seconds(build_trainer(model, recipe, split, job.machine))
+            teacher = None if job.teacher is None else _like(job.teacher, split)
+            step = _step_seconds(build_trainer(model, recipe, split, job.machine, teacher=teacher))
     except (RuntimeError, MemoryError, ValueError) as error:
         if not (is_out_of_memory(error) or starves_batch_norm(error)):
             raise
         step = UNKNOWN  # training itself halves its micro-batch, and says so if even that does not help
     free_memory(job.machine.device)
     return _Timing(parameters, step, *_picture_seconds(job, split))
+
+
+def _like(teacher: Teacher, split: Split) -> LoadedModel:
+    """A network as slow as the teacher, which may still have to be trained."""
+    if teacher.folder is not None:
+        return load_model(teacher.folder)
+    assert teacher.plan is not None
+    module = create(teacher.plan, len(split.classes), RANDOM, 0).eval()
+    return LoadedModel(module, split.classes, teacher.plan.preprocessing, teacher.plan.timm_name)
 
 
 def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
@@ -118,7 +131,10 @@ def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
     view = timing.view + always
     per_view = step + view if workers == 0 else max(step, view / workers)
     seconds = len(split.contents) * once / max(1, workers)
+    first = job.pretrain
     for part in split.folds or (split,):
+        if first is not None:  # its step is taken to last as long
+            seconds += len(part.train) * first.epochs * per_view / job.machine.processes
         trained = epoch_size(part.train, recipe.per_class) * recipe.epochs * per_view
         judged = (len(part.val) * recipe.epochs + len(part.test)) * forward
         seconds += (trained + judged) * max(1, len(job.trials)) / job.machine.processes
@@ -224,6 +240,8 @@ def _work(job: Job, one: Split, split: Split) -> str:
     views = epoch_size(one.train, recipe.per_class)
     steps = recipe.epochs * -(-views // recipe.batch_size)
     parts = [f"{recipe.epochs} epochs × {views} views"]
+    before = f"{job.pretrain.epochs} epochs of masked pre-training, then " if job.pretrain else ""
+    taught = f", taught by {recipe.distillation.teacher}" if recipe.distillation else ""
     for many, noun in ((len(job.trials), "settings"), (len(split.folds), "folds")):
         if many:
             parts.insert(0, f"{many} {noun}")
@@ -233,7 +251,7 @@ def _work(job: Job, one: Split, split: Split) -> str:
         if split.folds and job.final == "retrain"
         else ""
     )
-    return f"{' × '.join(parts)} = {steps} steps of {recipe.batch_size}{again}"
+    return f"{before}{' × '.join(parts)} = {steps} steps of {recipe.batch_size}{again}{taught}"
 
 
 def _total_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:

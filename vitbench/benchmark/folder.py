@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench import files
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.records import Benchmark, Run, Settings, Split, benchmarks_in, run_name
+from vitbench.records import Benchmark, Run, Settings, Split, benchmarks_in
 from vitbench.records.pictures import Leak
 from vitbench.training.environment import changed_since, environment
+from vitbench.training.jobs import refusal
 from vitbench.training.locks import locked
 from vitbench.training.recipes import shared
-from vitbench.training.runs import refusal
 
 if TYPE_CHECKING:
     from vitbench.benchmark.plan import Plan
-    from vitbench.training.runs import Job
+    from vitbench.training.jobs import Job
 
 WAIT_SECONDS = 120
 LONGEST_NAME = 100
@@ -173,10 +173,19 @@ def _add_runs(benchmark: Benchmark, plan: "Plan") -> None:
         "models": tuple(dict.fromkeys((*stored.models, *asked.models))),
         "seeds": tuple(dict.fromkeys((*stored.seeds, *asked.seeds))),
         "weights": (*stored.weights, *weights),
+        **_further_ways(stored, asked),
     }
     manifest["runs"] = [*manifest["runs"], *new]
     manifest["settings"] = stored.model_copy(update=update).model_dump(mode="json")
     files.write_json(benchmark.folder / "benchmark.json", manifest)
+
+
+def _further_ways(stored: Settings, asked: Settings) -> dict[str, Any]:
+    """The settings that say in which ways its models are trained, those of this call behind the others."""
+    if asked.arms or stored.arms:
+        before = stored.given_arms or {"": {}}
+        return {"arms": {**before, **asked.given_arms}, "teacher": asked.teacher or stored.teacher}
+    return {name: getattr(asked, name) for name in Settings.LESSON_FIELDS}
 
 
 def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
@@ -244,7 +253,7 @@ def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool, anyway: 
 def _refuse_other_weights(job: "Job", started: Mapping[str, Run]) -> None:
     """Seeds of one model share a row: they must start from the same kind of weights."""
     for run in started.values():
-        if run.name == run_name(job.plan.alias, run.seed) and run.recipe().init != job.recipe.init:
+        if run.model == job.model and run.recipe().init != job.recipe.init:
             raise UsageError(
                 f"{run.folder}: the same model from other weights ({run.recipe().init} → {job.recipe.init}); "
                 "use a new --name"

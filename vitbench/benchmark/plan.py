@@ -1,23 +1,34 @@
 """The plan: everything that can be known, and refused, before the first step is trained."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from vitbench.benchmark.arms import Wanted, refuse_models, wanted_runs
+from vitbench.benchmark.provenance import seen_lines
 from vitbench.data.epochs import balance_note, epoch_size
 from vitbench.data.groups import keep_together, refuse_grouping
 from vitbench.data.likeness import refuse_warnings
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.errors import UsageError
-from vitbench.models.families import expand
-from vitbench.models.plan import ModelPlan, plan_model
-from vitbench.models.weights import WORDS, asked_of_each, resolve_weights
+from vitbench.models.plan import ModelPlan
+from vitbench.models.weights import WORDS, InitialWeights, asked_of_each, resolve_weights
 from vitbench.records import Benchmark, ImageSet, Recipe, Run, Settings, Split, run_name
 from vitbench.training import tuning
+from vitbench.training.jobs import Job
 from vitbench.training.machine import alone, choose_device, choose_machine, choose_precision
-from vitbench.training.recipes import build_recipe, probe_of, shared
-from vitbench.training.runs import Job
+from vitbench.training.recipes import (
+    build_recipe,
+    distillation,
+    masking_of,
+    pretraining_recipe,
+    probe_of,
+    shared,
+)
 from vitbench.training.watch import Watch
 
 
@@ -31,13 +42,15 @@ class Plan:
     jobs: tuple[Job, ...]
     finished: tuple[str, ...] = ()
     """Runs that were asked for and are done already."""
+    warnings: tuple[str, ...] = ()
+    """What teachers and first weights know of these test pictures, each one line."""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Warnings about data, split and class balance, each one line."""
         probed = self.settings.recipe == "probe"
         balance = "" if probed else balance_note(self.split.train, shared(self.settings)["per_class"])
-        notes = (*self.images.notes, *self.split.notes, balance, self.images.searched)
+        notes = (*self.warnings, *self.images.notes, *self.split.notes, balance, self.images.searched)
         return tuple(dict.fromkeys(note for note in notes if note))
 
 
@@ -59,7 +72,7 @@ def make_plan(
     refuse_grouping(settings.group, settings.burst_seconds)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
-    plans = _model_plans(settings)
+    refuse_models(settings)
     images = scan_folder(
         data, settings.layout, settings.skip_bad, watch.checking, settings.near, settings.store
     )
@@ -69,48 +82,62 @@ def make_plan(
     folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
     split = split_images(images, settings.split_seed, folds)
     before = {run.name: run for run in benchmark.runs} if benchmark else {}
-    asked = [(plan, seed, run_name(plan.alias, seed)) for plan in plans for seed in settings.seeds]
-    asked = [one for one in asked if one[2] in before or not only_known]
-    finished = [name for _, _, name in asked if name in before and before[name].status == "finished"]
+    asked = [one for one in wanted_runs(settings, split) if one.name in before or not only_known]
+    finished = [one.name for one in asked if one.name in before and before[one.name].status == "finished"]
     # A finished run is planned again only where its probe is lacking: asked for now, or not finished.
     status = {run.model: run.status for run in before.values()}
     unfinished = {"new", "interrupted", "failed"} if settings.with_probe is not False else set()
     lacking = unfinished | ({None} if settings.with_probe and not only_known else set())
-    todo = [one for one in asked if one[2] not in finished or status.get(f"{one[0].alias}-probe") in lacking]
-    needed = [plan for plan in plans if any(plan is one for one, _, _ in todo)]
-    specs = (*settings.weights, *_as_before(settings, [(plan, before.get(name)) for plan, _, name in todo]))
-    from_hub = [a for a, word in asked_of_each(specs, needed).items() if word in ("pretrained", "auto")]
-    if dry_run:
-        specs += tuple(f"{alias}=random" for alias in from_hub)
-    weights = resolve_weights(specs, needed, on_event=watch.message)
-    inits = {alias: first.label for alias, first in weights.items()}
-    if dry_run:
-        inits |= dict.fromkeys(from_hub, "pretrained")
-    jobs = []
-    for plan, seed, name in todo:
-        first = weights[plan.alias]
-        keeps_head = bool(first.classes) and first.classes == split.classes
-        recipe = build_recipe(settings, plan, split, seed, inits[plan.alias], precision, keeps_head)
-        machine = choose_machine(settings, device, recipe.batch_size)
-        tries = tuning.trials(recipe, settings.tune, settings.augment is None) if settings.tune else ()
-        jobs.append(Job(name, plan, first, recipe, machine, tries, settings.final))
+    todo = [one for one in asked if one.name not in finished or status.get(f"{one.model}-probe") in lacking]
+    starts = _starts(todo, before, watch, dry_run)
+    jobs = [_job(one, starts[one.model], settings, split, device, precision) for one in todo]
     probes = _probes(settings, split, jobs, before, only_known)
     if settings.with_probe:
-        for alias in dict.fromkeys(job.plan.alias for job in jobs if not _can_be_probed(job)):
-            watch.message(f"{alias}: no probe, for it starts from random weights or has no linear classifier")
+        for model in dict.fromkeys(job.model for job in jobs if not _can_be_probed(job)):
+            watch.message(f"{model}: no probe, for it starts from random weights or has no linear classifier")
     jobs = [job for job in jobs if job.run_name not in finished]
-    return Plan(settings, images, split, (*probes, *jobs), tuple(finished))
+    warnings = tuple(dict.fromkeys(line for job in jobs for line in seen_lines(job, split)))
+    if settings.strict and warnings:
+        raise UsageError(f"{warnings[0]} (--strict)")
+    return Plan(settings, images, split, (*probes, *jobs), tuple(finished), warnings)
 
 
-def _model_plans(settings: Settings) -> list[ModelPlan]:
-    """The models asked for, each once; UsageError for what cannot run at this size, or be probed."""
-    plans = [plan_model(name, shared(settings)["image_size"]) for name in expand(settings.models)]
-    unfit = [plan.alias for plan in plans if not plan.linear_head]
-    if settings.recipe == "probe" and unfit:
-        raise UsageError(
-            f"--models {', '.join(unfit)}: no linear classifier on pooled features to be fitted; leave it out"
-        )
-    return plans
+def _starts(
+    todo: Sequence[Wanted], before: Mapping[str, Run], watch: Watch, dry_run: bool
+) -> dict[str, InitialWeights]:
+    """What the runs begin with, by `Wanted.model`; a dry run takes random weights for those of the hub."""
+    found: dict[str, InitialWeights] = {}
+    for arm in dict.fromkeys(one.arm for one in todo):
+        mine = {one.model: one for one in todo if one.arm == arm}
+        way, plans = next(iter(mine.values())).way, [one.plan for one in mine.values()]
+        specs = (*way.weights, *_as_before(way, [(o.plan, before.get(o.name)) for o in todo if o.arm == arm]))
+        from_hub = [a for a, word in asked_of_each(specs, plans).items() if word in ("pretrained", "auto")]
+        if dry_run:
+            specs += tuple(f"{alias}=random" for alias in from_hub)
+        weights = resolve_weights(specs, plans, on_event=watch.message)
+        for model, one in mine.items():
+            found[model] = weights[one.plan.alias]
+            if dry_run and one.plan.alias in from_hub:
+                found[model] = dataclasses.replace(found[model], label="pretrained")
+    return found
+
+
+def _job(
+    one: Wanted, first: InitialWeights, settings: Settings, split: Split, device: torch.device, precision: str
+) -> Job:
+    way, plan, pretrain, init = one.way, one.plan, None, first.label
+    if way.pretrain:
+        masking = masking_of(way, plan)
+        pretrain = pretraining_recipe(way, plan, split, one.seed, init, precision, masking)
+        init = f"simmim ({pretrain.epochs} epochs) from {init}"
+    keeps_head = bool(first.classes) and first.classes == split.classes
+    recipe = build_recipe(way, plan, split, one.seed, init, precision, keeps_head)
+    if one.teacher is not None:
+        learns = distillation(way, one.teacher.words, plan.distillation_token)
+        recipe = recipe.model_copy(update={"distillation": learns})
+    machine = choose_machine(settings, device, recipe.batch_size)
+    tries = tuning.trials(recipe, way.tune, way.augment is None) if way.tune else ()
+    return Job(one.name, plan, first, recipe, machine, tries, settings.final, one.arm, one.teacher, pretrain)
 
 
 PROBE_SHARE = 0.2
@@ -133,10 +160,10 @@ def _probes(
         return []
     found: dict[str, Job] = {}
     for job in jobs:
-        alias, recipe = job.plan.alias, job.recipe
+        model, recipe = job.model, job.recipe
         machine = alone(job.machine)
-        known = [run for run in before.values() if run.model == f"{alias}-probe"]
-        done = alias in found or any(run.status == "finished" for run in known)
+        known = [run for run in before.values() if run.model == f"{model}-probe"]
+        done = model in found or any(run.status == "finished" for run in known)
         if done or not _can_be_probed(job) or (only_known and not known):
             continue
         if (
@@ -146,13 +173,15 @@ def _probes(
         ):
             seed = known[0].seed if known else recipe.seed
             probe = build_recipe(probe_of(settings), job.plan, split, seed, recipe.init, "fp32")
-            name = run_name(f"{alias}-probe", seed)
-            found[alias] = Job(name, job.plan, job.weights, probe, machine)
+            name = run_name(f"{model}-probe", seed)
+            found[model] = Job(name, job.plan, job.weights, probe, machine, arm=job.arm)
     return list(found.values())
 
 
 def _can_be_probed(job: Job) -> bool:
-    return job.plan.linear_head and not job.recipe.init.startswith("random")
+    """It starts from weights that learned elsewhere; what a teacher does later plays no part in a probe."""
+    learned = not job.recipe.init.startswith(("random", "simmim"))
+    return job.plan.linear_head and learned and job.teacher is None
 
 
 def _training_passes(split: Split, recipe: Recipe) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vitbench import files
 from vitbench.benchmark import folder
+from vitbench.benchmark.arms import place_of_teacher
 from vitbench.benchmark.estimate import Estimate, estimate_jobs, plan_lines, shortcut_line, stages
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.benchmark.shard import Shard
@@ -22,9 +23,10 @@ from vitbench.training import processes, signals
 from vitbench.training import track as trackers
 from vitbench.training.folds import train_folds
 from vitbench.training.follow import follow
+from vitbench.training.jobs import Job, discard_checkpoints
 from vitbench.training.launch import started
 from vitbench.training.probe import probe_run
-from vitbench.training.runs import Job, discard_checkpoints, train_run
+from vitbench.training.runs import pretrain_run, train_run
 from vitbench.training.watch import Watch
 
 DEFAULT_DATA = Path("data")
@@ -70,6 +72,7 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     if "weights" in explicit:
         given = Settings.of({"weights": explicit["weights"]}).weights
         explicit["weights"] = tuple(absolute(spec) for spec in given)
+    _place_teachers(explicit, request.results)
     if (table := Path(str(explicit.get("group") or ""))).is_file():
         explicit["group"] = str(table.resolve())
     _refuse_idle_options(explicit, benchmark)
@@ -93,6 +96,16 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     return dataclasses.replace(plan, jobs=jobs), benchmark
 
 
+def _place_teachers(explicit: dict[str, Any], results: Path) -> None:
+    """Name teachers that are runs or folders by where their model lies, the same from every folder."""
+    if isinstance(teacher := explicit.get("teacher"), str):
+        explicit["teacher"] = place_of_teacher(teacher, results)
+    arms = explicit.get("arms")
+    for fields in arms.values() if isinstance(arms, dict) else ():
+        if isinstance(fields, dict) and isinstance(teacher := fields.get("teacher"), str):
+            fields["teacher"] = place_of_teacher(teacher, results)
+
+
 FOR_PROBES = frozenset(
     {
         "models", "recipe", "image_size", "weights", "split_seed", "folds", "group", "burst_seconds",
@@ -112,8 +125,24 @@ def _refuse_idle_options(explicit: Mapping[str, Any], benchmark: Benchmark | Non
     if idle:
         option = "--" + idle[0].replace("_", "-")
         raise UsageError(f"{option}: a probe trains nothing, so this has no meaning; leave it away")
+    _refuse_idle_teaching(explicit, known)
     if "final" in explicit and explicit.get("folds", known.folds if known else None) is None:
         raise UsageError(f"--final {explicit['final']}: needs --folds")
+
+
+def _refuse_idle_teaching(explicit: Mapping[str, Any], known: Settings | None) -> None:
+    """The same for what only a teacher or masked pre-training would read."""
+    if explicit.get("arms") or (known and known.arms):
+        return
+    for needed, option, idle in (
+        ("teacher", "--teacher", ("distill", "alpha", "tau", "distill_through", "plain")),
+        ("pretrain", "--pretrain", ("pretrain_epochs", "mask_ratio", "mask_size", "mask_target")),
+    ):
+        asked = explicit.get(needed, getattr(known, needed, None)) or explicit.get("recipe") == "simmim"
+        found = [name for name in idle if name in explicit]
+        if found and not asked:
+            name = "no-plain" if found[0] == "plain" else found[0].replace("_", "-")
+            raise UsageError(f"--{name}: needs {option}")
 
 
 def train(
@@ -285,6 +314,8 @@ def _existing(request: Request) -> Benchmark | None:
 def _way_of(job: Job, plan: Plan) -> Callable[[Job, Run, Split, Watch], None]:
     if job.recipe.name == "probe":
         return probe_run
+    if job.recipe.masking is not None:
+        return pretrain_run
     return train_folds if plan.split.folds else train_run
 
 
@@ -305,4 +336,7 @@ def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
             watch.run_finished(run.name, f"failed: {error}")
             continue
         test = run.metrics()["test"]
+        if test is None:
+            watch.run_finished(run.name, f"pre-trained, train loss {run.metrics()['train']['loss']:.3f}")
+            continue
         watch.run_finished(run.name, f"{test['correct']} of {test['n']} test pictures right")

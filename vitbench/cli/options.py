@@ -27,7 +27,8 @@ FORMATS = ("md", "csv", "latex", "json")
 
 # --- of train and probe ---------------------------------------------------------------------------
 
-LEARNING, DIVIDING, RUNNING = "How it learns", "How the pictures are divided", "How it runs"
+LEARNING, TEACHING = "How it learns", "Teachers, masks and arms"
+DIVIDING, RUNNING = "How the pictures are divided", "How it runs"
 
 DataArgument = Annotated[
     Path | None, typer.Argument(help="Folder of class folders, or of train/ val/ test/. [default: data]")
@@ -82,6 +83,20 @@ WeightsOption = Annotated[
     list[str] | None,
     typer.Option(help="pretrained, random, auto, PATH, or MODEL=PATH; repeatable. [default: pretrained]"),
 ]
+MaskRatioOption = Annotated[
+    float | None,
+    typer.Option(help="Share of a picture that is hidden. [default: .6]", rich_help_panel=TEACHING),
+]
+MaskSizeOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Side of what is hidden, px. [default: 32 at 224 px]", rich_help_panel=TEACHING),
+]
+MaskTargetOption = Annotated[
+    str | None,
+    typer.Option(
+        help="pixels, or normalised by their neighbourhood. [default: pixels]", rich_help_panel=TEACHING
+    ),
+]
 ImageSizeOption = Annotated[
     str | None,
     typer.Option(help="Pixels, or native for each model's own. [default: 224]", rich_help_panel=LEARNING),
@@ -129,7 +144,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan, w
 # --------------------------------------------------------------------------------------------------
 
 LISTS = ("models", "seeds")
-SWITCHES = ("quick", "skip_bad", "strict")
+SWITCHES = ("quick", "skip_bad", "strict", "pretrain")
 """Options that can only be switched on."""
 NUMBER_OR_WORD = {"per_class": "all", "image_size": "native", "folds": "auto"}
 
@@ -203,8 +218,10 @@ def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     from vitbench.records import Settings
 
     explicit = _config(Path(params["config"])) if params.get("config") else {}
+    if params.get("arms"):
+        explicit["arms"] = _arms(params["arms"], explicit.get("arms", {}), params.get("teacher"))
     for field in Settings.model_fields:
-        value = params.get(field)
+        value = params.get(field) if field != "arms" else None
         if value is None or value in ([], ()) or (value is False and field in SWITCHES):
             continue
         explicit[field] = _value(field, value)
@@ -240,5 +257,29 @@ def _config(path: Path) -> dict[str, Any]:
         raise UsageError(f"--config {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: not TOML ({error})") from error
-    found = {key.replace("-", "_"): value for key, value in content.items()}
+    found = _fields(content)
+    if isinstance(arms := found.get("arms"), dict):
+        found["arms"] = {
+            name: _fields(fields) if isinstance(fields, dict) else fields for name, fields in arms.items()
+        }
+    return found
+
+
+def _fields(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table of options, named as on the command line or as in `Settings`."""
+    found = {key.replace("-", "_"): value for key, value in table.items()}
     return {key: _value(key, value) for key, value in found.items()}
+
+
+def _arms(names: str, known: Mapping[str, Any], teacher: str | None) -> dict[str, Any]:
+    """The arms that `--arms` names: of the config file, or the usual ones."""
+    from vitbench.records import ARMS, DISTILLED, TEACHER
+
+    found: dict[str, Any] = {}
+    for name in [part.strip() for part in names.split(",") if part.strip()]:
+        if name not in known and name not in ARMS:
+            there = ", ".join(dict.fromkeys([*known, *ARMS]))
+            raise UsageError(f"--arms {name}: no such arm; there are {there}, and those of a --config file")
+        usual = {**ARMS.get(name, {}), **({"teacher": teacher or TEACHER} if name == DISTILLED else {})}
+        found[name] = known.get(name, usual)
+    return found

@@ -13,6 +13,7 @@ from vitbench.cli.options import (
     LEARNING,
     RESULTS,
     RUNNING,
+    TEACHING,
     AnywayOption,
     BurstOption,
     ConfigOption,
@@ -23,6 +24,9 @@ from vitbench.cli.options import (
     ImageSizeOption,
     JsonOption,
     LayoutOption,
+    MaskRatioOption,
+    MaskSizeOption,
+    MaskTargetOption,
     NameOption,
     NearOption,
     ResultsOption,
@@ -67,7 +71,8 @@ def train(
         float | None, typer.Option(help="Learning rate. [default: the recipe's]", rich_help_panel=LEARNING)
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="finetune or slides. [default: finetune]", rich_help_panel=LEARNING)
+        str | None,
+        typer.Option(help="finetune, slides or deit. [default: finetune]", rich_help_panel=LEARNING),
     ] = None,
     augment: Annotated[
         str | None,
@@ -116,6 +121,61 @@ def train(
         ),
     ] = None,
     weights: WeightsOption = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Teach every model what another one knows: a timm name (fine-tuned first, its own row), "
+            "a run (NAME/resnet50-s0) or a saved model's folder.",
+            rich_help_panel=TEACHING,
+        ),
+    ] = None,
+    distill: Annotated[
+        str | None,
+        typer.Option(help="hard or soft (DeiT's, both). [default: hard]", rich_help_panel=TEACHING),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="The teacher's weight. [default: .5 hard, .1 soft]", rich_help_panel=TEACHING),
+    ] = None,
+    tau: Annotated[
+        float | None, typer.Option(help="Temperature, soft. [default: 3]", rich_help_panel=TEACHING)
+    ] = None,
+    distill_through: Annotated[
+        str | None,
+        typer.Option(
+            help="token or logits. [default: the token where a model has one]", rich_help_panel=TEACHING
+        ),
+    ] = None,
+    plain: Annotated[
+        bool | None,
+        typer.Option(
+            "--plain/--no-plain",
+            help="Train every model without the teacher too. [default: yes]",
+            rich_help_panel=TEACHING,
+        ),
+    ] = None,
+    arms: Annotated[
+        str | None,
+        typer.Option(
+            help="Train the same models in several ways: scratch, pretrained, simmim, distill, or those that "
+            "a --config file names ([arms.NAME]).",
+            rich_help_panel=TEACHING,
+        ),
+    ] = None,
+    pretrain: Annotated[
+        bool,
+        typer.Option(
+            "--pretrain",
+            help="Masked pre-training (SimMIM) on the training pictures first.",
+            rich_help_panel=TEACHING,
+        ),
+    ] = False,
+    pretrain_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of that. [default: 100]", rich_help_panel=TEACHING)
+    ] = None,
+    mask_ratio: MaskRatioOption = None,
+    mask_size: MaskSizeOption = None,
+    mask_target: MaskTargetOption = None,
     seeds: Annotated[str | None, typer.Option(help="Comma-separated, e.g. 0,1,2. [default: 0]")] = None,
     with_probe: Annotated[
         bool | None,
@@ -184,6 +244,8 @@ def train(
     - `vitbench train photos`
     - `vitbench train photos --models vit,deit --image-size 96`
     - `vitbench train photos --folds 5 --group 'scene(\\d+)'`
+    - `vitbench train photos --models deit-distilled --teacher resnet50`
+    - `vitbench train photos --models vit --arms scratch,simmim,distill --seeds 0,1,2`
     - `vitbench train --resume`
     - `vitbench train --name photos-1 --models swinv2-cr`
     - `vitbench train photos --name photos-1 --seeds 0,1,2 --shard 2/8`

@@ -44,17 +44,23 @@ class ModelPlan:
     kind: Kind
     linear_head: bool = True
     """Its classifier is a linear map of pooled features: it can be probed."""
+    patch: int = 0
+    """Side of the patches that it sees, px; 0: it has none."""
+    distillation_token: bool = False
+    """It has a second head that can learn from a teacher."""
 
 
 @functools.cache
-def plan_model(name: str, image_size: int | Literal["native"] | None) -> ModelPlan:
-    """How a model runs at an image size; None is 224 px.
+def plan_model(name: str, image_size: int | Literal["native"] | None, tag: str = "") -> ModelPlan:
+    """How a model runs at an image size; None is 224 px. `tag`: of other weights than its default ones.
 
     Builds it once without memory (`meta`) and sends one picture through, so a size that it cannot
     take is a `UsageError` here, in one line.
     """
-    timm_name = families.expand([name])[0]
-    timm_name, config = _pretrained_config(families.timm_name_of(timm_name))
+    timm_name = families.timm_name_of(families.expand([name])[0])
+    if tag:
+        timm_name = families.expand([f"{timm_name.partition('.')[0]}.{tag}"])[0]
+    timm_name, config = _pretrained_config(timm_name)
     native = int(config["input_size"][1])
     size = native if image_size == "native" else image_size or DEFAULT_SIZE
     kind = _kind(timm_name)
@@ -74,6 +80,8 @@ def plan_model(name: str, image_size: int | Literal["native"] | None) -> ModelPl
         licence=str(config.get("license") or ""),
         kind=kind,
         linear_head=_has_linear_head(model),
+        patch=_patch(model),
+        distillation_token=hasattr(model, "set_distilled_training"),
     )
 
 
@@ -182,10 +190,14 @@ def _check_tensors(model: Any, name: str) -> None:
         )
 
 
+def _patch(model: Any) -> int:
+    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    return int(patch[0] if isinstance(patch, Sequence) else patch) if patch is not None else 0
+
+
 def _check_patches(model: Any, name: str, size: int) -> None:
     """Refuse a size that the patches do not divide: the rest of the picture would be cut off."""
-    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
-    step = int(patch[0] if isinstance(patch, Sequence) else patch) if patch is not None else 1
+    step = _patch(model) or 1
     if size % step:
         below = size // step * step
         near = f"{below} or {below + step}" if below else str(step)

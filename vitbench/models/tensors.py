@@ -13,7 +13,7 @@ def check_safetensors(path: Path) -> None:
     Whole means that the header parses and that its tensors fill the file to the last byte. Pickles are
     refused by name and unread: loading one can run code.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     if path.suffix != ".safetensors":
         why = "a pickle, which can run code" if path.suffix in PICKLES else "not .safetensors"
@@ -21,9 +21,16 @@ def check_safetensors(path: Path) -> None:
     if not path.is_file():  # a pipe would wait for ever
         raise WeightsError(f"{path}: is not a file; give weights as safetensors")
     try:
-        with safe_open(path, framework="np") as file:
-            names = list(file.keys())
+        names = tensor_names(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: damaged or not whole ({error}); copy or download it again") from error
     if not names:
         raise WeightsError(f"{path}: holds no tensors; give another file")
+
+
+def tensor_names(path: Path) -> list[str]:
+    """The names of a safetensors file's tensors, from its header."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        return list(file.keys())

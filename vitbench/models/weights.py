@@ -15,9 +15,12 @@ from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.models import families, hub
 from vitbench.models.plan import ModelPlan
 from vitbench.models.tensors import check_safetensors
+from vitbench.records import Benchmark, Run
 
 WAYS_ON = "give --weights PATH, fill the cache (HF_HOME) where there is a network, or use --weights random"
 WORDS = ("pretrained", "random", "auto")
+TAGGED = "pretrained:"
+"""Before the tag of timm's weights that are not a model's default ones: "pretrained:augreg_in21k"."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,11 @@ def resolve_weights(
 ) -> dict[str, InitialWeights]:
     """What each plan starts from, by alias; everything is on this machine and whole when it returns.
 
-    `specs` are `Settings.weights`: "pretrained", "random", "auto", a PATH (a safetensors file, a saved
-    model's folder, a folder filled by `download_weights`), or any of these after "MODEL=" for one
-    model. A hub that makes no progress for `timeout_seconds` is given up; a download that moves is
-    never cut. Failures are a one-line `WeightsError`, misuse is a `UsageError`.
+    `specs` are `Settings.weights`: "pretrained" (or "pretrained:TAG"), "random", "auto", a PATH (a
+    safetensors file, a saved model's folder, a run, a benchmark with one run of the model, a folder filled
+    by `download_weights`), or any of these after "MODEL=" for one model. A hub that makes no progress for
+    `timeout_seconds` is given up; a download that moves is never cut. Failures are a one-line
+    `WeightsError`, misuse is a `UsageError`.
     """
     asked = asked_of_each(specs, plans)
     _refuse_shared_file(specs, plans)
@@ -83,7 +87,19 @@ def asked_of_each(specs: tuple[str, ...], plans: Sequence[ModelPlan]) -> dict[st
         for plan in plans:
             if model in (plan.alias, plan.timm_name, plan.timm_name.partition(".")[0]):
                 asked[plan.alias] = value
-    return asked
+    # The plan of a model has the tag in its name already.
+    return {alias: "pretrained" if value.startswith(TAGGED) else value for alias, value in asked.items()}
+
+
+def tag_asked(specs: tuple[str, ...], model: str) -> str:
+    """ "augreg_in21k" where "pretrained:augreg_in21k" is asked for a model; "" for its default weights."""
+    found = ""
+    for spec in specs:
+        named, value = _split(spec) or (model, spec)
+        one, other = (families.timm_name_of(name).partition(".")[0] for name in (named, model))
+        if one == other and value.startswith(TAGGED):
+            found = value.removeprefix(TAGGED)
+    return found
 
 
 def absolute(spec: str) -> str:
@@ -171,15 +187,33 @@ def _from_path(plan: ModelPlan, spec: str) -> InitialWeights:
     if path.is_file():
         check_safetensors(path)
         return InitialWeights("file", path, f"file {path.name}", sha256=files.sha256_of(path))
-    if (path / "config.json").exists():
-        return _from_saved_model(path)
+    for folder in (path, path / "model"):
+        if (folder / "config.json").exists():
+            return saved_weights(folder)
+    if (path / "benchmark.json").exists():
+        return _from_benchmark(plan, path)
     file = path / f"{plan.timm_name}.safetensors"
     if not file.exists():
         raise WeightsError(f"{path}: holds no {file.name}; fill it with vitbench models --download {path}")
     return _from_filled_folder(plan, file)
 
 
-def _from_saved_model(folder: Path) -> InitialWeights:
+def _from_benchmark(plan: ModelPlan, folder: Path) -> InitialWeights:
+    """Those of the benchmark's run of this model; of several (seeds, arms) one has to be named."""
+    runs = [run for run in Benchmark(folder).runs if (run.model_folder / "config.json").exists()]
+    alike = [run for run in runs if run.about().get("timm_name") == plan.timm_name]
+    if len(alike) != 1:
+        names = [run.name for run in alike or runs]
+        why = "several runs" if alike else "no run"
+        raise WeightsError(
+            f"{folder}: has {why} of {plan.alias}; name one: --weights {plan.alias}={folder}/RUN "
+            f"(there: {', '.join(names[:4]) or 'none'})"
+        )
+    return saved_weights(alike[0].model_folder)
+
+
+def saved_weights(folder: Path) -> InitialWeights:
+    """The weights in a saved model's folder; WeightsError where it is not a whole one."""
     file = folder / "model.safetensors"
     if not file.exists():
         raise WeightsError(f"{folder}: has no model.safetensors; give a whole saved model")
@@ -188,7 +222,10 @@ def _from_saved_model(folder: Path) -> InitialWeights:
         names = files.read_json(folder / "config.json").get("label_names") or ()
     except (OSError, VitbenchError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{folder / 'config.json'}: not readable; give a saved model's folder") from error
-    label = f"model {folder.resolve().parent.name if folder.name == 'model' else folder.resolve().name}"
+    place = folder.resolve().parent if folder.name == "model" else folder.resolve()
+    label = f"model {place.name}"
+    if (place / "recipe.json").exists() and Run(place).recipe().masking is not None:
+        label = f"simmim {place.parent.name}/{place.name}"
     classes = tuple(str(name) for name in names) if isinstance(names, list | tuple) else ()
     return InitialWeights("folder", file, label, sha256=files.sha256_of(file), classes=classes)
 

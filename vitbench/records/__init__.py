@@ -17,7 +17,10 @@ from vitbench.records.pictures import (
     label_indices,
 )
 from vitbench.records.recipes import (
+    ARMS,
     DEFAULT_MODELS,
+    DISTILLED,
+    TEACHER,
     Augment,
     Distillation,
     Machine,
@@ -42,8 +45,11 @@ from vitbench.records.results import (
 from vitbench.records.words import duration, percent
 
 __all__ = [
+    "ARMS",
     "DEFAULT_MODELS",
+    "DISTILLED",
     "LOW_CONFIDENCE",
+    "TEACHER",
     "Answer",
     "Array",
     "Augment",

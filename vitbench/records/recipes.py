@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,12 +13,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from vitbench.errors import UsageError
 from vitbench.records.pictures import Preprocessing
 
-Augment = Literal["none", "geometry", "light", "strong"]
+Augment = Literal["none", "geometry", "masked", "light", "strong"]
 DEFAULT_MODELS = ("vit", "swin", "swinv2")
 RecipeName = Literal["finetune", "slides", "deit", "probe", "simmim"]
 Distil = Literal["hard", "soft"]
 Through = Literal["token", "logits"]
 MaskTarget = Literal["pixels", "normalised"]
+
+
+DISTILLED = "distill"
+"""The arm of what learns from a teacher, where no arms were named."""
+ARMS: Mapping[str, Mapping[str, Any]] = {
+    "pretrained": {"weights": "pretrained"},
+    "scratch": {"weights": "random"},
+    "simmim": {"weights": "random", "pretrain": True},
+    DISTILLED: {"weights": "random"},
+}
+"""The usual arms, by the names that `--arms` knows."""
+TEACHER = "regnety_016"
+"""Who teaches in the usual arm where no teacher was named: a small sibling of DeiT's own."""
 
 
 class Settings(BaseModel):
@@ -54,6 +68,25 @@ class Settings(BaseModel):
     """So many settings are tried on val before the run."""
     with_probe: bool | None = None
     """A row of each model's own frozen probe beside it; None: where that costs little."""
+    teacher: str | None = None
+    """Who teaches: a timm name (fine-tuned first, on the same split), a run, or a saved model's folder."""
+    distill: Distil = "hard"
+    alpha: float | None = Field(default=None, gt=0, lt=1)
+    """Weight of what the teacher says; None: one half (hard) or .1 (soft), as the paper has it."""
+    tau: float = Field(default=3.0, gt=0)
+    distill_through: Through | None = None
+    """None: through the distillation token where the student has one, else through its logits."""
+    plain: bool = True
+    """With a teacher: every student is trained without it too."""
+    pretrain: bool = False
+    """Masked pre-training (SimMIM) on the training pictures comes first."""
+    pretrain_epochs: int | None = Field(default=None, ge=1)
+    mask_ratio: float = Field(default=0.6, gt=0, lt=1)
+    mask_size: int | None = Field(default=None, ge=1)
+    """px; None: 32, or what is nearest to it at this image size and patch size."""
+    mask_target: MaskTarget = "pixels"
+    arms: dict[str, dict[str, Any]] = {}
+    """Different ways to train the same models: what each sets differently, by its name."""
     layout: Literal["auto", "flat", "split"] = "auto"
     skip_bad: bool = False
     near: bool = True
@@ -81,10 +114,14 @@ class Settings(BaseModel):
     def of(cls, asked: Mapping[str, Any]) -> "Settings":
         """Settings from named values; UsageError, naming the option, for what does not fit."""
         try:
-            return cls.model_validate(dict(asked))
+            settings = cls.model_validate(dict(asked))
+            settings._check_arms()
+            return settings
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
+            if name == "arms":
+                raise UsageError(f"arms: {first['msg']}; an arm is a table of options, see --help") from error
             option = "--" + name.replace("_", "-")
             if first["type"] == "extra_forbidden":
                 near = difflib.get_close_matches(name, cls.model_fields, n=1)
@@ -95,11 +132,59 @@ class Settings(BaseModel):
             reason = first["msg"].replace("Input should", "should")
             raise UsageError(f"{option} {first['input']}: {reason}; see --help") from error
 
+    LESSON_FIELDS: ClassVar[frozenset[str]] = frozenset(
+        {"teacher", "distill", "alpha", "tau", "distill_through", "plain"}
+        | {"pretrain", "pretrain_epochs", "mask_ratio", "mask_size", "mask_target"}
+    )
+    """What teachers and masked pre-training are told."""
+
     RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
         {"models", "seeds", "weights", "device", "workers", "micro_batch", "with_probe", "strict"}
-        | {"store", "store_dir"}
+        | {"store", "store_dir", "arms"}
+        | LESSON_FIELDS
     )
-    """What may differ between two calls on one benchmark; all other fields are held fast."""
+    """What may differ between two calls on one benchmark (a run that is there keeps its recipe); all other
+    fields are held fast.
+    """
+
+    ARM_FIELDS: ClassVar[frozenset[str]] = frozenset(
+        {"weights", "recipe", "epochs", "per_class", "image_size", "batch_size", "lr", "augment", "flip"}
+        | {"mixup", "cutmix", "drop_path", "ema", "patience", "tune"}
+        | LESSON_FIELDS - {"plain"}
+    )
+    """What can be set differently in an arm; models, seeds and the split are the same in all."""
+
+    @property
+    def given_arms(self) -> dict[str, dict[str, Any]]:
+        """The arms, those that a teacher makes too: "" is the plain way, its runs have no arm's name.
+
+        {} where there is but that.
+        """
+        if self.arms or self.teacher is None:
+            return self.arms
+        return ({"": {"teacher": None}} if self.plain else {}) | {DISTILLED: {}}
+
+    @property
+    def ways(self) -> dict[str, "Settings"]:
+        """The settings of every arm, by its name; {"": self} where there are none."""
+        return {name: self._way(fields) for name, fields in self.given_arms.items()} or {"": self}
+
+    def _way(self, fields: Mapping[str, Any]) -> "Settings":
+        return Settings.model_validate({**self.model_dump(), **fields, "arms": {}, "plain": False})
+
+    def _check_arms(self) -> None:
+        for name, fields in self.arms.items():
+            if not re.fullmatch(r"[A-Za-z0-9_]*", name):
+                raise UsageError(f"arms: {name!r}: a name has letters, digits and _ only")
+            for field in fields:
+                if field not in self.ARM_FIELDS:
+                    known = ", ".join(sorted(self.ARM_FIELDS))
+                    raise UsageError(f"arms: {name}: {field} cannot differ between arms; these can: {known}")
+            try:
+                self._way(fields)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise UsageError(f"arms: {name}: {first['loc'][0]}: {first['msg']}") from error
 
 
 class Distillation(BaseModel):

@@ -36,6 +36,8 @@ class Epoch:
     """Training only; evaluation and checkpoints left out."""
     images_per_second: float
     peak_memory_mb: float
+    val_agreement: float | None = None
+    """Share of val on which a student answers as its teacher does; None without one."""
 
     @classmethod
     def columns(cls) -> list[str]:
@@ -174,7 +176,7 @@ class Look:
         return datetime.fromisoformat(self.time)
 
 
-PART_OF_RUN = re.compile(r"(fold|tune)-\d+|final")
+PART_OF_RUN = re.compile(r"(fold|tune)-\d+|final|pretrain")
 """Folders inside a run that are runs themselves."""
 RunStatus = Literal["new", "interrupted", "failed", "finished"]
 
@@ -241,7 +243,11 @@ class Run:
         return tuple(fold.model_folder for fold in self.folds)
 
     def about(self) -> dict[str, Any]:
-        """What the run is, from `recipe.json`: timm_name, pretrained_on, init, native_size, notes [text…]."""
+        """What the run is, from `recipe.json`: timm_name, pretrained_on, init, native_size, notes [text…].
+
+        Of a run in an arm also arm and model (what the arm trains), of a student whose teacher is in the same
+        benchmark also teacher_run.
+        """
         return dict(files.read_json(self.folder / "recipe.json")["about"])
 
     def recipe(self) -> Recipe:
@@ -253,6 +259,14 @@ class Run:
 
     def predictions(self) -> Predictions:
         return Predictions.read(self.folder / "predictions.csv")
+
+    def heads(self) -> list[dict[str, str]]:
+        """`heads.csv` of a student: path, label, both, (cls, dist,) teacher: classes named; [] elsewhere.
+
+        "both" is the student's own answer; "cls" and "dist" are those of its two heads alone.
+        """
+        path = self.folder / "heads.csv"
+        return files.read_csv(path) if path.exists() else []
 
     def val_predictions(self) -> Predictions | None:
         """What the chosen weights say about val; None where there is no val, and in older runs.

@@ -13,7 +13,8 @@ from vitbench import files
 from vitbench.errors import VitbenchError
 from vitbench.inference.metrics import scores
 from vitbench.records import Epoch, Predictions, Run, Split, label_indices
-from vitbench.training.runs import Job, pinned, train_run, write_identity, writing
+from vitbench.training.jobs import Job, pinned, write_identity, writing
+from vitbench.training.runs import train_run
 from vitbench.training.watch import Watch
 
 
@@ -62,6 +63,8 @@ def _write_together(run: Run, folds: Sequence[Run], split: Split, fallbacks: Seq
     """The run's own `predictions.csv`, `epochs.csv` and, last, `metrics.json`."""
     predictions = out_of_fold(split, [fold.predictions() for fold in folds])
     predictions.write(run.folder / "predictions.csv")
+    if heads := [row for fold in folds for row in fold.heads()]:
+        files.write_csv(run.folder / "heads.csv", list(heads[0]), heads)
     files.write_csv(run.folder / "epochs.csv", Epoch.columns(), mean_epochs([f.epochs() for f in folds]))
     metrics = [fold.metrics() for fold in folds]
     notes = list(dict.fromkeys([*fallbacks, *_notes([one["notes"] for one in metrics])]))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vitbench.errors import VitbenchError
-from vitbench.models.create import create
+from vitbench.models.folder import load_model
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import RANDOM
 from vitbench.records import Machine, Recipe, Split
@@ -28,6 +28,7 @@ from vitbench.training.loop import (
     share_state,
 )
 from vitbench.training.machine import free_memory
+from vitbench.training.objectives import learner
 from vitbench.training.processes import ElsewhereError, LostError, Order, Processes, joined
 from vitbench.training.step import train_step
 
@@ -40,6 +41,8 @@ class Blueprint:
     recipe: Recipe
     split: Split
     machine: Machine
+    teacher: Path | None = None
+    """The folder of the model that teaches."""
 
 
 def follow() -> Path | None:
@@ -114,8 +117,11 @@ class _Follower:
         with self.processes.together():
             torch.set_num_threads(blueprint.machine.threads)
             recipe = blueprint.recipe
-            model = create(blueprint.plan, len(recipe.classes), RANDOM, recipe.seed, recipe.drop_path)
-            self.trainer = build_trainer(model, recipe, blueprint.split, blueprint.machine, self.processes)
+            model = learner(blueprint.plan, recipe, RANDOM)
+            teacher = None if blueprint.teacher is None else load_model(blueprint.teacher)
+            self.trainer = build_trainer(
+                model, recipe, blueprint.split, blueprint.machine, self.processes, teacher
+            )
 
     def _step(self, trainer: Trainer, epoch: int, step: int) -> None:
         if self.at != (epoch, step):
@@ -126,10 +132,10 @@ class _Follower:
         train_step(trainer, images, labels, (epoch - 1) * trainer.steps_per_epoch + step - 1)
 
 
-def lead(trainer: Trainer, plan: ModelPlan) -> None:
+def lead(trainer: Trainer, plan: ModelPlan, teacher: Path | None) -> None:
     """In the first process: have the others build a trainer like this one."""
     if trainer.processes.count > 1:
         trainer.processes.order(Order.BUILD)
-        trainer.processes.send(Blueprint(plan, trainer.recipe, trainer.split, trainer.machine))
+        trainer.processes.send(Blueprint(plan, trainer.recipe, trainer.split, trainer.machine, teacher))
         with trainer.processes.together():
             pass

@@ -362,20 +362,21 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
             _save_inside(trainer, sums, run, watch)
     seconds = sums.seconds
     compare(trainer)
-    val_loss, val_top1 = _judge(trainer, sums, run, watch) if trainer.split.val else (None, None)
-    if val_loss is not None:
-        _finite(val_loss, epoch, steps, recipe)
+    val = _judge(trainer, sums, run, watch) if trainer.split.val else Judged()
+    if val.loss is not None:
+        _finite(val.loss, epoch, steps, recipe)
     trainer.objective.show(trainer.evaluated, trainer.split, trainer.machine, epoch, run.folder)
     return Epoch(
         epoch=epoch,
         train_loss=sums.mean_loss,
         train_top1=float(sums.right) / sums.seen if trainer.counts_right else None,
-        val_loss=val_loss,
-        val_top1=val_top1,
+        val_loss=val.loss,
+        val_top1=val.top1,
         lr=max(group["lr"] for group in trainer.optimizer.param_groups),
         seconds=seconds,
         images_per_second=sums.seen / seconds,
         peak_memory_mb=peak.sample(),
+        val_agreement=val.agreement,
     )
 
 
@@ -400,16 +401,25 @@ def _save_inside(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> None:
     sums.leave_out(time.perf_counter() - started)
 
 
-def _judge(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> tuple[float, float | None]:
-    """Loss and top-1 on val, None where classes are not what is learnt; a call to stop does not wait for
-    them, the epoch's steps are saved then.
-    """
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What val says of an epoch's weights; fields as of `Epoch`."""
+
+    loss: float | None = None
+    top1: float | None = None
+    agreement: float | None = None
+
+
+def _judge(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> Judged:
+    """What val says; a call to stop does not wait for it, the epoch's steps are saved then."""
+    objective, split, machine = trainer.objective, trainer.split, trainer.machine
     try:
         with signals.let_through():
-            if not trainer.objective.answers:
-                return trainer.objective.val_loss(trainer.evaluated, trainer.split, trainer.machine), None
+            if not objective.answers:
+                return Judged(objective.val_loss(trainer.evaluated, split, machine))
             val = evaluate(trainer, "val")
-            return float(val.losses.mean()), float(val.correct.mean())
+            agreement = objective.agreement(val, split, machine)
+            return Judged(float(val.losses.mean()), float(val.correct.mean()), agreement)
     except Interrupted:
         _save_inside(trainer, sums, run, watch)
         raise

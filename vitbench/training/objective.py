@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vitbench.models.folder import LoadedModel
-from vitbench.records import Machine, Preprocessing, Recipe, Split
+from vitbench.records import Machine, Predictions, Preprocessing, Recipe, Split
 
 
 class Normalise(nn.Module):
@@ -49,6 +49,10 @@ class Objective(nn.Module):
     def val_loss(self, judged: nn.Module, split: Split, machine: Machine) -> float:
         """The loss of the judged weights on val, where the objective does not answer."""
         raise NotImplementedError
+
+    def agreement(self, val: Predictions, split: Split, machine: Machine) -> float | None:
+        """Share of val that is answered as a teacher does; None without one."""
+        return None
 
     def show(self, judged: nn.Module, split: Split, machine: Machine, epoch: int, folder: Path) -> None:
         """Write into the run's folder what can be seen of an epoch, before it is saved; most show nothing."""

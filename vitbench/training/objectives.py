@@ -8,11 +8,26 @@ from collections.abc import Callable
 
 from torch import nn
 
+from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
+from vitbench.models.plan import ModelPlan
+from vitbench.models.weights import InitialWeights
 from vitbench.records import Recipe
+from vitbench.training.distillation import Distilled
 from vitbench.training.objective import Objective
 from vitbench.training.supervised import Supervised
 
 OBJECTIVES: dict[str, Callable[[nn.Module, Recipe, LoadedModel | None], Objective]] = {
     "supervised": Supervised,
+    "distillation": Distilled,
 }
+
+
+def learner(plan: ModelPlan, recipe: Recipe, weights: InitialWeights) -> nn.Module:
+    """The network that is trained by a recipe, on the CPU, in train mode."""
+    return create(plan, len(recipe.classes), weights, recipe.seed, recipe.drop_path, recipe.classes)
+
+
+def encoder_of(model: nn.Module) -> nn.Module:
+    """The network to be saved of one that was pre-trained."""
+    return model

@@ -15,8 +15,8 @@ from vitbench.inference.metrics import scores
 from vitbench.models.create import create, set_head, state_sha256
 from vitbench.records import Array, Picture, Predictions, Run, Split, label_indices
 from vitbench.training.folds import out_of_fold
+from vitbench.training.jobs import Job, keep_model, model_cost, write_identity, writing
 from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory, synchronise
-from vitbench.training.runs import Job, keep_model, model_cost, write_identity, writing
 from vitbench.training.watch import Watch
 
 SPEED_SECONDS = 1.0

@@ -1,11 +1,13 @@
 """Recipes: what `--recipe finetune|slides` means, per family, and how settings become a `Recipe`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vitbench.data.batches import training_way
 from vitbench.models.plan import ModelPlan
-from vitbench.records import Augment, Recipe, Settings, Split
+from vitbench.records import Augment, Distillation, Masking, Recipe, Settings, Split
+from vitbench.records.recipes import Distil
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ def defaults_for(settings: Settings, kind: str, from_scratch: bool) -> Defaults:
         return SLIDES
     if settings.recipe == "probe":
         return PROBE
+    if settings.recipe == "simmim":
+        return SIMMIM
     return SCRATCH.get(kind, SCRATCH["other"]) if from_scratch else FINETUNE.get(kind, FINETUNE["other"])
 
 
@@ -80,7 +84,8 @@ def build_recipe(
 
     `keeps_head`: the first weights bring a head for these very classes.
     """
-    row = defaults_for(settings, plan.kind, from_scratch=init.startswith("random"))
+    # One's own masked pre-training is followed by the recipe of random weights: only the start differs.
+    row = defaults_for(settings, plan.kind, from_scratch=init.startswith(("random", "simmim")))
     common = shared(settings)
     if settings.recipe == "probe":
         common |= {"epochs": 0, "per_class": "all"}
@@ -124,6 +129,59 @@ def build_recipe(
         freeze_norm=row.freeze_norm,
         pictures="" if settings.recipe == "probe" else training_way(plan.image_size, augment),
     )
+
+
+ALPHA: Mapping[Distil, float] = {"hard": 0.5, "soft": 0.1}
+"""Weight of the teacher's part where none was asked for: DeiT's."""
+
+
+def distillation(settings: Settings, teacher: str, has_token: bool) -> Distillation:
+    """What the settings say of a student's teacher, who is called so."""
+    return Distillation(
+        teacher=teacher,
+        kind=settings.distill,
+        alpha=settings.alpha or ALPHA[settings.distill],
+        tau=settings.tau,
+        through=settings.distill_through or ("token" if has_token else "logits"),
+    )
+
+
+PRETRAIN_EPOCHS = 100
+MASK_SIZE = 32
+"""px at 224 px."""
+
+
+def masking_of(settings: Settings, plan: ModelPlan) -> Masking:
+    """What the settings hide of a picture: cells of 32 px at 224, elsewhere the whole number of patches that
+    divides the picture and is nearest to that share of it.
+    """
+    patch, size = plan.patch or 1, plan.image_size
+    aim = MASK_SIZE * size / IMAGE_SIZE
+    step = 16 if 16 % patch == 0 and size % 16 == 0 else patch  # one size for all models of a benchmark
+    fitting = [side for side in range(step, size, step) if size % side == 0] or [size]
+    side = settings.mask_size or min(fitting, key=lambda side: abs(side - aim))
+    return Masking(ratio=settings.mask_ratio, size=side, target=settings.mask_target)
+
+
+def pretraining_recipe(
+    settings: Settings, plan: ModelPlan, split: Split, seed: int, init: str, precision: str, masking: Masking
+) -> Recipe:
+    """The recipe of masked pre-training (`SIMMIM`): each training picture once an epoch, no labels."""
+    alone = settings.recipe == "simmim"
+    asked = {
+        "recipe": "simmim",
+        "epochs": settings.epochs if alone else settings.pretrain_epochs,
+        "batch_size": settings.batch_size,
+        "image_size": settings.image_size,
+        "flip": settings.flip,
+        "quick": settings.quick,
+        **(
+            {"lr": settings.lr, "drop_path": settings.drop_path, "augment": settings.augment} if alone else {}
+        ),
+    }
+    asked["epochs"] = asked["epochs"] or (None if settings.quick else PRETRAIN_EPOCHS)
+    plain = build_recipe(Settings.model_validate(asked), plan, split, seed, init, precision)
+    return plain.model_copy(update={"per_class": "all", "masking": masking})
 
 
 # --- the tables -----------------------------------------------------------------------------------
@@ -185,4 +243,11 @@ PROBE = Defaults(
     label_smoothing=0.0,
     clip_grad=None,
     augment="none",
+)
+
+# SimMIM (Xie et al. 2022): crops of .67–1 and mirroring alone, AdamW, weight decay .05, a tenth of the epochs
+# to warm up, clip 5. Its learning rate, 2e-4 for a batch of 512, is for a million pictures and long training;
+# on a folder of hundreds ours is that of training from random weights.
+SIMMIM = Defaults(
+    lr=5e-4, layer_decay=None, drop_path=0.0, label_smoothing=0.0, clip_grad=5.0, augment="masked"
 )

@@ -16,6 +16,7 @@ LR_FACTORS = (1.0, 1 / 3, 3.0)
 OTHER_AUGMENT: dict[Augment, Augment] = {
     "none": "geometry",
     "geometry": "light",
+    "masked": "geometry",
     "light": "geometry",
     "strong": "light",
 }

@@ -1,0 +1,140 @@
+"""Which runs a benchmark has: models × seeds, in each of the ways in which they are trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitbench.errors import UsageError, WeightsError
+from vitbench.models import families
+from vitbench.models.plan import ModelPlan, plan_model
+from vitbench.models.weights import saved_weights, tag_asked
+from vitbench.records import Settings, Split, run_name
+from vitbench.training.jobs import Teacher
+from vitbench.training.recipes import shared
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run to be."""
+
+    arm: str
+    """"": the plain way."""
+    way: Settings
+    plan: ModelPlan
+    seed: int
+    teacher: Teacher | None = None
+
+    @property
+    def model(self) -> str:
+        """What the runs of all seeds share, as the folder's name has it."""
+        return self.name.rpartition("-s")[0]
+
+    @property
+    def name(self) -> str:
+        return run_name(f"{self.arm}-{self.plan.alias}" if self.arm else self.plan.alias, self.seed)
+
+
+def wanted_runs(settings: Settings, split: Split) -> list[Wanted]:
+    """Every run that is asked for, once, teachers first; UsageError for a teacher that does not fit."""
+    teachers: dict[str, Wanted] = {}
+    students: dict[str, Wanted] = {}
+    for arm, way in settings.ways.items():
+        for plan in model_plans(way):
+            if way.teacher is not None and plan.alias == way.teacher:
+                continue  # it does not teach itself
+            for seed in settings.seeds:
+                teacher = None
+                if way.teacher is not None:
+                    _refuse_through(way, plan)
+                    teacher = _teacher(way, split, seed)
+                    if teacher.run and teacher.run not in teachers:
+                        teachers[teacher.run] = _taught_first(settings, way.teacher, seed)
+                one = Wanted(arm, way, plan, seed, teacher)
+                students[one.name] = one
+    return list({**teachers, **students}.values())
+
+
+def model_plans(way: Settings) -> list[ModelPlan]:
+    """The models of an arm, each once, with the weights' tag that it asks for; what cannot run is refused."""
+    size = shared(way)["image_size"]
+    plans = []
+    for name in families.expand(way.models):
+        tag = tag_asked(way.weights, name)
+        plans.append(plan_model(name, size, tag))
+    return plans
+
+
+def refuse_models(settings: Settings) -> None:
+    """UsageError for a model that cannot run at this size, or be probed where that is asked."""
+    plans = [plan for way in settings.ways.values() for plan in model_plans(way)]
+    unfit = [plan.alias for plan in plans if not plan.linear_head]
+    if settings.recipe == "probe" and unfit:
+        raise UsageError(
+            f"--models {', '.join(unfit)}: no linear classifier on pooled features to be fitted; leave it out"
+        )
+
+
+# --- teachers -------------------------------------------------------------------------------------
+
+
+def _refuse_through(way: Settings, plan: ModelPlan) -> None:
+    if way.distill_through == "token" and not plan.distillation_token:
+        raise UsageError(
+            f"--distill-through token: {plan.alias} has no distillation token; use logits, or deit-distilled"
+        )
+
+
+def _taught_first(settings: Settings, teacher: str, seed: int) -> Wanted:
+    """The teacher's own run, trained in the plain way from the weights that the benchmark names."""
+    plain = settings.model_copy(update={"arms": {}, "teacher": None, "models": (teacher,)})
+    return Wanted("", plain, model_plans(plain)[0], seed)
+
+
+def _teacher(way: Settings, split: Split, seed: int) -> Teacher:
+    """A saved model that knows these classes, or the run of a network that timm knows."""
+    assert way.teacher is not None
+    folder = Path(way.teacher)
+    if not folder.is_dir():
+        plan = plan_model(families.expand([way.teacher])[0], shared(way)["image_size"])
+        return Teacher(f"{plan.alias} ({plan.timm_name})", run=run_name(plan.alias, seed), plan=plan)
+    try:
+        weights = saved_weights(folder)
+    except WeightsError as error:
+        raise UsageError(f"--teacher {error}") from error
+    if not weights.classes:
+        raise UsageError(
+            f"--teacher {folder}: names no classes, it is an encoder without a head; "
+            "train it first, with --weights"
+        )
+    _refuse_other_classes(folder, weights.classes, split.classes)
+    return Teacher(weights.label, folder)
+
+
+def _refuse_other_classes(folder: Path, known: tuple[str, ...], asked: tuple[str, ...]) -> None:
+    only, lacking = sorted(set(known) - set(asked)), sorted(set(asked) - set(known))
+    if only or lacking:
+        named = [
+            f"{what} {', '.join(repr(name) for name in names[:3])}{' …' if len(names) > 3 else ''}"
+            for what, names in (("it lacks", lacking), ("only it has", only))
+            if names
+        ]
+        raise UsageError(f"--teacher {folder}: was trained on other classes ({'; '.join(named)})")
+
+
+def place_of_teacher(spec: str, results: Path) -> str:
+    """A saved model's folder, absolute, where `spec` names one or a run; else `spec`, which timm may know."""
+    for place in (results / spec, Path(spec).expanduser()):
+        if not place.is_dir():
+            continue
+        for folder in (place, place / "model"):
+            if (folder / "config.json").exists():
+                return str(folder.resolve())
+        if (place / "benchmark.json").exists():
+            raise UsageError(f"--teacher {spec}: is a benchmark; name one of its runs, such as {spec}/vit-s0")
+        if (place / "recipe.json").exists():
+            raise UsageError(
+                f"--teacher {spec}: holds no model of its own; name one of its folds, or --resume it"
+            )
+        raise UsageError(
+            f"--teacher {spec}: holds no saved model; name a run, a model's folder or a timm name"
+        )
+    return spec

@@ -1,0 +1,32 @@
+"""What teachers and first weights have seen before: test pictures among it are said, or refused."""
+
+from pathlib import Path
+
+from vitbench.records import Benchmark, Split
+from vitbench.training.jobs import Job
+
+
+def seen_lines(job: Job, split: Split) -> list[str]:
+    """A warning for the teacher, and for first weights of one's own, that learned from test pictures here."""
+    first = job.weights.path if job.weights.kind == "folder" else None
+    known = (
+        ("its teacher", job.teacher.folder if job.teacher else None, "what it teaches is known of them"),
+        ("its first weights", first, "they saw them"),
+    )
+    lines = []
+    for what, place, so in known:
+        if place is not None and (seen := learned_from(place) & {p.sha256 for p in split.test}):
+            lines.append(
+                f"{job.model}: {what} ({place.parent.name}) learned from {len(seen)} of the {len(split.test)} "
+                f"test pictures: {so}, so its score there is too good"
+            )
+    return lines
+
+
+def learned_from(place: Path) -> set[str]:
+    """sha256 of the pictures that the run in which a model lies has learned from; unknown elsewhere: none."""
+    for folder in list(place.resolve().parents)[:5]:
+        if (folder / "benchmark.json").exists():
+            rows = Benchmark(folder).split_rows()
+            return {row["sha256"] for row in rows if row["split"] == "train"}
+    return set()

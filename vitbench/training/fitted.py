@@ -1,0 +1,159 @@
+"""From a job to its trainer after the last epoch: created or resumed, in smaller steps where memory ends."""
+
+import contextlib
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from vitbench import files
+from vitbench.errors import RefusedError, RunFailedError, VitbenchError
+from vitbench.inference.features import feature_key, features_of
+from vitbench.inference.linear import fit_start
+from vitbench.models.create import set_head, state_sha256
+from vitbench.models.folder import load_model
+from vitbench.models.tensors import tensor_names
+from vitbench.models.weights import InitialWeights
+from vitbench.records import Machine, Recipe, Run, Split, label_indices
+from vitbench.training import checkpoint
+from vitbench.training.follow import lead
+from vitbench.training.jobs import Job, pinned, write_identity
+from vitbench.training.loop import Trainer, build_trainer, fit
+from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm
+from vitbench.training.objectives import learner
+from vitbench.training.processes import current
+from vitbench.training.step import memory_format, techniques
+from vitbench.training.watch import Watch
+
+BATCH_NORM = "batch normalisation, where a model has it, sees these smaller batches"
+
+
+def fitted(job: Job, run: Run, split: Split, watch: Watch) -> Trainer:
+    """The job's trainer after its last epoch, the chosen weights in it; smaller steps where memory ends."""
+    machine, fallbacks = pinned(job, run, watch)
+    while True:
+        try:
+            trainer = _prepare(job, machine, fallbacks, run, split, watch)
+            fit(trainer, run, watch)
+            return trainer
+        except ValueError as error:
+            if not starves_batch_norm(error):
+                raise
+            raise RunFailedError(
+                f"{run.name}: batch normalisation cannot work on one picture at a time; "
+                "use a larger --batch-size or --micro-batch"
+            ) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if machine.micro_batch == 1:
+                raise RunFailedError(
+                    f"{run.name}: out of memory even with one picture at a time; "
+                    f"use a smaller --image-size than {job.plan.image_size} or a smaller model"
+                ) from error
+        trainer = None  # type: ignore[assignment]  # frees its memory before the next try
+        free_memory(machine.device)
+        half = machine.micro_batch // 2
+        machine = dataclasses.replace(machine, micro_batch=half, eval_batch=min(machine.eval_batch, half))
+        fallbacks = [f"out of memory: {half} pictures per forward pass, gradients accumulated; {BATCH_NORM}"]
+        watch.message(f"{run.name}: {fallbacks[0]}")
+
+
+def _prepare(
+    job: Job, machine: Machine, fallbacks: list[str], run: Run, split: Split, watch: Watch
+) -> Trainer:
+    """Create the model and write down, before the first step, all that decides its weights."""
+    torch.set_num_threads(machine.threads)
+    recipe = job.recipe
+    model = learner(job.plan, recipe, job.weights)
+    recipe = recipe.model_copy(update={"initial_sha256": state_sha256(model)})
+    place = job.teacher.place(run) if job.teacher else None
+    teacher = None if place is None else load_model(place)
+    if teacher is not None and recipe.distillation is not None:
+        known = {"teacher_sha256": state_sha256(teacher.module)}
+        recipe = recipe.model_copy(update={"distillation": recipe.distillation.model_copy(update=known)})
+        teacher.module.to(device=machine.device, memory_format=memory_format(teacher.module))  # type: ignore[call-overload]
+    if (run.folder / "recipe.json").exists():
+        _refuse_other_start(run, recipe)
+    fallbacks = list(dict.fromkeys([*fallbacks, *_apart(model, recipe, machine)]))
+    job = dataclasses.replace(job, weights=_counted(job.weights, model))
+    write_identity(job, recipe, machine, fallbacks, run)
+    if recipe.head == "probe":
+        head = _fitted_head(job, machine, run, split, model, watch)
+        set_head(model, head["weight"], head["bias"])
+    trainer = build_trainer(model, recipe, split, machine, current(), teacher)
+    files.write_json(
+        run.folder / "environment.json", {**run.environment(), "techniques": techniques(trainer)}
+    )
+    lead(trainer, job.plan, place)
+    return trainer
+
+
+def _counted(weights: InitialWeights, model: nn.Module) -> InitialWeights:
+    """An encoder's weights with a note of how many of its tensors were loaded; other ones as they are."""
+    if weights.kind != "folder" or weights.path is None or not weights.label.startswith("simmim"):
+        return weights
+    names = set(model.state_dict())
+    loaded = names & set(tensor_names(weights.path))
+    note = (
+        f"{len(loaded)} of {len(names)} tensors are the encoder's, new: {', '.join(sorted(names - loaded))}"
+    )
+    return dataclasses.replace(weights, note=note)
+
+
+def _apart(model: nn.Module, recipe: Recipe, machine: Machine) -> list[str]:
+    """What several processes do otherwise than one would, where the model learns batch statistics."""
+    learns = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    if machine.processes == 1 or recipe.freeze_norm or not learns:
+        return []
+    return [
+        f"{machine.processes} processes: batch normalisation sees each one's own part of a batch, and its "
+        "running statistics are the first one's (torch has no synchronised one on a CPU)"
+    ]
+
+
+def _refuse_other_start(run: Run, recipe: Recipe) -> None:
+    stored = run.recipe()
+    if stored.initial_sha256 and stored.initial_sha256 != recipe.initial_sha256:
+        raise RefusedError(
+            f"{run.folder}: the initial weights are not those this run started from "
+            f"({stored.init}); give the same --weights, or a new --name"
+        )
+    before, now = stored.distillation, recipe.distillation
+    if before and now and before.teacher_sha256 and before.teacher_sha256 != now.teacher_sha256:
+        raise RefusedError(
+            f"{run.folder}: its teacher ({before.teacher}) has other weights than when it was started; "
+            "put them back, or use a new --name"
+        )
+
+
+def _fitted_head(
+    job: Job, machine: Machine, run: Run, split: Split, model: nn.Module, watch: Watch
+) -> dict[str, Tensor]:
+    """weight (C, D) and bias (C,): the linear head that fits the frozen features of the training pictures.
+
+    Written beside the checkpoints and read from there by a resumed run: features that are computed again
+    in other batches can differ in their last bits.
+    """
+    path = run.folder / "checkpoint" / "head.safetensors"
+    if path.exists():
+        with contextlib.suppress(VitbenchError):
+            return checkpoint.read_tensors(path)
+    key = feature_key(job.plan, job.weights, job.recipe.seed, len(split.classes))
+    preprocessing = job.recipe.preprocessing
+    features = features_of(
+        model.to(machine.device),
+        key,
+        split.root,
+        split.train,
+        preprocessing,
+        machine,
+        on_progress=lambda done, total: watch.features(run.name, done, total),
+        on_event=watch.message,
+    )
+    labels = label_indices(split.train, split.classes)
+    linear = fit_start(features, labels, len(split.classes))
+    head = {"weight": torch.from_numpy(linear.weight).float(), "bias": torch.from_numpy(linear.bias).float()}
+    path.parent.mkdir(exist_ok=True)
+    checkpoint.write_tensors(path, head)
+    return head

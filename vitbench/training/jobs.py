@@ -1,0 +1,209 @@
+"""A job, and the files of its run: what is to be done, on which machine, and what is written of it."""
+
+import contextlib
+import dataclasses
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import torch
+from torch import nn
+
+from vitbench import files
+from vitbench.errors import RefusedError, RunFailedError, VitbenchError
+from vitbench.inference.forward import latency_ms
+from vitbench.models.create import count_parameters, gmacs
+from vitbench.models.folder import save_model
+from vitbench.models.plan import ModelPlan
+from vitbench.models.weights import InitialWeights
+from vitbench.records import Machine, Recipe, Run
+from vitbench.training.environment import changed_since, environment
+from vitbench.training.locks import locked
+from vitbench.training.machine import choose_device
+from vitbench.training.watch import Watch
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Where the model lies that teaches; a run of the same benchmark may still have to be trained."""
+
+    words: str
+    """As in the recipe."""
+    folder: Path | None = None
+    """Of a saved model."""
+    run: str = ""
+    """The run of the same benchmark."""
+    plan: ModelPlan | None = None
+    """Of that run."""
+
+    def place(self, student: Run) -> Path:
+        """The model's folder for a student's run; a fold learns from the teacher of the same fold."""
+        if self.folder is not None:
+            return self.folder
+        parts, top = [], student.folder
+        while (top.parent / "recipe.json").exists():
+            parts.append(top.name)
+            top = top.parent
+        teacher = Run(top.parent / self.run)
+        if teacher.status == "failed":
+            raise RunFailedError(f"its teacher {self.run} failed: {teacher.failure}")
+        part = next((name for name in parts if name.startswith("fold-") or name == "final"), "")
+        own = (teacher.part(part) if part else teacher).model_folder
+        if not (own / "config.json").exists():
+            raise RefusedError(f"its teacher {self.run} is not trained yet; --resume when it is")
+        return own
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run needs to be carried out; a plan is a list of these."""
+
+    run_name: str
+    plan: ModelPlan
+    weights: InitialWeights
+    recipe: Recipe
+    machine: Machine
+    trials: tuple[Recipe, ...] = ()
+    """The settings to choose among on val (`--tune`); (): the recipe as it is."""
+    final: Literal["folds", "retrain"] = "folds"
+    """What answers for a run with folds."""
+    arm: str = ""
+    """The way in which it is trained, where there are several."""
+    teacher: Teacher | None = None
+    """Who teaches, where the recipe says so."""
+    pretrain: Recipe | None = None
+    """Masked pre-training that comes first; `weights` are what it begins with then."""
+    resume_anyway: bool = False
+    """A run that began with other versions or threads goes on, and says so in its notes."""
+
+    @property
+    def model(self) -> str:
+        """The name that the runs of all seeds share: "vit", "distill-vit"."""
+        return self.run_name.rpartition("-s")[0]
+
+    def with_recipe(self, **changes: Any) -> "Job":
+        """The job with other values in its recipe and in every trial's."""
+        return dataclasses.replace(
+            self,
+            recipe=self.recipe.model_copy(update=changes),
+            trials=tuple(trial.model_copy(update=changes) for trial in self.trials),
+        )
+
+
+@contextlib.contextmanager
+def writing(run: Run) -> Iterator[None]:
+    """The run's folder, made if need be, for this process alone; RefusedError where another one has it."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with locked(run.folder):
+        yield
+
+
+def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[str], run: Run) -> None:
+    """Write `recipe.json` and `environment.json`: what the run is, before the first step."""
+    files.write_json(
+        run.folder / "recipe.json",
+        {
+            "digest": recipe.digest,
+            "about": {
+                "timm_name": job.plan.timm_name,
+                "pretrained_on": job.plan.pretrained_on if job.weights.kind == "pretrained" else "",
+                "init": job.weights.label,
+                **({"arm": job.arm, "model": job.plan.alias} if job.arm else {}),
+                **({"teacher_run": job.teacher.run} if job.teacher and job.teacher.run else {}),
+                "native_size": job.plan.native_size,
+                "windows": job.plan.windows,
+                "notes": [*job.plan.notes, *([job.weights.note] if job.weights.note else []), *fallbacks],
+            },
+            "recipe": recipe.model_dump(mode="json"),
+            "machine": dataclasses.asdict(machine),
+            "fallbacks": fallbacks,
+        },
+    )
+    files.write_json(run.folder / "environment.json", environment(machine))
+
+
+def keep_model(model: nn.Module, run: Run, recipe: Recipe) -> None:
+    """Save the run's model; OSError, with its number and a path, where the system refuses it."""
+    try:
+        with files.naming(run.model_folder):
+            save_model(model, run.model_folder, recipe.classes, recipe.preprocessing)
+    except safetensors.SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(run.model_folder)) from error
+
+
+def model_cost(job: Job, machine: Machine, model: nn.Module) -> dict[str, Any]:
+    """The part of `metrics.json`'s cost that does not depend on training."""
+    p50, p95 = latency_ms(model, job.plan.image_size, torch.device(machine.device))
+    return {
+        "device": machine.device_name,
+        "threads": machine.threads,
+        "params_m": count_parameters(model) / 1e6,
+        "gmacs": gmacs(job.plan, len(job.recipe.classes)),
+        "latency_ms_p50": p50,
+        "latency_ms_p95": p95,
+    }
+
+
+def discard_checkpoints(run: Run) -> None:
+    """Remove what only resume needs; a kill right after `metrics.json` leaves it behind."""
+    shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
+    for part in run.folder.iterdir():
+        if part.is_dir() and (part / "recipe.json").exists():
+            discard_checkpoints(Run(part))
+
+
+def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
+    """The machine to train on and the fallbacks so far: an interrupted run's own, so that bits stay equal.
+
+    RefusedError, the difference named, where that cannot be had; what the job accepts is a fallback.
+    """
+    if not (run.folder / "recipe.json").exists():
+        return job.machine, []
+    written = files.read_json(run.folder / "recipe.json")
+    # Workers and store never change what comes out, so they follow the call.
+    here = job.machine
+    machine = dataclasses.replace(Machine(**written["machine"]), workers=here.workers, store=here.store)
+    try:
+        choose_device(machine.device)
+    except VitbenchError as error:
+        raise RefusedError(
+            f"{run.folder}: started on {machine.device}, which is not here; go on where it is, "
+            "or start again under a new --name"
+        ) from error
+    for what in ("device", "micro_batch"):
+        before, now = getattr(machine, what), getattr(job.machine, what)
+        if before != now:
+            watch.message(f"{run.name}: goes on with {what} {before}, as it started (not {now})")
+    fallbacks = list(written["fallbacks"])
+    machine = dataclasses.replace(
+        machine, threads=here.threads, processes=here.processes, device_name=here.device_name
+    )
+    if changed := changed_since(run, machine):
+        if not job.resume_anyway:
+            raise RefusedError(refusal(run, changed))
+        fallbacks.append(f"gone on with {', '.join(changed)}: other last bits than without the interruption")
+        watch.message(f"{run.name}: {fallbacks[-1]}")
+    return machine, fallbacks
+
+
+def refusal(run: Run, changed: list[str]) -> str:
+    """The line for a run that began with other versions or threads than are here."""
+    hint = ""
+    for name, before, *_ in (change.split() for change in changed):
+        if name == "threads":
+            hint += f"set OMP_NUM_THREADS={before}, or "
+        elif name == "processes":
+            hint += f"start it with torchrun --nproc_per_node {before}, or "
+    return (
+        f"{run.folder}: was begun with other versions or threads ({', '.join(changed)}); {hint}go on where "
+        "they are the same, or add --resume-anyway, which costs that its weights are equal to the last bit"
+    )
