@@ -8,11 +8,29 @@ from collections.abc import Callable
 
 from torch import nn
 
+from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
+from vitbench.models.plan import ModelPlan
+from vitbench.models.weights import InitialWeights
 from vitbench.records import Recipe
 from vitbench.training.objective import Objective
+from vitbench.training.simmim import Masked, MaskedEncoder, masked_encoder
 from vitbench.training.supervised import Supervised
+
+
+def learner(plan: ModelPlan, recipe: Recipe, weights: InitialWeights) -> nn.Module:
+    """The network that a recipe trains, on the CPU, bit-equal for equal arguments; see `create`."""
+    if recipe.masking is not None:
+        return masked_encoder(plan, recipe, weights)
+    return create(plan, len(recipe.classes), weights, recipe.seed, recipe.drop_path, recipe.classes)
+
+
+def encoder_of(model: nn.Module) -> nn.Module:
+    """What is saved of a `learner`: the timm network, without what only its objective needs."""
+    return model.encoder if isinstance(model, MaskedEncoder) else model
+
 
 OBJECTIVES: dict[str, Callable[[nn.Module, Recipe, LoadedModel | None], Objective]] = {
     "supervised": Supervised,
+    "simmim": Masked,
 }
