@@ -40,6 +40,10 @@ class UnreadableImageError(VitbenchError):
     """One picture could not be decoded; carries the reason only, the caller names the file."""
 
 
+class ClassesError(VitbenchError):
+    """The class folders cannot be trained or divided; without labels the pictures may still be of use."""
+
+
 class WeightsError(VitbenchError):
     """Weights that were asked for are not to be had, or do not fit."""
 

@@ -9,7 +9,8 @@ from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import saved_weights, tag_asked
 from vitbench.records import Settings, Split, run_name
 from vitbench.training.jobs import Teacher
-from vitbench.training.recipes import shared
+from vitbench.training.recipes import masking_of, shared
+from vitbench.training.simmim import check_masking
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,12 @@ def model_plans(way: Settings) -> list[ModelPlan]:
 
 
 def refuse_models(settings: Settings) -> None:
-    """UsageError for a model that cannot run at this size, or be probed where that is asked."""
-    plans = [plan for way in settings.ways.values() for plan in model_plans(way)]
-    unfit = [plan.alias for plan in plans if not plan.linear_head]
+    """UsageError for a model that cannot run at this size, or be probed or masked where that is asked."""
+    plans = [(way, plan) for way in settings.ways.values() for plan in model_plans(way)]
+    for way, plan in plans:
+        if way.pretrain or way.recipe == "simmim":
+            check_masking(plan, masking_of(way, plan))
+    unfit = [plan.alias for _, plan in plans if not plan.linear_head]
     if settings.recipe == "probe" and unfit:
         raise UsageError(
             f"--models {', '.join(unfit)}: no linear classifier on pooled features to be fitted; leave it out"

@@ -12,9 +12,9 @@ from vitbench.benchmark.provenance import seen_lines
 from vitbench.data.epochs import balance_note, epoch_size
 from vitbench.data.groups import keep_together, refuse_grouping
 from vitbench.data.likeness import refuse_warnings
-from vitbench.data.scan import scan_folder
-from vitbench.data.split import split_images
-from vitbench.errors import UsageError
+from vitbench.data.scan import holds_parts_without_classes, scan_folder
+from vitbench.data.split import split_images, without_labels
+from vitbench.errors import ClassesError, UsageError
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import WORDS, InitialWeights, asked_of_each, resolve_weights
 from vitbench.records import Benchmark, ImageSet, Recipe, Run, Settings, Split, run_name
@@ -48,8 +48,8 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """Warnings about data, split and class balance, each one line."""
-        probed = self.settings.recipe == "probe"
-        balance = "" if probed else balance_note(self.split.train, shared(self.settings)["per_class"])
+        unbalanced = self.settings.recipe in ("probe", "simmim")  # each picture once
+        balance = "" if unbalanced else balance_note(self.split.train, shared(self.settings)["per_class"])
         notes = (*self.warnings, *self.images.notes, *self.split.notes, balance, self.images.searched)
         return tuple(dict.fromkeys(note for note in notes if note))
 
@@ -73,14 +73,8 @@ def make_plan(
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     refuse_models(settings)
-    images = scan_folder(
-        data, settings.layout, settings.skip_bad, watch.checking, settings.near, settings.store
-    )
-    if settings.strict:
-        refuse_warnings(images)
-    images = keep_together(images, settings.group, settings.burst_seconds)
-    folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
-    split = split_images(images, settings.split_seed, folds)
+    alone = settings.recipe == "simmim"
+    images, split = _divided_unlabelled(settings, data, watch) if alone else _divided(settings, data, watch)
     before = {run.name: run for run in benchmark.runs} if benchmark else {}
     asked = [one for one in wanted_runs(settings, split) if one.name in before or not only_known]
     finished = [one.name for one in asked if one.name in before and before[one.name].status == "finished"]
@@ -100,6 +94,37 @@ def make_plan(
     if settings.strict and warnings:
         raise UsageError(f"{warnings[0]} (--strict)")
     return Plan(settings, images, split, (*probes, *jobs), tuple(finished), warnings)
+
+
+def _divided(settings: Settings, data: Path, watch: Watch) -> tuple[ImageSet, Split]:
+    """The checked folder and its split."""
+    images = scan_folder(
+        data, settings.layout, settings.skip_bad, watch.checking, settings.near, settings.store
+    )
+    if settings.strict:
+        refuse_warnings(images)
+    images = keep_together(images, settings.group, settings.burst_seconds)
+    folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
+    return images, split_images(images, settings.split_seed, folds)
+
+
+def _divided_unlabelled(settings: Settings, data: Path, watch: Watch) -> tuple[ImageSet, Split]:
+    """The split that `train` makes, its test pictures left unseen; where it makes none, a loose one."""
+    loose = settings.model_copy(update={"layout": "loose"})
+    if settings.layout == "auto" and data.is_dir() and holds_parts_without_classes(data):
+        settings = loose
+    note = ""
+    try:
+        images, split = _divided(settings, data, watch)
+    except ClassesError as error:
+        if settings.layout != "auto":
+            raise
+        images, split = _divided(loose, data, watch)
+        note = (
+            f"taken as one heap of pictures, whatever folders they lie in ({str(error).partition('; ')[0]})"
+        )
+    split = without_labels(split, images, settings.with_test)
+    return images, dataclasses.replace(split, notes=(*split.notes, note)) if note else split
 
 
 def _starts(
@@ -126,6 +151,10 @@ def _job(
     one: Wanted, first: InitialWeights, settings: Settings, split: Split, device: torch.device, precision: str
 ) -> Job:
     way, plan, pretrain, init = one.way, one.plan, None, first.label
+    if way.recipe == "simmim":
+        alone = pretraining_recipe(way, plan, split, one.seed, init, precision, masking_of(way, plan))
+        machine = choose_machine(settings, device, alone.batch_size)
+        return Job(one.name, plan, first, alone, machine, arm=one.arm)
     if way.pretrain:
         masking = masking_of(way, plan)
         pretrain = pretraining_recipe(way, plan, split, one.seed, init, precision, masking)

@@ -28,10 +28,10 @@ from vitbench.data.walk import (
     shown,
     walk,
 )
-from vitbench.errors import UnreadableImageError, VitbenchError
+from vitbench.errors import ClassesError, UnreadableImageError, VitbenchError
 from vitbench.records import BadFile, ImageSet, Part, Picture
 
-Layout = Literal["auto", "flat", "split"]
+Layout = Literal["auto", "flat", "split", "loose"]
 Progress = Callable[[int, int], None]
 Owner = tuple[Part | None, str, Path]
 """Part, class and path of a file."""
@@ -46,6 +46,8 @@ PART_NAMES: Mapping[str, Part] = {
     "testing": "test",
 }
 """Folder names of a split layout, in lower case."""
+ONE_CLASS = "pictures"
+"""The class of every picture of a loose folder."""
 
 HOW_TO = (
     "make one folder of photos per class (cat/, dog/, …), or train/, val/ and test/ with such folders "
@@ -60,7 +62,7 @@ AT_ONCE = 16
 class _Plan:
     """The class folders found, before any picture is opened."""
 
-    layout: Literal["flat", "split"]
+    layout: Literal["flat", "split", "loose"]
     folders: list[tuple[Part | None, str, Path]] = field(default_factory=list)
     """(part, class, folder)"""
     walked: list[Path] = field(default_factory=list)
@@ -79,11 +81,12 @@ def scan_folder(
     """The pictures of an image folder, each decoded in full once; nothing in it is changed.
 
     `near`: near-copies are looked for (`data.near`) and put into one group. `remember`: what is learnt of
-    a file is kept (`data.known`), and one that has not changed since is not read again.
+    a file is kept (`data.known`), and one that has not changed since is not read again. `layout` "loose"
+    takes all pictures, however deep, as one class; folders train/, val/ and test/ are parts there too.
     `on_progress(done, total)` is called after each picture, from this thread. Raises `VitbenchError`
-    where the folder is missing or has no usable class folders, a class is empty, train lacks a class, or
-    (without `skip_bad`) a file cannot be decoded: then more than ten bad files are listed in
-    `bad-files.csv` (`data.bad`).
+    where the folder is missing, or (without `skip_bad`) a file cannot be decoded: then more than ten bad
+    files are listed in `bad-files.csv` (`data.bad`). `ClassesError` where it has no usable class folders, a
+    class is empty, or train lacks a class.
     """
     found = Walk()
     plan, owners = _survey(root, layout, found)
@@ -140,11 +143,14 @@ def _survey(root: Path, layout: Layout, found: Walk) -> tuple[_Plan, list[Owner]
 
 def _plan_folders(root: Path, layout: Layout, found: Walk) -> _Plan:
     """Which folders are classes of which part."""
+    if layout == "loose":
+        return _plan_loose(root, found)
     tops = _without_links_back(root, folders_in(root, found), found)
     if not tops:
         loose = found.ignored["picture in no class folder"]
         what = f"{loose} pictures but no class folders" if loose else "no class folders in it"
-        raise VitbenchError(f"{shown(root)}: {what}; {HOW_TO}")
+        unread = "; to learn from them without classes: `vitbench pretrain`" if loose else ""
+        raise ClassesError(f"{shown(root)}: {what}; {HOW_TO}{unread}")
     parts = [top for top in tops if top.name.lower() in PART_NAMES]
     if layout == "auto":
         layout = "split" if _looks_split(root, tops, parts) else "flat"
@@ -157,6 +163,30 @@ def _plan_folders(root: Path, layout: Layout, found: Walk) -> _Plan:
             plan.notes.append(f"left out beside train/: {_some(others)}")
     _refuse_equal_names(root, plan)
     return plan
+
+
+def _plan_loose(root: Path, found: Walk) -> _Plan:
+    """The whole folder, or its train/, val/ and test/ as wholes, as one class."""
+    beside = Walk()
+    tops = _without_links_back(root, folders_in(root, beside), beside)
+    parts = [(PART_NAMES[top.name.lower()], ONE_CLASS, top) for top in tops if top.name.lower() in PART_NAMES]
+    if not any(part == "train" for part, _, _ in parts):
+        return _Plan("loose", [(None, ONE_CLASS, root)], [root])
+    found.ignored.update(beside.ignored)
+    taken = [folder for _, _, folder in parts]
+    others = [shown(Path(top.name)) for top in tops if top not in taken]
+    notes = [f"left out beside train/: {_some(others)}"] if others else []
+    return _Plan("loose", [*parts], taken, notes)
+
+
+def holds_parts_without_classes(root: Path) -> bool:
+    """True where train/ and val/ or test/ are all there is, and pictures lie in them without class folders.
+
+    As class folders they would be two classes, and half of the test pictures would be trained on.
+    """
+    tops = folders_in(root, Walk())
+    parts = {PART_NAMES.get(top.name.lower()) for top in tops}
+    return "train" in parts and None not in parts and len(parts) > 1 and not any(map(_has_folders, tops))
 
 
 def _looks_split(root: Path, tops: Sequence[Path], parts: Sequence[Path]) -> bool:
@@ -185,7 +215,7 @@ def _plan_parts(root: Path, parts: Sequence[Path], found: Walk) -> _Plan:
             plan.notes.append(f"{folder.name}/ has no class folders, so it cannot be scored: left out")
         plan.folders += [(part, class_name(path), path) for path in classes]
     if not any(part == "train" for part, _, _ in plan.folders):
-        raise VitbenchError(f"{shown(root)}: no train/ with class folders inside; {HOW_TO}")
+        raise ClassesError(f"{shown(root)}: no train/ with class folders inside; {HOW_TO}")
     return plan
 
 
@@ -214,7 +244,7 @@ def _refuse_equal_names(root: Path, plan: _Plan) -> None:
     for (part, label), count in counts.items():
         if count > 1:
             where = f"{part}/" if part else "the folder"
-            raise VitbenchError(
+            raise ClassesError(
                 f"{shown(root)}: {count} class folders in {where} are both named '{shown(label)}' (their "
                 "Unicode forms differ); merge or rename them"
             )
@@ -325,22 +355,24 @@ def _named(
 
 def _check_classes(root: Path, plan: _Plan, pictures: Sequence[Picture]) -> list[str]:
     """Notes on classes that val or test lack; raises where the classes cannot be trained or scored."""
+    if plan.layout == "loose":
+        return []
     main: Part | None = "train" if plan.layout == "split" else None
     classes = {label for part, label, _ in plan.folders if part == main}
     where = f"{shown(root)}{'/train' if main else ''}"
     empty = classes - {p.label for p in pictures if p.part == main}
     if empty:
-        raise VitbenchError(
+        raise ClassesError(
             f"{where}: no readable picture of class {_quoted(empty)}; add some or remove the folder"
         )
     if len(classes) < 2:
-        raise VitbenchError(f"{where}: only class {_quoted(classes)}; a comparison needs two or more")
+        raise ClassesError(f"{where}: only class {_quoted(classes)}; a comparison needs two or more")
     notes: list[str] = []
     given: list[Part] = ["val", "test"]
     for part in given:
         have = {p.label for p in pictures if p.part == part}
         if have - classes:
-            raise VitbenchError(
+            raise ClassesError(
                 f"{shown(root)}/{part}: class {_quoted(have - classes)} is not in train/; "
                 "add it there or remove it here"
             )

@@ -20,13 +20,15 @@ from vitbench.data.folders import distinct_name, new_folder
 from vitbench.data.groups import TOGETHER, copies_notes
 from vitbench.data.likeness import leaks
 from vitbench.data.walk import shown
-from vitbench.errors import UsageError, VitbenchError
+from vitbench.errors import ClassesError, UsageError, VitbenchError
 from vitbench.records import ImageSet, Picture, Split
 
 THREE_WAY = (70, 15, 15)
 """Percent for train, val, test where the user brought no split."""
 VAL_FROM_TRAIN = (85, 15)
 """Percent of train/ for train and val where only the test pictures are given."""
+LEAST_LOOSE = 10
+"""Different pictures that masked pre-training needs: below, nothing is learnt of pictures."""
 AUTO_FOLDS = 5
 """Folds of `--folds auto`, fewer where a class is too small for them."""
 LEAST_AUTO_FOLDS = 3
@@ -44,7 +46,8 @@ def split_images(
 
     Stratified by class; a group stays on one side of what is drawn here. A class gets its share by largest
     remainder, at least one picture a side. A split that the user brought is taken as it is. Raises
-    `VitbenchError` where a class has too few different pictures, or groups, for that.
+    `ClassesError` where a class has too few different pictures, or groups, for that. A loose folder has no
+    test part, except its own test/.
 
     `folds`: so many folds, or up to `AUTO_FOLDS` where the test part would be drawn here, with "auto" only
     if that had fewer than `SMALL_TEST` pictures, with "always" whatever its size. Each fold tests its own
@@ -59,6 +62,8 @@ def split_images(
 
 def _without_leaks(image_set: ImageSet, seed: int, folds: int | Literal["auto", "always"] | None) -> Split:
     """The split, its leaks not looked up yet."""
+    if image_set.layout == "loose":
+        return _loose_split(image_set, seed)
     brought = [name for name in ("test", "val") if any(p.part == name for p in image_set.pictures)]
     if isinstance(folds, int):
         _refuse_folds(image_set, folds, brought)
@@ -73,6 +78,23 @@ def _without_leaks(image_set: ImageSet, seed: int, folds: int | Literal["auto", 
             return _cross_validation(image_set, seed, count)
     few = f"a class has too few different pictures for {LEAST_AUTO_FOLDS} folds: one split"
     return dataclasses.replace(split, notes=(*split.notes, few))
+
+
+def without_labels(split: Split, image_set: ImageSet, with_test: bool) -> Split:
+    """The split for masked pre-training; `with_test` takes the test pictures in, as train.
+
+    Raises `VitbenchError` where fewer than `LEAST_LOOSE` different pictures are left to learn from.
+    """
+    if with_test:
+        split = dataclasses.replace(
+            split,
+            train=_sorted([*split.train, *split.test]),
+            test=(),
+            rule=f"{split.rule}; test pictures taken in as train (--with-test)",
+        )
+        split = dataclasses.replace(split, leaks=leaks(split, image_set.alike))
+    _refuse_few(split.root, [*split.train, *split.val])
+    return split
 
 
 def write_split(split: Split, out: Path) -> int:
@@ -140,6 +162,42 @@ def _one_split(image_set: ImageSet, seed: int) -> Split:
     )
 
 
+def _loose_split(image_set: ImageSet, seed: int) -> Split:
+    """15 % as val; val/ and test/ as they are where they lie beside train/."""
+    parts = {name: image_set.part(name) for name in ("train", "val", "test")}
+    brought = " and ".join(f"{name}/" for name in ("val", "test") if parts[name])
+    drawn = parts["train"] or image_set.pictures
+    source = "train/" if parts["train"] else "all pictures"
+    as_it_is = f"; {brought} as on disk" if brought else ", no test"
+    if parts["val"]:
+        train, val, rule = list(drawn), list(parts["val"]), f"{source}{as_it_is}, no seed"
+    else:
+        _refuse_few(image_set.root, drawn)
+        train, val = _deal(drawn, VAL_FROM_TRAIN, str(seed), image_set.root)
+        rule = f"85 / 15 % of {source} as train and val, labels unread, seed {seed}{as_it_is}"
+    return Split(
+        root=image_set.root,
+        classes=image_set.classes,
+        train=_sorted(train),
+        val=_sorted(val),
+        test=_sorted(parts["test"]),
+        rule=rule,
+        seed=seed,
+        data_digest=image_set.digest,
+        notes=(*_repeats(drawn), *_on_two_sides(image_set.pictures)),
+    )
+
+
+def _refuse_few(root: Path, pictures: Sequence[Picture]) -> None:
+    """Raise where pictures are too few for masked pre-training."""
+    groups = len({p.group for p in pictures})
+    if groups < LEAST_LOOSE:
+        raise VitbenchError(
+            f"{shown(root)}: {groups} different {'picture' if groups == 1 else 'pictures'} to learn from, "
+            f"masked pre-training needs {LEAST_LOOSE}; add pictures"
+        )
+
+
 def _source(image_set: ImageSet) -> str:
     return "the class folders" if image_set.layout == "flat" else "train/"
 
@@ -155,7 +213,7 @@ def _deal(pictures: Sequence[Picture], shares: Sequence[int], draw: str, root: P
     for label, members in by_class.items():
         if len(holding[label]) < len(shares):
             need = f"{NUMBER_WORDS[len(shares)]} splits need {len(shares)}"
-            raise VitbenchError(f"{_has(root, label, holding[label])}, {need}; add images or drop the class")
+            raise ClassesError(f"{_has(root, label, holding[label])}, {need}; add images or drop the class")
         members.sort(key=lambda group: _order_key(draw, group))
         for side, groups in zip(sides, _share_out(members, shares), strict=True):
             side += [picture for group in groups for picture in group]
@@ -351,11 +409,11 @@ def _refuse_missing(root: Path, holding: dict[str, list[Group]], sides: Sequence
     everywhere = set.intersection(*({p.label for p in side} for side in sides))
     for label in sorted(holding.keys() - everywhere):
         if any(map(_is_joined, holding[label])):
-            raise VitbenchError(
+            raise ClassesError(
                 f"{shown(root)}: class '{shown(label)}' cannot be on every side, for its pictures are kept "
                 "together with those of other classes; make the groups smaller or try another --split-seed"
             )
-        raise VitbenchError(
+        raise ClassesError(
             f"{shown(root)}: too many pictures of class '{shown(label)}' also lie in another class; "
             "sort them out first"
         )

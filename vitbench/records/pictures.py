@@ -99,7 +99,8 @@ class ImageSet:
     """A checked folder: every picture in it was decoded in full once."""
 
     root: Path
-    layout: Literal["flat", "split"]
+    layout: Literal["flat", "split", "loose"]
+    """"loose": the pictures are of one class, for labels that are not read."""
     classes: tuple[str, ...]
     """Sorted by name; a picture's class index is its place here."""
     pictures: tuple[Picture, ...]

@@ -23,10 +23,12 @@ MaskTarget = Literal["pixels", "normalised"]
 
 DISTILLED = "distill"
 """The arm of what learns from a teacher, where no arms were named."""
+PRETRAINED = "simmim"
+"""The arm of what is pre-trained, with training after it or alone."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "pretrained": {"weights": "pretrained"},
     "scratch": {"weights": "random"},
-    "simmim": {"weights": "random", "pretrain": True},
+    PRETRAINED: {"weights": "random", "pretrain": True},
     DISTILLED: {"weights": "random"},
 }
 """The usual arms, by the names that `--arms` knows."""
@@ -87,7 +89,10 @@ class Settings(BaseModel):
     mask_target: MaskTarget = "pixels"
     arms: dict[str, dict[str, Any]] = {}
     """Different ways to train the same models: what each sets differently, by its name."""
-    layout: Literal["auto", "flat", "split"] = "auto"
+    layout: Literal["auto", "flat", "split", "loose"] = "auto"
+    """"loose": all pictures, labels unread, for masked pre-training alone."""
+    with_test: bool = False
+    """Masked pre-training learns from the test pictures too."""
     skip_bad: bool = False
     near: bool = True
     """Near-copies are looked for and kept on one side."""
@@ -116,6 +121,7 @@ class Settings(BaseModel):
         try:
             settings = cls.model_validate(dict(asked))
             settings._check_arms()
+            settings._check_unlabelled()
             return settings
         except ValidationError as error:
             first = error.errors()[0]
@@ -166,11 +172,23 @@ class Settings(BaseModel):
 
     @property
     def ways(self) -> dict[str, "Settings"]:
-        """The settings of every arm, by its name; {"": self} where there are none."""
-        return {name: self._way(fields) for name, fields in self.given_arms.items()} or {"": self}
+        """The settings of every arm, by its name; where there are none {"": self}, or {"simmim": self}."""
+        alone = PRETRAINED if self.recipe == "simmim" else ""
+        return {name: self._way(fields) for name, fields in self.given_arms.items()} or {alone: self}
 
     def _way(self, fields: Mapping[str, Any]) -> "Settings":
         return Settings.model_validate({**self.model_dump(), **fields, "arms": {}, "plain": False})
+
+    def _check_unlabelled(self) -> None:
+        """What only a recipe without labels can have."""
+        if self.recipe == "simmim":
+            return
+        if self.layout == "loose":
+            raise UsageError("--layout loose: pictures without classes are for vitbench pretrain alone")
+        if self.with_test:
+            raise UsageError(
+                "--with-test: test pictures are never trained on; vitbench pretrain can take them in"
+            )
 
     def _check_arms(self) -> None:
         for name, fields in self.arms.items():

@@ -166,7 +166,7 @@ def masking_of(settings: Settings, plan: ModelPlan) -> Masking:
 def pretraining_recipe(
     settings: Settings, plan: ModelPlan, split: Split, seed: int, init: str, precision: str, masking: Masking
 ) -> Recipe:
-    """The recipe of masked pre-training (`SIMMIM`): each training picture once an epoch, no labels."""
+    """The recipe of masked pre-training (`SIMMIM`): each training picture once an epoch, no classes."""
     alone = settings.recipe == "simmim"
     asked = {
         "recipe": "simmim",
@@ -181,7 +181,7 @@ def pretraining_recipe(
     }
     asked["epochs"] = asked["epochs"] or (None if settings.quick else PRETRAIN_EPOCHS)
     plain = build_recipe(Settings.model_validate(asked), plan, split, seed, init, precision)
-    return plain.model_copy(update={"per_class": "all", "masking": masking})
+    return plain.model_copy(update={"per_class": "all", "masking": masking, "classes": ()})
 
 
 # --- the tables -----------------------------------------------------------------------------------
