@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vitbench.benchmark.compare import compare
     from vitbench.benchmark.predict import predict
-    from vitbench.benchmark.train import probe, train
+    from vitbench.benchmark.train import pretrain, probe, train
     from vitbench.comparison.table import Comparison
     from vitbench.errors import VitbenchError
     from vitbench.records import Answer, Benchmark, Predictions, Recipe, Run, Settings
@@ -34,6 +34,7 @@ __all__ = [
     "VitbenchError",
     "compare",
     "predict",
+    "pretrain",
     "probe",
     "train",
 ]
@@ -43,6 +44,7 @@ _HOME = {
     "VitbenchError": "vitbench.errors",
     "compare": "vitbench.benchmark.compare",
     "predict": "vitbench.benchmark.predict",
+    "pretrain": "vitbench.benchmark.train",
     "probe": "vitbench.benchmark.train",
     "train": "vitbench.benchmark.train",
 }

@@ -34,7 +34,7 @@ def test_help_is_fast_and_without_torch() -> None:
     """`--help` of every command imports neither torch nor timm, pandas, scipy, matplotlib."""
     code = (
         "import sys; from typer.testing import CliRunner; from vitbench.cli.app import app\n"
-        "for words in ([], ['train'], ['compare'], ['predict'], ['models'], ['demo'], ['data', 'check']):\n"
+        "for words in ([], ['train'], ['pretrain'], ['compare'], ['predict'], ['models'], ['demo'], ['data', 'check']):\n"
         "    result = CliRunner().invoke(app, [*words, '--help']); assert result.exit_code == 0, words\n"
         "print(sorted({'torch', 'timm', 'pandas', 'scipy', 'matplotlib', 'sklearn'} & set(sys.modules)))"
     )
@@ -58,7 +58,7 @@ def test_predict_loads_no_more_than_it_needs(two_models: Benchmark, tmp_path: Pa
     assert done.stdout.strip() == "True []"
 
 
-@pytest.mark.parametrize("command", ["train", "compare", "predict", "models", "demo"])
+@pytest.mark.parametrize("command", ["train", "pretrain", "compare", "predict", "models", "demo"])
 def test_help_has_an_example(command: str, tmp_path: Path) -> None:
     """Each command's help shows something to type."""
     done = vitbench(command, "--help", cwd=tmp_path)

@@ -60,7 +60,7 @@ def test_parts_without_classes_stay_parts(tmp_path: Path, make: Maker) -> None:
 
 
 def test_class_folders_are_not_mistaken_for_parts(tmp_path: Path, classes: Maker) -> None:
-    """A split with class folders inside, or classes of any name, are none of that."""
+    """A split with class folders inside, or a class that is called train, are none of that."""
     assert not holds_parts_without_classes(classes(tmp_path / "a", {"train/x": 1, "test/x": 1}))
     assert not holds_parts_without_classes(classes(tmp_path / "b", {"train": 1, "bus": 1}))
 

@@ -130,10 +130,10 @@ def test_half_a_file_is_refused(tiny_plan: ModelPlan, tiny_file: Path, tmp_path:
 
 
 @pytest.mark.parametrize("spec", ["nowhere", "../" * 40 + "x", "~nobody-of-that-name/x", "n" * 5000, "a\0b"])
-def test_a_path_that_is_not_there_is_one_line(spec: str, tiny_plan: ModelPlan) -> None:
+def test_a_path_that_is_not_there_is_one_line(spec: str, tiny_plan: ModelPlan, tmp_path: Path) -> None:
     """A mistyped path is named, also one that no file can have."""
     for given in (spec, f"test_vit={spec}"):
-        assert absolute(given) == given
+        assert absolute(given, tmp_path) == given
         with pytest.raises(WeightsError, match="no such file or folder") as caught:
             resolve_weights((given,), [tiny_plan])
         one_line(caught.value)

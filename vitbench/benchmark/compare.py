@@ -38,11 +38,12 @@ def across(*benchmarks: Named, results: Path | str = "results") -> Across:
 
 
 def find_all(benchmarks: Sequence[Named], results: Path) -> list[Benchmark]:
-    """The named benchmarks, or the newest finished one; VitbenchError where one has no finished run."""
+    """The named benchmarks, or the newest finished one; VitbenchError where one has nothing that answers."""
     found = [
         given if isinstance(given, Benchmark) else folder.find(str(given), results) for given in benchmarks
     ] or [folder.newest(results)]
     for benchmark in found:
+        folder.refuse_encoders(benchmark)
         if not any(run.status == "finished" for run in benchmark.runs):
             reasons = "; ".join(f"{run.name}: {run.failure or run.status}" for run in benchmark.runs)
             raise VitbenchError(f"{benchmark.folder}: no run finished ({reasons})")

@@ -189,9 +189,11 @@ def plan_lines(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
     """The plan for a reader: data, split, models, steps, time, disk; and what would be quicker."""
     split = plan.split
     one, each = (split.folds[0], " in each fold") if split.folds else (split, "")
+    unread = plan.settings.recipe == "simmim"
+    classes = ", labels unread" if unread else f" in {len(split.classes)} classes"
     lines = [
-        f"{split.root}: {len(plan.images.pictures)} pictures in {len(split.classes)} classes; "
-        f"{len(one.train)} train, {len(one.val)} val, {len(one.test)} test{each}",
+        f"{split.root}: {len(plan.images.pictures)} pictures{classes}; {len(one.train)} train, "
+        f"{len(one.val)} val, {len(one.test)} test{' (left out)' if unread and one.test else ''}{each}",
         f"split: {split.rule}",
     ]
     for job in plan.jobs:
@@ -273,9 +275,10 @@ def shortcut_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
         return ""
     now, first = trained[0].recipe.preprocessing.size, trained[0].plan.alias
     alone = sum(estimates[job.run_name].seconds for job in trained if job.plan.alias == first)
+    ranked = "" if trained[0].recipe.masking else "vitbench probe ranks the models in minutes, "
     return (
-        f"that is long for a CPU; vitbench probe ranks the models in minutes, --quick shows the whole way in "
-        f"minutes, --image-size 64 would take about {duration(seconds * (64 / now) ** 2)}, --models {first} "
+        f"that is long for a CPU; {ranked}--quick shows the whole way in minutes, --image-size 64 would take "
+        f"about {duration(seconds * (64 / now) ** 2)}, --models {first} "
         f"alone about {duration(alone)}; a GPU is what this job wants"
     )
 

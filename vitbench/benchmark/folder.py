@@ -57,9 +57,24 @@ def find(name: str, results: Path) -> Benchmark:
     )
 
 
+def refuse_encoders(benchmark: Benchmark) -> None:
+    """UsageError for a benchmark of `pretrain`, where answers are asked for."""
+    if benchmark.pretrains:
+        raise UsageError(
+            f"{benchmark.folder}: holds pre-trained encoders, which name no classes; "
+            f"next: vitbench train DATA --weights {benchmark.name}"
+        )
+
+
 def newest(results: Path) -> Benchmark:
-    """The benchmark started last whose runs have all ended, one of them well; VitbenchError if none."""
-    found = benchmarks_in(results)
+    """The benchmark started last whose runs have all ended, one of them well; VitbenchError if none.
+
+    Those of `pretrain` answer nothing and are passed over.
+    """
+    every = benchmarks_in(results)
+    found = [benchmark for benchmark in every if not benchmark.pretrains]
+    if every and not found:
+        refuse_encoders(every[0])
     for benchmark in found:
         if benchmark.finished and any(run.status == "finished" for run in benchmark.runs):
             return benchmark
@@ -200,7 +215,9 @@ def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
     different = [
         f"{field} {_shown(before[field])} → {_shown(now[field])}"
         for field in Settings.model_fields
-        if field not in Settings.RUN_FIELDS and field != "quick" and before[field] != now[field]
+        if (field not in Settings.RUN_FIELDS or (stored.recipe == "simmim" and field.startswith("mask_")))
+        and field != "quick"
+        and before[field] != now[field]
     ]
     if different:
         raise UsageError(

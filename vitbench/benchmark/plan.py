@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -73,8 +74,11 @@ def make_plan(
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     refuse_models(settings)
-    alone = settings.recipe == "simmim"
-    images, split = _divided_unlabelled(settings, data, watch) if alone else _divided(settings, data, watch)
+    if settings.recipe == "simmim":
+        images, split = _divided_unlabelled(settings, data, watch)
+    else:
+        folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
+        images, split = _divided(settings, data, watch, folds)
     before = {run.name: run for run in benchmark.runs} if benchmark else {}
     asked = [one for one in wanted_runs(settings, split) if one.name in before or not only_known]
     finished = [one.name for one in asked if one.name in before and before[one.name].status == "finished"]
@@ -96,7 +100,9 @@ def make_plan(
     return Plan(settings, images, split, (*probes, *jobs), tuple(finished), warnings)
 
 
-def _divided(settings: Settings, data: Path, watch: Watch) -> tuple[ImageSet, Split]:
+def _divided(
+    settings: Settings, data: Path, watch: Watch, folds: int | Literal["auto", "always", "never"] | None
+) -> tuple[ImageSet, Split]:
     """The checked folder and its split."""
     images = scan_folder(
         data, settings.layout, settings.skip_bad, watch.checking, settings.near, settings.store
@@ -104,7 +110,6 @@ def _divided(settings: Settings, data: Path, watch: Watch) -> tuple[ImageSet, Sp
     if settings.strict:
         refuse_warnings(images)
     images = keep_together(images, settings.group, settings.burst_seconds)
-    folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
     return images, split_images(images, settings.split_seed, folds)
 
 
@@ -115,11 +120,11 @@ def _divided_unlabelled(settings: Settings, data: Path, watch: Watch) -> tuple[I
         settings = loose
     note = ""
     try:
-        images, split = _divided(settings, data, watch)
+        images, split = _divided(settings, data, watch, "never")
     except ClassesError as error:
         if settings.layout != "auto":
             raise
-        images, split = _divided(loose, data, watch)
+        images, split = _divided(loose, data, watch, "never")
         note = (
             f"taken as one heap of pictures, whatever folders they lie in ({str(error).partition('; ')[0]})"
         )
@@ -185,7 +190,7 @@ def _probes(
     One a model, whatever the number of seeds. They come first: their answers are there in minutes, and
     the features that they store are those of the heads that fine-tuning starts from.
     """
-    if settings.recipe == "probe" or settings.with_probe is False:
+    if settings.recipe in ("probe", "simmim") or settings.with_probe is False:
         return []
     found: dict[str, Job] = {}
     for job in jobs:

@@ -132,6 +132,7 @@ def panel_for(name: str | None, wanted: Sequence[str], results: Path) -> Panel:
     if name is not None and (panel := _single(name, results)) is not None:
         return panel
     benchmark = folder.newest(results) if name is None else folder.find(name, results)
+    folder.refuse_encoders(benchmark)
     finished = [run for run in benchmark.runs if run.status == "finished"]
     chosen = [run for run in finished if run.model in wanted or run.name in wanted]
     if not finished:
@@ -155,6 +156,7 @@ def _single(name: str, results: Path) -> Panel | None:
         if files.is_there(path / "config.json"):
             run = Run(path.resolve().parent)
             if (run.folder / "recipe.json").exists():
+                _refuse_encoder(run)
                 return _of_run(run, (load_model(path),))
             return Panel({path.resolve().name: (load_model(path),)}, None)
         if files.is_there(path / "recipe.json"):
@@ -163,8 +165,18 @@ def _single(name: str, results: Path) -> Panel | None:
                 raise VitbenchError(
                     f"{path}: this run is {run.status}; `vitbench train --resume` goes on with it"
                 )
+            _refuse_encoder(run)
             return _of_run(run, _models_of(run))
     return None
+
+
+def _refuse_encoder(run: Run) -> None:
+    """UsageError for the result of masked pre-training."""
+    if run.recipe().masking is not None:
+        raise UsageError(
+            f"--run {run.folder}: is a pre-trained encoder, which names no classes; "
+            f"next: vitbench train DATA --weights {run.folder}"
+        )
 
 
 def _of_run(run: Run, models: tuple[LoadedModel, ...]) -> Panel:

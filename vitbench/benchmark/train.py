@@ -18,6 +18,7 @@ from vitbench.errors import RefusedError, UsageError, VitbenchError
 from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
 from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings, Split
+from vitbench.reports.pretrained import write_pretrained
 from vitbench.reports.write import write_reports
 from vitbench.training import processes, signals
 from vitbench.training import track as trackers
@@ -71,12 +72,14 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     explicit = dict(request.explicit)
     if "weights" in explicit:
         given = Settings.of({"weights": explicit["weights"]}).weights
-        explicit["weights"] = tuple(absolute(spec) for spec in given)
+        explicit["weights"] = tuple(absolute(spec, request.results) for spec in given)
     _place_teachers(explicit, request.results)
     if (table := Path(str(explicit.get("group") or ""))).is_file():
         explicit["group"] = str(table.resolve())
     _refuse_idle_options(explicit, benchmark)
     if benchmark is None:
+        if explicit.get("recipe") == "simmim":
+            explicit.setdefault("weights", ("random",))
         settings = Settings.of(explicit)
         return make_plan(settings, request.data or DEFAULT_DATA, watch, dry_run=dry_run), None
     settings = folder.merge(benchmark, explicit)
@@ -113,6 +116,11 @@ FOR_PROBES = frozenset(
     }
 )  # fmt: skip
 """The settings that mean something where nothing is trained."""
+FOR_PRETRAINING = FOR_PROBES - {"folds"} | {
+    "epochs", "batch_size", "lr", "augment", "flip", "drop_path", "seeds", "mask_ratio", "mask_size",
+    "mask_target", "with_test", "precision", "micro_batch", "quick",
+}  # fmt: skip
+"""The settings that mean something where no classes are learnt."""
 
 
 def _refuse_idle_options(explicit: Mapping[str, Any], benchmark: Benchmark | None) -> None:
@@ -121,10 +129,16 @@ def _refuse_idle_options(explicit: Mapping[str, Any], benchmark: Benchmark | Non
     recipe = explicit.get("recipe", known.recipe if known else "finetune")
     if recipe == "probe" and known is not None and "recipe" not in explicit and "models" in explicit:
         raise UsageError("--name: is a benchmark of probes; use vitbench probe --name, or a new --name")
-    idle = [name for name in explicit if name not in FOR_PROBES] if recipe == "probe" else []
+    if recipe == "simmim" and known is not None and "recipe" not in explicit and "models" in explicit:
+        raise UsageError("--name: is a benchmark of encoders; use vitbench pretrain --name, or a new --name")
+    meant, why = {
+        "probe": (FOR_PROBES, "a probe trains nothing"),
+        "simmim": (FOR_PRETRAINING, "masked pre-training reads no labels"),
+    }.get(recipe, (explicit.keys(), ""))
+    idle = [name for name in explicit if name not in meant]
     if idle:
         option = "--" + idle[0].replace("_", "-")
-        raise UsageError(f"{option}: a probe trains nothing, so this has no meaning; leave it away")
+        raise UsageError(f"{option}: {why}, so this has no meaning; leave it away")
     _refuse_idle_teaching(explicit, known)
     if "final" in explicit and explicit.get("folds", known.folds if known else None) is None:
         raise UsageError(f"--final {explicit['final']}: needs --folds")
@@ -196,6 +210,16 @@ def probe(
         report = (watch or Watch()).message
         more["models"] = selected(named, max_params, max_gmacs, more.get("image_size"), report)
     return train(data, recipe="probe", watch=watch, **more)
+
+
+def pretrain(data: Path | str | None = None, **more: Any) -> Benchmark:
+    """Pre-train encoders on an image folder, with or without classes, by masked pictures (SimMIM).
+
+    The runs `simmim-<model>-s<seed>` hold encoders for `train(weights=…)`, which takes a run or the whole
+    benchmark; `more` as for `train`. Labels are not read and the pictures that `train` would test on are
+    left out, but for `with_test`. Without `weights` the networks begin as random ones.
+    """
+    return train(data, recipe="simmim", **more)
 
 
 def carry_out(request: Request, watch: Watch, track: str | None = None) -> Benchmark:
@@ -273,13 +297,17 @@ def _conclude(benchmark: Benchmark, request: Request, watch: Watch) -> None:
             discard_checkpoints(run)
     missing = [run.name for run in benchmark.runs if run.status not in ("finished", "failed")]
     if request.shard is not None and missing:
+        later = "train --resume --name" if benchmark.pretrains else "compare"
         watch.message(
             f"shard {request.shard} is done; still missing: {', '.join(missing)}; "
-            f"`vitbench compare {benchmark.name}` when they are there"
+            f"`vitbench {later} {benchmark.name}` when they are there"
         )
     elif any(run.status == "finished" for run in benchmark.runs):
         with files.naming(benchmark.folder), folder.writing(benchmark):
-            write_reports(benchmark, compare_many([benchmark]))
+            if benchmark.pretrains:
+                write_pretrained(benchmark)
+            else:
+                write_reports(benchmark, compare_many([benchmark]))
 
 
 def announce(plan: Plan, watch: Watch) -> dict[str, Estimate]:
@@ -337,6 +365,6 @@ def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
             continue
         test = run.metrics()["test"]
         if test is None:
-            watch.run_finished(run.name, f"pre-trained, train loss {run.metrics()['train']['loss']:.3f}")
+            watch.run_finished(run.name, f"pre-trained, val loss {run.metrics()['val']['loss']:.3f}")
             continue
         watch.run_finished(run.name, f"{test['correct']} of {test['n']} test pictures right")

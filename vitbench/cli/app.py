@@ -1,4 +1,4 @@
-"""The commands, one after the other; `train`, `probe` and `data` have their options in modules of their own.
+"""The commands, one after the other; those that train, and `data`, have modules of their own.
 
 Nothing heavy is imported before a command runs: `--help` never loads torch.
 """
@@ -18,6 +18,7 @@ from vitbench.cli.options import (
     Outputs,
     ResultsOption,
 )
+from vitbench.cli.pretrain import pretrain
 from vitbench.cli.probe import probe
 from vitbench.cli.train import train
 from vitbench.errors import UsageError
@@ -49,6 +50,7 @@ def demo(
 
 app.command()(train)
 app.command()(probe)
+app.command()(pretrain)
 
 
 @app.command()

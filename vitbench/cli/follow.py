@@ -3,7 +3,7 @@
 from vitbench.cli.supervise import NOT_CARRIED_OUT
 from vitbench.training.launch import started
 
-COMMANDS = ("train", "probe", "demo")
+COMMANDS = ("train", "probe", "pretrain", "demo")
 
 
 def wanted() -> bool:

@@ -33,6 +33,9 @@ DIVIDING, RUNNING = "How the pictures are divided", "How it runs"
 DataArgument = Annotated[
     Path | None, typer.Argument(help="Folder of class folders, or of train/ val/ test/. [default: data]")
 ]
+PicturesArgument = Annotated[
+    Path | None, typer.Argument(help="Folder of pictures, with class folders or without. [default: data]")
+]
 SplitSeedOption = Annotated[
     int | None, typer.Option(help="Seed of the split. [default: 0]", rich_help_panel=DIVIDING)
 ]
@@ -57,6 +60,16 @@ BurstOption = Annotated[
 DeviceOption = Annotated[
     str | None,
     typer.Option(help="auto, cpu, cuda, cuda:1, mps. [default: auto]", rich_help_panel=RUNNING),
+]
+PrecisionOption = Annotated[
+    str | None, typer.Option(help="auto, fp32, bf16, fp16. [default: auto]", rich_help_panel=RUNNING)
+]
+TrackOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Show every epoch in tensorboard, wandb or trackio too (`pip install 'vitbench[track]'`).",
+        rich_help_panel=RUNNING,
+    ),
 ]
 WorkersOption = Annotated[
     int | None,
@@ -144,7 +157,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan, w
 # --------------------------------------------------------------------------------------------------
 
 LISTS = ("models", "seeds")
-SWITCHES = ("quick", "skip_bad", "strict", "pretrain")
+SWITCHES = ("quick", "skip_bad", "strict", "pretrain", "with_test")
 """Options that can only be switched on."""
 NUMBER_OR_WORD = {"per_class": "all", "image_size": "native", "folds": "auto"}
 

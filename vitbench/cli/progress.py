@@ -122,7 +122,7 @@ class LineWatch(Watch):
         mine, whole = self.clock.left(row.epoch * self.steps)
         self.show(
             f"{run}: epoch {row.epoch}/{self.epochs}  train loss {row.train_loss:.3f}  "
-            f"train top-1 {percent(row.train_top1)} %  {_judged(row, best)}  "
+            f"{_top1('train', row.train_top1)}{_judged(row, best)}  "
             f"{row.images_per_second:.0f} images/s  left: {duration(mine)}, all {duration(whole)}"
         )
 
@@ -133,8 +133,13 @@ class LineWatch(Watch):
 def _judged(row: Epoch, best: bool) -> str:
     if row.val_loss is None:
         return "no val"
-    score = f"val loss {row.val_loss:.3f}  val top-1 {percent(row.val_top1)} %"
-    return f"{score} (best so far)" if best else score
+    score = f"val loss {row.val_loss:.3f}  {_top1('val', row.val_top1)}".rstrip()
+    return f"{score} (best so far)" if best and row.val_top1 is not None else score
+
+
+def _top1(part: str, score: float | None) -> str:
+    """ "" where nothing is answered: under mixup, and in masked pre-training."""
+    return "" if score is None else f"{part} top-1 {percent(score)} %  "
 
 
 class LiveWatch(LineWatch):
@@ -187,12 +192,13 @@ class LiveWatch(LineWatch):
             f"{self.clock.run} epoch {epoch}/{self.epochs}",
             step,
             self.steps,
-            f"loss {loss:.3f}  val {self.val} %  {images_per_second:.0f} img/s  "
+            f"loss {loss:.3f}  val {self.val}  {images_per_second:.0f} img/s  "
             f"left {duration(mine)}, all {duration(whole)}",
         )
 
     def epoch_finished(self, run: str, row: Epoch, best: bool) -> None:
-        self.val = percent(row.val_top1)
+        if row.val_loss is not None:
+            self.val = f"{row.val_loss:.3f}" if row.val_top1 is None else f"{percent(row.val_top1)} %"
         super().epoch_finished(run, row, best)
 
     def _bar(self, description: str, done: int, total: int, detail: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vitbench.cli.options import RESULTS
 from vitbench.data.walk import shown
 from vitbench.records import Benchmark
 from vitbench.training.watch import Watch
@@ -21,6 +22,14 @@ TITLES = {
     "gmacs": "GMACs",
     "published_top1": "IN-1k % (published)",
     "licence": "weights' licence",
+}
+ENCODER_COLUMNS = {
+    "run": "run",
+    "epochs": "epochs",
+    "train_loss": "train loss",
+    "val_loss": "val loss",
+    "seconds_per_epoch": "s/epoch",
+    "encoder": "encoder",
 }
 
 
@@ -51,6 +60,25 @@ def say_report(path: Path, notes: Sequence[str], notice: str) -> None:
 def show_files(benchmark: Benchmark) -> None:
     """Say on stderr where the files are and what to type next."""
     say(f"files: {benchmark.folder} (open report.html); next: vitbench predict IMAGE")
+
+
+def show_encoders(benchmark: Benchmark, *, as_json: bool) -> None:
+    """Print what masked pre-training made, and say on stderr what to type next."""
+    from vitbench.reports.pretrained import encoders
+
+    found = encoders(benchmark)
+    if as_json:
+        print(json.dumps({"benchmark": benchmark.name, "runs": found}, ensure_ascii=False))
+    else:
+        table = Table(box=None, pad_edge=False)
+        for column in ENCODER_COLUMNS:
+            table.add_column(ENCODER_COLUMNS[column], overflow="fold", no_wrap=column == "run")
+        for row in found:
+            table.add_row(*(_cell(row[column], 3) for column in ENCODER_COLUMNS))
+        console().print(table)
+    elsewhere = "" if benchmark.folder.parent == RESULTS else f" --results {benchmark.folder.parent}"
+    say(f"files: {benchmark.folder} (open report.html)")
+    say(f"next: vitbench train DATA --weights {benchmark.name}{elsewhere}, for the models that are in it")
 
 
 def show_models(
@@ -86,7 +114,7 @@ def download_models(folder: Path, names: str | None) -> None:
         print(path)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, digits: int = 2) -> str:
     if value is None:
         return ""
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)

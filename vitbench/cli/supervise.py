@@ -1,7 +1,7 @@
 """A light parent that survives when the kernel kills the process that trains.
 
-Linux kills what uses most memory when none is left. `vitbench train` and `probe` are therefore two
-processes: the parent, which never loads torch, starts the same command again as its child and passes
+Linux kills what uses most memory when none is left. `vitbench train`, `probe` and `pretrain` are therefore
+two processes: the parent, which never loads torch, starts the same command again as its child and passes
 signals on. When the child is killed inside a run, the parent notes in that run why it failed and
 starts another child for the runs that are left. A parent that is killed takes its child with it.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-COMMANDS = ("train", "probe")
+COMMANDS = ("train", "probe", "pretrain")
 NOT_CARRIED_OUT = frozenset({"-h", "--help", "--dry-run"})
 DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT) if sys.platform == "linux" else ()
 """What the kernel, or a fault in compiled code, ends a process with; other signals are somebody's wish."""

@@ -1,5 +1,6 @@
-"""`vitbench train`: its options, and what it shares with `probe`."""
+"""`vitbench train`: its options, and what it shares with `probe` and `pretrain`."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,7 @@ from vitbench.cli.options import (
     MaskTargetOption,
     NameOption,
     NearOption,
+    PrecisionOption,
     ResultsOption,
     ResumeOption,
     ShardOption,
@@ -37,6 +39,7 @@ from vitbench.cli.options import (
     StoreDirOption,
     StoreOption,
     StrictOption,
+    TrackOption,
     WeightsOption,
     WorkersOption,
     explicit_settings,
@@ -205,9 +208,7 @@ def train(
     split_seed: SplitSeedOption = None,
     layout: LayoutOption = None,
     device: DeviceOption = None,
-    precision: Annotated[
-        str | None, typer.Option(help="auto, fp32, bf16, fp16. [default: auto]", rich_help_panel=RUNNING)
-    ] = None,
+    precision: PrecisionOption = None,
     micro_batch: Annotated[
         int | None,
         typer.Option(min=1, help="Pictures per forward pass. [default: the batch]", rich_help_panel=RUNNING),
@@ -215,13 +216,7 @@ def train(
     workers: WorkersOption = None,
     store: StoreOption = None,
     store_dir: StoreDirOption = None,
-    track: Annotated[
-        str | None,
-        typer.Option(
-            help="Show every epoch in tensorboard, wandb or trackio too (`pip install 'vitbench[track]'`).",
-            rich_help_panel=RUNNING,
-        ),
-    ] = None,
+    track: TrackOption = None,
     shard: ShardOption = None,
     results: ResultsOption = RESULTS,
     name: NameOption = None,
@@ -256,7 +251,7 @@ def train(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a call of `train` or `probe` says besides its `Settings`."""
+    """What a call of `train`, `probe` or `pretrain` says besides its `Settings`."""
 
     data: Path | None
     name: str | None
@@ -270,9 +265,10 @@ class Call:
 
 
 def conduct(explicit: dict[str, Any], call: Call) -> None:
-    """`train` and `probe`: plan, carry out, show."""
+    """`train`, `probe` and `pretrain`: plan, carry out, show."""
     from vitbench.cli import supervise
     from vitbench.data.scan import refuse_unusable
+    from vitbench.errors import ClassesError
 
     if call.track is not None:
         from vitbench.training.track import check
@@ -281,7 +277,9 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
     resume = call.resume or call.resume_anyway
     if not (resume or call.name):
         # What can be said in half a second is said before torch is loaded.
-        refuse_unusable(call.data or DATA, explicit.get("layout", "auto"))
+        unread = (ClassesError,) if explicit.get("recipe") == "simmim" else ()
+        with contextlib.suppress(*unread):
+            refuse_unusable(call.data or DATA, explicit.get("layout", "auto"))
     from vitbench.benchmark.shard import Shard
     from vitbench.benchmark.train import Request, announce, carry_out, prepare
     from vitbench.cli.progress import watch
@@ -306,8 +304,11 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
 
 def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
     from vitbench.cli.compare import show
-    from vitbench.cli.show import show_files
+    from vitbench.cli.show import show_encoders, show_files
     from vitbench.comparison.table import compare_many
 
+    if benchmark.pretrains:
+        show_encoders(benchmark, as_json=as_json)
+        return
     show(compare_many([benchmark]), "json" if as_json else None)
     show_files(benchmark)

@@ -180,13 +180,13 @@ def _plan_loose(root: Path, found: Walk) -> _Plan:
 
 
 def holds_parts_without_classes(root: Path) -> bool:
-    """True where train/ and val/ or test/ are all there is, and pictures lie in them without class folders.
+    """True where pictures lie in train/ and val/ or test/ without class folders.
 
-    As class folders they would be two classes, and half of the test pictures would be trained on.
+    As class folders they would be two classes, and most of the test pictures would be trained on.
     """
-    tops = folders_in(root, Walk())
-    parts = {PART_NAMES.get(top.name.lower()) for top in tops}
-    return "train" in parts and None not in parts and len(parts) > 1 and not any(map(_has_folders, tops))
+    tops = [top for top in folders_in(root, Walk()) if top.name.lower() in PART_NAMES]
+    parts = {PART_NAMES[top.name.lower()] for top in tops}
+    return "train" in parts and len(parts) > 1 and not any(map(_has_folders, tops))
 
 
 def _looks_split(root: Path, tops: Sequence[Path], parts: Sequence[Path]) -> bool:

@@ -40,7 +40,7 @@ Group = list[Picture]
 
 
 def split_images(
-    image_set: ImageSet, seed: int = 0, folds: int | Literal["auto", "always"] | None = None
+    image_set: ImageSet, seed: int = 0, folds: int | Literal["auto", "always", "never"] | None = None
 ) -> Split:
     """The split of an image set by the rule for its layout; equal content and seed give equal splits.
 
@@ -50,9 +50,9 @@ def split_images(
     test part, except its own test/.
 
     `folds`: so many folds, or up to `AUTO_FOLDS` where the test part would be drawn here, with "auto" only
-    if that had fewer than `SMALL_TEST` pictures, with "always" whatever its size. Each fold tests its own
-    pictures, and 15 % of the others choose its epoch. `UsageError` for a number of folds where the user
-    brought val or test pictures, for folds would mix them in.
+    if that had fewer than `SMALL_TEST` pictures, with "always" whatever its size, with "never" in no case.
+    Each fold tests its own pictures, and 15 % of the others choose its epoch. `UsageError` for a number of
+    folds where the user brought val or test pictures, for folds would mix them in.
 
     `Split.leaks` lists the pictures that show the same on two sides.
     """
@@ -60,7 +60,9 @@ def split_images(
     return dataclasses.replace(split, leaks=leaks(split, image_set.alike))
 
 
-def _without_leaks(image_set: ImageSet, seed: int, folds: int | Literal["auto", "always"] | None) -> Split:
+def _without_leaks(
+    image_set: ImageSet, seed: int, folds: int | Literal["auto", "always", "never"] | None
+) -> Split:
     """The split, its leaks not looked up yet."""
     if image_set.layout == "loose":
         return _loose_split(image_set, seed)
@@ -69,7 +71,7 @@ def _without_leaks(image_set: ImageSet, seed: int, folds: int | Literal["auto", 
         _refuse_folds(image_set, folds, brought)
         return _cross_validation(image_set, seed, folds)
     split = _one_split(image_set, seed)
-    if brought or (len(split.test) >= SMALL_TEST and folds != "always"):
+    if brought or folds == "never" or (len(split.test) >= SMALL_TEST and folds != "always"):
         return split
     if folds is None:
         return dataclasses.replace(split, notes=(*split.notes, _small_test_note(image_set, split)))

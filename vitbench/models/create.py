@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,10 +156,14 @@ def _watching_the_load() -> Iterator[_Mismatch]:
             handle.remove()
 
     _builder.load_pretrained = watched
+    logger = logging.getLogger(_builder.__name__)  # what it says of left over keys is judged by ours
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield seen
     finally:
         _builder.load_pretrained = original
+        logger.setLevel(level)
 
 
 def _check_fit(plan: ModelPlan, weights: InitialWeights, seen: _Mismatch, heads: tuple[str, ...]) -> None:

@@ -102,11 +102,14 @@ def tag_asked(specs: tuple[str, ...], model: str) -> str:
     return found
 
 
-def absolute(spec: str) -> str:
-    """`spec` with its path made absolute, so that it means the same from every folder."""
+def absolute(spec: str, results: Path) -> str:
+    """`spec` with its path made absolute, so that it means the same from every folder.
+
+    A benchmark or run of the results folder may be called by its name alone.
+    """
     model, value = _split(spec) or ("", spec)
-    path = _place(value)
-    if value in WORDS or not _is_there(path):
+    path = next((place for place in (_place(value), results / value) if _is_there(place)), None)
+    if value in WORDS or path is None:
         return spec
     return f"{model}={path.resolve()}" if model else str(path.resolve())
 
@@ -167,7 +170,9 @@ def _refuse_shared_file(specs: tuple[str, ...], plans: Sequence[ModelPlan]) -> N
 
 
 def _is_one_model(path: Path) -> bool:
-    return _is_there(path) and (path.is_file() or (path / "config.json").exists())
+    """A file, a saved model or a run; a benchmark has one for each."""
+    folders = (path, path / "model")
+    return _is_there(path) and (path.is_file() or any((f / "config.json").exists() for f in folders))
 
 
 def _place(text: str) -> Path:
@@ -201,7 +206,7 @@ def _from_path(plan: ModelPlan, spec: str) -> InitialWeights:
 def _from_benchmark(plan: ModelPlan, folder: Path) -> InitialWeights:
     """Those of the benchmark's run of this model; of several (seeds, arms) one has to be named."""
     runs = [run for run in Benchmark(folder).runs if (run.model_folder / "config.json").exists()]
-    alike = [run for run in runs if run.about().get("timm_name") == plan.timm_name]
+    alike = [run for run in runs if _same_network(run.about().get("timm_name", ""), plan)]
     if len(alike) != 1:
         names = [run.name for run in alike or runs]
         why = "several runs" if alike else "no run"
@@ -260,5 +265,28 @@ def _check_fit(plans: Sequence[ModelPlan], found: Mapping[str, InitialWeights]) 
     from vitbench.models.create import create
 
     for plan in plans:
-        if plan.alias in found:
+        if plan.alias not in found:
+            continue
+        try:
             create(plan, 2, found[plan.alias], seed=0)
+        except WeightsError as error:
+            other = _other_network(found[plan.alias], plan)
+            if not other:
+                raise
+            raise WeightsError(
+                f"--weights {found[plan.alias].path}: of {other}, which does not fit {plan.alias} "
+                f"({plan.timm_name}); give {plan.alias} weights of its own, or leave it out of --models"
+            ) from error
+
+
+def _same_network(timm_name: str, plan: ModelPlan) -> bool:
+    """The same architecture, whatever pretrained weights the names are tagged with."""
+    return timm_name.partition(".")[0] == plan.timm_name.partition(".")[0]
+
+
+def _other_network(weights: InitialWeights, plan: ModelPlan) -> str:
+    """The timm name in a saved model's folder where it is not the plan's; "" elsewhere."""
+    if weights.kind != "folder" or weights.path is None:
+        return ""
+    name = str(files.read_json(weights.path.with_name("config.json")).get("architecture") or "")
+    return "" if _same_network(name, plan) else name

@@ -359,6 +359,11 @@ class Benchmark:
         return tuple(Run(self.folder / name) for name in names)
 
     @property
+    def pretrains(self) -> bool:
+        """Its runs are encoders of masked pre-training: they answer nothing."""
+        return bool(self.manifest.get("settings", {}).get("recipe") == "simmim")
+
+    @property
     def finished(self) -> bool:
         """Every planned run ended, finished or failed."""
         return all(run.status in ("finished", "failed") for run in self.runs)

@@ -237,8 +237,8 @@ def reproduce(benchmark: Benchmark, anonymous: bool = False) -> str:
     """The command that asks for the same benchmark, defaults left out; its paths too if `anonymous`."""
     manifest = benchmark.manifest
     settings = Settings.model_validate(manifest["settings"])
-    command = "probe" if settings.recipe == "probe" else "train"
-    plain = Settings.model_validate({"recipe": "probe"} if command == "probe" else {})
+    command = {"probe": "probe", "simmim": "pretrain"}.get(settings.recipe, "train")
+    plain = Settings.model_validate({} if command == "train" else {"recipe": settings.recipe})
     words = ["vitbench", command, "DATA" if anonymous else str(manifest.get("data", "data"))]
     for name in Settings.model_fields:
         value = getattr(settings, name)

@@ -96,6 +96,7 @@ def draw_curves(curves: Sequence[Curve], metrics: Sequence[str] = tuple(METRICS)
     if not curves:
         return None
     places = _places(curve.model for curve in curves)
+    ringed = any(curve.best_epoch for curve in curves)
 
     def paint(figure: Any) -> None:
         for ax, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
@@ -107,13 +108,14 @@ def draw_curves(curves: Sequence[Curve], metrics: Sequence[str] = tuple(METRICS)
             _plain(ax)
             if metric == "top1":
                 ax.set_ylim(-3, 103)
-        handles = [*_named_once(ax), *_kinds_of_line()]
+        handles = [*_named_once(ax), *_kinds_of_line(ringed)]
         columns = min(3 * len(metrics), len(handles))
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
     ends = "; ".join(f"{c.name}: {_end(c)}" for c in curves)
     what = " and ".join({"loss": "Loss", "top1": "Accuracy"}[metric] for metric in metrics).capitalize()
-    text = f"{what} per epoch, training dashed, validation solid, chosen epoch ringed. {ends}."
+    ring = ", chosen epoch ringed" if ringed else ""
+    text = f"{what} per epoch, training dashed, validation solid{ring}. {ends}."
     legend = 0.24 * -(-(len(places) + 3) // (3 * len(metrics)))
     return _draw(paint, (PANEL * len(metrics), 3.1 + legend), [curve.name for curve in curves], text)
 
@@ -150,25 +152,27 @@ def _percent_or_loss(epochs: Sequence[Epoch], part: str, metric: str) -> Array:
     return np.array([np.nan if value is None else scale * value for value in values])
 
 
-def _kinds_of_line() -> list[Any]:
+def _kinds_of_line(ringed: bool) -> list[Any]:
     """Legend entries for what every model's lines have in common."""
     from matplotlib.lines import Line2D
 
-    return [
+    found = [
         Line2D([], [], color=INK, linewidth=1.8, label="validation"),
         Line2D([], [], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="training"),
         Line2D(
             [], [], linestyle="", marker="o", markersize=10, markerfacecolor="none", color=INK, label="chosen"
         ),
     ]
+    return found if ringed else found[:2]
 
 
 def _end(curve: Curve) -> str:
     chosen = next((row for row in curve.epochs if row.epoch == curve.best_epoch), curve.epochs[-1])
     word = "chosen" if curve.best_epoch else "last"
-    if chosen.val_loss is None or chosen.val_top1 is None:
+    if chosen.val_loss is None:
         return f"{word} epoch {chosen.epoch}"
-    return f"{word} epoch {chosen.epoch}, val loss {chosen.val_loss:.3f}, val accuracy {chosen.val_top1:.1%}"
+    accuracy = "" if chosen.val_top1 is None else f", val accuracy {chosen.val_top1:.1%}"
+    return f"{word} epoch {chosen.epoch}, val loss {chosen.val_loss:.3f}{accuracy}"
 
 
 # --- accuracy against cost ------------------------------------------------------------------------

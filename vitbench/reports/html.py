@@ -67,17 +67,17 @@ def render(
     comparison = report.comparison
     tables, shared = _tables(report), _shared(report)
     confused, more_confused = views.confused_table(report)
-    page = _environment().get_template("report.html.j2").render(
+    page = page_environment().get_template("report.html.j2").render(
         report=report,
         comparison=comparison,
         lead=sentences(report.headline),
         advice=sentences(report.advice),
         images=_data_uris(thumbnails or {}),
-        style=_markup((HERE / "report.css").read_text(encoding="utf-8")),
-        script=_markup(script),
+        style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
+        script=trusted(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         strip_title=_strip_title(report.strip),
-        figures={name: [_themed(one) for one in drawings.get(name, ())] for name in ("curves", "cost")},
+        figures={name: [themed(one) for one in drawings.get(name, ())] for name in ("curves", "cost")},
         tables=tables,
         marked=any(cell.bar and cell.bar.mark is not None for cell in _cells(tables["results"])),
         parts=parts_text(comparison) if comparison else "",
@@ -95,7 +95,8 @@ def render(
     return files.readable(page)
 
 
-def _environment() -> Any:
+def page_environment() -> Any:
+    """Jinja2 for our templates; whatever is put into them is escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -198,16 +199,16 @@ def _data_uris(thumbnails: Mapping[int, bytes]) -> dict[int, str]:
     }
 
 
-def _markup(text: str) -> "Markup":
+def trusted(text: str) -> "Markup":
     """Our own style, script or figure, put into the page as it is."""
     from markupsafe import Markup
 
     return Markup(text)
 
 
-def _themed(drawing: Drawing) -> dict[str, Any]:
+def themed(drawing: Drawing) -> dict[str, Any]:
     """The SVG for the page: its ink follows the page's text colour, its groups have no ids to clash."""
     body = drawing.svg[drawing.svg.index("<svg") :].replace(INK, "currentColor")
     body = re.sub(r"<g id=\"[a-z0-9]+_\d+\">", "<g>", body)
     # figures.py wrote it: names inside are escaped text; it is not user markup
-    return {"svg": _markup(body), "text": drawing.text}
+    return {"svg": trusted(body), "text": drawing.text}

@@ -14,12 +14,13 @@ from vitbench.reports.formats import comparison_csv, comparison_json, markdown
 from vitbench.reports.html import write_report
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Warn where nobody else listens."""
     print(line, file=sys.stderr)
 
 
 def write_reports(
-    benchmark: Benchmark, comparison: Comparison, warn: Callable[[str], None] = _to_stderr
+    benchmark: Benchmark, comparison: Comparison, warn: Callable[[str], None] = to_stderr
 ) -> list[Path]:
     """Write all tables, figures and the report into the benchmark's folder, each file whole or not at all.
 

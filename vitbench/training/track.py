@@ -108,7 +108,8 @@ class Track(Watch):
         with self._safely():
             if self._run(run).status == "finished":
                 metrics = self._run(run).metrics()
-                scores = {f"test_{name}": metrics["test"][name] for name in ("top1", "loss")}
+                test = metrics["test"]  # None after masked pre-training
+                scores = {f"test_{name}": test[name] for name in ("top1", "loss")} if test else {}
                 self.open.summarise(scores, metrics["best_epoch"])
         self.close()
 

@@ -1,0 +1,243 @@
+"""`pretrain`: encoders from any pictures, and the training that goes on from them."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from painted import TINY, StopAt, paint, paint_folder
+from typer.testing import CliRunner
+
+from vitbench import files
+from vitbench.benchmark import folder
+from vitbench.benchmark.compare import compare
+from vitbench.benchmark.predict import predict
+from vitbench.benchmark.train import FOR_PRETRAINING, pretrain, train
+from vitbench.cli.app import app
+from vitbench.errors import UsageError, VitbenchError, WeightsError
+from vitbench.files import sha256_of
+from vitbench.models.tensors import tensor_names
+from vitbench.records import Benchmark
+from vitbench.reports.pretrained import encoders, reconstructions_of
+from vitbench.training.watch import Watch
+
+Trained = Callable[..., Benchmark]
+QUICKLY: dict[str, Any] = {key: value for key, value in TINY.items() if key in FOR_PRETRAINING - {"weights"}}
+
+
+def heap(root: Path, count: int = 14) -> Path:
+    """Pictures that lie flat, and one folder of them."""
+    for number in range(count):
+        folder = root / "trip" if number % 3 == 0 else root
+        paint(folder / f"{number:02d}.png", (17 * number % 255, 100, 200), number)
+    return root
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path, coloured: Path) -> Trained:
+    """`pretrained(name="a", epochs=3)` pre-trains on `coloured` and returns the benchmark."""
+
+    def go(watch: Watch | None = None, *, data: Path = coloured, **asked: Any) -> Benchmark:
+        return pretrain(
+            data, results=tmp_path / "results", watch=watch, **{"name": "first", **QUICKLY, **asked}
+        )
+
+    return go
+
+
+def encoder(benchmark: Benchmark) -> Path:
+    return benchmark.runs[0].model_folder / "model.safetensors"
+
+
+def test_class_folders_leave_out_the_pictures_that_train_would_test_on(
+    pretrained: Trained, trained: Trained
+) -> None:
+    """Both commands make one split, and no test picture is in what was learnt from."""
+    first, then = pretrained(), trained(name="then", with_probe=False)
+    mine, theirs = ({(r["sha256"], r["split"]) for r in b.split_rows()} for b in (first, then))
+    assert mine == theirs
+    learnt = {sha256 for sha256, split in mine if split in ("train", "val")}
+    assert not learnt & {row["sha256"] for row in then.rows_of("test")}
+
+
+def test_a_run_is_an_encoder_without_classes(pretrained: Trained) -> None:
+    """Called after its arm; no head, no class names, no test, sheets of what it rebuilds, and a page."""
+    first = pretrained()
+    (run,) = first.runs
+    assert (run.name, run.about()["arm"], run.about()["model"]) == (
+        "simmim-test_vit-s0",
+        "simmim",
+        "test_vit",
+    )
+    assert not [name for name in tensor_names(encoder(first)) if name.startswith("head")]
+    assert not files.read_json(run.model_folder / "config.json")["label_names"]
+    assert run.recipe().classes == ()
+    assert run.metrics()["test"] is None
+    assert [path.name for path in reconstructions_of(run)] == ["epoch-0001.png", "epoch-0002.png"]
+    page = (first.folder / "report.html").read_text(encoding="utf-8")
+    last = run.epochs()[-1]
+    assert f"→ {last.val_loss:.3f} over 2 epochs" in page
+    assert page.count("data:image/jpeg") == 2
+    assert (first.folder / "curves.png").exists()
+    assert not (first.folder / "comparison.csv").exists()
+
+
+def test_training_goes_on_from_each_models_own_encoder(pretrained: Trained, trained: Trained) -> None:
+    """A benchmark hands each model its own, by its name alone; only head tensors are new, and that is said."""
+    pretrained(models=("test_vit", "test_vit2"))
+    then = trained(
+        name="then", models=("test_vit", "test_vit2"), weights=("first",), epochs=1, with_probe=False
+    )
+    for run in then.runs:
+        assert run.recipe().init == f"simmim first/simmim-{run.name}"
+        assert re.search(r"new: head\.bias, head\.weight$", "\n".join(run.about()["notes"]))
+
+
+def test_a_run_by_its_name(pretrained: Trained, trained: Trained) -> None:
+    """`--weights NAME/RUN` is found in the results folder."""
+    pretrained()
+    then = trained(name="then", weights=("first/simmim-test_vit-s0",), epochs=1, with_probe=False)
+    assert then.runs[0].recipe().init == "simmim first/simmim-test_vit-s0"
+
+
+def test_flat_folder_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures without class folders: `pretrain DATA --json` prints the run and where its encoder lies."""
+    heap(tmp_path / "heap")
+    monkeypatch.chdir(tmp_path)
+    words = "pretrain heap --models test_vit --image-size 32 --epochs 1 --name first --json"
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found == {"benchmark": "first", "runs": encoders(Benchmark(tmp_path / "results" / "first"))}
+    (row,) = found["runs"]
+    assert (row["run"], row["epochs"], row["status"]) == ("simmim-test_vit-s0", 1, "finished")
+    assert Path(row["encoder"], "model.safetensors").exists()
+    assert "next: vitbench train DATA --weights first" in done.stderr
+    manifest = Benchmark(tmp_path / "results" / "first").manifest
+    assert (manifest["layout"], manifest["split"]["n_train"], manifest["split"]["n_val"]) == ("loose", 12, 2)
+    assert any("heap: only class 'trip'" in note for note in manifest["notes"])
+
+
+def test_killed_and_resumed_gives_the_same_bytes(pretrained: Trained, tmp_path: Path) -> None:
+    """A pre-training that is cut off in its third epoch ends as one that was not, sheets included."""
+    whole = pretrained(name="whole", epochs=4, batch_size=8)
+    with pytest.raises(KeyboardInterrupt):
+        pretrained(StopAt(3, 2), name="cut", epochs=4, batch_size=8)
+    cut = train(name="cut", results=tmp_path / "results", resume=True)
+    assert sha256_of(encoder(cut)) == sha256_of(encoder(whole))
+    assert [e.val_loss for e in cut.runs[0].epochs()] == [e.val_loss for e in whole.runs[0].epochs()]
+    sheets = [[sha256_of(path) for path in reconstructions_of(b.runs[0])] for b in (cut, whole)]
+    assert sheets[0] == sheets[1] != []
+
+
+def test_test_pictures_on_request(pretrained: Trained) -> None:
+    """`with_test` learns from all but val, and a benchmark keeps to what it was made with."""
+    first = pretrained(with_test=True)
+    assert first.manifest["split"]["n_test"] == 0
+    assert first.manifest["split"]["n_train"] == 30
+    with pytest.raises(UsageError, match="differs in with_test True → False"):
+        pretrained(with_test=False)
+    with pytest.raises(UsageError, match=r"mask_ratio 0\.6 → 0\.5"):
+        pretrained(with_test=True, mask_ratio=0.5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({"models": ("test_efficientnet",)}, "test_efficientnet: masked pre-training needs patches"),
+        ({"mask_size": 24}, "--mask-size 24 does not fit test_vit at 32 px"),
+        ({"per_class": 20}, "--per-class: masked pre-training reads no labels"),
+        ({"folds": 5}, "--folds: masked pre-training reads no labels"),
+        ({"teacher": "resnet18"}, "--teacher: masked pre-training reads no labels"),
+        ({"mixup": 0.2}, "--mixup: masked pre-training reads no labels"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything(
+    pretrained: Trained, tmp_path: Path, asked: dict[str, Any], line: str
+) -> None:
+    """One line that names the option or the model; nothing is written."""
+    with pytest.raises(UsageError) as caught:
+        pretrained(**asked)
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_arm_with_pretraining_is_checked_as_well(trained: Trained, tmp_path: Path) -> None:
+    """A CNN cannot be masked in an arm either."""
+    with pytest.raises(UsageError, match="test_efficientnet: masked pre-training needs patches"):
+        trained(models=("test_efficientnet",), pretrain=True)
+    assert not (tmp_path / "results").exists()
+
+
+def test_two_pictures_are_one_line(pretrained: Trained, tmp_path: Path) -> None:
+    """Too few to learn from, in one heap or in class folders."""
+    paint(tmp_path / "two" / "a" / "1.png", (1, 2, 3), 1)
+    paint(tmp_path / "two" / "b" / "2.png", (200, 2, 3), 2)
+    with pytest.raises(
+        VitbenchError, match=r"two: 2 different pictures to learn from, .* needs 10; add pictures$"
+    ):
+        pretrained(data=tmp_path / "two")
+
+
+def test_small_classes_are_no_obstacle(pretrained: Trained, tmp_path: Path) -> None:
+    """Where `train` could not divide the classes, labels are forgotten, and that is said."""
+    paint_folder(tmp_path / "small", per_class=6)
+    paint(tmp_path / "small" / "rare" / "1.png", (1, 2, 3), 99)
+    first = pretrained(data=tmp_path / "small", epochs=1)
+    assert first.manifest["layout"] == "loose"
+    assert any("class 'rare' has 1 different image" in note for note in first.manifest["notes"])
+
+
+def test_an_encoder_of_another_network_is_one_line(
+    pretrained: Trained, trained: Trained, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Which network it is of, and which it does not fit; nothing else on stderr."""
+    pretrained()
+    capfd.readouterr()
+    with pytest.raises(
+        WeightsError, match=r"of test_vit, which does not fit test_vit2 \(.*\); give test_vit2"
+    ):
+        trained(name="then", models=("test_vit2",), weights=("first/simmim-test_vit-s0",))
+    assert capfd.readouterr().err == ""
+    with pytest.raises(WeightsError, match="no run of test_vit2"):
+        trained(name="then", models=("test_vit", "test_vit2"), weights=("first",))
+    with pytest.raises(UsageError, match="one model's, but 2 are asked for"):
+        trained(name="then", models=("test_vit", "test_vit2"), weights=("first/simmim-test_vit-s0",))
+
+
+def test_encoders_answer_nothing(pretrained: Trained, coloured: Path, tmp_path: Path) -> None:
+    """`compare`, `predict` and `train --name` say so in one line each, by benchmark, run and model folder."""
+    first = pretrained()
+    results = tmp_path / "results"
+    for call in (
+        lambda: compare("first", results=results),
+        lambda: compare(results=results),
+        lambda: list(predict(coloured / "red" / "00.png", run="first", results=results)),
+        lambda: list(predict(coloured / "red" / "00.png", run="first/simmim-test_vit-s0", results=results)),
+        lambda: list(predict(coloured / "red" / "00.png", run=first.runs[0].model_folder)),
+    ):
+        with pytest.raises(
+            UsageError, match="pre-trained encoders?, which names? no classes; next: vitbench train"
+        ):
+            call()
+    with pytest.raises(UsageError, match="is a benchmark of encoders; use vitbench pretrain --name"):
+        train(coloured, name="first", results=results, models=("test_vit2",))
+
+
+def test_the_newest_benchmark_is_one_that_answers(
+    pretrained: Trained, trained: Trained, tmp_path: Path
+) -> None:
+    """A bare `compare` or `predict` after `pretrain` means the benchmark before it."""
+    trained(name="before", epochs=1, with_probe=False)
+    pretrained()
+    assert folder.newest(tmp_path / "results").name == "before"
+
+
+def test_learned_test_pictures_are_said(pretrained: Trained, trained: Trained) -> None:
+    """An encoder that saw the test pictures is warned of in the plan of what goes on from it."""
+    pretrained(with_test=True)
+    then = trained(name="then", weights=("first",), epochs=1, with_probe=False)
+    assert any("learned from 6 of the 6 test pictures" in note for note in then.manifest["notes"])

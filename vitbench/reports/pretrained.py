@@ -1,0 +1,140 @@
+"""What `pretrain` leaves: its encoders as rows, `curves.svg|png`, and a page of pictures rebuilt."""
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vitbench import files
+from vitbench.records import Benchmark, Run, percent
+from vitbench.reports.compared import reproduce
+from vitbench.reports.figures import Curve, draw_curves
+from vitbench.reports.html import HERE, page_environment, themed, trusted
+from vitbench.reports.write import to_stderr
+
+LARGE, SMALL = 900, 220
+"""Widths, px, of the last sheet of a run and of those before it."""
+
+
+def reconstructions_of(run: Run) -> tuple[Path, ...]:
+    """The sheets of pictures rebuilt while the run was pre-trained, PNG files, the earliest epoch first.
+
+    Its own, those of the pre-training that came before it, or those of its first fold's; () without any.
+    """
+    for place in (run.folder, run.folder / "pretrain", run.folder / "fold-1" / "pretrain"):
+        found = tuple(sorted((place / "reconstructions").glob("epoch-*.png")))
+        if found:
+            return found
+    return ()
+
+
+def encoders(benchmark: Benchmark) -> list[dict[str, Any]]:
+    """A row per run: run, model, seed, status, epochs, train_loss, val_loss, seconds_per_epoch, encoder.
+
+    Losses and times are None where the run has not finished, and its encoder's folder is "".
+    """
+    rows = []
+    for run in benchmark.runs:
+        row = {"run": run.name, "model": _model(run), "seed": run.seed, "status": run.status}
+        done = run.metrics() if run.status == "finished" else None
+        rows.append(
+            {
+                **row,
+                "epochs": done["epochs"] if done else None,
+                "train_loss": done["train"]["loss"] if done else None,
+                "val_loss": done["val"]["loss"] if done else None,
+                "seconds_per_epoch": done["cost"]["seconds_per_epoch"] if done else None,
+                "encoder": str(run.model_folder) if done else "",
+            }
+        )
+    return rows
+
+
+def write_pretrained(benchmark: Benchmark, warn: Callable[[str], None] = to_stderr) -> list[Path]:
+    """Write `curves.svg|png` and `report.html` into the benchmark's folder, each whole or not at all.
+
+    Raises OSError where the folder cannot be written; `warn` gets a line for what could not be drawn.
+    """
+    curves = draw_curves([Curve(run.name, run.epochs(), None) for run in benchmark.runs], ["loss"])
+    page = benchmark.folder / "report.html"
+    written = [page]
+    if curves is not None:
+        written += [benchmark.folder / "curves.svg", benchmark.folder / "curves.png"]
+        files.write_text(written[1], curves.svg)
+        files.write_bytes(written[2], curves.png)
+        for note in curves.notes:
+            warn(note)
+    text = page_environment().get_template("pretrained.html.j2").render(
+        benchmark=benchmark,
+        created=str(benchmark.manifest["created"])[:10],
+        headline=_headline(benchmark),
+        lines=[_line(run) for run in benchmark.runs],
+        rows=encoders(benchmark),
+        about={run.name: run.about() for run in benchmark.runs if run.status == "finished"},
+        sheets={run.name: _sheets(run) for run in benchmark.runs},
+        curves=None if curves is None else themed(curves),
+        notes=_notes(benchmark),
+        split=benchmark.manifest["split"],
+        command=reproduce(benchmark),
+        style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
+    )  # fmt: skip
+    files.write_text(page, files.readable(text))
+    return written
+
+
+def _headline(benchmark: Benchmark) -> str:
+    split, masked = benchmark.manifest["split"], benchmark.settings.mask_ratio
+    models = list(dict.fromkeys(_model(run) for run in benchmark.runs))
+    return (
+        f"{', '.join(models)}: pre-trained on {split['n_train']} pictures by rebuilding "
+        f"the hidden {percent(masked, 0)} % of each"
+    )
+
+
+def _line(run: Run) -> str:
+    """What became of a run, in a sentence."""
+    epochs = run.epochs()
+    if run.status != "finished" or not epochs:
+        return f"{run.name}: {run.failure or run.status}."
+    first, last = epochs[0], epochs[-1]
+    if first.val_loss is None or last.val_loss is None:
+        return f"{run.name}: {last.epoch} epochs."
+    if last.epoch == 1:
+        return f"{run.name}: loss on val {last.val_loss:.3f} after 1 epoch."
+    return f"{run.name}: loss on val {first.val_loss:.3f} → {last.val_loss:.3f} over {last.epoch} epochs."
+
+
+def _model(run: Run) -> str:
+    """What was pre-trained, without the arm's name."""
+    return run.model.removeprefix("simmim-")
+
+
+def _notes(benchmark: Benchmark) -> list[str]:
+    """Of the data, the split and the runs."""
+    found = [str(note) for note in benchmark.manifest["notes"]]
+    for run in benchmark.runs:
+        if run.status == "finished":
+            found += [f"{run.name}: {note}" for note in run.metrics()["notes"]]
+    return found
+
+
+def _sheets(run: Run) -> list[tuple[int, str]]:
+    """(epoch, data URI) of every sheet, the last one first and large."""
+    paths = reconstructions_of(run)[::-1]
+    return [
+        (int(path.stem.removeprefix("epoch-")), _data_uri(path, SMALL if place else LARGE))
+        for place, path in enumerate(paths)
+    ]
+
+
+def _data_uri(path: Path, width: int) -> str:
+    """A sheet as JPEG, shrunk to a width where it is wider."""
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    image.thumbnail((width, 10 * width))
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
