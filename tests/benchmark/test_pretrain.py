@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typer.testing import CliRunner
 
 from vitbench import files
 from vitbench.benchmark import folder
+from vitbench.benchmark import train as train_module
 from vitbench.benchmark.compare import compare
+from vitbench.benchmark.plan import Plan
 from vitbench.benchmark.predict import predict
-from vitbench.benchmark.train import FOR_PRETRAINING, pretrain, train
+from vitbench.benchmark.train import FOR_PRETRAINING, Request, prepare, pretrain, train
 from vitbench.cli.app import app
 from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.files import sha256_of
@@ -47,59 +50,82 @@ def pretrained(tmp_path: Path, coloured: Path) -> Trained:
     return go
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
+    """Two encoders, `first` in a results folder of its own; do not change it."""
+    root = tmp_path_factory.mktemp("module")
+    asked = {**QUICKLY, "models": ("test_vit", "test_vit2")}
+    return pretrain(paint_folder(root / "coloured"), results=root / "results", name="first", **asked)
+
+
+@pytest.fixture(autouse=True)
+def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparisons are not what is tested here, and take long."""
+    monkeypatch.setattr(train_module, "write_reports", lambda *_: [])
+
+
+def planned(first: Benchmark, coloured: Path, **asked: Any) -> Plan:
+    """What `train` would do beside the benchmark `first`."""
+    usual = {**TINY, "with_probe": False}
+    request = Request({**usual, **asked}, coloured, "then", first.folder.parent)
+    return prepare(request, Watch(), dry_run=True)[0]
+
+
 def encoder(benchmark: Benchmark) -> Path:
     return benchmark.runs[0].model_folder / "model.safetensors"
 
 
 def test_class_folders_leave_out_the_pictures_that_train_would_test_on(
-    pretrained: Trained, trained: Trained
+    first: Benchmark, coloured: Path
 ) -> None:
     """Both commands make one split, and no test picture is in what was learnt from."""
-    first, then = pretrained(), trained(name="then", with_probe=False)
-    mine, theirs = ({(r["sha256"], r["split"]) for r in b.split_rows()} for b in (first, then))
-    assert mine == theirs
-    learnt = {sha256 for sha256, split in mine if split in ("train", "val")}
-    assert not learnt & {row["sha256"] for row in then.rows_of("test")}
+    split = planned(first, coloured).split
+    assert {(r["sha256"], r["split"]) for r in first.split_rows()} == {
+        (picture.sha256, part) for part, picture in split.assigned()
+    }
+    learnt = {row["sha256"] for row in (*first.rows_of("train"), *first.rows_of("val"))}
+    assert len(learnt) == 30
+    assert not learnt & {picture.sha256 for picture in split.test}
 
 
-def test_a_run_is_an_encoder_without_classes(pretrained: Trained) -> None:
-    """Called after its arm; no head, no class names, no test, sheets of what it rebuilds, and a page."""
-    first = pretrained()
-    (run,) = first.runs
-    assert (run.name, run.about()["arm"], run.about()["model"]) == (
-        "simmim-test_vit-s0",
-        "simmim",
-        "test_vit",
-    )
+def test_a_run_is_an_encoder_without_classes(first: Benchmark) -> None:
+    """Called after its arm; no head, no class names, no test."""
+    run = first.runs[0]
+    about = run.about()
+    assert (run.name, about["arm"], about["model"]) == ("simmim-test_vit-s0", "simmim", "test_vit")
     assert not [name for name in tensor_names(encoder(first)) if name.startswith("head")]
-    assert not files.read_json(run.model_folder / "config.json")["label_names"]
+    assert not files.read_json(run.model_folder / "config.json").get("label_names")
     assert run.recipe().classes == ()
     assert run.metrics()["test"] is None
-    assert [path.name for path in reconstructions_of(run)] == ["epoch-0001.png", "epoch-0002.png"]
+
+
+def test_the_page_shows_what_is_rebuilt(first: Benchmark) -> None:
+    """Every run's sheets, its loss on val from the first epoch to the last, and curves; no comparison."""
     page = (first.folder / "report.html").read_text(encoding="utf-8")
-    last = run.epochs()[-1]
-    assert f"→ {last.val_loss:.3f} over 2 epochs" in page
-    assert page.count("data:image/jpeg") == 2
+    for run in first.runs:
+        assert [path.name for path in reconstructions_of(run)] == ["epoch-0001.png", "epoch-0002.png"]
+        before, last = run.epochs()
+        assert f"{run.name}: loss on val {before.val_loss:.3f} → {last.val_loss:.3f} over 2 epochs" in page
+    assert page.count("data:image/jpeg") == 4
     assert (first.folder / "curves.png").exists()
     assert not (first.folder / "comparison.csv").exists()
 
 
-def test_training_goes_on_from_each_models_own_encoder(pretrained: Trained, trained: Trained) -> None:
-    """A benchmark hands each model its own, by its name alone; only head tensors are new, and that is said."""
-    pretrained(models=("test_vit", "test_vit2"))
-    then = trained(
-        name="then", models=("test_vit", "test_vit2"), weights=("first",), epochs=1, with_probe=False
+def test_training_goes_on_from_each_models_own_encoder(first: Benchmark, coloured: Path) -> None:
+    """A benchmark hands each model its own, by its name alone; a run is called NAME/RUN."""
+    models = ("test_vit", "test_vit2")
+    for job in planned(first, coloured, models=models, weights=("first",)).jobs:
+        assert job.recipe.init == f"simmim first/simmim-{job.run_name}"
+    (job,) = planned(first, coloured, weights=("first/simmim-test_vit-s0",)).jobs
+    assert job.recipe.init == "simmim first/simmim-test_vit-s0"
+
+
+def test_only_the_head_is_new(first: Benchmark, trained: Trained) -> None:
+    """Every other tensor is the encoder's, and the run's notes say so."""
+    then = trained(weights=(str(first.folder),), epochs=1, with_probe=False)
+    assert re.search(
+        r"tensors are the encoder's, new: head\.bias, head\.weight$", then.runs[0].about()["notes"][-1]
     )
-    for run in then.runs:
-        assert run.recipe().init == f"simmim first/simmim-{run.name}"
-        assert re.search(r"new: head\.bias, head\.weight$", "\n".join(run.about()["notes"]))
-
-
-def test_a_run_by_its_name(pretrained: Trained, trained: Trained) -> None:
-    """`--weights NAME/RUN` is found in the results folder."""
-    pretrained()
-    then = trained(name="then", weights=("first/simmim-test_vit-s0",), epochs=1, with_probe=False)
-    assert then.runs[0].recipe().init == "simmim first/simmim-test_vit-s0"
 
 
 def test_flat_folder_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +136,7 @@ def test_flat_folder_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     done = CliRunner().invoke(app, words.split())
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert found == {"benchmark": "first", "runs": encoders(Benchmark(tmp_path / "results" / "first"))}
+    assert found == {"benchmark": "first", "runs": encoders(Benchmark(Path("results/first")))}
     (row,) = found["runs"]
     assert (row["run"], row["epochs"], row["status"]) == ("simmim-test_vit-s0", 1, "finished")
     assert Path(row["encoder"], "model.safetensors").exists()
@@ -192,26 +218,23 @@ def test_small_classes_are_no_obstacle(pretrained: Trained, tmp_path: Path) -> N
 
 
 def test_an_encoder_of_another_network_is_one_line(
-    pretrained: Trained, trained: Trained, capfd: pytest.CaptureFixture[str]
+    first: Benchmark, coloured: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Which network it is of, and which it does not fit; nothing else on stderr."""
-    pretrained()
-    capfd.readouterr()
     with pytest.raises(
         WeightsError, match=r"of test_vit, which does not fit test_vit2 \(.*\); give test_vit2"
     ):
-        trained(name="then", models=("test_vit2",), weights=("first/simmim-test_vit-s0",))
+        planned(first, coloured, models=("test_vit2",), weights=("first/simmim-test_vit-s0",))
     assert capfd.readouterr().err == ""
-    with pytest.raises(WeightsError, match="no run of test_vit2"):
-        trained(name="then", models=("test_vit", "test_vit2"), weights=("first",))
     with pytest.raises(UsageError, match="one model's, but 2 are asked for"):
-        trained(name="then", models=("test_vit", "test_vit2"), weights=("first/simmim-test_vit-s0",))
+        planned(first, coloured, models=("test_vit", "test_vit2"), weights=("first/simmim-test_vit-s0",))
+    with pytest.raises(WeightsError, match="has no run of deit"):
+        planned(first, coloured, models=("deit",), weights=("first",))
 
 
-def test_encoders_answer_nothing(pretrained: Trained, coloured: Path, tmp_path: Path) -> None:
+def test_encoders_answer_nothing(first: Benchmark, coloured: Path) -> None:
     """`compare`, `predict` and `train --name` say so in one line each, by benchmark, run and model folder."""
-    first = pretrained()
-    results = tmp_path / "results"
+    results = first.folder.parent
     for call in (
         lambda: compare("first", results=results),
         lambda: compare(results=results),
@@ -220,24 +243,26 @@ def test_encoders_answer_nothing(pretrained: Trained, coloured: Path, tmp_path: 
         lambda: list(predict(coloured / "red" / "00.png", run=first.runs[0].model_folder)),
     ):
         with pytest.raises(
-            UsageError, match="pre-trained encoders?, which names? no classes; next: vitbench train"
+            UsageError, match=r"pre-trained encoders?, which names? no classes; next: vitbench train"
         ):
             call()
     with pytest.raises(UsageError, match="is a benchmark of encoders; use vitbench pretrain --name"):
-        train(coloured, name="first", results=results, models=("test_vit2",))
+        train(name="first", results=results, models=("test_vit",))
 
 
 def test_the_newest_benchmark_is_one_that_answers(
-    pretrained: Trained, trained: Trained, tmp_path: Path
+    first: Benchmark, two_models: Benchmark, tmp_path: Path
 ) -> None:
     """A bare `compare` or `predict` after `pretrain` means the benchmark before it."""
-    trained(name="before", epochs=1, with_probe=False)
-    pretrained()
-    assert folder.newest(tmp_path / "results").name == "before"
+    for benchmark, created in ((two_models, "2026-01-01"), (first, "2026-01-02")):
+        copy = shutil.copytree(benchmark.folder, tmp_path / benchmark.name)
+        files.write_json(copy / "benchmark.json", {**benchmark.manifest, "created": created})
+    assert folder.newest(tmp_path).name == two_models.name
 
 
-def test_learned_test_pictures_are_said(pretrained: Trained, trained: Trained) -> None:
+def test_learned_test_pictures_are_said(first: Benchmark, coloured: Path, tmp_path: Path) -> None:
     """An encoder that saw the test pictures is warned of in the plan of what goes on from it."""
-    pretrained(with_test=True)
-    then = trained(name="then", weights=("first",), epochs=1, with_probe=False)
-    assert any("learned from 6 of the 6 test pictures" in note for note in then.manifest["notes"])
+    assert planned(first, coloured, weights=("first",)).warnings == ()
+    seen = pretrain(coloured, results=tmp_path, name="seen", with_test=True, **QUICKLY)
+    (line,) = planned(first, coloured, weights=(str(seen.folder),)).warnings
+    assert "learned from 6 of the 6 test pictures" in line

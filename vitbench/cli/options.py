@@ -94,7 +94,8 @@ StoreOption = Annotated[
 ]
 WeightsOption = Annotated[
     list[str] | None,
-    typer.Option(help="pretrained, random, auto, PATH, or MODEL=PATH; repeatable. [default: pretrained]"),
+    typer.Option(help="pretrained, random, auto, a PATH, a benchmark or run, or MODEL=PATH; repeatable. "
+        "[default: pretrained]"),
 ]
 MaskRatioOption = Annotated[
     float | None,

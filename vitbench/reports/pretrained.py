@@ -15,7 +15,7 @@ from vitbench.reports.figures import Curve, draw_curves
 from vitbench.reports.html import HERE, page_environment, themed, trusted
 from vitbench.reports.write import to_stderr
 
-LARGE, SMALL = 900, 220
+LARGE, SMALL = 960, 220
 """Widths, px, of the last sheet of a run and of those before it."""
 
 
