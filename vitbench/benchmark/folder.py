@@ -235,10 +235,7 @@ def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool, anyway: 
             continue
         stored = run.recipe()
         # A tuned run that was cut off at its very end carries the recipe that val chose.
-        asked = [
-            recipe.model_copy(update={"initial_sha256": stored.initial_sha256})
-            for recipe in (job.recipe, *job.trials)
-        ]
+        asked = [recipe.started_as(stored) for recipe in (job.recipe, *job.trials)]
         if different := min((stored.differences(recipe) for recipe in asked), key=len):
             raise UsageError(
                 f"{run.folder}: is {run.status} with another recipe ({'; '.join(different[:4])}); "

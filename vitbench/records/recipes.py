@@ -289,6 +289,14 @@ class Recipe(BaseModel):
         """sha256 of the recipe's canonical JSON."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
+    def started_as(self, other: "Recipe") -> "Recipe":
+        """This recipe with what is known only since `other` started: the weights of student and teacher."""
+        update: dict[str, Any] = {"initial_sha256": other.initial_sha256}
+        if self.distillation and other.distillation:
+            known = {"teacher_sha256": other.distillation.teacher_sha256}
+            update["distillation"] = self.distillation.model_copy(update=known)
+        return self.model_copy(update=update)
+
     def differences(self, other: "Recipe") -> list[str]:
         """Fields in which two recipes differ, as "epochs 3 → 5", this one first."""
         mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
