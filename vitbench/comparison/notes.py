@@ -210,7 +210,7 @@ def _arms(arms: Sequence["Pair"]) -> list[str]:
     pairs = "one pair" if len(arms) == 1 else f"{len(arms)} pairs"
     return [
         f"Arm against arm: the same model trained in different ways, {pairs} adjusted among themselves "
-        "(Holm); ranks and the other pairs count every run as a model of its own and are adjusted over all"
+        "(Holm); ranks and all other pairs take each arm of a model for a model of its own"
     ]
 
 

@@ -110,7 +110,7 @@ def lesson_text(lesson: "Lesson") -> str:
     if lesson.price:
         parts.append(
             f"{lesson.seconds_per_epoch:.3g} s per epoch against {lesson.twin_seconds_per_epoch:.3g} "
-            f"(× {lesson.price:.2f})"
+            f"without a teacher, {lesson.price:.2f} times as long"
         )
     return "; ".join(parts)
 

@@ -46,10 +46,9 @@ def _accuracy(row: Row | None, best: bool, axis: Axis) -> Cell:
 
 def lessons_table(comparison: Comparison) -> Table | None:
     """Per distilled model: itself, each head alone, its twin without a teacher, the teacher; None without."""
-    told = [line for lesson in comparison.lessons for line in _lines(lesson)]
-    if not told:
+    if not comparison.lessons:
         return None
-    shares = [share for _, right, agrees, _ in told for share in (right, agrees) if share]
+    shares = [share for lesson in comparison.lessons for share in _shares(lesson)]
     axis = Axis.over([value for one in shares for value in (one.low, one.value, one.high)])
     heads = (
         Head("who answers", numeric=False),
@@ -57,38 +56,38 @@ def lessons_table(comparison: Comparison) -> Table | None:
         Head("agrees with the teacher, %", axis=axis.ends),
         Head("s per epoch"),
     )
-    lines = [
-        Line(
-            (
-                who,
-                _share(right, axis),
-                _share(agrees, axis),
-                number(seconds, None if seconds is None else f"{seconds:.3g}"),
-            ),
-        )
-        for who, right, agrees, seconds in told
-    ]
+    lines = [line for lesson in comparison.lessons for line in _lines(lesson, axis)]
     return kept("lessons", "What the teacher taught", heads, lines)
 
 
-Told = tuple[Cell, Share | None, Share | None, float | None]
-"""Who answers, how often right, how often as the teacher does, seconds per epoch of training."""
+def _shares(lesson: Lesson) -> list[Share]:
+    """Those that the table shows."""
+    found = (
+        *(lesson.right, lesson.agrees, lesson.teacher_right, lesson.twin_right, lesson.twin_agrees),
+        *(lesson.cls_right, lesson.cls_agrees, lesson.dist_right, lesson.dist_agrees),
+    )
+    return [share for share in found if share]
 
 
-def _lines(lesson: Lesson) -> list[Told]:
-    found: list[Told] = [(Cell(lesson.model), lesson.right, lesson.agrees, lesson.seconds_per_epoch)]
-    for name, right, agrees in (
-        ("class head", lesson.cls_right, lesson.cls_agrees),
-        ("distillation head", lesson.dist_right, lesson.dist_agrees),
-    ):
-        if right:
-            found.append((Cell(f"{lesson.model}, {name} alone"), right, agrees, None))
-    if lesson.twin:
-        without = Cell(f"{lesson.twin}, without a teacher")
-        found.append((without, lesson.twin_right, lesson.twin_agrees, lesson.twin_seconds_per_epoch))
+def _lines(lesson: Lesson, axis: Axis) -> list[Line]:
+    def line(
+        who: str, right: Share | None, agrees: Share | None, seconds: float | None = None, kind: str = ""
+    ) -> Line:
+        epoch = number(seconds, None if seconds is None else f"{seconds:.3g}")
+        return Line((Cell(who), _share(right, axis), _share(agrees, axis), epoch), kind)
+
+    student, twin = lesson.model, lesson.twin
+    found = [line(student, lesson.right, lesson.agrees, lesson.seconds_per_epoch)]
+    if lesson.cls_right:
+        found.append(line(f"{student}, class head alone", lesson.cls_right, lesson.cls_agrees, kind="beside"))
+    if lesson.dist_right:
+        alone = f"{student}, distillation head alone"
+        found.append(line(alone, lesson.dist_right, lesson.dist_agrees, kind="beside"))
+    if twin:
+        without, seconds = f"{twin}, without a teacher", lesson.twin_seconds_per_epoch
+        found.append(line(without, lesson.twin_right, lesson.twin_agrees, seconds))
     teacher = lesson.teacher_run or lesson.teacher
-    found.append((Cell(f"{teacher}, the teacher"), lesson.teacher_right, None, None))
-    return found
+    return [*found, line(f"{teacher}, the teacher", lesson.teacher_right, None)]
 
 
 def _share(share: Share | None, axis: Axis) -> Cell:
