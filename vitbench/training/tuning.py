@@ -18,6 +18,7 @@ OTHER_AUGMENT: dict[Augment, Augment] = {
     "geometry": "light",
     "light": "geometry",
     "strong": "light",
+    "deit": "strong",
 }
 COLUMNS = ("trial", "lr", "augment", "epoch", "val_top1", "val_loss", "status", "chosen")
 
