@@ -57,6 +57,7 @@ ALIKE = {
     "batch_size": "batch size",
     "mixup": "mixup",
     "cutmix": "cutmix",
+    "repeats": "views side by side",
     "ema_decay": "moving average",
     "precision": "precision",
     "seed": "seeds",

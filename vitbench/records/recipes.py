@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from vitbench.errors import UsageError
 from vitbench.records.pictures import Preprocessing
 
-Augment = Literal["none", "geometry", "masked", "light", "strong"]
+Augment = Literal["none", "geometry", "masked", "light", "strong", "deit"]
 DEFAULT_MODELS = ("vit", "swin", "swinv2")
 RecipeName = Literal["finetune", "slides", "deit", "probe", "simmim"]
 Distil = Literal["hard", "soft"]
