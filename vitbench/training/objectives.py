@@ -15,19 +15,24 @@ from vitbench.models.weights import InitialWeights
 from vitbench.records import Recipe
 from vitbench.training.distillation import Distilled
 from vitbench.training.objective import Objective
+from vitbench.training.simmim import Masked, MaskedEncoder, masked_encoder
 from vitbench.training.supervised import Supervised
-
-OBJECTIVES: dict[str, Callable[[nn.Module, Recipe, LoadedModel | None], Objective]] = {
-    "supervised": Supervised,
-    "distillation": Distilled,
-}
 
 
 def learner(plan: ModelPlan, recipe: Recipe, weights: InitialWeights) -> nn.Module:
-    """The network that is trained by a recipe, on the CPU, in train mode."""
+    """The network that a recipe trains, on the CPU, bit-equal for equal arguments; see `create`."""
+    if recipe.masking is not None:
+        return masked_encoder(plan, recipe, weights)
     return create(plan, len(recipe.classes), weights, recipe.seed, recipe.drop_path, recipe.classes)
 
 
 def encoder_of(model: nn.Module) -> nn.Module:
-    """The network to be saved of one that was pre-trained."""
-    return model
+    """What is saved of a `learner`: the timm network, without what only its objective needs."""
+    return model.encoder if isinstance(model, MaskedEncoder) else model
+
+
+OBJECTIVES: dict[str, Callable[[nn.Module, Recipe, LoadedModel | None], Objective]] = {
+    "supervised": Supervised,
+    "distillation": Distilled,
+    "simmim": Masked,
+}
