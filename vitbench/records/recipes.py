@@ -162,7 +162,8 @@ class Settings(BaseModel):
         """
         if self.arms or self.teacher is None:
             return self.arms
-        return ({"": {"teacher": None}} if self.plain else {}) | {DISTILLED: {}}
+        first = {"pretrain": self.pretrain}
+        return ({"": first} if self.plain else {}) | {DISTILLED: {**first, "teacher": self.teacher}}
 
     @property
     def ways(self) -> dict[str, "Settings"]:
@@ -170,7 +171,9 @@ class Settings(BaseModel):
         return {name: self._way(fields) for name, fields in self.given_arms.items()} or {"": self}
 
     def _way(self, fields: Mapping[str, Any]) -> "Settings":
-        return Settings.model_validate({**self.model_dump(), **fields, "arms": {}, "plain": False})
+        """An arm's settings: what it does not set is as for all; who teaches, and whether, it says itself."""
+        own = {"teacher": None, "pretrain": False, **fields, "arms": {}, "plain": True}
+        return Settings.model_validate({**self.model_dump(), **own})
 
     def _check_arms(self) -> None:
         for name, fields in self.arms.items():
