@@ -124,7 +124,8 @@ def test_only_the_head_is_new(first: Benchmark, trained: Trained) -> None:
     """Every other tensor is the encoder's, and the run's notes say so."""
     then = trained(weights=(str(first.folder),), epochs=1, with_probe=False)
     assert re.search(
-        r"tensors are the encoder's, new: head\.bias, head\.weight$", then.runs[0].about()["notes"][-1]
+        r"tensors are those of the pre-trained encoder; new: head\.bias, head\.weight$",
+        then.runs[0].about()["notes"][-1],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitbench import files
-from vitbench.records import Benchmark, Epoch, Predictions, Preprocessing, Recipe, Split
+from vitbench.records import Benchmark, Distillation, Epoch, Predictions, Preprocessing, Recipe, Run, Split
 
 CLASSES = ("daisy", "roses", "tulips")
 
@@ -157,3 +157,41 @@ def write_epochs(folder: Path, n: int = 3) -> None:
         for e in range(1, n + 1)
     ]
     files.write_csv(folder / "epochs.csv", Epoch.columns(), (dataclasses.asdict(row) for row in rows))
+
+
+def in_arm(run: Run, arm: str, model: str, seconds: float = 12.0, **recipe: Any) -> None:
+    """Make a run one of an arm that trains `model`, in `seconds` per epoch; recipe: its own fields."""
+    rewrite(run, about={"arm": arm, "model": model}, recipe=recipe)
+    metrics = run.metrics()
+    metrics["cost"]["seconds_per_epoch"] = seconds
+    files.write_json(run.folder / "metrics.json", metrics)
+
+
+def distil(
+    run: Run, columns: Mapping[str, Sequence[int]], teacher_run: str = "", classes: Sequence[str] = CLASSES
+) -> None:
+    """Give a finished run a teacher. columns: "teacher", and with a token "cls" and "dist" → answers."""
+    through = "token" if "dist" in columns else "logits"
+    told = Distillation(
+        teacher=teacher_run or "FOLDER (vit_tiny)", teacher_sha256="f" * 64, kind="hard", alpha=0.5, tau=1.0,
+        through=through,
+    )  # fmt: skip
+    about = {"teacher_run": teacher_run} if teacher_run else {}
+    rewrite(run, about=about, recipe={"distillation": told.model_dump(mode="json")})
+    said = run.predictions()
+    answers = {"both": said.answers, **columns}
+    rows = [
+        {"path": path, "label": classes[int(label)], **{n: classes[int(a[i])] for n, a in answers.items()}}
+        for i, (path, label) in enumerate(zip(said.paths, said.labels, strict=True))
+    ]
+    names = [name for name in ("both", "cls", "dist", "teacher") if name in answers]
+    files.write_csv(run.folder / "heads.csv", ["path", "label", *names], rows)
+
+
+def rewrite(run: Run, about: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+    """Change what a run's recipe.json says."""
+    told = files.read_json(run.folder / "recipe.json")
+    files.write_json(
+        run.folder / "recipe.json",
+        {"about": {**told["about"], **about}, "recipe": {**told["recipe"], **recipe}},
+    )

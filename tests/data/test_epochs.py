@@ -1,10 +1,13 @@
+import hashlib
+import json
 from collections import Counter
+from itertools import groupby
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitbench.data.epochs import balance_note, epoch_size, plan_epoch, view_epoch
+from vitbench.data.epochs import PerClass, balance_note, epoch_size, plan_epoch, view_epoch
 from vitbench.records import Picture
 
 
@@ -98,6 +101,80 @@ def test_fixed_views() -> None:
     assert one != two
     assert [view_epoch(e, fixed_views=True) for e in (1, 2)] == [0, 0]
     assert [view_epoch(e, fixed_views=False) for e in (1, 2)] == [1, 2]
+
+
+def test_plans_without_repeats_are_pinned() -> None:
+    """One view at a time, an epoch is the one that it was in any earlier version."""
+    assert plan_epoch(originals({"a": 3, "b": 2}), 5, 0, 2) == [
+        *((3, 2), (4, 0), (0, 1), (4, 1), (2, 1), (2, 0), (0, 0), (3, 1), (3, 0), (1, 0))
+    ]
+    train = originals({"a": 7, "b": 2, "c": 30})
+    plans = [
+        plan_epoch(train, per_class, seed, epoch, fixed)
+        for per_class in (5, 12, 200, "all")
+        for seed in (0, 3)
+        for epoch in (1, 2, 9)
+        for fixed in (False, True)
+    ]
+    digest = hashlib.sha256(json.dumps(plans).encode()).hexdigest()
+    assert digest == "c6a67d6285beb08f61e9269ed275553c0525804e0cba916575bfabece9f2ffad"
+
+
+COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 30), min_size=1)
+PER_CLASS = st.one_of(st.integers(1, 40), st.just("all"))
+
+
+@given(COUNTS, PER_CLASS, st.integers(1, 4), st.integers(1, 50))
+def test_repeats_keep_the_length_and_the_views_distinct(
+    counts: dict[str, int], per_class: PerClass, repeats: int, epoch: int
+) -> None:
+    """An epoch has as many views as without repeats; an original's are k = 0, 1, … each once."""
+    train = originals(counts)
+    plan = plan_epoch(train, per_class, 0, epoch, repeats=repeats)
+    assert len(plan) == epoch_size(train, per_class)
+    for index, count in uses(plan).items():
+        assert sorted(k for i, k in plan if i == index) == list(range(count))
+    assert plan == plan_epoch(train, per_class, 0, epoch, repeats=repeats)
+
+
+def test_a_third_of_the_originals_is_shown_three_times() -> None:
+    """ "all" with 3 repeats shows 10 of 30 originals thrice in a row, and others in the next epochs."""
+    train = originals({"a": 30})
+    shown: list[int] = []
+    for epoch in (1, 2, 3):
+        plan = plan_epoch(train, "all", 0, epoch, repeats=3)
+        assert set(uses(plan).values()) == {3}
+        assert [[i for i, _ in plan[at : at + 3]] for at in range(0, 30, 3)] == [
+            [plan[at][0]] * 3 for at in range(0, 30, 3)
+        ]
+        shown += uses(plan)
+    assert sorted(shown) == list(range(30))
+
+
+@given(st.integers(2, 30), PER_CLASS, st.integers(2, 4), st.integers(1, 50))
+def test_views_of_a_picture_stand_side_by_side(n: int, per_class: PerClass, repeats: int, epoch: int) -> None:
+    """No view stands alone, but for what the edges of an epoch leave of at most two groups of a class."""
+    plan = plan_epoch(originals({"a": n}), per_class, 0, epoch, repeats=repeats)
+    runs = [len(list(run)) for _, run in groupby(index for index, _ in plan)]
+    assert sum(run < repeats for run in runs) <= 2
+
+
+@given(st.integers(1, 12), PER_CLASS, st.integers(1, 4), st.integers(1, 50))
+def test_equal_use_with_repeats(n: int, per_class: PerClass, repeats: int, first: int) -> None:
+    """Over n × repeats epochs in a row originals are used equally; in fewer, almost."""
+    train = originals({"a": n})
+    total: Counter[int] = Counter(dict.fromkeys(range(n), 0))
+    for epoch in range(first, first + n * repeats):
+        total.update(uses(plan_epoch(train, per_class, 0, epoch, repeats=repeats)))
+        assert max(total.values()) - min(total.values()) <= 2 * repeats
+    assert len(set(total.values())) == 1
+
+
+def test_repeats_of_a_fixed_set() -> None:
+    """A fixed set with repeats is one set, in groups, in another order."""
+    one, two = (plan_epoch(originals({"a": 7}), 21, 0, e, True, repeats=3) for e in (1, 2))
+    assert sorted(one) == sorted(two)
+    assert one != two
 
 
 def test_balance_note() -> None:

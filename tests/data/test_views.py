@@ -20,7 +20,7 @@ from vitbench.data.views import (
 
 CONTENT = "ab" * 32
 LEVEL_NAMES = list(LEVELS)
-MOVING = ["geometry", "light", "strong"]
+MOVING = ["geometry", "light", "strong", "deit"]
 
 
 def gradient(width: int = 300, height: int = 200) -> Image.Image:
@@ -104,6 +104,36 @@ def test_strong_uses_every_operation_and_erases_a_quarter() -> None:
     assert {name for view in views for name, _ in view.ops} == set(OPS)
     assert all(abs(value) <= OPS[name] for view in views for name, value in view.ops)
     assert 200 < sum(bool(view.erase) for view in views) < 300
+
+
+def test_deit_is_randaugment_at_nine_of_ten() -> None:
+    """Two operations up to half as far again as strong's, small crops, a box erased in about 25 %."""
+    views = [draw_view(0, 1, CONTENT, k, 1.0, "deit") for k in range(1000)]
+    assert {len(view.ops) for view in views} == {2}
+    turns = [value for view in views for name, value in view.ops if name == "rotate"]
+    assert -27 <= min(turns) < -22 < 22 < max(turns) <= 27
+    assert all(abs(value) <= 1.5 * OPS[name] for view in views for name, value in view.ops)
+    assert 200 < sum(bool(view.erase) for view in views) < 300
+    areas = [(view.box[2] - view.box[0]) * (view.box[3] - view.box[1]) for view in views]
+    assert min(areas) < 0.1
+
+
+def test_strong_view_is_pinned() -> None:
+    """The strength of other levels leaves strong's views as they were."""
+    assert draw_view(0, 1, CONTENT, 0, 1.0, "strong").ops == (
+        ("brightness", 0.0381),
+        ("contrast", 0.1482),
+    )
+
+
+@pytest.mark.parametrize("name", list(OPS))
+def test_operations_bear_deits_magnitudes(name: str) -> None:
+    """At half as much again, either way, an operation still gives a picture of its size that is not blank."""
+    pixels = np.random.default_rng(0).integers(40, 200, (32, 32, 3), dtype=np.uint8)
+    for value in (-1.5 * OPS[name], 1.5 * OPS[name]):
+        got = render(View((0, 0, 1, 1), ops=((name, value),)), Image.fromarray(pixels), 32)
+        assert got.shape == (32, 32, 3)
+        assert got.std() > 1
 
 
 @pytest.mark.parametrize("augment", MOVING)

@@ -1,8 +1,10 @@
-"""Masked pre-training: the loss as computed by hand, nothing seen of what is hidden, every family, one loop."""
+"""Masked pre-training: the loss as computed by hand, nothing hidden is seen, every family, one loop."""
 
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,16 @@ def network(model: str = "test_vit", size: int = 32) -> MaskedEncoder:
     return MaskedEncoder(create(plan_model(model, size), 0, RANDOM, 0), 0)
 
 
+def learner_of(recipe: Recipe) -> torch.nn.Module:
+    """test_vit at 32 px for a recipe."""
+    return learner(plan_model("test_vit", 32), recipe, RANDOM)
+
+
+def one_of(split: Split, place: int) -> Split:
+    """A split with one picture of val."""
+    return replace(split, val=split.val[place : place + 1])
+
+
 def machine(micro_batch: int = 16) -> Machine:
     return Machine("cpu", "CPU", micro_batch, 5, torch.get_num_threads(), 0)
 
@@ -105,7 +117,7 @@ def test_the_loss_ignores_what_is_predicted_of_visible_pixels() -> None:
 
 
 def test_normalised_targets_are_those_computed_by_hand(made: Made) -> None:
-    """(x − mean) / √(variance + 1e-6) over the 47 px around a pixel, n − 1, nothing counted beyond the edge."""
+    """(x − mean) / √(variance + 1e-6) of 47 × 47 px around a pixel, n − 1, nothing from beyond the edge."""
     recipe, _ = made(target="normalised")
     pictures = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     wanted = Masked(network(), recipe).wanted(pictures)
@@ -214,10 +226,12 @@ def test_every_family_learns_and_its_encoder_is_taken_for_classification(
     """A step changes mask token and encoder; saved, all but the head is loaded, bit by bit."""
     recipe, split = made(model, 64, batch_size=4, lr=1e-3)
     plan = plan_model(model, 64)
+    check_masking(plan, MASKING)
     trainer = loop.build_trainer(learner(plan, recipe, RANDOM), recipe, split, machine(4))
+    assert isinstance(trainer.model, MaskedEncoder)
+    before = trainer.model.encoder.patch_embed.proj.weight.detach().clone()
     images, labels = next(trainer.batches(1))
     train_step(trainer, images, labels, 5)
-    assert isinstance(trainer.model, MaskedEncoder)
     assert trainer.model.mask_token.grad is not None
     assert float(trainer.model.mask_token.grad.abs().sum()) > 0
     encoder = encoder_of(trainer.model)
@@ -228,8 +242,7 @@ def test_every_family_learns_and_its_encoder_is_taken_for_classification(
     assert "mask_token" not in saved
     assert all(torch.equal(taken[name], tensor) for name, tensor in saved.items())
     assert {name.partition(".")[0] for name in taken.keys() - saved.keys()} <= {"head", "head_dist"}
-    before = create(plan, 0, RANDOM, 0).state_dict()
-    assert any(not torch.equal(before[name], tensor) for name, tensor in saved.items())
+    assert not torch.equal(saved["patch_embed.proj.weight"], before)
 
 
 def test_an_encoder_of_another_family_is_refused(tmp_path: Path) -> None:
@@ -283,23 +296,22 @@ def test_what_swin_spares_from_weight_decay_is_spared_here() -> None:
 
 
 def test_one_batch_is_overfitted(made: Made) -> None:
-    """The same eight pictures under the same masks, 300 steps: a twentieth of the loss is left."""
-    recipe, split = made()
+    """Four pictures of noise under the same masks, 200 steps: less than a tenth of the loss is left."""
+    recipe, _ = made()
     objective = Masked(learner_of(recipe), recipe)
-    trainer = loop.build_trainer(objective.model, recipe, split, machine())
-    images = next(trainer.batches(1))[0][:8].float() / 255
-    masks = draw_masks(8, 2, MASKING)
-    optimizer = torch.optim.AdamW(objective.parameters(), 3e-3, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 300)
+    seed_step(0, 1, 1)
+    pixels, masks = torch.rand(4, 3, 32, 32), draw_masks(4, 2, MASKING)
+    optimizer = torch.optim.AdamW(objective.parameters(), 2e-3, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
     losses = []
-    for _ in range(300):
-        loss = objective(images, masks)["loss"]
+    for _ in range(200):
+        loss = objective(pixels, masks)["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        losses.append(float(loss))
-    assert losses[-1] < losses[0] / 20
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 10
 
 
 # --- what cannot be masked ------------------------------------------------------------------------
@@ -325,7 +337,7 @@ def test_one_batch_is_overfitted(made: Made) -> None:
         ),
         ("vit", 96, 64, 0.6, "--mask-size 64 does not fit vit at 96 px"),
         ("vit", 96, 96, 0.6, "--mask-size 96 does not fit vit at 96 px"),
-        ("vit", 16, 16, 0.6, "none does, use a larger --image-size"),
+        ("vit", 16, 16, 0.6, ".*; none does, use a larger --image-size"),
         ("swin", 80, 16, 0.6, "swin: .* 80 is no multiple of that; try --image-size 64 or 96"),
         ("vit", 32, 16, 0.9, "--mask-ratio 0.9 hides all 4 cells of 16 px"),
     ],
@@ -337,11 +349,10 @@ def test_what_does_not_fit_is_one_line(model: str, size: int, cell: int, ratio: 
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("model", FAMILIES)
-def test_the_families_pass(model: str) -> None:
-    """The paper's cells at 224 px, and 16 px at 96."""
+@pytest.mark.parametrize("model", ["vit", "swin"])
+def test_the_papers_cells_pass(model: str) -> None:
+    """32 px at 224 px, although they are no multiple of a window."""
     check_masking(plan_model(model, 224), Masking(ratio=0.6, size=32, target="normalised"))
-    check_masking(plan_model(model, 96), MASKING)
 
 
 # --- what a training shows ------------------------------------------------------------------------
@@ -349,8 +360,8 @@ def test_the_families_pass(model: str) -> None:
 
 @pytest.mark.parametrize("target", ["pixels", "normalised"])
 def test_val_loss_is_the_mean_over_pictures_and_comes_again(made: Made, target: str) -> None:
-    """The same bits in repeated calls, the global random state untouched, also where batches differ in length."""
-    recipe, split = made(target=target)
+    """The same bits in repeated calls, the random state untouched; each picture weighs alike."""
+    recipe, split = made(target=target, drop_path=0.3)
     objective = Masked(learner_of(recipe), recipe)
     torch.manual_seed(3)
     state = torch.get_rng_state()
@@ -415,7 +426,7 @@ def test_a_perfect_prediction_looks_like_the_picture(made: Made) -> None:
 
 def test_a_sheet_does_not_shrink_large_pictures() -> None:
     """224 px stay 224 px."""
-    assert Image.open(io_of(sheet([torch.zeros(3, 3, 224, 224)]))).size == (3 * 228 + 4, 228 + 4)
+    assert Image.open(BytesIO(sheet([torch.zeros(3, 3, 224, 224)]))).size == (3 * 228 + 4, 228 + 4)
 
 
 def test_the_loop_trains_it_like_any_other(made: Made, tmp_path: Path) -> None:
@@ -429,21 +440,3 @@ def test_the_loop_trains_it_like_any_other(made: Made, tmp_path: Path) -> None:
     assert trainer.best_epoch == 1 + val.index(min(loss for loss in val if loss is not None))
     assert len(list((tmp_path / "reconstructions").iterdir())) == 3
     assert trainer.objective.val_loss(trainer.evaluated, split, machine()) == val[trainer.best_epoch - 1]
-
-
-def learner_of(recipe: Recipe) -> torch.nn.Module:
-    """test_vit at 32 px for a recipe."""
-    return learner(plan_model("test_vit", 32), recipe, RANDOM)
-
-
-def one_of(split: Split, place: int) -> Split:
-    """A split with one picture of val."""
-    from dataclasses import replace
-
-    return replace(split, val=split.val[place : place + 1])
-
-
-def io_of(content: bytes) -> Any:
-    from io import BytesIO
-
-    return BytesIO(content)

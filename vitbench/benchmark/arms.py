@@ -89,7 +89,7 @@ def _refuse_through(way: Settings, plan: ModelPlan) -> None:
 
 def _taught_first(settings: Settings, teacher: str, seed: int) -> Wanted:
     """The teacher's own run, trained in the plain way from the weights that the benchmark names."""
-    plain = settings.model_copy(update={"arms": {}, "teacher": None, "models": (teacher,)})
+    plain = settings.model_copy(update={"arms": {}, "teacher": None, "pretrain": False, "models": (teacher,)})
     return Wanted("", plain, model_plans(plain)[0], seed)
 
 

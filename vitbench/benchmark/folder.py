@@ -198,8 +198,8 @@ def _add_runs(benchmark: Benchmark, plan: "Plan") -> None:
 def _further_ways(stored: Settings, asked: Settings) -> dict[str, Any]:
     """The settings that say in which ways its models are trained, those of this call behind the others."""
     if asked.arms or stored.arms:
-        before = stored.given_arms or {"": {}}
-        return {"arms": {**before, **asked.given_arms}, "teacher": asked.teacher or stored.teacher}
+        before = stored.given_arms or {"": {"pretrain": stored.pretrain}}
+        return {"arms": {**before, **asked.given_arms}, "teacher": None, "pretrain": False}
     return {name: getattr(asked, name) for name in Settings.LESSON_FIELDS}
 
 
@@ -215,16 +215,33 @@ def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
     different = [
         f"{field} {_shown(before[field])} → {_shown(now[field])}"
         for field in Settings.model_fields
-        if (field not in Settings.RUN_FIELDS or (stored.recipe == "simmim" and field.startswith("mask_")))
-        and field != "quick"
-        and before[field] != now[field]
+        if field not in Settings.RUN_FIELDS and field != "quick" and before[field] != now[field]
     ]
+    if not different:
+        different = _other_lessons(stored, asked)
     if different:
         raise UsageError(
             f"{benchmark.folder}: its runs share their settings, and this call differs in "
             f"{'; '.join(different)}; leave that away or use a new --name"
         )
     return asked
+
+
+def _other_lessons(stored: Settings, asked: Settings) -> list[str]:
+    """What an arm that is there would do differently by this call: "arm distill: tau 3.0 → 2.0"."""
+    fields = sorted(Settings.ARM_FIELDS - {"weights"})
+
+    def named(arm: str, field: str, before: Settings, now: Settings) -> str:
+        change = f"{field} {_shown(getattr(before, field))} → {_shown(getattr(now, field))}"
+        return f"arm {arm}: {change}" if arm else change
+
+    return [
+        named(arm, field, before, now)
+        for arm, before in stored.ways.items()
+        if (now := asked.ways.get(arm))
+        for field in fields
+        if getattr(before, field) != getattr(now, field)
+    ]
 
 
 def _shown(value: Any) -> str:
@@ -252,10 +269,7 @@ def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool, anyway: 
             continue
         stored = run.recipe()
         # A tuned run that was cut off at its very end carries the recipe that val chose.
-        asked = [
-            recipe.model_copy(update={"initial_sha256": stored.initial_sha256})
-            for recipe in (job.recipe, *job.trials)
-        ]
+        asked = [recipe.started_as(stored) for recipe in (job.recipe, *job.trials)]
         if different := min((stored.differences(recipe) for recipe in asked), key=len):
             raise UsageError(
                 f"{run.folder}: is {run.status} with another recipe ({'; '.join(different[:4])}); "

@@ -17,8 +17,8 @@ def seen_lines(job: Job, split: Split) -> list[str]:
     for what, place, so in known:
         if place is not None and (seen := learned_from(place) & {p.sha256 for p in split.test}):
             lines.append(
-                f"{job.model}: {what} ({place.parent.name}) learned from {len(seen)} of the {len(split.test)} "
-                f"test pictures: {so}, so its score there is too good"
+                f"{job.model}: {what} ({place.parent.name}) learned from {len(seen)} of the "
+                f"{len(split.test)} test pictures: {so}, so its score there is too good"
             )
     return lines
 

@@ -147,6 +147,8 @@ def _refuse_idle_options(explicit: Mapping[str, Any], benchmark: Benchmark | Non
 def _refuse_idle_teaching(explicit: Mapping[str, Any], known: Settings | None) -> None:
     """The same for what only a teacher or masked pre-training would read."""
     if explicit.get("arms") or (known and known.arms):
+        if explicit.get("teacher"):
+            raise UsageError(f"--teacher {explicit['teacher']}: where there are arms, each names its own")
         return
     for needed, option, idle in (
         ("teacher", "--teacher", ("distill", "alpha", "tau", "distill_through", "plain")),

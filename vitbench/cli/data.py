@@ -47,7 +47,7 @@ RememberOption = Annotated[
     ),
 ]
 LAYOUTS = ("auto", "flat", "split")
-LEVELS = ("none", "geometry", "light", "strong")
+LEVELS = ("none", "geometry", "light", "strong", "deit")
 
 
 @data_app.command()
@@ -145,7 +145,7 @@ def augment(
     data: Annotated[Path, typer.Argument(help="Folder of class folders, or of train/ val/ test/.")],
     out: Annotated[Path, typer.Argument(help="New folder for the views.")],
     per_class: Annotated[int, typer.Option(min=1, help="Views per class.")] = 200,
-    level: Annotated[str, typer.Option("--augment", help="none, geometry, light or strong.")] = "light",
+    level: Annotated[str, typer.Option("--augment", help="none, geometry, light, strong or deit.")] = "light",
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror views.")] = True,
     image_size: Annotated[int, typer.Option(min=8, help="Side of a view, px.")] = 224,
     seed: Annotated[int, typer.Option(help="Seed of the views.")] = 0,
@@ -277,4 +277,4 @@ def _layout(text: str) -> "Layout":
 def _level(text: str) -> "Augment":
     if text in LEVELS:
         return cast("Augment", text)
-    raise UsageError(f"--augment {text}: none, geometry, light or strong")
+    raise UsageError(f"--augment {text}: none, geometry, light, strong or deit")

@@ -94,8 +94,10 @@ StoreOption = Annotated[
 ]
 WeightsOption = Annotated[
     list[str] | None,
-    typer.Option(help="pretrained, random, auto, a PATH, a benchmark or run, or MODEL=PATH; repeatable. "
-        "[default: pretrained]"),
+    typer.Option(
+        help="pretrained, random, auto, a PATH, a benchmark or run, or MODEL=PATH; repeatable. "
+        "[default: pretrained]"
+    ),
 ]
 MaskRatioOption = Annotated[
     float | None,
@@ -233,9 +235,13 @@ def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:
 
     explicit = _config(Path(params["config"])) if params.get("config") else {}
     if params.get("arms"):
-        explicit["arms"] = _arms(params["arms"], explicit.get("arms", {}), params.get("teacher"))
+        teacher = params.get("teacher")
+        explicit["arms"] = _arms(params["arms"], explicit.get("arms", {}), teacher)
+        if teacher and all(arm.get("teacher") != teacher for arm in explicit["arms"].values()):
+            raise UsageError(f"--teacher {teacher}: no arm learns from it; add distill to --arms")
+    given_by_arms = ("arms", "teacher") if params.get("arms") else ("arms",)
     for field in Settings.model_fields:
-        value = params.get(field) if field != "arms" else None
+        value = params.get(field) if field not in given_by_arms else None
         if value is None or value in ([], ()) or (value is False and field in SWITCHES):
             continue
         explicit[field] = _value(field, value)

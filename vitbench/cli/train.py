@@ -75,12 +75,16 @@ def train(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="finetune, slides or deit. [default: finetune]", rich_help_panel=LEARNING),
+        typer.Option(
+            help="finetune, deit (its regularisation) or slides. [default: finetune]",
+            rich_help_panel=LEARNING,
+        ),
     ] = None,
     augment: Annotated[
         str | None,
         typer.Option(
-            help="none, geometry (crop, mirror), light (and some colour), strong. [default: the recipe's]",
+            help="none, geometry (crop, mirror), light (and some colour), strong, deit. "
+            "[default: the recipe's]",
             rich_help_panel=LEARNING,
         ),
     ] = None,
@@ -93,10 +97,10 @@ def train(
         ),
     ] = None,
     mixup: Annotated[
-        float | None, typer.Option(help="Mixup's alpha. [default: 0, off]", rich_help_panel=LEARNING)
+        float | None, typer.Option(help="Mixup's alpha. [default: 0, off; deit .8]", rich_help_panel=LEARNING)
     ] = None,
     cutmix: Annotated[
-        float | None, typer.Option(help="Cutmix's alpha. [default: 0, off]", rich_help_panel=LEARNING)
+        float | None, typer.Option(help="Cutmix's alpha. [default: 0, off; deit 1]", rich_help_panel=LEARNING)
     ] = None,
     drop_path: Annotated[
         float | None, typer.Option(help="Stochastic depth. [default: the recipe's]", rich_help_panel=LEARNING)

@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.records import Array, Benchmark, Predictions, Run
+from vitbench.records import Array, Benchmark, Predictions, Run, run_name
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, VitbenchError)
 """What reading a damaged or missing file of a run raises."""
@@ -30,6 +31,10 @@ class Candidate:
     """Why the other runs have no answers, one line each, led by the run's name."""
     probe_of: str = ""
     """The candidate whose own frozen probe this is, shown beside it; "" for a competitor."""
+    arm: str = ""
+    """The way of training that its folder and recipe name; "": the plain one."""
+    of: str = ""
+    """The model that was trained, as folders name it: what candidates of several arms share."""
 
     @property
     def correct(self) -> Array:
@@ -172,7 +177,32 @@ def _candidate(
             problems.append(_unusable(run, "predictions.csv", error))
             continue
         answered.append(run)
-    return Candidate(model, benchmark.name, tuple(runs), tuple(answered), tuple(predictions), tuple(problems))
+    arm, of = _arm(model, answered or runs)
+    return Candidate(
+        model,
+        benchmark.name,
+        tuple(runs),
+        tuple(answered),
+        tuple(predictions),
+        tuple(problems),
+        arm=arm,
+        of=of,
+    )
+
+
+def _arm(model: str, runs: Sequence[Run]) -> tuple[str, str]:
+    """The arm of a model's runs and the model that it trains, from the first readable recipe.json.
+
+    ("", model) where that names no arm, or none is readable.
+    """
+    for run in runs:
+        try:
+            about = run.about()
+        except UNREADABLE:
+            continue
+        if arm := str(about.get("arm") or ""):
+            return arm, Run(Path(run_name(str(about.get("model") or model), run.seed))).model
+    return "", model
 
 
 def _damage(run: Run) -> str:

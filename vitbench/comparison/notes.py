@@ -1,15 +1,19 @@
 """What a reader must know to trust a comparison: approximations, confounds, fallbacks, gaps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from vitbench.comparison.arms import arm_word
 from vitbench.comparison.candidates import Candidate
+from vitbench.comparison.lessons import HEADS, distilled
 from vitbench.comparison.rows import looks_of
 from vitbench.comparison.words import listed
 from vitbench.records import Benchmark
 
 if TYPE_CHECKING:
     from vitbench.comparison.basis import Basis
+    from vitbench.comparison.lessons import Lesson
+    from vitbench.comparison.pairs import Pair
     from vitbench.comparison.rows import Looks, Row
 
 
@@ -19,6 +23,8 @@ def notes_of(
     rows: Sequence["Row"],
     floor: "Row | None",
     basis: "Basis",
+    arms: Sequence["Pair"] = (),
+    lessons: Sequence["Lesson"] = (),
 ) -> tuple[str, ...]:
     """One line each, most important first, none twice."""
     tested = [row for row in rows if row.top1 is not None]
@@ -32,6 +38,8 @@ def notes_of(
         *_terms(basis, own),
         *_looks(candidates),
         *_probes(tested),
+        *_arms(arms),
+        *_teachers(candidates, lessons),
         *_confounds(own),
         *_budgets(candidates),
         *_splits(benchmarks),
@@ -49,6 +57,7 @@ ALIKE = {
     "batch_size": "batch size",
     "mixup": "mixup",
     "cutmix": "cutmix",
+    "repeats": "views side by side",
     "ema_decay": "moving average",
     "precision": "precision",
     "seed": "seeds",
@@ -195,6 +204,41 @@ def _probes(tested: Sequence["Row"]) -> list[str]:
     ]
 
 
+def _arms(arms: Sequence["Pair"]) -> list[str]:
+    """How the p-values of arm against arm are adjusted, beside those of all pairs."""
+    if not arms:
+        return []
+    pairs = "one pair" if len(arms) == 1 else f"{len(arms)} pairs"
+    return [
+        f"Arm against arm: the same model trained in different ways, {pairs} adjusted among themselves "
+        "(Holm); ranks and all other pairs take each arm of a model for a model of its own"
+    ]
+
+
+def _teachers(candidates: Sequence[Candidate], lessons: Sequence["Lesson"]) -> list[str]:
+    """What a student's numbers leave out of its teacher."""
+    known = [lesson.model for lesson in lessons]
+    untold = [candidate.model for candidate in distilled(candidates) if candidate.model not in known]
+    lines = []
+    if untold:
+        lines.append(
+            f"{listed(untold)}: {HEADS} is missing or does not fit the test pictures, so what the teacher "
+            "taught is not shown"
+        )
+    one = [lesson.model for lesson in lessons if lesson.one_teacher]
+    if one:
+        lines.append(
+            f"{listed(one)}: all seeds learned from one and the same teacher; seed variation of the teacher "
+            "is not included"
+        )
+    if lessons:
+        lines.append(
+            "A teacher is no free lunch: its forward passes are in its students' seconds per epoch, its own "
+            "training is not"
+        )
+    return lines
+
+
 def _confounds(tested: Sequence["Row"]) -> list[str]:
     """What differs between the models beside the model."""
     lines = []
@@ -215,24 +259,29 @@ def _confounds(tested: Sequence["Row"]) -> list[str]:
     ]
     if off:
         lines.append(f"Off their native size: {', '.join(off)}")
-    lines += [
-        f"The models differ in {what} ({', '.join(values)}): {so}"
-        for what, values, so in (
-            (
-                "input size",
-                _distinct(f"{r.image_size} px" for r in tested if r.image_size),
-                "not the model alone",
-            ),
-            ("recipe", _distinct(r.recipe for r in tested), "not the model alone"),
-            (
-                "device",
-                _distinct(r.device for r in tested),
-                "speeds, latencies and memory are not comparable",
-            ),
-        )
-        if len(values) > 1
-    ]
+    alone, costs = "not the model alone", "speeds, latencies and memory are not comparable"
+    for what, told, so in (
+        ("input size", lambda row: f"{row.image_size} px" if row.image_size else "", alone),
+        ("recipe", lambda row: row.recipe, alone),
+        ("device", lambda row: row.device, costs),
+    ):
+        values = _distinct(told(row) for row in tested)
+        arms = _of_arms(tested, told)
+        if arms and so == alone:
+            lines.append(f"The arms differ in {what} ({arms}): part of what arm against arm compares")
+        elif len(values) > 1:
+            lines.append(f"The models differ in {what} ({', '.join(values)}): {so}")
     return lines
+
+
+def _of_arms(tested: Sequence["Row"], told: Callable[["Row"], str]) -> str:
+    """ "plain: finetune, distill: deit" where each arm has one value and two differ; else ""."""
+    values: dict[str, set[str]] = {}
+    for row in tested:
+        values.setdefault(row.arm, set()).add(told(row))
+    if any(len(of_arm) > 1 for of_arm in values.values()) or len(set().union(*values.values())) < 2:
+        return ""
+    return ", ".join(f"{arm_word(arm)}: {next(iter(one))}" for arm, one in values.items())
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

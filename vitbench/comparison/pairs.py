@@ -92,11 +92,11 @@ def compared(candidates: Sequence[Candidate], basis: Basis) -> tuple[Pair, ...]:
         pairs = [(a, b) for a, b in pairs if baseline in (a.model, b.model)]
     return tuple(
         dataclasses.replace(pair, verdict=words.verdict(pair, len(pairs)))
-        for pair in _judged([_pair(a, b, basis) for a, b in pairs])
+        for pair in judged([pair_of(a, b, basis) for a, b in pairs])
     )
 
 
-def _pair(a: Candidate, b: Candidate, basis: Basis) -> Pair:
+def pair_of(a: Candidate, b: Candidate, basis: Basis) -> Pair:
     """Two models by an exact test with one run each, by t over images × seeds with several each.
 
     Where only one of the two has several runs its seed variance is known and the other's is not:
@@ -109,7 +109,7 @@ def _pair(a: Candidate, b: Candidate, basis: Basis) -> Pair:
     else:
         found = paired_difference(right_a[0], right_b[0], basis.groups)
     if found.value < 0:
-        return _pair(b, a, basis)  # first runs can disagree with the order of the means
+        return pair_of(b, a, basis)  # first runs can disagree with the order of the means
     one_a, one_b = right_a[0], right_b[0]
     counts = (one_a & one_b, one_a & ~one_b, ~one_a & one_b, ~one_a & ~one_b)
     both, a_only, b_only, neither = (None if several else int(c.sum()) for c in counts)
@@ -156,11 +156,11 @@ def against_probes(candidates: Sequence[Candidate], basis: Basis) -> tuple[Pair,
     """Every fine-tuned model against its own probe, p-values adjusted over these pairs alone."""
     tested = {c.model: c for c in candidates if c.answered}
     beside = [(tested[c.probe_of], c) for c in tested.values() if c.probe_of in tested]
-    raw = [_pair(*_as_often(tuned, probe, basis)) for tuned, probe in beside]
+    raw = [pair_of(*_as_often(tuned, probe, basis)) for tuned, probe in beside]
     tuned_ones = [tuned.model for tuned, _ in beside]
     return tuple(
         dataclasses.replace(pair, verdict=words.probe_verdict(pair, tuned, len(raw)))
-        for pair, tuned in zip(_judged(raw), tuned_ones, strict=True)
+        for pair, tuned in zip(judged(raw), tuned_ones, strict=True)
     )
 
 
@@ -175,15 +175,15 @@ def _as_often(tuned: Candidate, probe: Candidate, basis: Basis) -> tuple[Candida
     return tuned, repeated, dataclasses.replace(basis, samples=samples, seeds=None)
 
 
-def _judged(pairs: Sequence[Pair]) -> list[Pair]:
+def judged(pairs: Sequence[Pair]) -> list[Pair]:
     """The pairs with their p-values adjusted over all of them (Holm), and what these say."""
     adjusted = holm([pair.p for pair in pairs])
-    judged = []
+    found = []
     for pair, p in zip(pairs, adjusted, strict=True):
         kind: Verdict = "not distinguishable"
         if p <= ALPHA:
             kind = "better"
         elif pair.margin is not None and -pair.margin <= pair.low and pair.high <= pair.margin:
             kind = "equivalent"
-        judged.append(dataclasses.replace(pair, p_holm=p, kind=kind))
-    return judged
+        found.append(dataclasses.replace(pair, p_holm=p, kind=kind))
+    return found

@@ -87,6 +87,10 @@ class Row:
     """Names of the tested runs."""
     probe_of: str = ""
     """The model whose own frozen probe this is, shown beside it without a rank; "" for a competitor."""
+    arm: str = ""
+    """The way of training; "": the plain one."""
+    of: str = ""
+    """The model that was trained; the same under every arm."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "model", "timm_name", "pretrained_on", "init", "recipe", "image_size", "device", "seeds", "n_test",
@@ -95,13 +99,13 @@ class Row:
         "latency_ms_p95", "peak_memory_mb", "status",
         "top1_std", "interval", "loss_low", "loss_high", "macro_f1_low", "macro_f1_high",
         "balanced_accuracy_low", "balanced_accuracy_high", "brier", "brier_low", "brier_high", "ece",
-        "ece_null", "temperature", "loss_tempered",
+        "ece_null", "temperature", "loss_tempered", "arm", "trains",
     )  # fmt: skip
     """The columns of `comparison.csv`."""
 
     def cells(self) -> dict[str, Any]:
-        """The row of `comparison.csv`: seeds as "0 1 2", the reason behind the status."""
-        cells = {name: getattr(self, name) for name in self.COLUMNS}
+        """The row of `comparison.csv`: seeds as "0 1 2", the reason behind the status, `of` as "trains"."""
+        cells = {name: getattr(self, {"trains": "of"}.get(name, name)) for name in self.COLUMNS}
         cells["seeds"] = " ".join(str(seed) for seed in self.seeds)
         cells["status"] = f"{self.status}: {self.reason}" if self.reason else self.status
         return cells
@@ -155,6 +159,8 @@ def row_of(candidate: Candidate, basis: Basis) -> Row:
         "status": candidate.status,
         "reason": "; ".join(candidate.problems),
         "probe_of": candidate.probe_of,
+        "arm": candidate.arm,
+        "of": candidate.of,
         **_identity(candidate.answered or candidate.runs),
     }
     if not candidate.answered:

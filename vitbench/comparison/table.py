@@ -7,9 +7,11 @@ from typing import Any
 
 from vitbench.comparison import words
 from vitbench.comparison.advice import advice
+from vitbench.comparison.arms import between_arms
 from vitbench.comparison.basis import Terms, basis_of
 from vitbench.comparison.candidates import TestSet, read_candidates
 from vitbench.comparison.leaks import Clean, Known, clean_of, known_of, leak_notes, unknown
+from vitbench.comparison.lessons import Lesson, lessons_of
 from vitbench.comparison.notes import notes_of
 from vitbench.comparison.pairs import Pair, against_probes, compared
 from vitbench.comparison.resolution import resolution_of
@@ -64,6 +66,10 @@ class Comparison:
     """The accuracies without them; () where there are none, or nothing else."""
     looks: tuple[Looks, ...] = ()
     """Every evaluation on test pictures so far."""
+    arms: tuple[Pair, ...] = ()
+    """Each model under every two of its arms, adjusted among themselves; the same two are among `pairs`."""
+    lessons: tuple[Lesson, ...] = ()
+    """What each distilled model took over from its teacher."""
     advice: str = ""
     """What would help next, in one to three sentences led by their numbers; "" where no rule applies."""
 
@@ -97,6 +103,8 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
     own = [c for c in candidates if not c.probe_of]
     pairs = compared(own, basis)
     rows = _ranked([row_of(c, basis) for c in candidates], pairs, terms)
+    arms = between_arms(candidates, basis)
+    lessons = lessons_of(candidates, rows, (*arms, *pairs), basis)
     floor = floor_row(first, test)
     split = first.manifest["split"]
     resolution = resolution_of(own, pairs, basis)
@@ -123,9 +131,11 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
         known=known,
         clean=clean,
         looks=looks_of(candidates),
+        arms=arms,
+        lessons=lessons,
         notes=(
             *leak_notes(known, clean, basis.n),
-            *notes_of(benchmarks, candidates, rows, floor, basis),
+            *notes_of(benchmarks, candidates, rows, floor, basis, arms, lessons),
         ),
         answer=words.answer(rows, pairs, basis.n, terms.baseline),
         smallest_gap=resolution.gap,

@@ -1,12 +1,14 @@
 """The comparison in plain words, with the numbers that carry them."""
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vitbench.comparison.statistics import ALPHA
 
 if TYPE_CHECKING:
+    from vitbench.comparison.lessons import Lesson, Share
     from vitbench.comparison.pairs import Pair
     from vitbench.comparison.rows import Row
     from vitbench.comparison.table import Comparison
@@ -76,6 +78,52 @@ def probe_verdict(pair: "Pair", tuned: str, pairs: int) -> str:
     if pair.model_a == tuned:
         return f"{tuned} is better than its own frozen probe {on}: {numbers}"
     return f"{tuned} loses to its own frozen probe {on}: {numbers}: use the probe, or tune (--tune 3)"
+
+
+def arm_verdict(pair: "Pair", model: str, arms: Mapping[str, str], pairs: int) -> str:
+    """One sentence on two arms of a model: "vit: distill is better than plain on 60 images: …".
+
+    arms: the two candidates' names → their arms in words; `pairs`: as of `verdict`, over all arms' pairs.
+    """
+    named = dataclasses.replace(pair, model_a=arms[pair.model_a], model_b=arms[pair.model_b])
+    return f"{model}: {verdict(named, pairs)}"
+
+
+def lesson_text(lesson: "Lesson") -> str:
+    """What one distilled model took over from its teacher, at what gain and price, as one sentence."""
+    parts = [
+        f"{lesson.model} learned from {lesson.teacher} ({taught_how(lesson)}): its answer is the teacher's "
+        f"on {_share(lesson.agrees)} of {pictures(lesson.n)}"
+    ]
+    if lesson.twin_agrees:
+        parts[0] += f", that of {lesson.twin}, which had no teacher, on {_share(lesson.twin_agrees)}"
+    right = f"it is right on {_share(lesson.right)}"
+    if lesson.cls_right and lesson.dist_right:
+        right += (
+            f" (its class head alone on {_share(lesson.cls_right)}, its distillation head alone on "
+            f"{_share(lesson.dist_right)})"
+        )
+    parts.append(f"{right}, the teacher on {_share(lesson.teacher_right)}")
+    if gain := lesson.gain:
+        interval = f"95 % CI [{points(gain.low)}, {points(gain.high)}]"
+        parts.append(f"{points(gain.value)} points against {lesson.twin}, {interval}")
+    if lesson.price:
+        parts.append(
+            f"{lesson.seconds_per_epoch:.3g} s per epoch against {lesson.twin_seconds_per_epoch:.3g} "
+            f"without a teacher, {lesson.price:.2f} times as long"
+        )
+    return "; ".join(parts)
+
+
+def taught_how(lesson: "Lesson") -> str:
+    """ "hard, α 0.5, through its distillation token", "soft, α 0.1, τ 3, through its logits"."""
+    tau = f", τ {lesson.tau:g}" if lesson.kind == "soft" else ""
+    through = {"token": "its distillation token", "logits": "its logits"}[lesson.through]
+    return f"{lesson.kind}, α {lesson.alpha:g}{tau}, through {through}"
+
+
+def _share(share: "Share") -> str:
+    return f"{100 * share.value:.1f} % [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 
 def _numbers(pair: "Pair", pairs: int, model: str = "") -> str:

@@ -108,7 +108,7 @@ def train_batches(
         picture = split.train[index]
         return view_of(recipe, turn, picture, k, training_picture(split.root, picture, side, store))
 
-    plan = plan_epoch(split.train, recipe.per_class, recipe.seed, epoch, recipe.fixed_views)
+    plan = plan_epoch(split.train, recipe.per_class, recipe.seed, epoch, recipe.fixed_views, recipe.repeats)
     batches = [plan[part] for part in even_slices(len(plan), recipe.batch_size)]
     shares = [batch[share(len(batch))] for batch in batches]
     nothing = torch.empty(0, 3, size, size, dtype=torch.uint8)

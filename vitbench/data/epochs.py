@@ -1,5 +1,6 @@
 """What an epoch is: which views of which training originals, in which order."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -17,7 +18,12 @@ def view_epoch(epoch: int, fixed_views: bool) -> int:
 
 
 def plan_epoch(
-    train: Sequence[Picture], per_class: PerClass, seed: int, epoch: int, fixed_views: bool = False
+    train: Sequence[Picture],
+    per_class: PerClass,
+    seed: int,
+    epoch: int,
+    fixed_views: bool = False,
+    repeats: int = 1,
 ) -> list[tuple[int, int]]:
     """(index into `train`, k) of every view of an epoch, in the order in which they are shown.
 
@@ -25,26 +31,33 @@ def plan_epoch(
     rotates, so that over n epochs a class's n originals are used equally. A class with more originals
     than that shows each once, and "all" shows every original once. `fixed_views` plans the same views
     in each epoch; the order still changes. Epochs count from 1.
+
+    With `repeats` (repeated augmentation, Hoffer et al. 2020) an epoch has as many views, but so many
+    different ones of a picture stand side by side, so that they fall into one batch but for those at a
+    batch's edge; "all" with 3 shows a third of the originals three times, the next third in the next
+    epoch. A class's n originals are used equally over n × repeats epochs, and at no time does one lead
+    another by more than `repeats` views.
     """
     turn = view_epoch(epoch, fixed_views)
-    views: list[tuple[int, int]] = []
+    groups: list[list[tuple[int, int]]] = []
     for label, members in _members(train).items():
         order = Dice("vitbench originals", seed, label).order(len(members))
-        for place, count in enumerate(_counts(len(members), per_class, turn)):
-            views += [(members[int(order[place])], k) for k in range(count)]
-    shuffled = Dice("vitbench order", seed, epoch).order(len(views))
-    return [views[int(i)] for i in shuffled]
+        for place, sizes in enumerate(_groups(len(members), per_class, turn, repeats)):
+            original, numbers = members[int(order[place])], itertools.count()
+            groups += [[(original, k) for k in itertools.islice(numbers, size)] for size in sizes]
+    shuffled = Dice("vitbench order", seed, epoch).order(len(groups))
+    return [view for i in shuffled for view in groups[int(i)]]
 
 
 def epoch_size(train: Sequence[Picture], per_class: PerClass) -> int:
-    """Views in an epoch."""
-    return sum(sum(_counts(len(members), per_class, 1)) for members in _members(train).values())
+    """Views in an epoch, whatever the repeats."""
+    return sum(_views(len(members), per_class) for members in _members(train).values())
 
 
 def balance_note(train: Sequence[Picture], per_class: PerClass) -> str:
     """One line on how `per_class` changes the class proportions; "" where it does not."""
     originals = {label: len(members) for label, members in _members(train).items()}
-    shown = {label: sum(_counts(n, per_class, 1)) for label, n in originals.items()}
+    shown = {label: _views(n, per_class) for label, n in originals.items()}
     before, after = sum(originals.values()), sum(shown.values())
     change = {label: shown[label] / after - originals[label] / before for label in originals}
     up, down = max(change, key=lambda c: change[c]), min(change, key=lambda c: change[c])
@@ -69,12 +82,20 @@ def _members(train: Sequence[Picture]) -> Mapping[str, list[int]]:
     return members
 
 
-def _counts(originals: int, per_class: PerClass, epoch: int) -> list[int]:
-    """How many views each of a class's originals gives; the originals in a fixed order."""
-    if per_class == "all" or originals >= per_class:
-        return [1] * originals
-    share, rest = divmod(per_class, originals)
-    first = (epoch - 1) * rest % originals
-    counts = np.full(originals, share)
-    counts[(first + np.arange(rest)) % originals] += 1
-    return [int(count) for count in counts]
+def _views(originals: int, per_class: PerClass) -> int:
+    """How many views a class gives to an epoch."""
+    return originals if per_class == "all" else max(originals, per_class)
+
+
+def _groups(originals: int, per_class: PerClass, epoch: int, repeats: int) -> list[list[int]]:
+    """For each of a class's originals, in a fixed order, how many views stand together, group by group.
+
+    Epochs cut one endless tape of views, on which the originals follow one another again and again, each
+    with `repeats` views; what a cut leaves of a group is a smaller one.
+    """
+    views = _views(originals, per_class)
+    tape = np.arange((epoch - 1) * views, epoch * views) // repeats
+    groups: list[list[int]] = [[] for _ in range(originals)]
+    for place, size in zip(*np.unique(tape, return_counts=True), strict=True):
+        groups[place % originals].append(int(size))
+    return groups

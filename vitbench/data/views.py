@@ -36,6 +36,8 @@ class Level:
     """Brightness, contrast and saturation each change by at most this fraction."""
     ops: int = 0
     """How many operations of `OPS`."""
+    strength: float = 1.0
+    """Times the magnitudes of `OPS`."""
     erase: float = 0.0
     """Probability that a box is erased."""
 
@@ -52,6 +54,12 @@ LEVELS: Mapping[Augment, Level] = {
     # RandAugment with n = 2 (Cubuk et al. 2020; DeiT and Swin use n = 2, m = 9 of 10), here at m = 6, and
     # random erasing p = .25 (Zhong et al. 2020; timm's and Swin's p).
     "strong": Level(area=(0.25, 1.0), flip=True, ops=2, erase=0.25),
+    # DeiT's views (Touvron et al. 2021): crop .08–1, RandAugment with n = 2 at m = 9 of 10, random erasing
+    # p = .25. timm's rand-m9-mstd0.5-inc1 applies each operation with p = .5, at about m and either sign;
+    # here both are always applied, at magnitudes even within ± m, which is as far on average. It also has
+    # invert and solarize-add, keeps 1 bit (4 here) in its hardest posterize, and erases to noise, not to a
+    # colour.
+    "deit": Level(area=(0.08, 1.0), flip=True, ops=2, strength=1.5, erase=0.25),
 }
 
 ASPECT = (3 / 4, 4 / 3)
@@ -60,7 +68,7 @@ ERASE_AREA = (0.02, 1 / 3)
 ERASE_ASPECT = (0.3, 1 / 0.3)
 
 OPS: Mapping[str, float] = {
-    # Name → largest magnitude, 6/10 of RandAugment's range; each is drawn within ± it.
+    # Name → largest magnitude, 6/10 of RandAugment's range; each is drawn within ± it times the strength.
     "autocontrast": 0.0,
     "equalize": 0.0,
     "rotate": 18.0,  # degrees
@@ -139,7 +147,7 @@ def draw_view(
     mirrored = dice.uniform() < 0.5
     rotation = dice.uniform(-level.rotation, level.rotation)
     factors = [dice.uniform(1 - level.colour, 1 + level.colour) for _ in range(3)]
-    ops = tuple(_draw_op(dice) for _ in range(level.ops))
+    ops = tuple(_draw_op(dice, level.strength) for _ in range(level.ops))
     erase = (_draw_erase(dice),) if dice.uniform() < level.erase else ()
     return View(
         box=box,
@@ -168,10 +176,11 @@ def _draw_crop(dice: Dice, area: tuple[float, float], aspect: float) -> Box:
     return _centre_box(min(1.0, shape / aspect), min(1.0, aspect / shape))
 
 
-def _draw_op(dice: Dice) -> tuple[str, float]:
+def _draw_op(dice: Dice, strength: float) -> tuple[str, float]:
     names = list(OPS)
     name = names[int(dice.uniform(0, len(names)))]
-    return name, round(dice.uniform(-OPS[name], OPS[name]), 4)
+    most = OPS[name] * strength
+    return name, round(dice.uniform(-most, most), 4)
 
 
 def _draw_erase(dice: Dice) -> Box:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from vitbench.errors import UsageError
 from vitbench.records.pictures import Preprocessing
 
-Augment = Literal["none", "geometry", "masked", "light", "strong"]
+Augment = Literal["none", "geometry", "masked", "light", "strong", "deit"]
 DEFAULT_MODELS = ("vit", "swin", "swinv2")
 RecipeName = Literal["finetune", "slides", "deit", "probe", "simmim"]
 Distil = Literal["hard", "soft"]
@@ -168,7 +168,8 @@ class Settings(BaseModel):
         """
         if self.arms or self.teacher is None:
             return self.arms
-        return ({"": {"teacher": None}} if self.plain else {}) | {DISTILLED: {}}
+        first = {"pretrain": self.pretrain}
+        return ({"": first} if self.plain else {}) | {DISTILLED: {**first, "teacher": self.teacher}}
 
     @property
     def ways(self) -> dict[str, "Settings"]:
@@ -177,7 +178,9 @@ class Settings(BaseModel):
         return {name: self._way(fields) for name, fields in self.given_arms.items()} or {alone: self}
 
     def _way(self, fields: Mapping[str, Any]) -> "Settings":
-        return Settings.model_validate({**self.model_dump(), **fields, "arms": {}, "plain": False})
+        """An arm's settings: what it does not set is as for all; who teaches, and whether, it says itself."""
+        own = {"teacher": None, "pretrain": False, **fields, "arms": {}, "plain": True}
+        return Settings.model_validate({**self.model_dump(), **own})
 
     def _check_unlabelled(self) -> None:
         """What only a recipe without labels can have."""
@@ -194,6 +197,11 @@ class Settings(BaseModel):
         for name, fields in self.arms.items():
             if not re.fullmatch(r"[A-Za-z0-9_]*", name):
                 raise UsageError(f"arms: {name!r}: a name has letters, digits and _ only")
+            if fields.get("recipe") in ("probe", "simmim"):
+                raise UsageError(
+                    f"arms: {name}: recipe {fields['recipe']} trains no classes; masked pre-training before "
+                    "training is `pretrain = true`"
+                )
             for field in fields:
                 if field not in self.ARM_FIELDS:
                     known = ", ".join(sorted(self.ARM_FIELDS))
@@ -306,6 +314,14 @@ class Recipe(BaseModel):
     def digest(self) -> str:
         """sha256 of the recipe's canonical JSON."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+    def started_as(self, other: "Recipe") -> "Recipe":
+        """This recipe with what is known only since `other` started: the weights of student and teacher."""
+        update: dict[str, Any] = {"initial_sha256": other.initial_sha256}
+        if self.distillation and other.distillation:
+            known = {"teacher_sha256": other.distillation.teacher_sha256}
+            update["distillation"] = self.distillation.model_copy(update=known)
+        return self.model_copy(update=update)
 
     def differences(self, other: "Recipe") -> list[str]:
         """Fields in which two recipes differ, as "epochs 3 → 5", this one first."""

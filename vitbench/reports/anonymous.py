@@ -54,8 +54,17 @@ def _renamed(report: Report, benchmarks: int) -> Report:
     rows = (
         dataclasses.replace(row, benchmark=numbers.get(row.benchmark, "")) for row in report.comparison.rows
     )
+    lessons = (
+        dataclasses.replace(one, teacher=one.teacher if one.teacher_run else "TEACHER")
+        for one in report.comparison.lessons
+    )
     comparison = dataclasses.replace(
-        report.comparison, name="BENCHMARK", data="DATA", benchmarks=tuple(numbers.values()), rows=tuple(rows)
+        report.comparison,
+        name="BENCHMARK",
+        data="DATA",
+        benchmarks=tuple(numbers.values()),
+        rows=tuple(rows),
+        lessons=tuple(lessons),
     )  # the paths in `comparison.known` are scrubbed as all text is
     return dataclasses.replace(report, comparison=comparison)
 
@@ -66,7 +75,7 @@ def _benchmark(number: int, of: int) -> str:
 
 def _models(report: Report) -> set[str]:
     rows = report.comparison.rows if report.comparison else ()
-    return {name for row in rows for name in (row.model, row.timm_name)}
+    return {name for row in rows for name in (row.model, row.timm_name, row.arm, row.of)}
 
 
 def _tells(secret: str) -> bool:

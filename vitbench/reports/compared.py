@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -247,15 +247,19 @@ def reproduce(benchmark: Benchmark, anonymous: bool = False) -> str:
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
             words.append(option if value else OFF.get(name, option.replace("--", "--no-")))
+        elif isinstance(value, Mapping):
+            words += ["--config", f"{name}.toml"]  # what a command line cannot say
         elif isinstance(value, tuple) and name == "weights":
             words += [word for one in value for word in (option, _weights(str(one), anonymous))]
-        elif name == "group" and anonymous:
-            words += [option, "GROUPS"]
+        elif name in UNNAMED and anonymous:
+            words += [option, UNNAMED[name]]
         else:
             words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return shlex.join(words)
 
 
+UNNAMED = {"group": "GROUPS", "teacher": "TEACHER"}
+"""Options whose values may be files or folders, and what stands for them."""
 OFF = {"with_probe": "--no-probe", "near": "--no-near-duplicates"}
 """How an option is switched off, where that is not `--no-` and its name."""
 

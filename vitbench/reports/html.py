@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitbench import files
-from vitbench.comparison.words import parts_text
+from vitbench.comparison.words import lesson_text, parts_text
 from vitbench.records import percent
-from vitbench.reports import views
+from vitbench.reports import taught, views
 from vitbench.reports.cells import Cell, Table
 from vitbench.reports.figures import COSTS, INK, MANY_CLASSES, METRICS, Drawing, draw_cost, draw_curves
 from vitbench.reports.report import Picture, Report, report_json
+from vitbench.reports.taught import BEST
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -80,6 +81,8 @@ def render(
         figures={name: [themed(one) for one in drawings.get(name, ())] for name in ("curves", "cost")},
         tables=tables,
         marked=any(cell.bar and cell.bar.mark is not None for cell in _cells(tables["results"])),
+        best=BEST,
+        lesson_text=lesson_text,
         parts=parts_text(comparison) if comparison else "",
         confused=confused,
         more_confused=more_confused,
@@ -112,7 +115,10 @@ def page_environment() -> Any:
     return environment
 
 
-TABLES = ("results", "pairs", "probes", "agreements", "clean", "looks", "cost", "recalls", "scores")
+TABLES = (
+    *("results", "pairs", "probes", "arms", "between_arms", "lessons", "agreements"),
+    *("clean", "looks", "cost", "recalls", "scores"),
+)
 
 
 def _tables(report: Report) -> dict[str, Table | None]:
@@ -128,6 +134,10 @@ def _tables(report: Report) -> dict[str, Table | None]:
         found["pairs"] = views.pairs_table(own, "pairs", "Every two models on the same pictures")
     if beside:
         found["probes"] = views.pairs_table(beside, "probes", "Each model and its own frozen probe")
+    found["arms"] = taught.arms_table(comparison)
+    if comparison.arms:
+        found["between_arms"] = views.pairs_table(comparison.arms, "between_arms", "Arm against arm")
+    found["lessons"] = taught.lessons_table(comparison)
     found["clean"] = views.clean_table(comparison)
     found["looks"] = views.looks_table(comparison)
     found["cost"] = views.cost_table(comparison)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vitbench import files
+from vitbench.comparison.arms import arm_by_arm, arm_means, arm_word
 from vitbench.comparison.rows import Row
 from vitbench.comparison.table import Comparison
-from vitbench.comparison.words import amount, points
+from vitbench.comparison.words import amount, lesson_text, points
 from vitbench.records import percent
 
 if TYPE_CHECKING:
@@ -97,6 +98,11 @@ COLUMNS = (
     Column("pretrained on", lambda row: row.pretrained_on or row.init, numeric=False),
 )
 """From the most to the least needed: a narrow screen shows the first ones."""
+ARMS = (
+    Column("arm", lambda row: "" if row.status == "floor" or row.probe_of else arm_word(row.arm), False),
+    Column("trains", lambda row: row.of, False),
+)
+"""Columns for a comparison that has arms."""
 
 LEGEND = (
     "points against: with 95 % CI; * distinguishable. "
@@ -108,8 +114,9 @@ LEGEND = (
 
 def columns_of(comparison: Comparison) -> tuple[Column, ...]:
     """The columns for this comparison: all of them, and the difference from a baseline if there is one."""
+    columns = (*COLUMNS, *ARMS) if any(row.arm for row in comparison.rows) else COLUMNS
     if not comparison.baseline:
-        return COLUMNS
+        return columns
     gains = {}
     for pair in comparison.pairs:
         other = pair.model_a if pair.model_b == comparison.baseline else pair.model_b
@@ -117,7 +124,7 @@ def columns_of(comparison: Comparison) -> tuple[Column, ...]:
         mark = " *" if pair.distinguishable else ""
         gains[other] = f"{points(value)} [{points(low)}, {points(high)}]{mark}"
     against = Column(f"{AGAINST}\n{comparison.baseline}", lambda row: gains.get(row.model, ""))
-    return (MODEL, TOP1, against, *(column for column in COLUMNS if column not in (MODEL, RANK, TOP1)))
+    return (MODEL, TOP1, against, *(column for column in columns if column not in (MODEL, RANK, TOP1)))
 
 
 def table_rows(comparison: Comparison) -> list[Row]:
@@ -159,6 +166,7 @@ def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list
     lines += [f"- {pair.verdict}." for pair in (*comparison.pairs, *comparison.probes)]
     lines += [comparison.smallest_gap_text]
     lines += [comparison.detect_text] if comparison.detect_text else []
+    lines += [*arm_lines(comparison), *lesson_lines(comparison)]
     if comparison.tested:
         lines += ["", f"Other scores, lower loss and Brier are better [95 % CI, {_resampled(comparison)}]:"]
         lines += [f"- {other_scores(row)}." for row in comparison.rows if row.top1 is not None]
@@ -167,6 +175,31 @@ def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list
     legend = [part for part in LEGEND.split(". ") if _explains(part, shown)]
     legend += _left_out(comparison, shown)
     return [*lines, "", ". ".join(part.rstrip(".") for part in legend) + "."] if legend else lines
+
+
+def arm_lines(comparison: Comparison) -> list[str]:
+    """Each model under its arms, then arm against arm; [] without arms."""
+    models = arm_by_arm(comparison.rows, comparison.arms)
+    if not models:
+        return []
+    lines = ["", "Arm by arm, top-1 % [95 % CI], * better than every other arm of its model:"]
+    for model in models:
+        cells = [
+            f"{arm_word(arm)} {top1_cell(row)}{' *' if arm == model.best else ''}"
+            for arm, row in model.rows.items()
+        ]
+        lines.append(f"- {model.model}: {', '.join(cells)}.")
+    if means := arm_means(models):
+        named = ", ".join(f"{arm_word(arm)} {percent(mean)}" for arm, mean in means.items())
+        lines.append(f"- Plain mean over {len(models)} models: {named}.")
+    return [*lines, *(f"- {pair.verdict}." for pair in comparison.arms)]
+
+
+def lesson_lines(comparison: Comparison) -> list[str]:
+    """What each distilled model took over from its teacher; [] where none had one."""
+    if not comparison.lessons:
+        return []
+    return ["", "What the teacher taught:", *(f"- {lesson_text(one)}." for one in comparison.lessons)]
 
 
 def _resampled(comparison: Comparison) -> str:

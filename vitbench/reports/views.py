@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vitbench.comparison.arms import arm_word
 from vitbench.comparison.pairs import Pair
 from vitbench.comparison.rows import Row
 from vitbench.comparison.table import Comparison
@@ -41,7 +42,9 @@ def results_table(report: Report) -> Table:
         Head("ms per picture"),
         Head("seeds"),
         Head("pretrained on", numeric=False),
+        Head("arm", numeric=False),
     )
+    arms = any(row.arm for row in rows)
     several = any(len(row.seeds) > 1 for row in rows)
     lines = [
         Line(
@@ -54,6 +57,7 @@ def results_table(report: Report) -> Table:
                 number(row.latency_ms_p50, _short(row.latency_ms_p50)),
                 Cell(str(len(row.seeds)), len(row.seeds)) if several and row.seeds else Cell(""),
                 Cell(row.pretrained_on or row.init),
+                Cell(arm_word(row.arm) if arms and not _kind(row) else ""),
             ),
             _kind(row),
         )

@@ -87,7 +87,7 @@ class _Teacher(nn.Module):
 
     def __init__(self, teacher: LoadedModel, classes: tuple[str, ...], size: int) -> None:
         super().__init__()
-        self.module = teacher.module.requires_grad_(False)
+        self.network = teacher.module.requires_grad_(False)  # "module" is what timm would unwrap
         self.normalise = Normalise(teacher.preprocessing)
         self.size = None if teacher.preprocessing.size == size else teacher.preprocessing.size
         order = torch.tensor([teacher.classes.index(name) for name in classes])
@@ -96,7 +96,7 @@ class _Teacher(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         if self.size is not None:
             pixels = F.interpolate(pixels, (self.size, self.size), mode="bilinear", antialias=True)
-        logits: Tensor = self.module(self.normalise(pixels))
+        logits: Tensor = self.network(self.normalise(pixels))
         return logits[:, self.order]  # type: ignore[index]
 
 

@@ -95,9 +95,8 @@ def _counted(weights: InitialWeights, model: nn.Module) -> InitialWeights:
         return weights
     names = set(model.state_dict())
     loaded = names & set(tensor_names(weights.path))
-    note = (
-        f"{len(loaded)} of {len(names)} tensors are the encoder's, new: {', '.join(sorted(names - loaded))}"
-    )
+    new = ", ".join(sorted(names - loaded))
+    note = f"{len(loaded)} of {len(names)} tensors are those of the pre-trained encoder; new: {new}"
     return dataclasses.replace(weights, note=note)
 
 

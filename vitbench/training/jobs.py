@@ -131,7 +131,8 @@ def keep_model(model: nn.Module, run: Run, recipe: Recipe) -> None:
     """Save the run's model; OSError, with its number and a path, where the system refuses it."""
     try:
         with files.naming(run.model_folder):
-            save_model(model, run.model_folder, recipe.classes, recipe.preprocessing)
+            classes = () if recipe.masking else recipe.classes  # an encoder has no head
+            save_model(model, run.model_folder, classes, recipe.preprocessing)
     except safetensors.SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:

@@ -1,6 +1,8 @@
 """One optimiser step on a global batch, whatever the number of micro-batches and processes."""
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +34,9 @@ def train_step(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
     if trainer.scheduler is not None:
         trainer.scheduler.step_update(update)
     trainer.optimizer.zero_grad(set_to_none=True)
-    with processes.together():
+    own = processes.share(len(labels))
+    parts = len(even_slices(own.stop - own.start, trainer.machine.micro_batch))
+    with processes.together(), gentle_statistics(trainer.model, parts):
         total, right = _gradients(trainer, images, labels, update)
         flat = None if processes.count == 1 else flatten(trainer.model, total, right)
     if flat is not None:
@@ -80,6 +84,26 @@ def _gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
         if trainer.counts_right:
             right += (result["output"].detach().argmax(dim=1) == labels[part]).sum()
     return total, right
+
+
+@contextlib.contextmanager
+def gentle_statistics(model: nn.Module, parts: int) -> Iterator[None]:
+    """Inside, so many micro-batches move batch normalisation's running statistics as far as one batch does.
+
+    A momentum m becomes 1 − (1 − m)^(1 / parts): after all of them what was there before weighs 1 − m.
+    """
+    layers = [
+        (module, module.momentum)
+        for module in (model.modules() if parts > 1 else ())
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None
+    ]
+    try:
+        for module, momentum in layers:
+            module.momentum = 1 - (1 - momentum) ** (1 / parts)
+        yield
+    finally:
+        for module, momentum in layers:
+            module.momentum = momentum
 
 
 def memory_format(model: nn.Module) -> torch.memory_format:

@@ -19,6 +19,7 @@ OTHER_AUGMENT: dict[Augment, Augment] = {
     "masked": "geometry",
     "light": "geometry",
     "strong": "light",
+    "deit": "strong",
 }
 COLUMNS = ("trial", "lr", "augment", "epoch", "val_top1", "val_loss", "status", "chosen")
 

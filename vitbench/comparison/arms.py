@@ -1,0 +1,97 @@
+"""Arms: the same models trained in different ways, every two ways of a model on the same pictures."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeVar
+
+from vitbench.comparison import words
+from vitbench.comparison.basis import Basis
+from vitbench.comparison.candidates import Candidate
+from vitbench.comparison.pairs import Pair, judged, pair_of
+from vitbench.comparison.rows import Row
+
+PLAIN = "plain"
+"""What the way of training without a name is called."""
+One = TypeVar("One", Candidate, Row)
+
+
+def arm_word(arm: str) -> str:
+    """An arm in words."""
+    return arm or PLAIN
+
+
+def by_model(ones: Sequence[One]) -> dict[str, list[One]]:
+    """Models that stand here under several arms, in the given order, one of each arm; probes left out.
+
+    Where two benchmarks hold one arm of a model, each benchmark's arms stay among themselves.
+    """
+    models: dict[str, list[One]] = {}
+    for one in ones:
+        if not one.probe_of:
+            models.setdefault(one.of, []).append(one)
+    found: dict[str, list[One]] = {}
+    for model, each in models.items():
+        once = len({one.arm for one in each}) == len(each)
+        for one in each:
+            found.setdefault(model if once else f"{one.benchmark}/{model}", []).append(one)
+    return {model: each for model, each in found.items() if len(each) > 1}
+
+
+def between_arms(candidates: Sequence[Candidate], basis: Basis) -> tuple[Pair, ...]:
+    """Each tested model under every two of its arms, p-values adjusted over these pairs alone."""
+    groups = by_model([candidate for candidate in candidates if candidate.answered])
+    ordered = {m: sorted(each, key=lambda c: -float(c.correct.mean())) for m, each in groups.items()}
+    two = [(model, a, b) for model, each in ordered.items() for a, b in combinations(each, 2)]
+    pairs = judged([pair_of(a, b, basis) for _, a, b in two])
+    found = []
+    for pair, (model, *both) in zip(pairs, two, strict=True):
+        names = {candidate.model: arm_word(candidate.arm) for candidate in both}
+        text = words.arm_verdict(pair, model, names, len(pairs))
+        found.append(dataclasses.replace(pair, verdict=text))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class InArms:
+    """One model under its arms."""
+
+    model: str
+    rows: Mapping[str, Row]
+    """Arm → row, "" for the plain way; those without a score too."""
+    best: str | None
+    """The arm that is better than each other tested one; None where these pictures do not show it."""
+
+
+def arm_by_arm(rows: Sequence[Row], pairs: Sequence[Pair]) -> tuple[InArms, ...]:
+    """The models that are here under several arms; `pairs`: those of `between_arms`."""
+    won = {(pair.model_a, pair.model_b) for pair in pairs if pair.distinguishable}
+    return tuple(
+        InArms(model, {row.arm: row for row in each}, _best([r for r in each if r.top1 is not None], won))
+        for model, each in by_model(rows).items()
+    )
+
+
+def _best(tested: Sequence[Row], won: set[tuple[str, str]]) -> str | None:
+    for row in tested:
+        others = [other for other in tested if other is not row]
+        if others and all((row.model, other.model) in won for other in others):
+            return row.arm
+    return None
+
+
+def arms_in(models: Sequence[InArms]) -> tuple[str, ...]:
+    """All arms, the plain one first, then as they come."""
+    found = dict.fromkeys(arm for model in models for arm in model.rows)
+    return tuple(sorted(found, key=bool))
+
+
+def arm_means(models: Sequence[InArms]) -> dict[str, float]:
+    """Each arm's accuracy as a plain mean over models; {} for one model, or where an arm lacks one."""
+    arms = arms_in(models)
+    scores = {arm: [m.rows[arm].top1 for m in models if arm in m.rows] for arm in arms}
+    known = {arm: [s for s in each if s is not None] for arm, each in scores.items()}
+    if len(models) < 2 or any(len(each) < len(models) for each in known.values()):
+        return {}
+    return {arm: sum(each) / len(each) for arm, each in known.items()}
