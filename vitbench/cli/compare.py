@@ -14,6 +14,7 @@ from vitbench.reports import across as side_by_side
 from vitbench.reports import formats, tables
 from vitbench.reports.compared import comparison_report, files_by_number
 from vitbench.reports.html import write_report
+from vitbench.reports.rebuilt import rebuilt_by
 from vitbench.reports.report import Options
 from vitbench.reports.write import write_reports
 
@@ -50,7 +51,8 @@ def _write_report(
     benchmarks: Sequence[Benchmark], comparison: Comparison, path: Path, options: Options
 ) -> None:
     report = comparison_report(benchmarks, comparison, options)
-    notes = write_report(report, path, files_by_number(benchmarks[0], report.twins))
+    pictures = files_by_number(benchmarks[0], report.twins)
+    notes = write_report(report, path, pictures, rebuilt_by(benchmarks[0]))
     say_report(path, notes, report.notice)
 
 

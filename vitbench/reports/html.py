@@ -22,18 +22,22 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 
-def write_report(report: Report, path: Path, pictures: Sequence[Path] = ()) -> tuple[str, ...]:
+def write_report(
+    report: Report, path: Path, pictures: Sequence[Path] = (), rebuilt: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Write the page to `path` and `report.json` beside it, each whole or not at all.
 
-    `pictures`: the files of all pictures by number (`files_by_number`, or the paths asked about). Returns a
-    line for each thing that could not be drawn. Raises OSError where the folder cannot be written.
+    `pictures`: the files of all pictures by number (`files_by_number`, or the paths asked about); `rebuilt`:
+    sheets of masked pre-training by run (`rebuilt_by`), left out where photographs are. Returns a line for each
+    thing that could not be drawn. Raises OSError where the folder cannot be written.
     """
     from vitbench.reports.thumbnails import thumbnails
 
     small = thumbnails(pictures, _numbers(report)) if report.images else {}
     drawings = page_figures(report)
     files.write_text(path.with_suffix(".json"), report_json(report))
-    files.write_text(path, render(report, small, drawings))
+    shown = rebuilt if rebuilt and report.images and not report.anonymous else {}
+    files.write_text(path, render(report, small, drawings, shown))
     return tuple(dict.fromkeys(note for each in drawings.values() for one in each for note in one.notes))
 
 
@@ -57,6 +61,7 @@ def render(
     report: Report,
     thumbnails: Mapping[int, bytes] | None = None,
     drawings: Mapping[str, Sequence[Drawing]] | None = None,
+    rebuilt: Mapping[str, str] | None = None,
 ) -> str:
     """The whole page as text.
 
@@ -82,6 +87,7 @@ def render(
         tables=tables,
         marked=any(cell.bar and cell.bar.mark is not None for cell in _cells(tables["results"])),
         best=BEST,
+        rebuilt=rebuilt or {},
         lesson_text=lesson_text,
         parts=parts_text(comparison) if comparison else "",
         confused=confused,

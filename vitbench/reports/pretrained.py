@@ -1,34 +1,16 @@
 """What `pretrain` leaves: its encoders as rows, `curves.svg|png`, and a page of pictures rebuilt."""
 
-import base64
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from vitbench import files
 from vitbench.records import Benchmark, Run, percent
 from vitbench.reports.compared import reproduce
 from vitbench.reports.figures import Curve, draw_curves
 from vitbench.reports.html import HERE, page_environment, themed, trusted
+from vitbench.reports.rebuilt import LARGE, SMALL, data_uri, reconstructions_of
 from vitbench.reports.write import to_stderr
-
-LARGE, SMALL = 960, 220
-"""Widths, px, of the last sheet of a run and of those before it."""
-
-
-def reconstructions_of(run: Run) -> tuple[Path, ...]:
-    """The sheets of pictures rebuilt while the run was pre-trained, PNG files, the earliest epoch first.
-
-    Its own, those of the pre-training that came before it, or those of its first fold's; () without any.
-    """
-    for place in (run.folder, run.folder / "pretrain", run.folder / "fold-1" / "pretrain"):
-        found = tuple(sorted((place / "reconstructions").glob("epoch-*.png")))
-        if found:
-            return found
-    return ()
 
 
 def encoders(benchmark: Benchmark) -> list[dict[str, Any]]:
@@ -125,16 +107,6 @@ def _sheets(run: Run) -> list[tuple[int, str]]:
     """(epoch, data URI) of every sheet, the last one first and large."""
     paths = reconstructions_of(run)[::-1]
     return [
-        (int(path.stem.removeprefix("epoch-")), _data_uri(path, SMALL if place else LARGE))
+        (int(path.stem.removeprefix("epoch-")), data_uri(path, SMALL if place else LARGE))
         for place, path in enumerate(paths)
     ]
-
-
-def _data_uri(path: Path, width: int) -> str:
-    """A sheet as JPEG, shrunk to a width where it is wider."""
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
-    image.thumbnail((width, 10 * width))
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -12,6 +12,7 @@ from vitbench.reports.compared import comparison_report, curves_of, files_by_num
 from vitbench.reports.figures import draw_confusion, draw_cost, draw_curves
 from vitbench.reports.formats import comparison_csv, comparison_json, markdown
 from vitbench.reports.html import write_report
+from vitbench.reports.rebuilt import rebuilt_by
 
 
 def to_stderr(line: str) -> None:
@@ -54,7 +55,8 @@ def write_reports(
             notes += drawing.notes
     report = benchmark.folder / "report.html"
     content = comparison_report(benchmark, comparison)
-    notes += write_report(content, report, files_by_number(benchmark, content.twins))
+    pictures = files_by_number(benchmark, content.twins)
+    notes += write_report(content, report, pictures, rebuilt_by(benchmark))
     for note in dict.fromkeys(notes):
         warn(note)
     return [*written, report, report.with_suffix(".json")]
