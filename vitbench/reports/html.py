@@ -28,8 +28,8 @@ def write_report(
     """Write the page to `path` and `report.json` beside it, each whole or not at all.
 
     `pictures`: the files of all pictures by number (`files_by_number`, or the paths asked about); `rebuilt`:
-    sheets of masked pre-training by run (`rebuilt_by`), left out where photographs are. Returns a line for each
-    thing that could not be drawn. Raises OSError where the folder cannot be written.
+    sheets of masked pre-training by run (`rebuilt_by`), left out where photographs are. Returns a line for
+    each thing that could not be drawn. Raises OSError where the folder cannot be written.
     """
     from vitbench.reports.thumbnails import thumbnails
 
