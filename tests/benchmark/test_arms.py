@@ -28,11 +28,15 @@ USUAL: dict[str, dict[str, Any]] = {
 }
 
 
+WEIGHTS = ("random", "test_efficientnet=random")
+"""Those of a teacher too, for which no network is asked."""
+
+
 @pytest.fixture(scope="module")
 def arms(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     """One model in the three usual ways, two seeds; do not change it."""
     root = tmp_path_factory.mktemp("arms")
-    asked = {**TINY, "epochs": 1, "seeds": (0, 1), "arms": USUAL}
+    asked = {**TINY, "epochs": 1, "seeds": (0, 1), "arms": USUAL, "weights": WEIGHTS}
     return train(paint_folder(root / "data"), name="arms", results=root / "results", **asked)
 
 
@@ -112,6 +116,42 @@ def test_an_arm_is_added_and_what_is_there_stays(trained: Trained) -> None:
     assert list(both.settings.ways) == ["", "strong"]
     with pytest.raises(UsageError, match="arm strong: augment strong → light"):
         trained(epochs=1, arms={"strong": {"augment": "light"}})
+
+
+def test_what_an_added_arm_is_told_is_kept_for_its_resume(trained: Trained) -> None:
+    """Soft and a mask of .4 stand in benchmark.json, so that a run not yet begun is trained so."""
+    trained(epochs=1)
+    arms = {"simmim": {**USUAL["simmim"], "mask_size": 16}, "soft": {"teacher": "test_efficientnet"}}
+    with pytest.raises(KeyboardInterrupt):
+        trained(StopAt(1, 1), epochs=1, arms=arms, weights=WEIGHTS, distill="soft", mask_ratio=0.4)
+    done = trained(name="tiny", resume=True)
+    by_name = {run.name: run for run in done.runs}
+    masking = by_name["simmim-test_vit-s0"].part("pretrain").recipe().masking
+    learns = by_name["soft-test_vit-s0"].recipe().distillation
+    assert masking is not None
+    assert learns is not None
+    assert (masking.ratio, masking.size, learns.kind) == (0.4, 16, "soft")
+
+
+def test_pre_training_that_was_begun_otherwise_is_not_gone_on_with(trained: Trained) -> None:
+    """Another mask ratio for an interrupted pre-training is refused, the difference named."""
+    asked: dict[str, Any] = {"pretrain": True, "pretrain_epochs": 3}
+    with pytest.raises(KeyboardInterrupt):
+        trained(StopAt(2, 1), **asked)
+    with pytest.raises(UsageError, match=r"mask_ratio 0\.6 → 0\.4"):
+        trained(resume=True, mask_ratio=0.4)
+
+
+def test_a_teacher_begins_with_pretrained_weights_whatever_its_students_begin_with(coloured: Path) -> None:
+    """--weights random is the students'; what names the teacher is its own."""
+    split = split_images(scan_folder(coloured), 0)
+    asked = {"models": ["test_vit"], "teacher": "test_efficientnet"}
+    first = wanted_runs(Settings.of({**asked, "weights": "random"}), split)[0]
+    assert first.way.weights == ("pretrained",)
+    named = {**asked, "weights": ["random", "test_efficientnet=random"]}
+    assert wanted_runs(Settings.of(named), split)[0].way.weights == ("pretrained", "test_efficientnet=random")
+    with pytest.raises(UsageError, match="would teach itself"):
+        wanted_runs(Settings.of({"models": ["test_efficientnet"], "teacher": "test_efficientnet"}), split)
 
 
 # --- what is asked --------------------------------------------------------------------------------

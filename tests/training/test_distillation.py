@@ -31,6 +31,11 @@ from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 CLASSES = ("blue", "green", "red")
+TAUGHT: dict[str, Any] = {
+    "teacher": "test_efficientnet",
+    "weights": ("random", "test_efficientnet=random"),
+}
+"""A teacher that no network has to be asked for."""
 TURNED = ("red", "blue", "green")
 """The teacher's order."""
 OTHER = Preprocessing(32, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), "bicubic", 1.0, "center")
@@ -143,9 +148,9 @@ def test_nothing_of_the_teacher_is_optimised_or_kept(coloured: Path) -> None:
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     """A token student and one without, each with and without a CNN that is fine-tuned first; keep it so."""
     root = tmp_path_factory.mktemp("taught")
-    asked = {**TINY, "models": ("deit_tiny_distilled_patch16_224", "test_vit"), "epochs": 1}
+    asked = {**TINY, **TAUGHT, "models": ("deit_tiny_distilled_patch16_224", "test_vit"), "epochs": 1}
     data = paint_folder(root / "data")
-    return train(data, name="taught", results=root / "results", teacher="test_efficientnet", **asked)
+    return train(data, name="taught", results=root / "results", **asked)
 
 
 def test_teacher_comes_first_and_has_a_row_of_its_own(taught: Benchmark) -> None:
@@ -300,14 +305,14 @@ def test_students_of_a_teacher_that_failed_fail_with_its_reason(
         fit(trainer, *given)
 
     monkeypatch.setattr(fitted, "fit", failing)
-    teacher, plain, student = trained(teacher="test_efficientnet", epochs=1).runs
+    teacher, plain, student = trained(epochs=1, **TAUGHT).runs
     assert (teacher.status, plain.status, student.status) == ("failed", "finished", "failed")
     assert student.failure == "its teacher test_efficientnet-s0 failed: planted"
 
 
 def test_folds_learn_from_the_teacher_of_their_fold(trained: Trained) -> None:
     """No fold's teacher has trained on the fold's test pictures; heads.csv covers all pictures."""
-    benchmark = trained(teacher="test_efficientnet", folds=2, epochs=1, plain=False)
+    benchmark = trained(folds=2, epochs=1, plain=False, **TAUGHT)
     teacher, student = benchmark.runs
     for own, fold in zip(student.folds, teacher.folds, strict=True):
         learnt = own.recipe().distillation
@@ -323,7 +328,7 @@ def test_a_teacher_is_added_to_a_benchmark_and_its_plain_runs_stay(trained: Trai
     """`train --name X --teacher Y` trains the teacher and the students; what was finished is left alone."""
     plain = trained(epochs=1)
     before = sha256_of(plain.runs[0].folder / "metrics.json")
-    both = trained(epochs=1, teacher="test_efficientnet")
+    both = trained(epochs=1, **TAUGHT)
     assert [run.name for run in both.runs] == ["test_vit-s0", "test_efficientnet-s0", "distill-test_vit-s0"]
     assert sha256_of(both.runs[0].folder / "metrics.json") == before
     assert both.settings.teacher == "test_efficientnet"

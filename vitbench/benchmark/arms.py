@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vitbench.errors import UsageError, WeightsError
 from vitbench.models import families
 from vitbench.models.plan import ModelPlan, plan_model
-from vitbench.models.weights import saved_weights, tag_asked
+from vitbench.models.weights import saved_weights, tag_asked, weights_for
 from vitbench.records import Settings, Split, run_name
 from vitbench.training.jobs import Teacher
 from vitbench.training.recipes import masking_of, shared
@@ -39,6 +40,10 @@ def wanted_runs(settings: Settings, split: Split) -> list[Wanted]:
     teachers: dict[str, Wanted] = {}
     students: dict[str, Wanted] = {}
     for arm, way in settings.ways.items():
+        if way.teacher in way.models and len(way.models) == 1:
+            raise UsageError(
+                f"--teacher {way.teacher}: is the only model, and would teach itself; name another"
+            )
         for plan in model_plans(way):
             if way.teacher is not None and plan.alias == way.teacher:
                 continue  # it does not teach itself
@@ -89,7 +94,8 @@ def _refuse_through(way: Settings, plan: ModelPlan) -> None:
 
 def _taught_first(settings: Settings, teacher: str, seed: int) -> Wanted:
     """The teacher's own run, trained in the plain way from the weights that the benchmark names."""
-    plain = settings.model_copy(update={"arms": {}, "teacher": None, "pretrain": False, "models": (teacher,)})
+    own: dict[str, Any] = {"arms": {}, "teacher": None, "pretrain": False, "models": (teacher,)}
+    plain = settings.model_copy(update={**own, "weights": weights_for(settings.weights, teacher)})
     return Wanted("", plain, model_plans(plain)[0], seed)
 
 
@@ -97,6 +103,8 @@ def _teacher(way: Settings, split: Split, seed: int) -> Teacher:
     """A saved model that knows these classes, or the run of a network that timm knows."""
     assert way.teacher is not None
     folder = Path(way.teacher)
+    if folder.is_absolute() and not folder.is_dir():
+        raise UsageError(f"--teacher {folder}: is not there any more; put it back")
     if not folder.is_dir():
         plan = plan_model(families.expand([way.teacher])[0], shared(way)["image_size"])
         return Teacher(f"{plan.alias} ({plan.timm_name})", run=run_name(plan.alias, seed), plan=plan)

@@ -191,6 +191,7 @@ def _add_runs(benchmark: Benchmark, plan: "Plan") -> None:
         **_further_ways(stored, asked),
     }
     manifest["runs"] = [*manifest["runs"], *new]
+    manifest["notes"] = list(dict.fromkeys([*manifest["notes"], *plan.warnings]))
     manifest["settings"] = stored.model_copy(update=update).model_dump(mode="json")
     files.write_json(benchmark.folder / "benchmark.json", manifest)
 
@@ -199,7 +200,11 @@ def _further_ways(stored: Settings, asked: Settings) -> dict[str, Any]:
     """The settings that say in which ways its models are trained, those of this call behind the others."""
     if asked.arms or stored.arms:
         before = stored.given_arms or {"": {"pretrain": stored.pretrain}}
-        return {"arms": {**before, **asked.given_arms}, "teacher": None, "pretrain": False}
+        told = {
+            name: getattr(asked, name) for name in Settings.LESSON_FIELDS - {"plain", "teacher", "pretrain"}
+        }
+        now = {arm: {**told, **fields} for arm, fields in asked.given_arms.items() if arm not in before}
+        return {"arms": {**before, **now}, "teacher": None, "pretrain": False}
     return {name: getattr(asked, name) for name in Settings.LESSON_FIELDS}
 
 
@@ -240,7 +245,7 @@ def _other_lessons(stored: Settings, asked: Settings) -> list[str]:
         for arm, before in stored.ways.items()
         if (now := asked.ways.get(arm))
         for field in fields
-        if getattr(before, field) != getattr(now, field)
+        if (before.means(field) or now.means(field)) and getattr(before, field) != getattr(now, field)
     ]
 
 
@@ -283,11 +288,16 @@ def refuse_changes(benchmark: Benchmark, plan: "Plan", *, resume: bool, anyway: 
 
 def _refuse_other_weights(job: "Job", started: Mapping[str, Run]) -> None:
     """Seeds of one model share a row: they must start from the same kind of weights."""
-    for run in started.values():
-        if run.model == job.model and run.recipe().init != job.recipe.init:
+    for run in started.values() if job.recipe.name != "probe" else ():
+        if run.model != job.model:
+            continue
+        before, now = ((one.init, one.model) for one in (run.recipe(), job.recipe))
+        if before != now:
+            was, asked = (
+                init if before[0] != now[0] else f"{init}, {model}" for init, model in (before, now)
+            )
             raise UsageError(
-                f"{run.folder}: the same model from other weights ({run.recipe().init} → {job.recipe.init}); "
-                "use a new --name"
+                f"{run.folder}: the same model from other weights ({was} → {asked}); use a new --name"
             )
 
 

@@ -91,7 +91,8 @@ def make_plan(
     jobs = [_job(one, starts[one.model], settings, split, device, precision) for one in todo]
     probes = _probes(settings, split, jobs, before, only_known)
     if settings.with_probe:
-        for model in dict.fromkeys(job.model for job in jobs if not _can_be_probed(job)):
+        own = [job for job in jobs if job.teacher is None]
+        for model in dict.fromkeys(job.model for job in own if not _can_be_probed(job)):
             watch.message(f"{model}: no probe, for it starts from random weights or has no linear classifier")
     jobs = [job for job in jobs if job.run_name not in finished]
     warnings = tuple(dict.fromkeys(line for job in jobs for line in seen_lines(job, split)))
@@ -137,10 +138,11 @@ def _starts(
 ) -> dict[str, InitialWeights]:
     """What the runs begin with, by `Wanted.model`; a dry run takes random weights for those of the hub."""
     found: dict[str, InitialWeights] = {}
-    for arm in dict.fromkeys(one.arm for one in todo):
-        mine = {one.model: one for one in todo if one.arm == arm}
-        way, plans = next(iter(mine.values())).way, [one.plan for one in mine.values()]
-        specs = (*way.weights, *_as_before(way, [(o.plan, before.get(o.name)) for o in todo if o.arm == arm]))
+    for arm, asked in dict.fromkeys((one.arm, one.way.weights) for one in todo):  # a teacher has its own
+        alike = [one for one in todo if (one.arm, one.way.weights) == (arm, asked)]
+        mine = {one.model: one for one in alike}
+        way, plans = alike[0].way, [one.plan for one in mine.values()]
+        specs = (*asked, *_as_before(way, [(one.plan, before.get(one.name)) for one in alike]))
         from_hub = [a for a, word in asked_of_each(specs, plans).items() if word in ("pretrained", "auto")]
         if dry_run:
             specs += tuple(f"{alias}=random" for alias in from_hub)

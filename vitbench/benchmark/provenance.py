@@ -1,5 +1,6 @@
 """What teachers and first weights have seen before: test pictures among it are said, or refused."""
 
+import re
 from pathlib import Path
 
 from vitbench.records import Benchmark, Split
@@ -8,7 +9,8 @@ from vitbench.training.jobs import Job
 
 def seen_lines(job: Job, split: Split) -> list[str]:
     """A warning for the teacher, and for first weights of one's own, that learned from test pictures here."""
-    first = job.weights.path if job.weights.kind == "folder" else None
+    own = job.weights.path if job.weights.kind in ("file", "folder") else None
+    first = None if own is None else own.parent
     known = (
         ("its teacher", job.teacher.folder if job.teacher else None, "what it teaches is known of them"),
         ("its first weights", first, "they saw them"),
@@ -27,6 +29,7 @@ def learned_from(place: Path) -> set[str]:
     """sha256 of the pictures that the run in which a model lies has learned from; unknown elsewhere: none."""
     for folder in list(place.resolve().parents)[:5]:
         if (folder / "benchmark.json").exists():
-            rows = Benchmark(folder).split_rows()
-            return {row["sha256"] for row in rows if row["split"] == "train"}
+            fold = next((name[5:] for name in place.parts if re.fullmatch(r"fold-\d+", name)), "")
+            rows = Benchmark(folder).rows_of("train")
+            return {row["sha256"] for row in rows if not fold or row["fold"] != fold}
     return set()

@@ -70,19 +70,20 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
         raise UsageError(f"--shard {request.shard}: needs --name, the same one for all shards")
     benchmark = _existing(request)
     explicit = dict(request.explicit)
-    if "weights" in explicit:
-        given = Settings.of({"weights": explicit["weights"]}).weights
-        explicit["weights"] = tuple(absolute(spec, request.results) for spec in given)
-    _place_teachers(explicit, request.results)
+    _place(explicit, request.results)
+    if isinstance(arms := explicit.get("arms"), Mapping):
+        explicit["arms"] = {name: _placed(fields, request.results) for name, fields in arms.items()}
     if (table := Path(str(explicit.get("group") or ""))).is_file():
         explicit["group"] = str(table.resolve())
     _refuse_idle_options(explicit, benchmark)
     if benchmark is None:
-        if explicit.get("recipe") == "simmim":
+        if explicit.get("recipe") == "simmim" or explicit.get("pretrain"):
             explicit.setdefault("weights", ("random",))
         settings = Settings.of(explicit)
         return make_plan(settings, request.data or DEFAULT_DATA, watch, dry_run=dry_run), None
     settings = folder.merge(benchmark, explicit)
+    if request.resume and (new := [arm for arm in settings.ways if arm not in benchmark.settings.ways]):
+        raise UsageError(f"--arms {new[0]}: not in {benchmark.name}; leave --resume away to add it")
     if request.resume and (new := [m for m in settings.models if m not in benchmark.settings.models]):
         raise UsageError(f"--models {new[0]}: not in {benchmark.name}; leave --resume away to add it")
     data = request.data or Path(benchmark.manifest["data"])
@@ -99,14 +100,21 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     return dataclasses.replace(plan, jobs=jobs), benchmark
 
 
-def _place_teachers(explicit: dict[str, Any], results: Path) -> None:
-    """Name teachers that are runs or folders by where their model lies, the same from every folder."""
-    if isinstance(teacher := explicit.get("teacher"), str):
-        explicit["teacher"] = place_of_teacher(teacher, results)
-    arms = explicit.get("arms")
-    for fields in arms.values() if isinstance(arms, dict) else ():
-        if isinstance(fields, dict) and isinstance(teacher := fields.get("teacher"), str):
-            fields["teacher"] = place_of_teacher(teacher, results)
+def _place(fields: dict[str, Any], results: Path) -> None:
+    """Name weights and teachers that are runs or folders by where they lie, the same from every folder."""
+    if "weights" in fields:
+        given = Settings.of({"weights": fields["weights"]}).weights
+        fields["weights"] = tuple(absolute(spec, results) for spec in given)
+    if isinstance(teacher := fields.get("teacher"), str):
+        fields["teacher"] = place_of_teacher(teacher, results)
+
+
+def _placed(fields: Any, results: Path) -> Any:
+    """An arm's fields so; what is no table is left to `Settings` to refuse."""
+    if isinstance(fields, Mapping):
+        fields = dict(fields)
+        _place(fields, results)
+    return fields
 
 
 FOR_PROBES = frozenset(
@@ -146,15 +154,15 @@ def _refuse_idle_options(explicit: Mapping[str, Any], benchmark: Benchmark | Non
 
 def _refuse_idle_teaching(explicit: Mapping[str, Any], known: Settings | None) -> None:
     """The same for what only a teacher or masked pre-training would read."""
-    if explicit.get("arms") or (known and known.arms):
-        if explicit.get("teacher"):
-            raise UsageError(f"--teacher {explicit['teacher']}: where there are arms, each names its own")
-        return
+    arms = explicit.get("arms") or (known.arms if known else {})
+    if arms and (found := [name for name in ("teacher", "pretrain", "plain") if name in explicit]):
+        raise UsageError(f"--{found[0]}: where there are arms, each says so itself; leave it away")
     for needed, option, idle in (
         ("teacher", "--teacher", ("distill", "alpha", "tau", "distill_through", "plain")),
         ("pretrain", "--pretrain", ("pretrain_epochs", "mask_ratio", "mask_size", "mask_target")),
     ):
         asked = explicit.get(needed, getattr(known, needed, None)) or explicit.get("recipe") == "simmim"
+        asked = asked or any(isinstance(arm, Mapping) and arm.get(needed) for arm in arms.values())
         found = [name for name in idle if name in explicit]
         if found and not asked:
             name = "no-plain" if found[0] == "plain" else found[0].replace("_", "-")

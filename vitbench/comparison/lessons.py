@@ -113,6 +113,9 @@ def _lesson(
     except UNREADABLE:
         return None
     given = [recipe.distillation for recipe in _recipes(student) if recipe.distillation is not None]
+    teachers = [str(run.about().get("teacher_run") or "") for run in student.answered]
+    known = {(one.teacher, one.teacher_sha256, run) for one, run in zip(given, teachers, strict=True)}
+    one_teacher = len(given) > 1 and len(known) == 1
     labels = student.predictions[0].labels
     answers = np.stack([p.answers for p in student.predictions])
 
@@ -130,8 +133,8 @@ def _lesson(
         arm=student.arm,
         of=student.of,
         teacher=given[0].teacher,
-        teacher_run=str(student.answered[0].about().get("teacher_run") or ""),
-        one_teacher=len(given) > 1 and len({(one.teacher, one.teacher_sha256) for one in given}) == 1,
+        teacher_run=teachers[0],
+        one_teacher=one_teacher,
         kind=given[0].kind,
         alpha=given[0].alpha,
         tau=given[0].tau,
@@ -140,7 +143,7 @@ def _lesson(
         right=share(student.correct),
         agrees=share(answers == heard.teacher),
         **{**nothing, **heads},
-        teacher_right=share(np.unique(heard.teacher, axis=0) == labels),  # one teacher is one run
+        teacher_right=share((heard.teacher[:1] if one_teacher else heard.teacher) == labels),
         twin=twin.model if twin else "",
         twin_right=share(twin.correct) if twin else None,
         twin_agrees=share(_twin_agrees(student, twin, heard)) if twin else None,

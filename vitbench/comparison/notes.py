@@ -41,6 +41,7 @@ def notes_of(
         *_arms(arms),
         *_teachers(candidates, lessons),
         *_confounds(own),
+        *_pretrained(own),
         *_budgets(candidates),
         *_splits(benchmarks),
         *_skipped(benchmarks),
@@ -282,6 +283,17 @@ def _of_arms(tested: Sequence["Row"], told: Callable[["Row"], str]) -> str:
     if any(len(of_arm) > 1 for of_arm in values.values()) or len(set().union(*values.values())) < 2:
         return ""
     return ", ".join(f"{arm_word(arm)}: {next(iter(one))}" for arm, one in values.items())
+
+
+def _pretrained(own: Sequence["Row"]) -> list[str]:
+    """What masked pre-training costs beside the epochs that all have."""
+    begun = [row.model for row in own if row.init.startswith("simmim")]
+    if not begun:
+        return []
+    return [
+        f"{listed(begun)}: masked pre-training came first; its epochs are not among those that rows share, "
+        "nor its time in seconds per epoch"
+    ]
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

@@ -96,10 +96,28 @@ def tag_asked(specs: tuple[str, ...], model: str) -> str:
     found = ""
     for spec in specs:
         named, value = _split(spec) or (model, spec)
-        one, other = (families.timm_name_of(name).partition(".")[0] for name in (named, model))
-        if one == other and value.startswith(TAGGED):
+        if _same(named, model) and value.startswith(TAGGED):
             found = value.removeprefix(TAGGED)
     return found
+
+
+def weights_for(specs: tuple[str, ...], teacher: str) -> tuple[str, ...]:
+    """What a teacher begins with: the specs that name it, and in general pretrained weights.
+
+    Those of a filled folder where it has them; what holds for students in general (random weights, an
+    encoder) does not for it.
+    """
+    mine = [spec for spec in specs if (named := _split(spec)) and _same(named[0], teacher)]
+    file = f"{hub.tagged_name(families.timm_name_of(teacher))}.safetensors"
+    general = [spec for spec in specs if _split(spec) is None]
+    fitting = [spec for spec in general if spec in ("pretrained", "auto") or _is_there(Path(spec) / file)]
+    return (*(fitting or ["pretrained"]), *mine)
+
+
+def _same(name: str, other: str) -> bool:
+    """Two names, aliases or timm's, of one architecture."""
+    one, two = (families.timm_name_of(each).partition(".")[0] for each in (name, other))
+    return one == two
 
 
 def absolute(spec: str, results: Path) -> str:
@@ -230,7 +248,9 @@ def saved_weights(folder: Path) -> InitialWeights:
     place = folder.resolve().parent if folder.name == "model" else folder.resolve()
     label = f"model {place.name}"
     if (place / "recipe.json").exists() and Run(place).recipe().masking is not None:
+        first = Run(place).recipe().init
         label = f"simmim {place.parent.name}/{place.name}"
+        label += "" if first.startswith("random") else f" from {first}"
     classes = tuple(str(name) for name in names) if isinstance(names, list | tuple) else ()
     return InitialWeights("folder", file, label, sha256=files.sha256_of(file), classes=classes)
 

@@ -177,6 +177,14 @@ class Settings(BaseModel):
         alone = PRETRAINED if self.recipe == "simmim" else ""
         return {name: self._way(fields) for name, fields in self.given_arms.items()} or {alone: self}
 
+    def means(self, field: str) -> bool:
+        """Whether a field plays a part here: what a teacher or masks are told does so only where they are."""
+        if field in ("distill", "alpha", "tau", "distill_through"):
+            return self.teacher is not None
+        if field == "pretrain_epochs" or field.startswith("mask_"):
+            return self.pretrain or self.recipe == "simmim"
+        return True
+
     def _way(self, fields: Mapping[str, Any]) -> "Settings":
         """An arm's settings: what it does not set is as for all; who teaches, and whether, it says itself."""
         own = {"teacher": None, "pretrain": False, **fields, "arms": {}, "plain": True}

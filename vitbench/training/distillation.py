@@ -21,6 +21,7 @@ from vitbench.inference.forward import predict_pictures
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Array, Machine, Picture, Predictions, Preprocessing, Recipe, Split
 from vitbench.training.objective import Normalise, Objective
+from vitbench.training.supervised import by_labels
 
 
 class Distilled(Objective):
@@ -35,12 +36,11 @@ class Distilled(Objective):
         what = recipe.distillation
         assert what is not None
         assert teacher is not None
-        smoothing = 0.0 if recipe.mixup or recipe.cutmix else recipe.label_smoothing  # as in `Supervised`
         self.asked = teacher
         self.task = TokenDistillationTask(
             _Student(model, self.normalise, what.through == "token"),
             DistillationTeacher(_Teacher(teacher, recipe.classes, recipe.preprocessing.size)),
-            criterion=nn.CrossEntropyLoss(label_smoothing=smoothing),
+            criterion=by_labels(recipe),
             distill_type=what.kind,
             task_loss_weight=1 - what.alpha,
             temperature=what.tau,

@@ -20,9 +20,9 @@ from vitbench.training.follow import lead
 from vitbench.training.jobs import Job, pinned, write_identity
 from vitbench.training.loop import Trainer, build_trainer, fit
 from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm
-from vitbench.training.objectives import learner
+from vitbench.training.objectives import encoder_of, learner
 from vitbench.training.processes import current
-from vitbench.training.step import memory_format, techniques
+from vitbench.training.step import techniques
 from vitbench.training.watch import Watch
 
 BATCH_NORM = "batch normalisation, where a model has it, sees these smaller batches"
@@ -72,7 +72,6 @@ def _prepare(
     if teacher is not None and recipe.distillation is not None:
         known = {"teacher_sha256": state_sha256(teacher.module)}
         recipe = recipe.model_copy(update={"distillation": recipe.distillation.model_copy(update=known)})
-        teacher.module.to(device=machine.device, memory_format=memory_format(teacher.module))  # type: ignore[call-overload]
     if (run.folder / "recipe.json").exists():
         _refuse_other_start(run, recipe)
     fallbacks = list(dict.fromkeys([*fallbacks, *_apart(model, recipe, machine)]))
@@ -93,10 +92,10 @@ def _counted(weights: InitialWeights, model: nn.Module) -> InitialWeights:
     """An encoder's weights with a note of how many of its tensors were loaded; other ones as they are."""
     if weights.kind != "folder" or weights.path is None or not weights.label.startswith("simmim"):
         return weights
-    names = set(model.state_dict())
+    names = set(encoder_of(model).state_dict())
     loaded = names & set(tensor_names(weights.path))
-    new = ", ".join(sorted(names - loaded))
-    note = f"{len(loaded)} of {len(names)} tensors are those of the pre-trained encoder; new: {new}"
+    new = f"; new: {', '.join(sorted(names - loaded))}" if names - loaded else ""
+    note = f"{len(loaded)} of {len(names)} tensors are those of the pre-trained encoder{new}"
     return dataclasses.replace(weights, note=note)
 
 
@@ -123,6 +122,11 @@ def _refuse_other_start(run: Run, recipe: Recipe) -> None:
         raise RefusedError(
             f"{run.folder}: its teacher ({before.teacher}) has other weights than when it was started; "
             "put them back, or use a new --name"
+        )
+    if different := stored.differences(recipe.started_as(stored)):
+        raise RefusedError(
+            f"{run.folder}: was begun with another recipe ({'; '.join(different[:4])}); "
+            "give what it was started with, or use a new --name"
         )
 
 

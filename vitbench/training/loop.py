@@ -136,7 +136,8 @@ def build_trainer(
 ) -> Trainer:
     """Optimiser, schedule, moving average and objective around a freshly created model."""
     device = torch.device(machine.device)
-    model.to(device=device, memory_format=memory_format(model))  # type: ignore[call-overload]
+    for network in (model, *([teacher.module] if teacher else [])):
+        network.to(device=device, memory_format=memory_format(network))  # type: ignore[call-overload]
     steps = -(-epoch_size(split.train, recipe.per_class) // recipe.batch_size)
     # The fused step is one pass over the weights; MPS has none in all supported versions of torch.
     fused = {"fused": True} if device.type in ("cpu", "cuda") else {}

@@ -1,7 +1,8 @@
 """The objectives that the loop can train, by `Recipe.objective`.
 
 The loop knows nothing of what is learnt. To add an objective, write a module with an `Objective` in it, give
-it a row here, and say in `Recipe.objective` when it is meant.
+it a row here, and say in `Recipe.objective` when it is meant. One that trains more than the network itself
+says below what that is, and what of it is saved.
 """
 
 from collections.abc import Callable

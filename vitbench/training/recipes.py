@@ -88,7 +88,8 @@ def build_recipe(
     `keeps_head`: the first weights bring a head for these very classes.
     """
     # One's own masked pre-training is followed by the recipe of random weights: only the start differs.
-    row = defaults_for(settings, plan.kind, from_scratch=init.startswith(("random", "simmim")))
+    begun = init.startswith("random") or (init.startswith("simmim") and "pretrained" not in init)
+    row = defaults_for(settings, plan.kind, from_scratch=begun)
     common = shared(settings)
     if settings.recipe == "probe":
         common |= {"epochs": 0, "per_class": "all"}

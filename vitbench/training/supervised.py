@@ -10,14 +10,19 @@ from vitbench.records import Recipe
 from vitbench.training.objective import Objective
 
 
+def by_labels(recipe: Recipe) -> nn.Module:
+    """Cross-entropy with the recipe's label smoothing; mixup smooths its soft targets itself."""
+    return nn.CrossEntropyLoss(
+        label_smoothing=0.0 if recipe.mixup or recipe.cutmix else recipe.label_smoothing
+    )
+
+
 class Supervised(Objective):
     """Cross-entropy with label smoothing on class indices, or on the soft targets of mixup/cutmix."""
 
     def __init__(self, model: nn.Module, recipe: Recipe, teacher: LoadedModel | None = None) -> None:
         super().__init__(model, recipe)
-        # Mixup smooths its soft targets itself.
-        smoothing = 0.0 if recipe.mixup or recipe.cutmix else recipe.label_smoothing
-        self.criterion = nn.CrossEntropyLoss(label_smoothing=smoothing)
+        self.criterion = by_labels(recipe)
 
     def forward(self, pixels: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """pixels (B, 3, H, W) in [0, 1]; targets (B,) int64 or (B, C) probabilities.
