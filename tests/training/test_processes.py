@@ -34,6 +34,7 @@ TOLERANCE = 1e-4
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
 ODD = {**TINY, "batch_size": 15}
 DRAWN = {**ODD, "drop_path": 0.2, "ema": 0.9, "mixup": 0.2}
+LESSONS = {"simmim": {"pretrain": True, "pretrain_epochs": 2}, "soft": {"distill": "soft"}}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 CALL = ["-m", "vitbench", "train"]
 OPTIONS = shlex.split(
@@ -71,6 +72,12 @@ def train_and_note(root: Path, name: str, **asked: Any) -> Benchmark:
     return done
 
 
+def lessons(root: Path) -> dict[str, Any]:
+    """Masked pre-training before a training, and a student of what was trained before."""
+    teacher = {"teacher": str(run_of(root, "two") / "model")}
+    return {**ODD, "epochs": 1, "arms": {**LESSONS, "soft": {**LESSONS["soft"], **teacher}}}
+
+
 def lose_a_picture(root: Path) -> None:
     """Train where the second process alone finds that a picture has changed."""
 
@@ -89,6 +96,7 @@ def by_torchrun(root: Path) -> None:
     """All that the two processes do for the quick tests, in one start."""
     train_and_note(root, "two", **ODD)
     train_and_note(root, "two-drawn", **DRAWN)
+    train_and_note(root, "two-lessons", **lessons(root))
     lose_a_picture(root)
 
 
@@ -112,6 +120,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with one_thread():
         train_and_note(root, "one", **ODD)
         train_and_note(root, "one-drawn", micro_batch=8, **DRAWN)
+        train_and_note(root, "one-lessons", micro_batch=8, **lessons(root))
     return root
 
 
@@ -183,6 +192,14 @@ def test_two_processes_are_one_with_half_the_micro_batch_to_the_last_bit(root: P
     assert weights_sha256(one) == weights_sha256(two)
     assert rows_of(one) == rows_of(two)
     assert (one / "predictions.csv").read_bytes() == (two / "predictions.csv").read_bytes()
+
+
+@pytest.mark.parametrize("place", ["simmim-test_vit-s0/pretrain", "simmim-test_vit-s0", "soft-test_vit-s0"])
+def test_masks_and_teachers_are_shared_to_the_last_bit(root: Path, place: str) -> None:
+    """Pre-training, what begins with it, and a student: the same bytes as one process that accumulates."""
+    one, two = (root / "results" / name / place for name in ("one-lessons", "two-lessons"))
+    assert weights_sha256(one) == weights_sha256(two)
+    assert rows_of(one) == rows_of(two)
 
 
 def test_the_number_of_processes_is_written_down(root: Path) -> None:
