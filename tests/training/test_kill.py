@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 from vitbench.files import read_csv, sha256_of
+from vitbench.models.create import create
+from vitbench.models.folder import save_model
+from vitbench.models.plan import plan_model
+from vitbench.models.weights import RANDOM
 
 CALL = [sys.executable, "-m", "vitbench", "train"]
 OPTIONS = shlex.split(
@@ -21,16 +25,16 @@ OPTIONS = shlex.split(
 )
 
 
-def kill_inside_an_epoch(folder: Path, data: Path) -> str:
-    """Start training, kill -9 it in the middle of epoch 2; returns the last line of its log."""
+def kill_inside_an_epoch(folder: Path, call: list[str], part: str) -> str:
+    """Start training, kill -9 it in the middle of the part's epoch 2; returns the last line of its log."""
     process = subprocess.Popen(
-        [*CALL, str(data), *OPTIONS, "--name", "cut"],
+        [*call, "--name", "cut"],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    log = folder / "results" / "cut" / "test_vit-s0" / "log.txt"
+    log = folder / "results" / "cut" / part / "log.txt"
     deadline = time.monotonic() + 120
     try:
         while time.monotonic() < deadline:
@@ -45,18 +49,46 @@ def kill_inside_an_epoch(folder: Path, data: Path) -> str:
     return log.read_text().splitlines()[-1]
 
 
+def teacher_in(folder: Path) -> Path:
+    """A saved convolutional network that knows the classes."""
+    model = create(plan_model("test_efficientnet", 32), 3, RANDOM, seed=1)
+    save_model(model, folder, ("blue", "green", "red"), plan_model("test_efficientnet", 32).preprocessing)
+    return folder
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX process groups")
-def test_kill_9_inside_an_epoch_then_resume(tmp_path: Path, coloured: Path) -> None:
+@pytest.mark.parametrize(
+    ("more", "run", "part"),
+    [
+        ("", "test_vit-s0", "test_vit-s0"),
+        pytest.param(
+            "--teacher teacher --distill soft --no-plain", "distill-test_vit-s0", "distill-test_vit-s0",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "--pretrain --pretrain-epochs 3 --batch-size 4", "test_vit-s0", "test_vit-s0/pretrain",
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["labels", "teacher", "masks"],
+)  # fmt: skip
+def test_kill_9_inside_an_epoch_then_resume(
+    tmp_path: Path, coloured: Path, more: str, run: str, part: str
+) -> None:
     """Drop path, EMA, accumulation and two workers on: same bytes of weights, each epoch once."""
-    whole = [*CALL, str(coloured), *OPTIONS, "--name", "whole", "--json"]
-    done = subprocess.run(whole, cwd=tmp_path, check=True, capture_output=True)
+    if "--teacher" in more:
+        teacher_in(tmp_path / "teacher")
+    call = [*CALL, str(coloured), *OPTIONS, *shlex.split(more)]
+    done = subprocess.run([*call, "--name", "whole", "--json"], cwd=tmp_path, check=True, capture_output=True)
     assert json.loads(done.stdout)["rows"]
-    last = kill_inside_an_epoch(tmp_path, coloured)
-    assert re.search(r"epoch 2 step \d+/12 loss", last), last
+    last = kill_inside_an_epoch(tmp_path, call, part)
+    assert re.search(r"epoch 2 step \d+/\d+ loss", last), last
     subprocess.run([*CALL, "--resume", "--name", "cut"], cwd=tmp_path, check=True, capture_output=True)
-    runs = [tmp_path / "results" / name / "test_vit-s0" for name in ("whole", "cut")]
-    assert len({sha256_of(run / "model" / "model.safetensors") for run in runs}) == 1
+    runs = [tmp_path / "results" / name / run for name in ("whole", "cut")]
+    for place in dict.fromkeys((run, part)):
+        models = [tmp_path / "results" / name / place / "model" for name in ("whole", "cut")]
+        assert len({sha256_of(model / "model.safetensors") for model in models}) == 1
     assert [row["epoch"] for row in read_csv(runs[1] / "epochs.csv")] == ["1", "2", "3", "4"]
     for name in ("predictions.csv", "val_predictions.csv"):
-        one, other = ((run / name).read_bytes() for run in runs)
+        one, other = ((place / name).read_bytes() for place in runs)
         assert one == other
