@@ -234,19 +234,15 @@ def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
 
 def _other_lessons(stored: Settings, asked: Settings) -> list[str]:
     """What an arm that is there would do differently by this call: "arm distill: tau 3.0 → 2.0"."""
-    fields = sorted(Settings.ARM_FIELDS - {"weights"})
-
-    def named(arm: str, field: str, before: Settings, now: Settings) -> str:
-        change = f"{field} {_shown(getattr(before, field))} → {_shown(getattr(now, field))}"
-        return f"arm {arm}: {change}" if arm else change
-
-    return [
-        named(arm, field, before, now)
-        for arm, before in stored.ways.items()
-        if (now := asked.ways.get(arm))
-        for field in fields
-        if (before.means(field) or now.means(field)) and getattr(before, field) != getattr(now, field)
-    ]
+    lines = []
+    for arm in [arm for arm in stored.ways if arm in asked.ways]:
+        both = stored.ways[arm], asked.ways[arm]
+        before, now = ({**way.model_dump(), **shared(way)} for way in both)
+        for field in sorted(Settings.ARM_FIELDS - {"weights"}):
+            if before[field] != now[field] and any(way.means(field) for way in both):
+                change = f"{field} {_shown(before[field])} → {_shown(now[field])}"
+                lines.append(f"arm {arm}: {change}" if arm else change)
+    return lines
 
 
 def _shown(value: Any) -> str:
