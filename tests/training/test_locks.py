@@ -89,7 +89,7 @@ def test_runs_added_at_the_same_moment_are_all_there(two_models: Benchmark, tmp_
 
     class Plan:
         def __init__(self, name: str) -> None:
-            self.settings, self.jobs = two_models.settings, [Job(name)]
+            self.settings, self.jobs, self.warnings = two_models.settings, [Job(name)], ()
 
     names = [f"test_vit-s{seed}" for seed in range(10, 14)]
     plans: list[Any] = [Plan(name) for name in names]
