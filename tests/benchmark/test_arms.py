@@ -81,7 +81,7 @@ def test_scratch_and_simmim_differ_in_nothing_but_their_start(arms: Benchmark) -
     assert sorted(told) == ["init", "initial_sha256"]
 
 
-@pytest.mark.parametrize("at", [(1, 2), (2, 1)])
+@pytest.mark.parametrize("at", [(1, 2), pytest.param((2, 1), marks=pytest.mark.slow)])
 def test_interrupted_in_pre_training_it_ends_with_the_same_bytes(
     trained: Trained, at: tuple[int, int]
 ) -> None:
@@ -97,6 +97,7 @@ def test_interrupted_in_pre_training_it_ends_with_the_same_bytes(
         assert one == other
 
 
+@pytest.mark.slow
 def test_each_fold_is_pre_trained_on_its_own_training_pictures(trained: Trained) -> None:
     """No test picture of a fold is in what its encoder saw: a folder of its own, the fold's split."""
     run = trained(pretrain=True, pretrain_epochs=1, folds=2, epochs=1).runs[0]

@@ -145,6 +145,7 @@ def shift(model: nn.Module) -> None:
             buffer += 1.0
 
 
+@pytest.mark.slow
 def test_a_convolutional_row_stands_beside_a_transformer(trained: Callable[..., Benchmark]) -> None:
     """A RegNet by its timm name and a ViT are two finished rows of one benchmark, on the same pictures."""
     runs = trained(models=("regnetx_002", "test_vit"), epochs=1, micro_batch=8, ema=0.9).runs

@@ -72,6 +72,7 @@ def test_views_of_a_picture_share_a_batch(coloured: Path, recipe_of: Callable[..
     assert len(torch.unique(images.flatten(1), dim=0)) == 24
 
 
+@pytest.mark.slow
 def test_interrupted_deit_run_ends_with_the_same_bytes(trained: Trained) -> None:
     """Repeats, mixing and drop path are drawn again alike: stopped and resumed, the weights are equal."""
     asked: dict[str, Any] = {"recipe": "deit", "epochs": 2}

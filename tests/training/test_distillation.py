@@ -225,6 +225,7 @@ def test_a_taught_run_that_was_interrupted_ends_with_the_same_bytes(
     assert agreed[0] == agreed[1]
 
 
+@pytest.mark.slow
 def test_soft_and_long_a_student_comes_to_answer_as_its_teacher(taught: Benchmark, trained: Trained) -> None:
     """A teacher that is wrong is followed where its weight is .95: agreement on val rises to all."""
     asked: dict[str, Any] = {"teacher": str(taught.runs[0].model_folder), "plain": False, "alpha": 0.95}
@@ -310,6 +311,7 @@ def test_students_of_a_teacher_that_failed_fail_with_its_reason(
     assert student.failure == "its teacher test_efficientnet-s0 failed: planted"
 
 
+@pytest.mark.slow
 def test_folds_learn_from_the_teacher_of_their_fold(trained: Trained) -> None:
     """No fold's teacher has trained on the fold's test pictures; heads.csv covers all pictures."""
     benchmark = trained(folds=2, epochs=1, plain=False, **TAUGHT)

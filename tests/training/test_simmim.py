@@ -41,6 +41,7 @@ from vitbench.training.step import seed_step, train_step
 from vitbench.training.watch import Watch
 
 FAMILIES = ("vit", "deit", "deit-distilled", "swin", "swinv2", "swinv2-cr")
+OTHERS = tuple(name for name in FAMILIES if name not in ("vit", "swin"))
 MASKING = Masking(ratio=0.6, size=16, target="pixels")
 Made = Callable[..., tuple[Recipe, Split]]
 
@@ -219,7 +220,9 @@ def test_the_token_lies_where_the_mask_is(model: str) -> None:
     assert torch.equal(changed.reshape(1, side, side), enlarge(masks, side))
 
 
-@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize(
+    "model", ["vit", "swin", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+)
 def test_every_family_learns_and_its_encoder_is_taken_for_classification(
     model: str, made: Made, tmp_path: Path
 ) -> None:
