@@ -209,10 +209,10 @@ def _arms(arms: Sequence["Pair"]) -> list[str]:
     """How the p-values of arm against arm are adjusted, beside those of all pairs."""
     if not arms:
         return []
-    pairs = "one pair" if len(arms) == 1 else f"{len(arms)} pairs"
+    pairs = "one pair" if len(arms) == 1 else f"{len(arms)} pairs adjusted among themselves (Holm)"
     return [
-        f"Arm against arm: the same model trained in different ways, {pairs} adjusted among themselves "
-        "(Holm); ranks and all other pairs take each arm of a model for a model of its own"
+        f"Arm against arm: the same model trained in different ways, {pairs}; ranks and all other pairs take "
+        "each arm of a model for a model of its own"
     ]
 
 
