@@ -198,6 +198,7 @@ def test_heads_say_what_the_saved_models_say(taught: Benchmark) -> None:
         assert 0 <= float(row["val_agreement"]) <= 1
 
 
+@pytest.mark.slow
 def test_the_saved_student_is_the_student_alone(taught: Benchmark) -> None:
     """As many tensors as its plain twin's, and timm loads it."""
     plain, student = (load_file(run.model_folder / "model.safetensors") for run in taught.runs[1:4:2])
