@@ -198,7 +198,6 @@ def test_heads_say_what_the_saved_models_say(taught: Benchmark) -> None:
         assert 0 <= float(row["val_agreement"]) <= 1
 
 
-@pytest.mark.slow
 def test_the_saved_student_is_the_student_alone(taught: Benchmark) -> None:
     """As many tensors as its plain twin's, and timm loads it."""
     plain, student = (load_file(run.model_folder / "model.safetensors") for run in taught.runs[1:4:2])
@@ -206,6 +205,7 @@ def test_the_saved_student_is_the_student_alone(taught: Benchmark) -> None:
     assert load_model(taught.runs[3].model_folder).classes == CLASSES
 
 
+@pytest.mark.slow
 def test_a_taught_run_that_was_interrupted_ends_with_the_same_bytes(
     taught: Benchmark, tmp_path: Path, trained: Trained
 ) -> None:

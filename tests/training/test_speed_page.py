@@ -133,7 +133,6 @@ def test_techniques_are_compared_with_the_step_as_it_is(
     import timm.layers
     import torch
 
-@pytest.mark.slow
     wanted = {name: way for name, way in measured.WAYS.items() if name != "torch.compile"}  # minutes
     monkeypatch.setattr(measured, "WAYS", wanted)
     record = tmp_path / "techniques.jsonl"
@@ -146,6 +145,9 @@ def test_techniques_are_compared_with_the_step_as_it_is(
     assert "| test_vit, 32 px, batch 8 | cpu | bf16 |" in record.with_suffix(".md").read_text(
         encoding="utf-8"
     )
+
+
+@pytest.mark.slow
 def test_start_is_measured_against_the_imports(
     bench: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
