@@ -157,14 +157,14 @@ def test_a_probe_that_failed_is_done_again(
 @pytest.mark.slow
 def test_a_tuned_run_cut_off_at_its_end_goes_on(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while the chosen model is saved: the run has the chosen recipe already, and resumes."""
-    import vitbench.training.runs as runs
+    import vitbench.training.jobs as jobs
 
     def cut(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     for seed in (0, 1, 2):  # one of them chooses another setting than the first
         with monkeypatch.context() as killed:
-            killed.setattr(runs, "save_model", cut)
+            killed.setattr(jobs, "save_model", cut)
             with pytest.raises(KeyboardInterrupt):
                 trained(name=f"cut{seed}", tune=3, augment="geometry", seeds=(seed,))
         assert trained(name=f"cut{seed}", resume=True).runs[0].status == "finished"
