@@ -115,7 +115,7 @@ def weights_for(specs: tuple[str, ...], teacher: str) -> tuple[str, ...]:
 
 
 def _same(name: str, other: str) -> bool:
-    """Two names, aliases or timm's, of one architecture."""
+    """Two names, aliases or timm's, of one architecture, whatever weights they are tagged with."""
     one, two = (families.timm_name_of(each).partition(".")[0] for each in (name, other))
     return one == two
 
@@ -224,7 +224,7 @@ def _from_path(plan: ModelPlan, spec: str) -> InitialWeights:
 def _from_benchmark(plan: ModelPlan, folder: Path) -> InitialWeights:
     """Those of the benchmark's run of this model; of several (seeds, arms) one has to be named."""
     runs = [run for run in Benchmark(folder).runs if (run.model_folder / "config.json").exists()]
-    alike = [run for run in runs if _same_network(run.about().get("timm_name", ""), plan)]
+    alike = [run for run in runs if _same(run.about().get("timm_name", ""), plan.timm_name)]
     if len(alike) != 1:
         names = [run.name for run in alike or runs]
         why = "several runs" if alike else "no run"
@@ -299,14 +299,9 @@ def _check_fit(plans: Sequence[ModelPlan], found: Mapping[str, InitialWeights]) 
             ) from error
 
 
-def _same_network(timm_name: str, plan: ModelPlan) -> bool:
-    """The same architecture, whatever pretrained weights the names are tagged with."""
-    return timm_name.partition(".")[0] == plan.timm_name.partition(".")[0]
-
-
 def _other_network(weights: InitialWeights, plan: ModelPlan) -> str:
     """The timm name in a saved model's folder where it is not the plan's; "" elsewhere."""
     if weights.kind != "folder" or weights.path is None:
         return ""
     name = str(files.read_json(weights.path.with_name("config.json")).get("architecture") or "")
-    return "" if _same_network(name, plan) else name
+    return "" if _same(name, plan.timm_name) else name
