@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.data.scan import holds_parts_without_classes, scan_folder
+from vitbench.data.scan import scan_folder
+from vitbench.data.shape import holds_parts_without_classes
 from vitbench.data.split import LEAST_LOOSE, split_images, without_labels
 from vitbench.errors import ClassesError, VitbenchError
 

@@ -13,7 +13,8 @@ from vitbench.benchmark.provenance import seen_lines
 from vitbench.data.epochs import balance_note, epoch_size
 from vitbench.data.groups import keep_together, refuse_grouping
 from vitbench.data.likeness import refuse_warnings
-from vitbench.data.scan import holds_parts_without_classes, scan_folder
+from vitbench.data.scan import scan_folder
+from vitbench.data.shape import holds_parts_without_classes
 from vitbench.data.split import split_images, without_labels
 from vitbench.errors import ClassesError, UsageError
 from vitbench.models.plan import ModelPlan
