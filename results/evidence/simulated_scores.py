@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from simulated_page import Rate, Section
+from simulated_page import Part, Rate, Section
 from simulated_worlds import Classifier, class_sizes, grid, wrapped
 
 from vitbench.comparison.bootstrap import SCORES, Resamples, difference_interval, replicates, score_interval
@@ -139,3 +139,6 @@ def grouped_scores(rng: np.random.Generator, runs: int) -> Section:
         "and one in the rest. Full dependence, the hardest case."
     )
     return Section("The same scores: pictures in groups", words, rates.all)
+
+
+PARTS = (Part(5, 1000, one_run_scores), Part(6, 1000, seed_scores), Part(7, 1000, grouped_scores))

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
+from vitbench.comparison.statistics import mcnemar, newcombe_paired
 from vitbench.records import Array, Predictions
+
+cached_mcnemar = lru_cache(maxsize=None)(mcnemar)
+cached_newcombe = lru_cache(maxsize=None)(newcombe_paired)
 
 AT_A_TIME = 100
 """Benchmarks that are drawn at once."""
@@ -53,6 +58,13 @@ class World:
             own = np.sqrt(1 - of_all - of_model) * self.normal(rng, r, m, k)
             model = np.sqrt(of_model) * self.normal(rng, r, m, 1)
             yield from skill + luck + own + model + np.sqrt(of_all) * self.normal(rng, r, 1, 1) > 0
+
+
+def counts_of(a: Array, b: Array) -> tuple[int, int, int, int]:
+    """(both right, only A, only B, neither) of two (n,) bool."""
+    both = int(np.count_nonzero(a & b))
+    n_a, n_b = int(np.count_nonzero(a)), int(np.count_nonzero(b))
+    return both, n_a - both, n_b - both, a.size - n_a - n_b + both
 
 
 def grid(**levels: Sequence[Any]) -> list[dict[str, Any]]:
