@@ -50,7 +50,7 @@ class Basis:
 def basis_of(candidates: Sequence[Candidate], test: TestSet, terms: Terms) -> Basis:
     """The basis of a comparison of these candidates; the resampling takes the most part of its time."""
     groups = test.group_numbers
-    resamples = Resamples(len(test.paths), groups)
+    resamples = Resamples(len(test.paths), test.unit_numbers)  # the same draws in any order of the pictures
     samples = {c.model: replicates(c.predictions, resamples) for c in candidates if c.answered}
     seeds = pooled_seeds([c.correct for c in competitors(candidates)])
     return Basis(len(test.paths), groups, terms, resamples, samples, seeds)

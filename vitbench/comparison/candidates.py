@@ -68,8 +68,16 @@ class TestSet:
     @property
     def group_numbers(self) -> Array | None:
         """(n,) int64: a number per group; None where every picture is a group of its own."""
-        known, numbers = np.unique(np.array(self.groups, dtype=str), return_inverse=True)
-        return numbers if len(known) < len(self.groups) else None
+        numbers = self.unit_numbers
+        return numbers if len(set(self.groups)) < len(self.groups) else None
+
+    @property
+    def unit_numbers(self) -> Array:
+        """(n,) int64: a number per group, counted up in the order of content, which no path changes."""
+        numbers: dict[str, int] = {}
+        for place in self.sorted_places():
+            numbers.setdefault(self.groups[place], len(numbers))
+        return np.array([numbers[group] for group in self.groups], dtype=np.int64)
 
     @classmethod
     def of(cls, benchmark: Benchmark) -> "TestSet":
@@ -94,6 +102,32 @@ class TestSet:
             order[theirs] = mine
         columns = (self.paths, self.labels, self.contents, self.groups)
         return TestSet(*(tuple(column[i] for i in order) for column in columns))
+
+
+def joined_test(benchmarks: Sequence[Benchmark]) -> TestSet:
+    """The test pictures in the first benchmark's order, in groups that hold whatever some benchmark groups.
+
+    Pictures are matched by content. Two stand together where a chain of groups, of any of the benchmarks,
+    or of equal contents leads from one to the other: so the order of the benchmarks does not matter.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    reference = TestSet.of(benchmarks[0])
+    n = len(reference.paths)
+    same = [TestSet.of(benchmark).like(reference).groups for benchmark in benchmarks]
+    names = [
+        np.unique(np.array(one, dtype=str), return_inverse=True)[1] for one in (*same, reference.contents)
+    ]
+    # pictures and names of groups are the nodes, a picture's membership is an edge
+    group = (
+        n + np.concatenate([numbers + n * i for i, numbers in enumerate(names)]) if n else np.zeros(0, int)
+    )
+    picture = np.tile(np.arange(n), len(names))
+    nodes = n * (len(names) + 1)
+    edges = coo_array((np.ones(len(group)), (picture, group)), shape=(nodes, nodes))
+    parts = connected_components(edges, directed=False)[1] if n else np.zeros(0, int)
+    return dataclasses.replace(reference, groups=tuple(str(part) for part in parts[:n]))
 
 
 def read_candidates(benchmarks: Sequence[Benchmark]) -> tuple[Candidate, ...]:

@@ -32,7 +32,7 @@ def notes_of(
     lines = [
         *_gaps(rows),
         *_floor(tested, floor),
-        *_groups(basis, own),
+        *_groups(benchmarks, basis, own),
         *_folds(benchmarks, own),
         *_seeds(tested),
         *_terms(basis, own),
@@ -118,13 +118,18 @@ def _folds(benchmarks: Sequence[Benchmark], own: Sequence["Row"]) -> list[str]:
     ]
 
 
-def _groups(basis: "Basis", own: Sequence["Row"]) -> list[str]:
+def _groups(benchmarks: Sequence[Benchmark], basis: "Basis", own: Sequence["Row"]) -> list[str]:
     """That pictures stand together, and what was done about it."""
     if basis.groups is None or not own:
         return []
+    alone = {b.name: len({row["group"] for row in b.rows_of("test")}) for b in benchmarks}
+    joined = ""
+    if len(benchmarks) > 1 and any(groups > basis.units for groups in alone.values()):
+        counts = listed([f"{name} alone has {groups}" for name, groups in alone.items()])
+        joined = f"; the benchmarks group them differently ({counts}), so their groups are joined"
     return [
         f"The {basis.n} test pictures stand in {basis.units} groups (copies, bursts, or what --group names): "
-        "intervals and tests count whole groups, not pictures"
+        f"intervals and tests count whole groups, not pictures{joined}"
     ]
 
 

@@ -9,7 +9,7 @@ from vitbench.comparison import words
 from vitbench.comparison.advice import advice
 from vitbench.comparison.arms import between_arms
 from vitbench.comparison.basis import Terms, basis_of
-from vitbench.comparison.candidates import TestSet, read_candidates
+from vitbench.comparison.candidates import joined_test, read_candidates
 from vitbench.comparison.leaks import Clean, Known, clean_of, known_of, leak_notes, unknown
 from vitbench.comparison.lessons import Lesson, lessons_of
 from vitbench.comparison.notes import notes_of
@@ -98,7 +98,7 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
     """
     candidates = read_candidates(benchmarks)
     first = benchmarks[0]
-    test = TestSet.of(first)
+    test = joined_test(benchmarks)
     basis = basis_of(candidates, test, terms)
     own = [c for c in candidates if not c.probe_of]
     pairs = compared(own, basis)
