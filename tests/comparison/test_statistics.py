@@ -158,7 +158,7 @@ def test_where_nothing_varies_groups_are_the_pictures() -> None:
     right_60 = np.ones(60, bool)
     assert accuracy_interval(right_60, groups) == wilson(12, 12)
     found = paired_difference(right_60, right_60, groups)
-    assert (found.low, found.high) == newcombe_paired(12, 0, 0, 0)
+    assert (found.low, found.high) == pytest.approx(newcombe_paired(12, 0, 0, 0), abs=1e-6)
     assert accuracy_interval(right_60, np.zeros(60, int)) == wilson(1, 1)
 
 

@@ -27,20 +27,29 @@ def expected_calibration_error(probabilities: Array, labels: Array, bins: int = 
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def ece_null(probabilities: Array, draws: int = 2000, seed: int = 0, bins: int = 15) -> float:
+def ece_null(
+    probabilities: Array, groups: Array | None = None, draws: int = 2000, seed: int = 0, bins: int = 15
+) -> float:
     """What 95 of 100 perfectly calibrated models with these confidences stay below on so many pictures.
 
     probabilities (N, C), N ≥ 1. Each draw calls answer i right with the chance of its confidence
-    (consistency resampling, Bröcker & Smith 2007), then takes `expected_calibration_error`.
+    (consistency resampling, Bröcker & Smith 2007), then takes `expected_calibration_error`. groups (N,)
+    numbers from 0: one throw of chance decides a whole group, as if it held copies, so that calibrated models
+    stay below at least as often however alike a group's pictures are.
     """
-    confidence = np.sort(probabilities.max(axis=1))
+    confidence = probabilities.max(axis=1)
+    order = np.argsort(confidence, kind="stable")
+    confidence = confidence[order]
+    throws = np.arange(len(order)) if groups is None else groups[order]  # which throw decides a picture
+    n_throws = int(throws.max()) + 1
     _, starts = np.unique(_bins(confidence, bins), return_index=True)
     rng = np.random.default_rng(seed)
     n = len(confidence)
     at_a_time = max(1, AT_A_TIME // n)
     errors = []
     for start in range(0, draws, at_a_time):
-        right = rng.random((min(at_a_time, draws - start), n)) < confidence
+        chance = rng.random((min(at_a_time, draws - start), n_throws))
+        right = chance[:, throws] < confidence
         gaps = np.add.reduceat(right - confidence, starts, axis=1)  # (draws, filled bins)
         errors.append(np.abs(gaps).sum(axis=1) / n)
     return float(np.quantile(np.concatenate(errors), 0.95))

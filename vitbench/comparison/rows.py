@@ -170,7 +170,7 @@ def row_of(candidate: Candidate, basis: Basis) -> Row:
     return Row(
         **shared,
         **_scores(candidate, basis),
-        **_calibration(candidate),
+        **_calibration(candidate, basis),
         **costs,
         seeds=tuple(run.seed for run in candidate.answered),
         runs=tuple(run.name for run in candidate.answered),
@@ -237,13 +237,13 @@ def _scores(candidate: Candidate, basis: Basis) -> dict[str, Any]:
     return {**found, "top1_std": std, "interval": interval}
 
 
-def _calibration(candidate: Candidate) -> dict[str, Any]:
+def _calibration(candidate: Candidate, basis: Basis) -> dict[str, Any]:
     """How far the stated probabilities can be believed, means over seeds."""
     answers = candidate.predictions
     errors = [expected_calibration_error(p.probabilities, p.labels) for p in answers]
     found: dict[str, Any] = {
         "ece": _mean(errors),
-        "ece_null": _mean(ece_null(p.probabilities) for p in answers),
+        "ece_null": _mean(ece_null(p.probabilities, basis.groups) for p in answers),
     }
     fitted = [_tempered(run, p) for run, p in zip(candidate.answered, answers, strict=True)]
     known = [one for one in fitted if one is not None]
