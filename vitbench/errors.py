@@ -54,3 +54,10 @@ class RunFailedError(VitbenchError):
 
 class RefusedError(VitbenchError):
     """A run cannot be gone on with here and now; nothing of it was touched."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says in one line of at most 200 characters; its type's name where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[1] if len(lines) > 1 and lines[0].endswith(":") else (lines or [type(error).__name__])[0]
+    return text[:200].rstrip(".")

@@ -4,8 +4,9 @@ import torch
 from vitbench.errors import UsageError
 from vitbench.models.create import create
 from vitbench.models.families import FAMILIES
-from vitbench.models.plan import plan_model, windows_of
+from vitbench.models.plan import plan_model
 from vitbench.models.weights import RANDOM
+from vitbench.models.windows import windows_of
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -22,10 +23,11 @@ def test_swin_and_swin_v2_have_equal_windows(size: int) -> None:
     ("name", "size", "windows"),
     [
         ("swinv2", "native", "8"),
-        ("swinv2", 64, "7,7,4,2"),
+        ("swinv2", 64, "8,8,4,2"),
         ("swinv2-w16", "native", "16,16,16,8"),
         ("swinv2-w16", 224, "14,14,14,7"),
-        ("swinv2-cr", 64, "2"),
+        ("swinv2-cr", 64, "8,8,4,2"),
+        ("swinv2-cr", 224, "7"),
         ("vit", 64, ""),
         ("resnet18", 64, ""),
     ],
@@ -38,7 +40,7 @@ def test_windows_follow_the_rule(name: str, size: int, windows: str) -> None:
 def test_the_plan_says_the_windows_of_the_network_that_is_built() -> None:
     """The recorded windows are those of the real network's blocks."""
     plan = plan_model("swinv2", 64)
-    assert windows_of(create(plan, 2, RANDOM, 0)) == (7, 7, 4, 2)
+    assert windows_of(create(plan, 2, RANDOM, 0)) == (8, 8, 4, 2)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.alias)
@@ -66,12 +68,50 @@ def test_the_default_size_is_224() -> None:
     assert plan.native_size == 160
 
 
-@pytest.mark.parametrize(("name", "size"), [("vit", 100), ("vit", 8), ("vit_small_patch14_dinov2", 64)])
-def test_a_size_that_the_patches_do_not_divide_is_refused(name: str, size: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "size", "patch", "near"),
+    [
+        ("vit", 225, 16, "224 or 240"),
+        ("swin", 226, 4, "224 or 256"),
+        ("vit_small_patch14_dinov2", 64, 14, "56 or 70"),
+        ("convnext_atto", 65, 4, "64 or 68"),
+    ],
+)
+def test_a_size_that_the_patches_do_not_divide_is_refused(
+    name: str, size: int, patch: int, near: str
+) -> None:
     """timm would cut off the rest of the picture silently; here it is one line that names near sizes."""
-    with pytest.raises(UsageError, match=r"patches of \d+ px.*try \d+") as caught:
+    with pytest.raises(UsageError) as caught:
         plan_model(name, size)
+    assert f"sees patches of {patch} px, and {size} is no multiple of that" in str(caught.value)
+    assert str(caught.value).endswith(f"try --image-size {near}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("pvt_v2_b0", 64), ("pvt_v2_b0", 65), ("resnet18", 225), ("davit_tiny", 66), ("efficientnet_b0", 225)],
+)
+def test_a_network_that_sees_the_last_pixel_is_not_refused(name: str, size: int) -> None:
+    """PVT's patches of 7 px overlap, DaViT pads its own: at these sizes the last row reaches the answer."""
+    plan = plan_model(name, size)
+    torch.manual_seed(0)
+    model = create(plan, 2, RANDOM, 0).eval()
+    picture = torch.rand(1, 3, size, size, requires_grad=True)
+    (slope,) = torch.autograd.grad(model(picture).square().sum(), picture)
+    assert float(slope[0, :, -1].abs().sum()) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "near"),
+    [("crossvit_tiny_240", 224, "240"), ("halonet26t", 224, "256"), ("levit_128s", 65, "64 or 80")],
+)
+def test_the_sizes_named_are_sizes_that_run(name: str, size: int, near: str) -> None:
+    """Never the one that failed: each was asked of the network itself."""
+    with pytest.raises(UsageError, match=f"does not run at {size} px .*; try --image-size {near}$"):
+        plan_model(name, size)
+    for good in near.split(" or "):
+        assert plan_model(name, int(good)).image_size == int(good)
 
 
 def test_a_model_that_cannot_run_at_a_size_is_one_line() -> None:

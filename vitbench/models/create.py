@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitbench.errors import UsageError, WeightsError
+from vitbench.errors import UsageError, WeightsError, first_line
+from vitbench.models.count import forward_gmacs
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
 
@@ -48,7 +50,7 @@ def create(
             with _watching_the_load() as seen:
                 model = _build(plan, n_classes, drop_path, pretrained=True, pretrained_cfg_overlay=overlay)
         except (RuntimeError, OSError, ValueError, KeyError, AttributeError) as error:
-            raise WeightsError(_does_not_fit(plan, weights, _first_line(error))) from error
+            raise WeightsError(_does_not_fit(plan, weights, first_line(error))) from error
     _check_fit(plan, weights, seen, () if keep_head else _head_names(model))
     model.__dict__["pretrained_cfg"] = model.__dict__["default_cfg"] = _registered_config(plan)
     return model
@@ -100,13 +102,9 @@ def gmacs(plan: ModelPlan, n_classes: int) -> float:
     Counted by torch's `FlopCounterMode` on `meta`, where fused attention is seen too; matrix
     products, convolutions and attention only, as everywhere in the field.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta"):
         model = _build(plan, n_classes, 0.0).eval()
-        with FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, 3, plan.image_size, plan.image_size))
-    return float(counter.get_total_flops()) / 2e9
+    return forward_gmacs(model, plan.image_size)
 
 
 def state_sha256(model: nn.Module) -> str:
@@ -160,7 +158,9 @@ def _watching_the_load() -> Iterator[_Mismatch]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield seen
+        with warnings.catch_warnings():  # of code that resizes tables, about itself
+            warnings.filterwarnings("ignore", module=r"timm\.layers\.interpolate")
+            yield seen
     finally:
         _builder.load_pretrained = original
         logger.setLevel(level)
@@ -191,12 +191,6 @@ def _name_of(model: Any) -> str:
 
 def _does_not_fit(plan: ModelPlan, weights: InitialWeights, reason: str) -> str:
     return f"{weights.path}: does not fit {plan.timm_name}: {reason}; give this model's own file"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[1] if len(lines) > 1 and lines[0].endswith(":") else (lines or [type(error).__name__])[0]
-    return text[:200].rstrip(".")
 
 
 def _registered_config(plan: ModelPlan) -> dict[str, Any]:

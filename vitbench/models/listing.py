@@ -148,7 +148,8 @@ def _counts(name: str, max_params: float | None) -> tuple[float | None, float | 
     """Millions of parameters and GMACs at the native size; no pass through what is too large anyway."""
     import timm
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
+
+    from vitbench.models.count import forward_gmacs
 
     try:
         with torch.device("meta"), torch.no_grad():
@@ -156,8 +157,7 @@ def _counts(name: str, max_params: float | None) -> tuple[float | None, float | 
             params_m = sum(p.numel() for p in model.parameters()) / 1e6
             if not _within(params_m, max_params):
                 return params_m, None
-            with FlopCounterMode(display=False) as counter:
-                model(torch.empty(1, *model.pretrained_cfg["input_size"]))
+            gmacs = forward_gmacs(model, model.pretrained_cfg["input_size"][1])
     except (RuntimeError, NotImplementedError, AssertionError, TypeError, ValueError, AttributeError):
         return None, None  # some networks compute with real values while they are built
-    return round(params_m, 3), round(float(counter.get_total_flops()) / 2e9, 3)
+    return round(params_m, 3), round(gmacs, 3)

@@ -1,24 +1,32 @@
 """A model brought to an image size: which arguments, which windows, which preprocessing.
 
-**The rule for windows.** At `native` a model keeps its own. At any stated size, 224 by default, a
-Swin V2 gets the window that it would have at 224: its own times 224 / its native size, so 8 becomes 7
-(what Swin V1 has) and 16 becomes 14. Where a stage's feature map is smaller than that, the window is
-the map; maps that windows do not divide are padded by timm. So `swin` and `swinv2` have the same
-windows, stage by stage, at every stated size. Swin V1 keeps its own window, for which its position
-tables were learned; `swinv2-cr` derives its own (size / 32) and says so.
+**The rule for windows.** At `native` a model keeps its own. At any stated size, 224 by default, a Swin
+gets the window nearest to its own that divides the map of every stage, for timm mixes opposite borders of
+the picture where one does not (`windows`): 7 at 224, 8 at 64 and 256, 6 at 96. Swin V2 and Swin V2-CR get
+the one nearest to what they would have at 224, their own times 224 / their native size: 8 at 256 becomes
+7, which is Swin's own, so `swin`, `swinv2` and `swinv2-cr` have the same windows, stage by stage, at every
+stated size. Where no window fits, or maps are odd and padded before they are halved, a note says so.
+
+**The rule for sizes.** The network is asked: it is built without memory and sent a picture.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
 
-from vitbench.errors import UsageError
+from vitbench.errors import UsageError, first_line
 from vitbench.models import families
 from vitbench.models.families import Kind
 from vitbench.records import Preprocessing
 
+if TYPE_CHECKING:
+    from vitbench.models.windows import Padding
+
 DEFAULT_SIZE = 224
+MOST_ASKED = 16
+"""How many smaller, and larger, sizes a network is asked about at most."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,9 @@ class ModelPlan:
     preprocessing: Preprocessing
     native_size: int
     windows: str
-    """Attention windows per stage, verified on the built model: "7", "7,7,4,2"; "" without windows."""
+    """Attention windows per stage, verified on the built model: "7", "8,8,4,2"; "" without windows."""
+    padding: "Padding"
+    """What windows or merged maps are padded with inside, seen on a forward pass."""
     notes: tuple[str, ...]
     """What a table must say beside this model's numbers, each one line."""
     pretrained_on: str
@@ -55,8 +65,11 @@ def plan_model(name: str, image_size: int | Literal["native"] | None, tag: str =
     """How a model runs at an image size; None is 224 px. `tag`: of other weights than its default ones.
 
     Builds it once without memory (`meta`) and sends one picture through, so a size that it cannot
-    take is a `UsageError` here, in one line.
+    take, or whose last pixels it would never see, is a `UsageError` here: one line that names sizes near by
+    with which the same was tried and went well.
     """
+    from vitbench.models.windows import in_words, windows_of
+
     timm_name = families.timm_name_of(families.expand([name])[0])
     if tag:
         timm_name = families.expand([f"{timm_name.partition('.')[0]}.{tag}"])[0]
@@ -65,8 +78,12 @@ def plan_model(name: str, image_size: int | Literal["native"] | None, tag: str =
     size = native if image_size == "native" else image_size or DEFAULT_SIZE
     kind = _kind(timm_name)
     arguments = _arguments(timm_name, config, size, native if image_size == "native" else None)
-    model = _built_on_meta(name, timm_name, arguments, size)
-    windows = windows_of(model)
+    seen = _look(timm_name, arguments, size)
+    if seen.trouble:
+        near = _sizes_that_run(timm_name, config, size, seen.step)
+        hint = f"try --image-size {' or '.join(map(str, near))}" if near else "leave it out"
+        raise UsageError(f"{name} {seen.trouble}; {hint}")
+    model, windows = seen.model, in_words(windows_of(seen.model))
     return ModelPlan(
         alias=name,
         timm_name=timm_name,
@@ -74,8 +91,9 @@ def plan_model(name: str, image_size: int | Literal["native"] | None, tag: str =
         model_args=arguments,
         preprocessing=_preprocessing(config, size),
         native_size=native,
-        windows=_in_words(windows),
-        notes=_notes(kind, size, native, _in_words(windows), arguments.get("window_size")),
+        windows=windows,
+        padding=seen.padding,
+        notes=_notes(seen, kind, size, windows, arguments, timm_name),
         pretrained_on=families.pretraining_in_words(timm_name.partition(".")[2]),
         licence=str(config.get("license") or ""),
         kind=kind,
@@ -83,16 +101,6 @@ def plan_model(name: str, image_size: int | Literal["native"] | None, tag: str =
         patch=_patch(model),
         distillation_token=hasattr(model, "set_distilled_training"),
     )
-
-
-def windows_of(model: Any) -> tuple[int, ...]:
-    """The attention window of each stage of a Swin-like timm model; () for models without windows."""
-    found = []
-    for stage in getattr(model, "layers", None) or getattr(model, "stages", None) or ():
-        size = getattr(next(iter(getattr(stage, "blocks", None) or ()), None), "window_size", None)
-        if size is not None:
-            found.append(int(size[0] if isinstance(size, Sequence) else size))
-    return tuple(found)
 
 
 def _pretrained_config(name: str) -> tuple[str, dict[str, Any]]:
@@ -130,45 +138,109 @@ def _has_fixed_input(timm_name: str) -> bool:
 
 def _arguments(timm_name: str, config: dict[str, Any], size: int, native: int | None) -> dict[str, Any]:
     """Arguments that bring a model to `size`; `native` is set where it stays as it was trained."""
+    from vitbench.models.windows import clean_window, stage_maps
+
     if not config.get("fixed_input_size"):
         return {}
-    if native is not None:
+    kind = _kind(timm_name)
+    if native is not None or kind not in ("swin", "swinv2", "swinv2-cr"):
         return {"img_size": size}
-    if _kind(timm_name) != "swinv2":
-        return {"img_size": size}
-    own = _own_window(timm_name)
-    return {"img_size": size, "window_size": max(1, round(own * 224 / int(config["input_size"][1])))}
+    own, patch = _own_windows(timm_name)
+    if kind != "swin":
+        own = tuple(max(1, round(window * 224 / int(config["input_size"][1]))) for window in own)
+    maps = stage_maps(size, patch, len(own))
+    if not all(maps) or len(set(own)) == 1:
+        return {"img_size": size, "window_size": clean_window(maps, own[0]) if all(maps) else own[0]}
+    each = [clean_window([side], window) for side, window in zip(maps, own, strict=True)]
+    return {"img_size": size, "window_size": each}
 
 
 @functools.cache
-def _own_window(timm_name: str) -> int:
-    """A Swin V2's window at its native size: the widest of its stages."""
+def _own_windows(timm_name: str) -> tuple[tuple[int, ...], int]:
+    """A Swin's windows at its native size, stage by stage, and its patch.
+
+    A window that a small map cut short counts as wide as the widest.
+    """
     import timm
     import torch
+
+    from vitbench.models.windows import stage_maps, windows_of
 
     with torch.device("meta"):
-        return max(windows_of(timm.create_model(timm_name.partition(".")[0])))
+        model = timm.create_model(timm_name.partition(".")[0])
+    windows, patch = windows_of(model), _patch(model)
+    maps = stage_maps(int(model.pretrained_cfg["input_size"][1]), patch, len(windows))
+    widest = max(windows)
+    return tuple(
+        widest if window == side else window for window, side in zip(windows, maps, strict=True)
+    ), patch
 
 
-def _built_on_meta(name: str, timm_name: str, arguments: dict[str, Any], size: int) -> Any:
-    """The model without memory, proven to take a picture of `size` px."""
+@dataclass(frozen=True)
+class _Look:
+    """What a network without memory shows of itself when it is sent a picture."""
+
+    model: Any
+    padding: "Padding"
+    trouble: str = ""
+    """Why it cannot be used at this size, to follow its name; "" if it can."""
+    step: int = 16
+    """Multiples of this are the sizes to ask about instead, px."""
+    edge_lost: bool = False
+    """A convolution without padding ends one pixel before the picture does; of no weight."""
+
+
+def _look(timm_name: str, arguments: dict[str, Any], size: int) -> _Look:
+    """Build the network without memory and send a picture of `size` px through."""
     import timm
     import torch
 
+    from vitbench.models.sight import WatchingTheEdge
+    from vitbench.models.windows import Padding, WatchingWindows
+
+    step, nothing = 16, Padding()
     try:
         with torch.device("meta"), torch.no_grad():
             model = timm.create_model(timm_name, num_classes=2, **arguments).eval()
-            _check_patches(model, name, size)
-            _check_tensors(model, name)
-            model(torch.empty(1, 3, size, size))
-    except UsageError:
-        raise
-    except (AssertionError, RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
-        raise UsageError(
-            f"{name} does not run at {size} px ({reason}); try --image-size 224 or native"
-        ) from error
-    return model
+            step = _patch(model) or step
+            if shared := _shares_tensors(model):
+                return _Look(model, nothing, shared, 0)
+            picture = torch.empty(1, 3, size, size)
+            with WatchingWindows(model) as windows, WatchingTheEdge(picture) as edge:
+                model(picture)
+    except Exception as error:  # noqa: BLE001  # each network of timm's refuses a size in its own way
+        reason = first_line(error) if str(error).strip() else "its layers do not fit it"
+        return _Look(None, nothing, f"does not run at {size} px ({reason})", step)
+    if edge.lost and edge.patches:
+        trouble = f"sees patches of {edge.step} px, and {size} is no multiple of that: it never sees the rest"
+        return _Look(model, windows.padding, trouble, edge.step)
+    return _Look(model, windows.padding, edge_lost=edge.lost)
+
+
+def _sizes_that_run(timm_name: str, config: dict[str, Any], size: int, step: int) -> list[int]:
+    """The nearest size below and above that the network takes whole and without padding, as it says itself.
+
+    [] for a network that runs at none of those that are asked about.
+    """
+    if not step:
+        return []
+    native = int(config["input_size"][1])
+
+    def runs(other: int) -> bool:
+        seen = _look(timm_name, _arguments(timm_name, config, other, None), other)
+        return not seen.trouble and not seen.padding.maps and not seen.padding.merged
+
+    first = size // step * step
+    below = (other for other in range(first, 0, -step) if other != size)
+    above = range(first + step, max(2 * size, native) + 1, step)
+    found = [next((one for one in _first_few(side) if runs(one)), None) for side in (below, above)]
+    if found[native > size] is None and native != size and runs(native):
+        found[native > size] = native
+    return [one for one in found if one is not None]
+
+
+def _first_few(sizes: Iterable[int]) -> Iterator[int]:
+    return islice(sizes, MOST_ASKED)
 
 
 def _has_linear_head(model: Any) -> bool:
@@ -181,27 +253,17 @@ def _has_linear_head(model: Any) -> bool:
     return True
 
 
-def _check_tensors(model: Any, name: str) -> None:
-    """Refuse a network whose layers share parameters: safetensors cannot store them."""
+def _shares_tensors(model: Any) -> str:
+    """Why a network whose layers share parameters is refused: safetensors cannot store them. "" else."""
     named = list(model.named_parameters(remove_duplicate=False))
-    if len(named) != len(list(model.parameters())):
-        raise UsageError(
-            f"{name} shares parameters between layers, which safetensors cannot store; use another model"
-        )
+    if len(named) == len(list(model.parameters())):
+        return ""
+    return "shares parameters between layers, which safetensors cannot store"
 
 
 def _patch(model: Any) -> int:
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     return int(patch[0] if isinstance(patch, Sequence) else patch) if patch is not None else 0
-
-
-def _check_patches(model: Any, name: str, size: int) -> None:
-    """Refuse a size that the patches do not divide: the rest of the picture would be cut off."""
-    step = _patch(model) or 1
-    if size % step:
-        below = size // step * step
-        near = f"{below} or {below + step}" if below else str(step)
-        raise UsageError(f"{name} sees patches of {step} px, and {size} is no multiple of that; try {near}")
 
 
 def _preprocessing(config: dict[str, Any], size: int) -> Preprocessing:
@@ -224,23 +286,50 @@ def preprocessing_from(config: dict[str, Any]) -> Preprocessing:
     )
 
 
-def _in_words(windows: tuple[int, ...]) -> str:
-    """(7, 7, 4, 2) → "7,7,4,2"; (7, 7, 7, 7) → "7"."""
-    shown = windows[:1] if len(set(windows)) == 1 else windows
-    return ",".join(str(window) for window in shown)
-
-
-def _notes(kind: Kind, size: int, native: int, windows: str, window: int | None) -> tuple[str, ...]:
-    """`window` is the one that a Swin V2 was given, None where it keeps its own."""
+def _notes(
+    seen: _Look, kind: Kind, size: int, windows: str, arguments: dict[str, Any], timm_name: str
+) -> tuple[str, ...]:
     notes = []
-    if kind == "swinv2" and window is not None:
-        pair = "as Swin's" if window == 7 else f"{window / 7:.3g} times Swin's where the map is that large"
-        notes.append(
-            f"windows {windows}, its own scaled by 224 / {native}: {pair}; "
-            "its position bias is interpolated to them (timm's default)"
-        )
-    elif kind == "swinv2-cr" and size != native:
-        notes.append(f"windows {windows}: size / 32 by its own rule, not those of Swin at {size} px")
-    elif kind == "swinv2":
+    if "window_size" in arguments:
+        notes += _window_notes(kind, windows, arguments["window_size"], timm_name)
+    elif kind in ("swinv2", "swinv2-cr"):
         notes.append(f"windows {windows}: its own, not those of Swin V1")
+    padding = seen.padding
+    if padding.maps:
+        side, window = padding.maps[0]
+        mixed = (
+            "; its shifted windows mix opposite borders of the picture (timm rolls before it pads)"
+            if padding.shifted
+            else ""
+        )
+        notes.append(
+            f"windows of {window} do not divide a map of {side} × {side}: it is padded with zeros, which are "
+            f"attended to{mixed}"
+        )
+    if padding.merged:
+        notes.append(
+            f"its map of {padding.merged[0]} × {padding.merged[0]} is odd and padded with zeros before it is "
+            f"halved: the right and lower border are seen through them; at multiples of 32 px none is"
+        )
+    if seen.edge_lost:
+        notes.append(f"its first convolution ends one pixel before the right and lower edge of {size} px")
     return tuple(notes)
+
+
+_BIAS: dict[Kind, str] = {
+    "swin": "a table, which timm interpolates to them when weights are loaded",
+    "swinv2": "interpolated to them (timm's default)",
+    "swinv2-cr": "computed for them",
+}
+"""What other windows than those of its training mean to a family."""
+
+
+def _window_notes(kind: Kind, windows: str, window: int | list[int], timm_name: str) -> list[str]:
+    own, _ = _own_windows(timm_name)
+    if window in (own[0], list(own)):
+        return []
+    why = "the nearest to its own that divide every map"
+    if kind != "swin":
+        why = "the nearest to its own × 224 / its native size that divide every map"
+    was = ",".join(str(one) for one in own) if len(set(own)) > 1 else str(own[0])
+    return [f"windows {windows} (its own: {was}), {why}; its position bias is {_BIAS[kind]}"]

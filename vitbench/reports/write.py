@@ -7,9 +7,10 @@ from pathlib import Path
 from vitbench import files
 from vitbench.comparison.candidates import read_candidates, slide_columns, slide_rows
 from vitbench.comparison.table import Comparison
+from vitbench.errors import first_line
 from vitbench.records import Benchmark
 from vitbench.reports.compared import comparison_report, curves_of, files_by_number
-from vitbench.reports.figures import draw_confusion, draw_cost, draw_curves
+from vitbench.reports.figures import Drawing, draw_confusion, draw_cost, draw_curves
 from vitbench.reports.formats import comparison_csv, comparison_json, markdown
 from vitbench.reports.html import write_report
 from vitbench.reports.rebuilt import rebuilt_by
@@ -44,11 +45,17 @@ def write_reports(
     put("predictions.csv", files.csv_text(slide_columns(slide), slide))
     notes: list[str] = []
     curves = curves_of(benchmark)
-    for name, drawing in (
-        ("curves", draw_curves(curves)),
-        ("cost", draw_cost(comparison.tested, order=[curve.model for curve in curves])),
-        ("confusion", draw_confusion(read_candidates([benchmark]))),
-    ):
+    drawings: dict[str, Callable[[], Drawing | None]] = {
+        "curves": lambda: draw_curves(curves),
+        "cost": lambda: draw_cost(comparison.tested, order=[curve.model for curve in curves]),
+        "confusion": lambda: draw_confusion(read_candidates([benchmark])),
+    }
+    for name, draw in drawings.items():
+        try:
+            drawing = draw()
+        except Exception as error:  # noqa: BLE001  # the tables and the report are worth more than a picture
+            notes.append(f"{name}.svg and {name}.png could not be drawn ({first_line(error)})")
+            continue
         if drawing is not None:
             put(f"{name}.svg", drawing.svg)
             put(f"{name}.png", drawing.png)

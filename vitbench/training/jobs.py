@@ -5,17 +5,17 @@ import dataclasses
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import safetensors
 import torch
 from torch import nn
 
 from vitbench import files
-from vitbench.errors import RefusedError, RunFailedError, VitbenchError
+from vitbench.errors import RefusedError, RunFailedError, VitbenchError, first_line
 from vitbench.inference.forward import latency_ms
 from vitbench.models.create import count_parameters, gmacs
 from vitbench.models.folder import save_model
@@ -26,6 +26,8 @@ from vitbench.training.environment import changed_since, environment
 from vitbench.training.locks import locked
 from vitbench.training.machine import choose_device
 from vitbench.training.watch import Watch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -141,17 +143,34 @@ def keep_model(model: nn.Module, run: Run, recipe: Recipe) -> None:
         raise OSError(code, os.strerror(code), str(run.model_folder)) from error
 
 
-def model_cost(job: Job, machine: Machine, model: nn.Module) -> dict[str, Any]:
-    """The part of `metrics.json`'s cost that does not depend on training."""
-    p50, p95 = latency_ms(model, job.plan.image_size, torch.device(machine.device))
-    return {
+def model_cost(job: Job, machine: Machine, model: nn.Module) -> tuple[dict[str, Any], list[str]]:
+    """The part of `metrics.json`'s cost that does not depend on training, and notes.
+
+    What cannot be counted or timed is None, with a note that says why: it never decides whether a run counts.
+    """
+    notes: list[str] = []
+    counted = _measured("multiply-adds", lambda: gmacs(job.plan, len(job.recipe.classes)), notes)
+    device = torch.device(machine.device)
+    timed = _measured("latency", lambda: latency_ms(model, job.plan.image_size, device), notes)
+    p50, p95 = timed or (None, None)
+    cost = {
         "device": machine.device_name,
         "threads": machine.threads,
         "params_m": count_parameters(model) / 1e6,
-        "gmacs": gmacs(job.plan, len(job.recipe.classes)),
+        "gmacs": counted,
         "latency_ms_p50": p50,
         "latency_ms_p95": p95,
     }
+    return cost, notes
+
+
+def _measured(what: str, measure: Callable[[], T], notes: list[str]) -> T | None:
+    """What `measure` returns; None, and one more note, where it cannot: any network may hold any surprise."""
+    try:
+        return measure()
+    except Exception as error:  # noqa: BLE001
+        notes.append(f"{what} could not be measured ({first_line(error)})")
+        return None
 
 
 def discard_checkpoints(run: Run) -> None:

@@ -25,7 +25,7 @@ from vitbench.data.ahead import Ahead, whole
 from vitbench.data.batches import train_batches
 from vitbench.data.epochs import epoch_size
 from vitbench.data.store import open_store
-from vitbench.errors import Interrupted, RunFailedError
+from vitbench.errors import Interrupted, RunFailedError, first_line
 from vitbench.inference.forward import predict_pictures
 from vitbench.models.create import state_sha256
 from vitbench.models.folder import LoadedModel
@@ -137,7 +137,7 @@ def build_trainer(
     """Optimiser, schedule, moving average and objective around a freshly created model."""
     device = torch.device(machine.device)
     for network in (model, *([teacher.module] if teacher else [])):
-        network.to(device=device, memory_format=memory_format(network))  # type: ignore[call-overload]
+        network.to(device=device, memory_format=memory_format(network, device))  # type: ignore[call-overload]
     steps = -(-epoch_size(split.train, recipe.per_class) // recipe.batch_size)
     # The fused step is one pass over the weights; MPS has none in all supported versions of torch.
     fused = {"fused": True} if device.type in ("cpu", "cuda") else {}
@@ -366,7 +366,10 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
     val = _judge(trainer, sums, run, watch) if trainer.split.val else Judged()
     if val.loss is not None:
         _finite(val.loss, epoch, steps, recipe)
-    trainer.objective.show(trainer.evaluated, trainer.split, trainer.machine, epoch, run.folder)
+    try:
+        trainer.objective.show(trainer.evaluated, trainer.split, trainer.machine, epoch, run.folder)
+    except Exception as error:  # noqa: BLE001  # a picture never decides whether an epoch counts
+        watch.message(f"{run.name}: epoch {epoch}: its pictures could not be drawn ({first_line(error)})")
     return Epoch(
         epoch=epoch,
         train_loss=sums.mean_loss,

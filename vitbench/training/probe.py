@@ -114,6 +114,7 @@ def _write_metrics(
 ) -> None:
     strengths = sorted({head.strength for head in heads})
     notes = dict.fromkeys(head.note for head in heads if head.note)
+    cost, unmeasured = model_cost(job, job.machine, model)
     n_fit = [len(part.train) + len(part.val) for part in split.folds or (split,)]
     files.write_json(
         run.folder / "metrics.json",
@@ -125,12 +126,12 @@ def _write_metrics(
             "test": scores(predictions),
             "probe": {"strengths": strengths},
             "cost": {
-                **model_cost(job, job.machine, model),
+                **cost,
                 "train_images_per_second": forward_speed(model, job, job.machine.eval_batch),
                 "seconds_per_epoch": None,
                 "peak_memory_mb": peak.sample(),
             },
-            "notes": [*run.about()["notes"], *notes],
+            "notes": [*run.about()["notes"], *notes, *unmeasured],
         },
     )
 

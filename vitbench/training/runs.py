@@ -164,6 +164,7 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
         if job.teacher is not None:
             _write_heads(job, trainer, run, predictions)
     best = next(row for row in trainer.rows if row.epoch == trainer.best_epoch)
+    cost, unmeasured = model_cost(job, trainer.machine, model)
     files.write_json(
         run.folder / "metrics.json",
         {
@@ -172,11 +173,8 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
             "train": {"loss": best.train_loss, "top1": best.train_top1},
             "val": {"n": len(trainer.split.val), "loss": best.val_loss, "top1": best.val_top1},
             "test": test,
-            "cost": {
-                **model_cost(job, trainer.machine, model),
-                **_training_cost(trainer),
-            },
-            "notes": [*run.about()["notes"], *notes],
+            "cost": {**cost, **_training_cost(trainer)},
+            "notes": [*run.about()["notes"], *notes, *unmeasured],
         },
     )
     discard_checkpoints(run)
