@@ -26,6 +26,8 @@ class Rate:
     cells: list[Mapping[str, Any]] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
     widths: list[float] = field(default_factory=list)
+    unit: str = "%"
+    """"%" of a share, or "nats" of log loss."""
 
     def add(self, cell: Mapping[str, Any], share: Any, width: Any = float("nan")) -> None:
         self.cells.append(cell)
@@ -42,6 +44,9 @@ class Rate:
         """The rate that a stored section holds."""
         widths = [float("nan") if width is None else width for width in content["widths"]]
         return cls(**{**content, "widths": widths})
+
+    def text(self, value: float) -> str:
+        return percent(value) if self.unit == "%" else f"{value:+.4f} {self.unit}".replace("-", "−")
 
     @property
     def mean(self) -> float:
@@ -71,6 +76,8 @@ class Section:
     """False: shares of false verdicts, or of power."""
     judged: int | None = None
     """So many of the rates have a target (None: all); the others stand beside them."""
+    limit: float | None = None
+    """Another target than the page's own."""
     every_cell: bool = False
     """The target holds for each cell by itself, up to two Monte Carlo errors, not for the mean."""
 
@@ -89,19 +96,22 @@ class Section:
 
     @property
     def target(self) -> float:
+        if self.limit is not None:
+            return self.limit
         return TARGET_COVERAGE if self.coverage else TARGET_FALSE
 
     @property
     def goal(self) -> str:
         what = "each cell" if self.every_cell else "mean"
-        return f"{what} {'≥' if self.coverage else '≤'} {percent(self.target)}"
+        return f"{what} {'≥' if self.coverage else '≤'} {self.rates[0].text(self.target)}"
 
     def meets(self, rate: "Rate") -> bool:
         """Whether a rate of this section reaches its target."""
         if not self.every_cell:
             return rate.mean >= self.target if self.coverage else rate.mean <= self.target
         worst, _ = rate.extreme(lowest=self.coverage)
-        slack = 2 * np.sqrt(self.target * (1 - self.target) / rate.runs) if rate.runs else 0.0
+        share = rate.runs and rate.unit == "%"
+        slack = 2 * np.sqrt(self.target * (1 - self.target) / rate.runs) if share else 0.0
         return bool(worst >= self.target - slack if self.coverage else worst <= self.target + slack)
 
 
@@ -130,6 +140,8 @@ def monte_carlo(rate: Rate) -> str:
     """How well a cell is known."""
     if not rate.runs:
         return "computed exactly"
+    if rate.unit != "%":
+        return f"{rate.runs} runs per cell"
     p = TARGET_COVERAGE if rate.mean > 0.5 else TARGET_FALSE
     error = 100 * np.sqrt(p * (1 - p) / rate.runs)
     return f"{rate.runs} runs per cell, which is known to about ± {error:.1f} points (one standard error)"
@@ -146,8 +158,8 @@ def summary(sections: Sequence[Section]) -> list[str]:
             worst, where = rate.extreme(lowest=section.coverage)
             off = sum(s < section.target if section.coverage else s > section.target for s in rate.shares)
             lines.append(
-                f"| {rate.name} | {len(rate.cells)} | {rate.runs or 'exact'} | {percent(rate.mean)} "
-                f"| {percent(worst)} | {where} | {off} | {section.goal} "
+                f"| {rate.name} | {len(rate.cells)} | {rate.runs or 'exact'} | {rate.text(rate.mean)} "
+                f"| {rate.text(worst)} | {where} | {off} | {section.goal} "
                 f"| {'yes' if section.meets(rate) else '**no**'} |"
             )
     return lines
@@ -159,7 +171,8 @@ def details(section: Section) -> list[str]:
     for rate in section.rates:
         widths = not all(np.isnan(rate.widths))
         lines += [
-            f"**{rate.name}**: mean {percent(rate.mean)} over {len(rate.cells)} cells; {monte_carlo(rate)}.",
+            f"**{rate.name}**: mean {rate.text(rate.mean)} over {len(rate.cells)} cells; "
+            f"{monte_carlo(rate)}.",
             "",
             "| by | level | mean | lowest cell | highest cell |"
             + (" mean width, points |" if widths else ""),
@@ -170,9 +183,8 @@ def details(section: Section) -> list[str]:
                 continue
             for level, mean, low, high, width in rate.by(factor):
                 shown = f" {100 * width:.1f} |" if widths else ""
-                lines.append(
-                    f"| {factor} | {level} | {percent(mean)} | {percent(low)} | {percent(high)} |{shown}"
-                )
+                three = " | ".join(rate.text(value) for value in (mean, low, high))
+                lines.append(f"| {factor} | {level} | {three} |{shown}")
         lines.append("")
     return lines
 
@@ -185,10 +197,8 @@ def changes(sections: Sequence[Section], before: Before) -> list[str]:
             if rate.name in before:
                 old_mean, old_worst = before[rate.name]
                 worst, where = rate.extreme(lowest=section.coverage)
-                lines.append(
-                    f"| {rate.name} | {percent(old_mean)} | {percent(old_worst)} | {percent(rate.mean)} "
-                    f"| {percent(worst)} | {where} |"
-                )
+                four = " | ".join(rate.text(value) for value in (old_mean, old_worst, rate.mean, worst))
+                lines.append(f"| {rate.name} | {four} | {where} |")
     if not lines:
         return []
     head = "| what | mean before | worst cell before | mean now | worst cell now | which |"

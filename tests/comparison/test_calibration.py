@@ -103,27 +103,46 @@ def overconfident(temperature: float, n: int = 4000) -> tuple[np.ndarray, np.nda
 def test_temperature_finds_what_was_done(temperature: float) -> None:
     """Sharpened by 3, mended by 3; calibrated: 1."""
     probabilities, labels = overconfident(temperature)
-    assert fit_temperature(probabilities, labels) == pytest.approx(temperature, rel=0.06)
+    found = fit_temperature(probabilities, labels)
+    assert found.value == pytest.approx(temperature, rel=0.06)
+    assert found.shown == (temperature != 1)
 
 
-def test_temperature_is_the_least_log_loss() -> None:
-    """The same minimum by another optimiser over sklearn's log loss, and never worse than T = 1."""
+def test_temperature_is_the_least_log_loss_and_prior() -> None:
+    """The same minimum by another optimiser over sklearn's log loss, and a loss below that of T = 1."""
     probabilities, labels = overconfident(2.0, 300)
     found = fit_temperature(probabilities, labels)
-    other = minimize(
-        lambda log_t: log_loss(labels, tempered(probabilities, float(np.exp(log_t[0])))),
-        [0.0],
-        method="Nelder-Mead",
-    )
-    assert found == pytest.approx(float(np.exp(other.x[0])), rel=1e-3)
-    assert log_loss(labels, tempered(probabilities, found)) <= log_loss(labels, probabilities)
+
+    def penalised(log_t: np.ndarray) -> float:
+        loss = log_loss(labels, tempered(probabilities, float(np.exp(log_t[0]))), normalize=False)
+        return float(loss + log_t[0] ** 2 / (2 * 0.5**2))
+
+    other = minimize(penalised, [0.0], method="Nelder-Mead")
+    assert found.value == pytest.approx(float(np.exp(other.x[0])), rel=1e-3)
+    assert log_loss(labels, tempered(probabilities, found.value)) < log_loss(labels, probabilities)
 
 
-def test_temperature_ends_where_nothing_holds_it() -> None:
-    """Every answer right: the coldest; every answer wrong: the hottest; a zero is no accident."""
-    sure = np.array([[0.9, 0.1], [0.2, 0.8]])
-    assert fit_temperature(sure, np.array([0, 1])) == pytest.approx(0.05, rel=1e-3)
-    assert fit_temperature(np.eye(2), np.array([1, 0])) == pytest.approx(20, rel=1e-3)
+@pytest.mark.parametrize("right", [2, 5, 20])
+def test_a_few_right_answers_are_no_proof_of_another_temperature(right: int) -> None:
+    """20 right at 90 % lose 20 · .105 = 2.1 nats at T = 1, under 3.3: T = 1, and it is said."""
+    probabilities = np.tile([0.9, 0.1], (right, 1))
+    assert fit_temperature(probabilities, np.zeros(right, int)) == (1.0, False)
+
+
+def test_separable_answers_do_not_run_to_the_bound() -> None:
+    """500 right at 90 %: T where 500 · (− dloss / dlog T) meets the prior's 4 · log T, not .05."""
+    found = fit_temperature(np.tile([0.9, 0.1], (500, 1)), np.zeros(500, int))
+    assert found.shown
+    margin = np.log(9) / found.value  # log p of the answer − log p of the other, at T
+    slope = 500 * margin / (1 + np.exp(margin))  # of the total loss, by log T
+    assert slope == pytest.approx(-4 * np.log(found.value), rel=1e-2)
+    assert 0.25 < found.value < 0.6
+
+
+def test_all_wrong_does_not_run_to_the_bound() -> None:
+    """Twenty answers of 90 %, all wrong: hotter, as far as they reach; a certain and wrong answer too."""
+    assert 2 < fit_temperature(np.tile([0.9, 0.1], (20, 1)), np.ones(20, int)).value < 20
+    assert fit_temperature(np.eye(2), np.array([1, 0])).shown
 
 
 def test_tempered_by_hand() -> None:

@@ -161,6 +161,7 @@ def test_temperature_is_fitted_on_val_and_judged_on_test(tmp_path: Path) -> None
     row = compare(benchmark).rows[0]
     assert row.temperature is not None
     assert row.temperature > 3
+    assert row.temperature_shown
     assert row.loss_tempered is not None
     assert row.loss is not None
     assert row.loss_tempered < row.loss - 0.3

@@ -1,6 +1,7 @@
 """Whether a model's probabilities can be believed, and how far one number fitted on val mends them."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,10 @@ LEAST = 1e-300
 """Probabilities are floored here, as in `Predictions.losses`."""
 COLDEST, HOTTEST = 0.05, 20.0
 """Temperatures tried."""
+PRIOR = 0.5
+"""Standard deviation of log T around 0 before any picture is seen: most networks lie between 0.4 and 2.7."""
+PROOF = 3.317
+"""Nats of likelihood, over all val pictures, that T = 1 must lose: a likelihood-ratio test at p = .01."""
 AT_A_TIME = 4_000_000
 """Drawn answers that are held at once by `ece_null`."""
 
@@ -60,13 +65,24 @@ def _bins(confidence: Array, bins: int) -> Array:
     return np.asarray(np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1))
 
 
-def fit_temperature(probabilities: Array, labels: Array) -> float:
-    """The temperature in [0.05, 20] with the least mean log loss; over 1: the model is too sure of itself.
+class Temperature(NamedTuple):
+    """A temperature, and whether val had the evidence for one."""
+
+    value: float
+    """Over 1: the model is too sure of itself."""
+    shown: bool
+    """False: val cannot tell the best temperature from 1, and `value` is 1."""
+
+
+def fit_temperature(probabilities: Array, labels: Array) -> Temperature:
+    """The most probable temperature in [0.05, 20], or 1 where val cannot tell the two apart.
 
     probabilities (N, C) and labels (N,) of pictures that were not trained on: val, never test; N ≥ 1.
-    The loss of softmax(log p / T) is convex in 1 / T (Guo et al. 2017, part 4.2), so there is one least
-    one; it is at the colder end where every answer is right, and at the hotter where they are worse than a
-    guess.
+    Least total log loss of softmax(log p / T), which is convex in 1 / T (Guo et al. 2017, part 4.2), plus
+    (log T)² / (2 · `PRIOR`²): without that prior the fit runs to a bound where every answer is right, or
+    hardly one, as scikit-learn's own does (1.9, `CalibratedClassifierCV(method="temperature")`, plain
+    likelihood). A likelihood-ratio test must reject T = 1 (`PROOF`), because a few pictures fit any
+    temperature. What is lost and won against T = 1: `results/evidence/statistics.md`.
     """
     from scipy.optimize import minimize_scalar
 
@@ -77,11 +93,15 @@ def fit_temperature(probabilities: Array, labels: Array) -> float:
         scaled = logs / math.exp(log_temperature)
         highest = scaled.max(axis=1)
         total = highest + np.log(np.exp(scaled - highest[:, None]).sum(axis=1))
-        return float((total - scaled[picture, labels]).mean())
+        return float((total - scaled[picture, labels]).sum())
+
+    def penalised(log_temperature: float) -> float:
+        return loss(log_temperature) + log_temperature**2 / (2 * PRIOR**2)
 
     bounds = math.log(COLDEST), math.log(HOTTEST)
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-5})
-    return float(math.exp(found.x))
+    found = float(minimize_scalar(penalised, bounds=bounds, method="bounded", options={"xatol": 1e-5}).x)
+    shown = loss(0.0) - loss(found) >= PROOF
+    return Temperature(math.exp(found) if shown else 1.0, shown)
 
 
 def tempered(probabilities: Array, temperature: float) -> Array:

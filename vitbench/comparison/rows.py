@@ -10,7 +10,13 @@ import numpy as np
 
 from vitbench.comparison.basis import Basis
 from vitbench.comparison.bootstrap import SCORES, score_interval
-from vitbench.comparison.calibration import ece_null, expected_calibration_error, fit_temperature, tempered
+from vitbench.comparison.calibration import (
+    Temperature,
+    ece_null,
+    expected_calibration_error,
+    fit_temperature,
+    tempered,
+)
 from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet
 from vitbench.comparison.confusion import recalls
 from vitbench.comparison.statistics import accuracy_interval, runs_accuracy
@@ -59,6 +65,8 @@ class Row:
     """What 95 of 100 perfectly calibrated models with these confidences stay below on so many pictures."""
     temperature: float | None = None
     """Fitted on val; over 1: the model is too sure of itself. None: no val answers."""
+    temperature_shown: bool | None = None
+    """False: val cannot tell the best temperature of any run from 1, which it was left at."""
     loss_tempered: float | None = None
     """Test `loss` with that temperature."""
     train_loss: float | None = None
@@ -99,7 +107,7 @@ class Row:
         "latency_ms_p95", "peak_memory_mb", "status",
         "top1_std", "interval", "loss_low", "loss_high", "macro_f1_low", "macro_f1_high",
         "balanced_accuracy_low", "balanced_accuracy_high", "brier", "brier_low", "brier_high", "ece",
-        "ece_null", "temperature", "loss_tempered", "arm", "trains",
+        "ece_null", "temperature", "temperature_shown", "loss_tempered", "arm", "trains",
     )  # fmt: skip
     """The columns of `comparison.csv`."""
 
@@ -248,13 +256,15 @@ def _calibration(candidate: Candidate, basis: Basis) -> dict[str, Any]:
     fitted = [_tempered(run, p) for run, p in zip(candidate.answered, answers, strict=True)]
     known = [one for one in fitted if one is not None]
     if len(known) == len(answers):
-        found["temperature"] = _mean(temperature for temperature, _ in known)
+        temperatures = [temperature for of_run, _ in known for temperature in of_run]
+        found["temperature"] = _mean(temperature.value for temperature in temperatures)
+        found["temperature_shown"] = any(temperature.shown for temperature in temperatures)
         found["loss_tempered"] = _mean(loss for _, loss in known)
     return found
 
 
-def _tempered(run: Run, answers: Predictions) -> tuple[float, float] | None:
-    """The temperature that fits a run's val answers (a mean over its folds) and test loss with it.
+def _tempered(run: Run, answers: Predictions) -> tuple[list[Temperature], float] | None:
+    """The temperature that fits a run's val answers, one per fold, and test loss with it.
 
     None where there are no val answers: probes, and runs from before they were kept.
     """
@@ -266,12 +276,12 @@ def _tempered(run: Run, answers: Predictions) -> tuple[float, float] | None:
     temperatures = [fit_temperature(one.probabilities, one.labels) for one in val if one is not None]
     if len(temperatures) < len(parts):
         return None
-    each = np.array(temperatures)[
+    each = np.array([temperature.value for temperature in temperatures])[
         np.zeros(len(answers.paths), int) if answers.folds is None else answers.folds - 1
     ]
     probabilities = tempered(answers.probabilities, each[:, None])
     loss = dataclasses.replace(answers, probabilities=probabilities).losses.mean()
-    return float(np.mean(temperatures)), float(loss)
+    return temperatures, float(loss)
 
 
 def _mean(values: Iterable[Any]) -> float | None:

@@ -214,7 +214,9 @@ def other_scores(row: Row) -> str:
         f"macro F1 {_with_interval(row, 'macro_f1', 100, 1)} %",
         f"balanced {_with_interval(row, 'balanced_accuracy', 100, 1)} %",
     ]
-    if row.temperature is not None and row.loss_tempered is not None:
+    if row.temperature_shown is False:
+        shown.append("temperature 1 (val cannot tell a better one)")
+    elif row.temperature is not None and row.loss_tempered is not None:
         shown.append(f"loss {row.loss_tempered:.3f} at temperature {row.temperature:.2f}, fitted on val")
     if row.ece is not None and row.ece_null is not None:
         shown.append(f"ECE {percent(row.ece)} % (calibrated models: up to {percent(row.ece_null)})")

@@ -152,7 +152,7 @@ def scores_table(comparison: Comparison) -> Table:
                 _share(row.macro_f1, row.macro_f1_low, row.macro_f1_high),
                 _share(row.balanced_accuracy, row.balanced_accuracy_low, row.balanced_accuracy_high),
                 _calibration(row),
-                number(row.temperature, None if row.temperature is None else f"{row.temperature:.2f}"),
+                _temperature(row),
                 number(row.loss_tempered),
             ),
             _kind(row),
@@ -164,6 +164,12 @@ def scores_table(comparison: Comparison) -> Table:
 
 def _share(value: float | None, low: float | None, high: float | None) -> Cell:
     return number(value, percent(value), interval(low, high))
+
+
+def _temperature(row: Row) -> Cell:
+    if row.temperature_shown is False:
+        return number(row.temperature, "1", "val cannot tell")
+    return number(row.temperature, None if row.temperature is None else f"{row.temperature:.2f}")
 
 
 def _calibration(row: Row) -> Cell:
