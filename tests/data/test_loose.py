@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from vitbench.data.scan import scan_folder
-from vitbench.data.shape import holds_parts_without_classes
 from vitbench.data.split import LEAST_LOOSE, split_images, without_labels
 from vitbench.errors import ClassesError, VitbenchError
 
@@ -53,17 +52,12 @@ def test_parts_without_classes_stay_parts(tmp_path: Path, make: Maker) -> None:
     for first, (part, count) in enumerate((("train", 12), ("val", 3), ("test", 4))):
         for number in range(count):
             make(tmp_path / part / f"{number}.png", 100 * first + number)
-    assert holds_parts_without_classes(tmp_path)
+    with pytest.raises(ClassesError, match="pictures lie in test/, train/, val/ without class folders"):
+        scan_folder(tmp_path)
     split = split_images(scan_folder(tmp_path, "loose"))
     assert (len(split.train), len(split.val), len(split.test)) == (12, 3, 4)
     assert {Path(p.path).parts[0] for p in split.test} == {"test"}
     assert split.rule == "train/; val/ and test/ as on disk, no seed"
-
-
-def test_class_folders_are_not_mistaken_for_parts(tmp_path: Path, classes: Maker) -> None:
-    """A split with class folders inside, or a class that is called train, are none of that."""
-    assert not holds_parts_without_classes(classes(tmp_path / "a", {"train/x": 1, "test/x": 1}))
-    assert not holds_parts_without_classes(classes(tmp_path / "b", {"train": 1, "bus": 1}))
 
 
 def test_test_pictures_on_request(tmp_path: Path, classes: Maker) -> None:

@@ -14,7 +14,6 @@ from vitbench.data.epochs import balance_note, epoch_size
 from vitbench.data.groups import keep_together, refuse_grouping
 from vitbench.data.likeness import refuse_warnings
 from vitbench.data.scan import scan_folder
-from vitbench.data.shape import holds_parts_without_classes
 from vitbench.data.split import split_images, without_labels
 from vitbench.errors import ClassesError, UsageError
 from vitbench.models.plan import ModelPlan
@@ -118,8 +117,6 @@ def _divided(
 def _divided_unlabelled(settings: Settings, data: Path, watch: Watch) -> tuple[ImageSet, Split]:
     """The split that `train` makes, its test pictures left unseen; where it makes none, a loose one."""
     loose = settings.model_copy(update={"layout": "loose"})
-    if settings.layout == "auto" and data.is_dir() and holds_parts_without_classes(data):
-        settings = loose
     note = ""
     try:
         images, split = _divided(settings, data, watch, "never")
@@ -127,9 +124,7 @@ def _divided_unlabelled(settings: Settings, data: Path, watch: Watch) -> tuple[I
         if settings.layout != "auto":
             raise
         images, split = _divided(loose, data, watch, "never")
-        note = (
-            f"taken as one heap of pictures, whatever folders they lie in ({str(error).partition('; ')[0]})"
-        )
+        note = f"taken as pictures without classes ({str(error).partition('; ')[0]})"
     split = without_labels(split, images, settings.with_test)
     return images, dataclasses.replace(split, notes=(*split.notes, note)) if note else split
 

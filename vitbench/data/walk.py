@@ -1,5 +1,6 @@
 """Which files lie in a folder: hidden ones passed over, links that lead back not followed."""
 
+import errno
 import os
 import unicodedata
 from collections import Counter
@@ -9,11 +10,9 @@ from pathlib import Path
 
 from vitbench import files
 from vitbench.data.decode import is_picture_name
+from vitbench.data.outputs import is_hidden, output_in, output_of
 from vitbench.errors import VitbenchError
 from vitbench.records import BadFile
-
-SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
-"""Left behind by archivers and file servers; passed over like hidden ones."""
 
 TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 """Marks that turn the text behind them round: "photo_gpj.exe" would read as a picture."""
@@ -30,12 +29,9 @@ class Walk:
     ignored: Counter[str] = field(default_factory=Counter)
     """How often something was passed over, by reason."""
     unusable: list[BadFile] = field(default_factory=list)
-    """Folders that may not be read and picture names that are no files; paths in full."""
-
-
-def is_hidden(name: str) -> bool:
-    """True for dot files and the folders that systems leave behind."""
-    return name.startswith(".") or name in SYSTEM_FOLDERS
+    """Folders that may not be read, links to nowhere, picture names that are no files; paths in full."""
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
+    """Folders that would be taken but for what they are, and that in words."""
 
 
 def class_name(folder: Path) -> str:
@@ -44,7 +40,10 @@ def class_name(folder: Path) -> str:
 
 
 def folders_in(folder: Path, found: Walk) -> list[Path]:
-    """The folders in `folder`, sorted by name; hidden ones and loose files are counted in `found`."""
+    """The folders in `folder`, sorted by name; hidden ones, outputs and loose files are noted in `found`.
+
+    Raises `VitbenchError` for a link to nowhere: a class or a part of the split would be missing.
+    """
     folders = []
     try:
         entries = _entries(folder)
@@ -53,12 +52,21 @@ def folders_in(folder: Path, found: Walk) -> list[Path]:
             f"{shown(folder)}: cannot be read ({error.strerror}); check its permissions"
         ) from error
     for entry in entries:
+        path = folder / entry.name
         if is_hidden(entry.name):
             found.ignored[HIDDEN] += 1
         elif is_folder(entry):
-            folders.append(folder / entry.name)
+            if what := output_in(path):
+                found.left_out.append((path, what))
+            else:
+                folders.append(path)
         elif is_picture_name(entry.name):
             found.ignored["picture in no class folder"] += 1
+        elif _leads_nowhere(entry, loops=True):
+            raise VitbenchError(
+                f"{shown(path)}: a link to {shown(_target(path))}, which is not there or cannot be read; "
+                "mount or fetch what it stands for, or remove the link"
+            )
         else:
             found.ignored[_kind(entry.name)] += 1
     return folders
@@ -68,7 +76,8 @@ def walk(folder: Path, found: Walk, roots: Iterable[Path] = ()) -> None:
     """Collect into `found` the pictures in `folder` and, however deep, its sub-folders.
 
     A link to a folder is followed only where it leads out: not to `folder`, one of `roots` (what is
-    walked anyway), anything above or below them, nor twice to the same place.
+    walked anyway), anything above or below them, nor twice to the same place. Folders that a program has
+    made its own (`data.outputs`) are left out.
     """
     walked = {Path(os.path.realpath(path)) for path in (folder, *roots)}
     visited: set[Path] = set()
@@ -80,6 +89,9 @@ def walk(folder: Path, found: Walk, roots: Iterable[Path] = ()) -> None:
             entries = _entries(current)
         except OSError as error:
             found.unusable.append(BadFile(str(current), f"folder cannot be read ({error.strerror})"))
+            continue
+        if current != folder and (what := output_of(current, {entry.name for entry in entries})):
+            found.left_out.append((current, what))
             continue
         for entry in entries:
             path = current / entry.name
@@ -119,6 +131,21 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _leads_nowhere(entry: os.DirEntry[str], loops: bool) -> bool:
+    """True for a link whose target is not there or cannot be reached; with `loops`, in a circle too."""
+    if not entry.is_symlink():
+        return False
+    try:
+        entry.stat()
+    except OSError as error:
+        return loops or error.errno != errno.ELOOP
+    return False
+
+
+def _target(link: Path) -> str:
+    return os.readlink(link)  # noqa: PTH115 (Path's own tidies it)
+
+
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
@@ -133,7 +160,11 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _take_file(path: Path, entry: os.DirEntry[str], found: Walk) -> None:
     if not is_picture_name(entry.name):
-        found.ignored[_kind(entry.name)] += 1
+        if _leads_nowhere(entry, loops=False):  # a circle hides no picture
+            reason = f"link to {shown(_target(path))}, which is not there"
+            found.unusable.append(BadFile(str(path), reason))
+        else:
+            found.ignored[_kind(entry.name)] += 1
     elif _is_file(entry):
         found.pictures.append(path)
     else:
