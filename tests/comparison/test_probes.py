@@ -211,13 +211,13 @@ def folded(folder: Path, **more: object) -> Benchmark:
 
 
 def test_folds_are_counted_and_explained(tmp_path: Path) -> None:
-    """All 60 pictures are reported on; one note says what that means, and what is approximate."""
+    """All 60 pictures are reported on; one note says what that means, and how it is corrected."""
     found = compare(folded(tmp_path))
     assert (found.folds, found.n_test) == (5, 60)
     (note,) = [note for note in found.notes if note.startswith("Out-of-fold: ")]
     assert "each of the 60 pictures was answered once" in note
     assert "a row is 5 models" in note
-    assert "approximation" in note
+    assert "2.25 times as large" in note
 
 
 def test_the_floor_of_folds_is_over_all_pictures(tmp_path: Path) -> None:

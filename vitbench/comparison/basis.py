@@ -1,9 +1,10 @@
 """What all rows and pairs of a comparison stand on: the caller's terms, the pictures, their resamples."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vitbench.comparison.bootstrap import Replicated, Resamples, replicates
+from vitbench.comparison.bootstrap import Interval, Replicated, Resamples, replicates
 from vitbench.comparison.candidates import Candidate, TestSet, competitors
 from vitbench.comparison.statistics import Part, pooled_seeds
 from vitbench.errors import UsageError
@@ -38,8 +39,22 @@ class Basis:
     resamples: Resamples
     samples: Mapping[str, Mapping[str, Replicated]]
     """Per tested model, as shown, and score: its values on the pictures and on the same resamples of them."""
+    inflation: float
+    """How much larger variances over pictures are than those of independent answers: with folds, above 1."""
     seeds: Part | None
     """How much a seed's accuracy varies, over all competing models (`pooled_seeds`)."""
+
+    @property
+    def corrected(self) -> str:
+        """What the name of a method ends with where `inflation` took part in it."""
+        return ", corrected for folds" if self.inflation > 1 else ""
+
+    def widened(self, value: float, low: float | None, high: float | None) -> Interval:
+        """An interval of independent answers about a value, √inflation times as wide on both sides."""
+        if low is None or high is None:
+            return low, high
+        wider = math.sqrt(self.inflation)
+        return value - wider * (value - low), value + wider * (high - value)
 
     @property
     def units(self) -> int:
@@ -47,10 +62,10 @@ class Basis:
         return self.resamples.units
 
 
-def basis_of(candidates: Sequence[Candidate], test: TestSet, terms: Terms) -> Basis:
+def basis_of(candidates: Sequence[Candidate], test: TestSet, terms: Terms, inflation: float = 1.0) -> Basis:
     """The basis of a comparison of these candidates; the resampling takes the most part of its time."""
     groups = test.group_numbers
     resamples = Resamples(len(test.paths), test.unit_numbers)  # the same draws in any order of the pictures
     samples = {c.model: replicates(c.predictions, resamples) for c in candidates if c.answered}
     seeds = pooled_seeds([c.correct for c in competitors(candidates)])
-    return Basis(len(test.paths), groups, terms, resamples, samples, seeds)
+    return Basis(len(test.paths), groups, terms, resamples, samples, inflation, seeds)

@@ -45,11 +45,13 @@ class ClassRecall(NamedTuple):
     high: float
 
 
-def recalls(predictions: Sequence[Predictions], groups: Array | None = None) -> list[ClassRecall]:
+def recalls(
+    predictions: Sequence[Predictions], groups: Array | None = None, inflation: float = 1.0
+) -> list[ClassRecall]:
     """Recall of every class with test pictures, in class order, of one model (one `Predictions` per seed).
 
     Intervals on that class's pictures alone: `runs_accuracy`;
-    groups (n,) as there. Each stands for itself: among twenty, one is expected to miss the truth.
+    groups (n,), inflation as there. Each stands for itself: among twenty, one is expected to miss the truth.
     """
     labels = predictions[0].labels
     correct = np.stack([p.correct for p in predictions])  # (k, n)
@@ -58,7 +60,7 @@ def recalls(predictions: Sequence[Predictions], groups: Array | None = None) -> 
         of_class = labels == place
         right = correct[:, of_class]
         within = None if groups is None else groups[of_class]
-        limits = runs_accuracy(right, within)
+        limits = runs_accuracy(right, within, inflation)
         n, mean = right.shape[1], float(right.mean())
         found.append(ClassRecall(place, n, mean * n, mean, *limits))
     return found

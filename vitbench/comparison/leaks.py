@@ -79,7 +79,7 @@ def clean_of(candidates: Sequence[Candidate], kept: Array, basis: "Basis") -> tu
     found = []
     for candidate in competitors(candidates):
         right = candidate.correct[:, kept]
-        low, high = runs_accuracy(right, groups)
+        low, high = runs_accuracy(right, groups, basis.inflation)
         mean, n = float(right.mean()), right.shape[1]
         found.append(Clean(model=candidate.model, n=n, correct=mean * n, top1=mean, low=low, high=high))
     return tuple(found)

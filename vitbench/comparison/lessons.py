@@ -120,7 +120,7 @@ def _lesson(
     answers = np.stack([p.answers for p in student.predictions])
 
     def share(same: Array) -> Share:
-        return Share(float(same.mean()), *runs_accuracy(same, basis.groups))
+        return Share(float(same.mean()), *runs_accuracy(same, basis.groups, basis.inflation))
 
     heads = {f"{name}_right": share(said == labels) for name, said in heard.alone.items()}
     heads |= {f"{name}_agrees": share(said == heard.teacher) for name, said in heard.alone.items()}

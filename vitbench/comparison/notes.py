@@ -33,8 +33,9 @@ def notes_of(
         *_gaps(rows),
         *_floor(tested, floor),
         *_groups(benchmarks, basis, own),
-        *_folds(benchmarks, own),
+        *_folds(benchmarks, basis, own),
         *_seeds(tested),
+        *_training_set(basis, own),
         *_terms(basis, own),
         *_looks(candidates),
         *_probes(tested),
@@ -105,7 +106,7 @@ def _floor(tested: Sequence["Row"], floor: "Row | None") -> list[str]:
     ]
 
 
-def _folds(benchmarks: Sequence[Benchmark], own: Sequence["Row"]) -> list[str]:
+def _folds(benchmarks: Sequence[Benchmark], basis: "Basis", own: Sequence["Row"]) -> list[str]:
     """What the scores of a benchmark with folds are."""
     numbers = sorted({benchmark.folds for benchmark in benchmarks} - {0})
     if not numbers or not own:
@@ -113,8 +114,8 @@ def _folds(benchmarks: Sequence[Benchmark], own: Sequence["Row"]) -> list[str]:
     a_row = f"{' or '.join(map(str, numbers))} {'heads' if _all_probes(own) else 'models'}"
     return [
         f"Out-of-fold: each of the {own[0].n_test} pictures was answered once, by a model that saw neither "
-        f"it nor its group; a row is {a_row}, and intervals and tests take pictures (or their groups) as "
-        "independent although those of one fold share a model (an approximation)"
+        f"it nor its group; a row is {a_row}, whose training parts overlap: intervals and tests take the "
+        f"variance over pictures {basis.inflation:.2f} times as large (Nadeau & Bengio 2003)"
     ]
 
 
@@ -198,6 +199,16 @@ def _seeds(tested: Sequence["Row"]) -> list[str]:
     elif len(numbers) > 1:
         lines.append("The models have different numbers of seeds")
     return lines
+
+
+def _training_set(basis: "Basis", own: Sequence["Row"]) -> list[str]:
+    """What a verdict on models of one training set cannot say; folds count it in."""
+    if basis.inflation > 1 or len(own) < 2:
+        return []
+    return [
+        "One training set: other training pictures can turn a verdict (in simulation a quarter of those "
+        "between equally good learners were false, at 100 training and 1,000 test pictures)"
+    ]
 
 
 def _probes(tested: Sequence["Row"]) -> list[str]:

@@ -40,7 +40,7 @@ class Pair:
     p_holm: float
     """p adjusted for all pairs of the table (Holm); it decides."""
     method: str
-    """"exact McNemar", "exact test over groups" or "t over images × seeds"."""
+    """"exact McNemar", "exact test over groups" or "t over images × seeds"; ", corrected for folds"."""
     kind: Verdict = "not distinguishable"
     """p after Holm decides on "better"; "equivalent": not better, and the interval within ±margin."""
     margin: float | None = None
@@ -105,9 +105,9 @@ def pair_of(a: Candidate, b: Candidate, basis: Basis) -> Pair:
     several = len(a.answered) > 1 and len(b.answered) > 1
     right_a, right_b = a.correct, b.correct
     if several:
-        found = seeds_difference(right_a, right_b, basis.groups, basis.seeds)
+        found = seeds_difference(right_a, right_b, basis.groups, basis.seeds, basis.inflation)
     else:
-        found = paired_difference(right_a[0], right_b[0], basis.groups)
+        found = paired_difference(right_a[0], right_b[0], basis.groups, basis.inflation)
     if found.value < 0:
         return pair_of(b, a, basis)  # first runs can disagree with the order of the means
     one_a, one_b = right_a[0], right_b[0]
@@ -129,9 +129,9 @@ def pair_of(a: Candidate, b: Candidate, basis: Basis) -> Pair:
         high=found.high,
         p=found.p,
         p_holm=found.p,
-        method=f"t over {units} × seeds" if several else exact,
+        method=(f"t over {units} × seeds" if several else exact) + basis.corrected,
         margin=basis.terms.margin,
-        scores=_score_differences(*(_sample(c, several, basis) for c in (a, b))),
+        scores=_score_differences(_sample(a, several, basis), _sample(b, several, basis), basis),
     )
 
 
@@ -143,11 +143,12 @@ def _sample(candidate: Candidate, several: bool, basis: Basis) -> Mapping[str, R
 
 
 def _score_differences(
-    a: Mapping[str, Replicated], b: Mapping[str, Replicated]
+    a: Mapping[str, Replicated], b: Mapping[str, Replicated], basis: Basis
 ) -> tuple[ScoreDifference, ...]:
     found = []
     for name in SCORES:
-        value, low, high = difference_interval(a[name], b[name])
+        value, *limits = difference_interval(a[name], b[name])
+        low, high = basis.widened(value, *limits)
         found.append(ScoreDifference(score=name, difference=value, low=low, high=high))
     return tuple(found)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vitbench.comparison.basis import Basis
-from vitbench.comparison.bootstrap import SCORES, score_interval
+from vitbench.comparison.bootstrap import SCORES, Interval, score_interval
 from vitbench.comparison.calibration import (
     Temperature,
     ece_null,
@@ -84,7 +84,7 @@ class Row:
     """Why seeds or the whole model are missing, one line."""
     interval: str = ""
     """Of top1: "Wilson" (one seed), "t over images × seeds"; with groups "Wilson over groups", "t over groups
-    × seeds"."""
+    × seeds"; ", corrected for folds"."""
     top1_std: float | None = None
     """Standard deviation of top1 over seeds; None for one."""
     rank: tuple[int, int] | None = None
@@ -235,14 +235,24 @@ def _scores(candidate: Candidate, basis: Basis) -> dict[str, Any]:
     each = [scores(predictions) for predictions in candidate.predictions]
     found: dict[str, Any] = {key: _mean(one[key] for one in each) for key in ("correct", "top1", *SCORES)}
     for name, sample in basis.samples[candidate.model].items():
-        found[f"{name}_low"], found[f"{name}_high"] = score_interval(sample)
-    found["top1_low"], found["top1_high"] = runs_accuracy(candidate.correct, basis.groups)
+        found[f"{name}_low"], found[f"{name}_high"] = _within(
+            name, basis.widened(sample.value, *score_interval(sample))
+        )
+    found["top1_low"], found["top1_high"] = runs_accuracy(candidate.correct, basis.groups, basis.inflation)
     if len(each) == 1:
         interval = "Wilson" if basis.groups is None else "Wilson over groups"
-        return {**found, "correct": each[0]["correct"], "interval": interval}
+        return {**found, "correct": each[0]["correct"], "interval": interval + basis.corrected}
     std = float(np.std([one["top1"] for one in each], ddof=1))
     interval = f"t over {'images' if basis.groups is None else 'groups'} × seeds"
-    return {**found, "top1_std": std, "interval": interval}
+    return {**found, "top1_std": std, "interval": interval + basis.corrected}
+
+
+def _within(score: str, limits: Interval) -> Interval:
+    """The interval cut to what the score can be."""
+    low, high = limits
+    if low is None or high is None:
+        return limits
+    return max(0.0, low), min(high, {"loss": math.inf, "brier": 2.0}.get(score, 1.0))
 
 
 def _calibration(candidate: Candidate, basis: Basis) -> dict[str, Any]:
@@ -323,7 +333,9 @@ def recalls_of(candidates: Sequence[Candidate], basis: Basis) -> tuple[Recall, .
         )
         for candidate in candidates
         if candidate.answered and not candidate.probe_of
-        for place, n, correct, recall, low, high in recalls(candidate.predictions, basis.groups)
+        for place, n, correct, recall, low, high in recalls(
+            candidate.predictions, basis.groups, basis.inflation
+        )
     )
 
 

@@ -126,17 +126,23 @@ def paired_difference(a: Array, b: Array, groups: Array | None = None, inflation
     return Difference(nets.difference, *inverted_interval(nets, p), p)
 
 
-def accuracy_interval(correct: Array, groups: Array | None = None) -> tuple[float, float]:
+def accuracy_interval(
+    correct: Array, groups: Array | None = None, inflation: float = 1.0
+) -> tuple[float, float]:
     """95 % interval of one run's accuracy from (n,) bool: Wilson, with groups on `effective_pictures`.
+
+    inflation: of the variance, beside what groups do (`fold_inflation`); 1: none.
 
     Never narrower than plain Wilson. In simulation (10 to 100 groups, dependence from none to
     full) the mean coverage is 96 %, 84 % in the worst case (copies in groups of very unequal size);
     plain Wilson's is 80 % and 0 %. (0, 1) for n = 0.
     """
     groups = _telling(groups)
-    if groups is None:
+    if len(correct) == 0:
+        return 0.0, 1.0
+    if groups is None and inflation == 1:
         return wilson(int(correct.sum()), len(correct))
-    n = effective_pictures(correct, groups)
+    n = effective_pictures(correct, groups) / inflation
     return wilson(float(correct.mean()) * n, n)
 
 
@@ -172,7 +178,7 @@ def _telling(groups: Array | None) -> Array | None:
 
 
 def seeds_difference(
-    a: Array, b: Array, groups: Array | None = None, pooled: "Part | None" = None
+    a: Array, b: Array, groups: Array | None = None, pooled: "Part | None" = None, inflation: float = 1.0
 ) -> Difference:
     """Difference of two models with several runs each: two-way t over images × seeds.
 
@@ -182,7 +188,8 @@ def seeds_difference(
     It covers new pictures and new seeds; resampling only one of the two misleads. With groups the image
     part is G / (G − 1) · Σ (a group's sum of deviations)² / n² on G − 1 degrees of freedom. pooled
     (`pooled_seeds` of all models in the table) takes the place of the two seed variances where a model has
-    only two runs and it is larger: among many pairs some have seeds that agree by luck alone. Where all
+    only two runs and it is larger: among many pairs some have seeds that agree by luck alone. inflation: of
+    the image part, as with folds. Where all
     variances are 0 (or there is one picture or group) the runs say no more than one each:
     `paired_difference` of the first ones.
     """
@@ -190,17 +197,19 @@ def seeds_difference(
 
     groups = _telling(groups)
     value = float(a.mean() - b.mean())
-    parts = difference_parts(a, b, groups, pooled)
+    parts = difference_parts(a, b, groups, pooled, inflation)
     variance, freedom = satterthwaite(parts)
     if parts[0].freedom == 0 or variance == 0:
-        return paired_difference(a[0], b[0], groups)
+        return paired_difference(a[0], b[0], groups, inflation)
     error = math.sqrt(variance)
     half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
     p = float(2 * stdtr(freedom, -abs(value) / error))
     return Difference(value, max(-1.0, value - half), min(1.0, value + half), p)
 
 
-def seeds_accuracy(correct: Array, groups: Array | None = None) -> tuple[float, float]:
+def seeds_accuracy(
+    correct: Array, groups: Array | None = None, inflation: float = 1.0
+) -> tuple[float, float]:
     """95 % interval of one model's accuracy over new pictures and new seeds, from (k, n) bool, k ≥ 2.
 
     Its variance is s²_images / n + s²_seeds / k and its t quantile that of Satterthwaite's degrees of
@@ -214,19 +223,21 @@ def seeds_accuracy(correct: Array, groups: Array | None = None) -> tuple[float, 
 
     groups = _telling(groups)
     per_image = correct.mean(axis=0)
-    images = image_part(per_image, groups)
+    images = inflated(image_part(per_image, groups), inflation)
     variance, freedom = satterthwaite([images, seed_part(correct.mean(axis=1))])
     if images.freedom == 0 or variance == 0:
-        return accuracy_interval(correct[0], groups)
+        return accuracy_interval(correct[0], groups, inflation)
     mean = float(per_image.mean())
     few = Z95 / float(stdtrit(freedom, 1 - ALPHA / 2))
     n = mean * (1 - mean) / variance * few**2
     return wilson(mean * n, n)
 
 
-def runs_accuracy(correct: Array, groups: Array | None = None) -> tuple[float, float]:
+def runs_accuracy(correct: Array, groups: Array | None = None, inflation: float = 1.0) -> tuple[float, float]:
     """95 % interval of accuracy, (k, n) bool: `accuracy_interval` of one run, `seeds_accuracy` of several."""
-    return accuracy_interval(correct[0], groups) if len(correct) == 1 else seeds_accuracy(correct, groups)
+    if len(correct) == 1:
+        return accuracy_interval(correct[0], groups, inflation)
+    return seeds_accuracy(correct, groups, inflation)
 
 
 class Part(NamedTuple):
@@ -237,14 +248,19 @@ class Part(NamedTuple):
     """Degrees of freedom."""
 
 
+def inflated(part: Part, inflation: float) -> Part:
+    """The part with so many times its variance."""
+    return Part(part.variance * inflation, part.freedom)
+
+
 def difference_parts(
-    a: Array, b: Array, groups: Array | None = None, pooled: Part | None = None
+    a: Array, b: Array, groups: Array | None = None, pooled: Part | None = None, inflation: float = 1.0
 ) -> tuple[Part, ...]:
     """What makes the difference of two models with several runs uncertain, images first, then seeds.
 
     a (k_a, n), b (k_b, n); the rest as in `seeds_difference`.
     """
-    images = image_part(a.mean(axis=0) - b.mean(axis=0), _telling(groups))
+    images = inflated(image_part(a.mean(axis=0) - b.mean(axis=0), _telling(groups)), inflation)
     own = seed_part(a.mean(axis=1)), seed_part(b.mean(axis=1))
     if pooled is not None and min(len(a), len(b)) < 3:
         variance = pooled.variance * (1 / len(a) + 1 / len(b))

@@ -10,6 +10,7 @@ from vitbench.comparison.advice import advice
 from vitbench.comparison.arms import between_arms
 from vitbench.comparison.basis import Terms, basis_of
 from vitbench.comparison.candidates import joined_test, read_candidates
+from vitbench.comparison.inverted import fold_inflation
 from vitbench.comparison.leaks import Clean, Known, clean_of, known_of, leak_notes, unknown
 from vitbench.comparison.lessons import Lesson, lessons_of
 from vitbench.comparison.notes import notes_of
@@ -99,7 +100,7 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
     candidates = read_candidates(benchmarks)
     first = benchmarks[0]
     test = joined_test(benchmarks)
-    basis = basis_of(candidates, test, terms)
+    basis = basis_of(candidates, test, terms, max(fold_inflation(b.folds) for b in benchmarks))
     own = [c for c in candidates if not c.probe_of]
     pairs = compared(own, basis)
     rows = _ranked([row_of(c, basis) for c in candidates], pairs, terms)
