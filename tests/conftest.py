@@ -16,7 +16,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core each, also for the processes
 os.environ["VITBENCH_CACHE"] = tempfile.mkdtemp(prefix="vitbench-tests-")
 from painted import TINY, paint_folder
 
-from vitbench.benchmark.train import FOR_PROBES, train
+from vitbench.benchmark.idle import FOR_PROBES
+from vitbench.benchmark.train import train
 from vitbench.records import Benchmark
 from vitbench.training.watch import Watch
 

@@ -57,7 +57,8 @@ def test_the_first_shard_says_what_is_missing_and_the_last_one_compares(trained:
     asked: dict[str, Any] = {"seeds": (0, 1), "epochs": 1}
     benchmark = trained(watch, shard="2/2", **asked)
     assert [run.status for run in benchmark.runs] == ["new", "finished"]
-    assert "still missing: test_vit-s0; `vitbench compare tiny`" in watch.heard[-1]
+    later = f"vitbench compare tiny --results {benchmark.folder.parent}"
+    assert f"still missing: test_vit-s0; `{later}`" in watch.heard[-1]
     assert not (benchmark.folder / "comparison.csv").exists()
     before = (benchmark.runs[1].folder / "metrics.json").read_bytes()
     assert trained(shard="1/2", **asked).finished

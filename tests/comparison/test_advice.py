@@ -189,11 +189,11 @@ def test_a_tie_over_seeds_names_the_quicker_model(tmp_path: Path) -> None:
 
 
 def test_probes_alone_lead_to_fine_tuning(tmp_path: Path) -> None:
-    """The leaders of a probe are named in a command; nothing is said of seeds."""
+    """The leaders of a probe are named; nothing is said of seeds."""
     runs = {"vit-s0": wrong(2), "swin-s0": wrong(1), "deit-s0": wrong(90)}
     text = advice(tmp_path, runs, probe=True)
     assert "2 of 3 models lead as frozen features: " in text
-    assert "(vitbench train --models swin,vit)" in text
+    assert "fine-tune swin and vit to know more" in text
     assert "--seeds" not in text
 
 

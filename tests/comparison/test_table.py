@@ -113,7 +113,7 @@ def test_failed_model_keeps_a_row_with_its_reason(tmp_path: Path) -> None:
     runs = {"vit-s0": "failed: out of memory; try --image-size 96", "swin-s0": LABELS}
     found = compare(make_benchmark(tmp_path / "b", runs, LABELS))
     assert [(row.model, row.status) for row in found.rows] == [("swin", "finished"), ("vit", "failed")]
-    assert found.rows[1].cells()["status"] == "failed: vit-s0: out of memory; try --image-size 96"
+    assert found.rows[1].cells()["status"] == "failed: out of memory; try --image-size 96"
     assert found.rows[1].top1 is None
     assert found.pairs == ()
     assert any(note.startswith("vit failed: ") for note in found.notes)
@@ -202,7 +202,7 @@ def test_missing_seed_makes_a_row_partial(tmp_path: Path) -> None:
     """One of two seeds failed: the row is scored on the other, and status and notes say so."""
     found = compare(make_benchmark(tmp_path / "b", {"a-s0": LABELS, "a-s1": "failed: NaN loss"}, LABELS))
     row = found.rows[0]
-    assert (row.status, row.seeds, row.reason) == ("partial", (0,), "a-s1: NaN loss")
+    assert (row.status, row.seeds, row.reason) == ("partial", (0,), "seed 1: NaN loss")
 
 
 def test_one_run_against_several_compares_first_runs(tmp_path: Path) -> None:

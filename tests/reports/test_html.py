@@ -14,7 +14,8 @@ from fabricate import make_benchmark
 
 from vitbench.comparison.table import compare
 from vitbench.records import Benchmark
-from vitbench.reports.compared import comparison_report, files_by_number, reproduce
+from vitbench.records.commands import asking
+from vitbench.reports.compared import comparison_report, files_by_number
 from vitbench.reports.html import options, render, sentences, write_report
 from vitbench.reports.report import MOST_PICTURES, Options
 
@@ -328,7 +329,7 @@ def test_reproduce_names_what_differs_from_the_defaults(tmp_path: Path) -> None:
         "ema": 0.9,
     }
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS, data="my photos", settings=settings)
-    assert reproduce(benchmark) == (
+    assert asking(benchmark) == (
         "vitbench train 'my photos' --models vit,swin --epochs 3 --no-flip --ema 0.9 --weights random --quick"
     )
 
@@ -344,4 +345,4 @@ def test_reproduce_names_what_differs_from_the_defaults(tmp_path: Path) -> None:
 def test_reproduce_knows_probes(tmp_path: Path, settings: dict[str, object], command: str) -> None:
     """A benchmark of probes is made by another command, and --with-probe is switched off by --no-probe."""
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS, settings=settings)
-    assert reproduce(benchmark) == command
+    assert asking(benchmark) == command

@@ -10,7 +10,8 @@ from fabricate import distil, in_arm, make_benchmark
 
 from vitbench.comparison.table import Comparison, compare
 from vitbench.records import Benchmark
-from vitbench.reports.compared import comparison_report, reproduce
+from vitbench.records.commands import asking
+from vitbench.reports.compared import comparison_report
 from vitbench.reports.formats import comparison_csv, comparison_json, markdown
 from vitbench.reports.html import render
 from vitbench.reports.report import SCHEMA, Options, report_json
@@ -154,8 +155,9 @@ def test_an_anonymous_report_hides_a_teacher_from_elsewhere(tmp_path: Path) -> N
 
 
 def test_the_command_hints_at_a_config_file(tmp_path: Path) -> None:
-    """A setting that is a mapping is not printed; a teacher is a name that an anonymous report hides."""
+    """Arms that no option can name are in a file beside the report; an anonymous one hides the teacher."""
     settings = {"arms": {"long": {"epochs": 9}}, "teacher": "secret/run"}
     benchmark = make_benchmark(tmp_path / "b", PLAIN, LABELS, settings=settings)
-    assert reproduce(benchmark) == "vitbench train nowhere --teacher secret/run --config arms.toml"
-    assert "--teacher TEACHER" in reproduce(benchmark, anonymous=True)
+    file = benchmark.folder / "arms.toml"
+    assert asking(benchmark) == f"vitbench train nowhere --teacher secret/run --config {file}"
+    assert "--teacher TEACHER" in asking(benchmark, anonymous=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vitbench import files
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Benchmark, Run, Settings, Split, benchmarks_in
+from vitbench.records.commands import command, going_on, training_from, verb_of
 from vitbench.records.pictures import Leak
 from vitbench.training.environment import changed_since, environment
 from vitbench.training.jobs import refusal
@@ -52,9 +53,8 @@ def find(name: str, results: Path) -> Benchmark:
         if files.is_there(folder / "benchmark.json"):
             return Benchmark(folder)
     known = ", ".join(b.name for b in benchmarks_in(results)[:5]) or "none yet"
-    raise VitbenchError(
-        f"{results}: no benchmark called {name!r} (there: {known}); `vitbench train` makes one"
-    )
+    making = command("train", "DATA", name=name, results=results) if "/" not in name else "vitbench train"
+    raise VitbenchError(f"{results}: no benchmark called {name!r} (there: {known}); `{making}` makes one")
 
 
 def refuse_encoders(benchmark: Benchmark) -> None:
@@ -62,7 +62,7 @@ def refuse_encoders(benchmark: Benchmark) -> None:
     if benchmark.pretrains:
         raise UsageError(
             f"{benchmark.folder}: holds pre-trained encoders, which name no classes; "
-            f"next: vitbench train DATA --weights {benchmark.name}"
+            f"next: {training_from(benchmark)}"
         )
 
 
@@ -81,18 +81,38 @@ def newest(results: Path) -> Benchmark:
     if found:
         raise VitbenchError(
             f"{results}: no finished benchmark, {found[0].name} was interrupted or failed; "
-            f"`vitbench train --resume --name {found[0].name}` goes on with it"
+            f"`{going_on(found[0])}` goes on with it"
         )
-    raise VitbenchError(f"{results}: no benchmark there yet; `vitbench train` or `vitbench demo` makes one")
+    making = [command("train", "DATA", results=results), command("demo", results=results)]
+    raise VitbenchError(f"{results}: no benchmark there yet; `{making[0]}` or `{making[1]}` makes one")
 
 
-def newest_interrupted(results: Path) -> Benchmark:
-    """The benchmark a bare `--resume` means: the last one cut off, else the last one with a failed run."""
-    found = benchmarks_in(results)
+def newest_interrupted(results: Path, verb: str) -> Benchmark:
+    """The benchmark a bare `--resume` means: the last one cut off, else the last one with a failed run.
+
+    Of those that the command `verb` makes; VitbenchError, others named, where none is unfinished.
+    """
+    every = [b for b in benchmarks_in(results) if _whole(b)]
+    found = [b for b in every if verb_of(b.settings.recipe) == verb]
     failed = [b for b in found if any(run.status == "failed" for run in b.runs)]
     for benchmark in [*(b for b in found if not b.finished), *failed]:
         return benchmark
-    raise VitbenchError(f"{results}: nothing to resume, every benchmark there is finished")
+    others = [f"`{going_on(b)}`" for b in every if b not in found and not b.finished]
+    also = f"; unfinished of another kind: {others[0]}" if others else ""
+    what = (
+        f"every benchmark of `vitbench {verb}` there is finished"
+        if found
+        else f"no benchmark of `vitbench {verb}` there"
+    )
+    raise VitbenchError(f"{results}: nothing to resume, {what}{also}")
+
+
+def _whole(benchmark: Benchmark) -> bool:
+    """Its manifest can be understood; a benchmark that is named says why not."""
+    try:
+        return bool(benchmark.settings and benchmark.runs)
+    except (KeyError, TypeError, ValueError, VitbenchError):
+        return False
 
 
 class TakenError(UsageError):
@@ -220,7 +240,10 @@ def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
     different = [
         f"{field} {_shown(before[field])} → {_shown(now[field])}"
         for field in Settings.model_fields
-        if field not in Settings.RUN_FIELDS and field != "quick" and before[field] != now[field]
+        if field not in Settings.RUN_FIELDS
+        and field != "quick"
+        and before[field] != now[field]
+        and not (field == "group" and _gone(stored.group))  # its split tells whether it says the same
     ]
     if not different:
         different = _other_lessons(stored, asked)
@@ -230,6 +253,11 @@ def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
             f"{'; '.join(different)}; leave that away or use a new --name"
         )
     return asked
+
+
+def _gone(group: str | None) -> bool:
+    """Whether it names a file that is not there any more."""
+    return group is not None and Path(group).is_absolute() and not Path(group).exists()
 
 
 def _other_lessons(stored: Settings, asked: Settings) -> list[str]:
@@ -309,7 +337,11 @@ def _data_difference(benchmark: Benchmark, plan: "Plan") -> str:
         )
         if found
     ]
-    return f"the data in {plan.images.root} changed: " + (", ".join(parts) or "classes or parts moved")
+    there, known = plan.images.root, Path(benchmark.manifest["data"])
+    what = f"the data in {there} changed"
+    if there.resolve() != known:
+        what = f"the data in {there} are not those that it was made of (in {known})"
+    return f"{what}: " + (", ".join(parts) or "classes or parts moved")
 
 
 def _versions(plan: "Plan") -> dict[str, Any]:

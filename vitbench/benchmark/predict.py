@@ -13,6 +13,7 @@ from vitbench.errors import UsageError, VitbenchError
 from vitbench.inference.stream import Question, answer, collect
 from vitbench.models.folder import LoadedModel, load_model
 from vitbench.records import Answer, Benchmark, Run
+from vitbench.records.commands import command, going_on
 from vitbench.training.machine import choose_device
 from vitbench.training.watch import Watch
 
@@ -136,7 +137,7 @@ def panel_for(name: str | None, wanted: Sequence[str], results: Path) -> Panel:
     finished = [run for run in benchmark.runs if run.status == "finished"]
     chosen = [run for run in finished if run.model in wanted or run.name in wanted]
     if not finished:
-        raise VitbenchError(f"{benchmark.folder}: no finished run in it; `vitbench train --resume` goes on")
+        raise VitbenchError(f"{benchmark.folder}: no finished run in it; `{going_on(benchmark)}` goes on")
     if missing := [w for w in wanted if not any(w in (run.model, run.name) for run in chosen)]:
         there = ", ".join(run.name for run in finished)
         raise UsageError(f"--models {missing[0]}: not a finished run of {benchmark.name} (there: {there})")
@@ -162,26 +163,36 @@ def _single(name: str, results: Path) -> Panel | None:
         if files.is_there(path / "recipe.json"):
             run = Run(path.resolve())
             if run.status != "finished":
-                raise VitbenchError(
-                    f"{path}: this run is {run.status}; `vitbench train --resume` goes on with it"
-                )
+                way_on = _going_on(run)
+                raise VitbenchError(f"{path}: this run is {run.status}; {way_on}")
             _refuse_encoder(run)
             return _of_run(run, _models_of(run))
     return None
 
 
+def _going_on(run: Run) -> str:
+    """How a run that is not finished is gone on with."""
+    home = _benchmark_of(run)
+    return f"`{going_on(home)}` goes on with it" if home else "train it again"
+
+
 def _refuse_encoder(run: Run) -> None:
     """UsageError for the result of masked pre-training."""
     if run.recipe().masking is not None:
+        way_on = command("train", "DATA", weights=str(run.folder), models=run.model.removeprefix("simmim-"))
         raise UsageError(
-            f"--run {run.folder}: is a pre-trained encoder, which names no classes; "
-            f"next: vitbench train DATA --weights {run.folder}"
+            f"--run {run.folder}: is a pre-trained encoder, which names no classes; next: {way_on}"
         )
 
 
 def _of_run(run: Run, models: tuple[LoadedModel, ...]) -> Panel:
     """One run alone, or one part of a run."""
-    benchmark = next((p for p in run.folder.parents[:2] if (p / "benchmark.json").exists()), None)
     number = run.folder.name.removeprefix("fold-")
     fold = int(number) if number.isdecimal() and "/" in run.name else 0
-    return Panel({run.name: models}, Benchmark(benchmark) if benchmark else None, fold, (run,))
+    return Panel({run.name: models}, _benchmark_of(run), fold, (run,))
+
+
+def _benchmark_of(run: Run) -> Benchmark | None:
+    """The one that a run, or a part of a run, lies in."""
+    found = next((p for p in list(run.folder.parents)[:2] if (p / "benchmark.json").exists()), None)
+    return Benchmark(found) if found else None

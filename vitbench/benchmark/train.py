@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from vitbench import files
-from vitbench.benchmark import folder
+from vitbench.benchmark import folder, moved
 from vitbench.benchmark.arms import place_of_teacher
 from vitbench.benchmark.estimate import Estimate, estimate_jobs, plan_lines, shortcut_line, stages
+from vitbench.benchmark.idle import refuse_idle_options
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.benchmark.shard import Shard
 from vitbench.comparison.table import compare_many
@@ -18,6 +19,7 @@ from vitbench.errors import RefusedError, UsageError, VitbenchError
 from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
 from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings, Split
+from vitbench.records.commands import command, going_on, verb_of
 from vitbench.reports.pretrained import write_pretrained
 from vitbench.reports.write import write_reports
 from vitbench.training import processes, signals
@@ -52,6 +54,19 @@ class Request:
     leave: tuple[str, ...] = ()
     """Runs that are not to be tried (again)."""
 
+    @property
+    def verb(self) -> str:
+        """The command that asks so."""
+        return verb_of(str(self.explicit.get("recipe")))
+
+    def again(self, benchmark: Benchmark) -> str:
+        """The same call, for pictures that lie elsewhere now."""
+        named = {name: self.explicit.get(name) for name in ("models", "seeds")}
+        options = {name: tuple(value) for name, value in named.items() if isinstance(value, list | tuple)}
+        verb, results = verb_of(benchmark.settings.recipe), benchmark.folder.parent
+        resume = self.resume or not options
+        return command(verb, "NEWPLACE", resume=resume, name=benchmark.name, **options, results=results)
+
     def after(self, benchmark: Path, leave: tuple[str, ...]) -> "Request":
         """The same call once more, for what is left of the benchmark that it had begun or added to."""
         return dataclasses.replace(
@@ -69,35 +84,45 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     elif request.shard is not None and not request.resume:
         raise UsageError(f"--shard {request.shard}: needs --name, the same one for all shards")
     benchmark = _existing(request)
+    if benchmark is None and request.resume:
+        watch.message(f"{request.results / str(request.name)}: nothing to go on with yet, so it is begun")
     explicit = dict(request.explicit)
     _place(explicit, request.results)
     if isinstance(arms := explicit.get("arms"), Mapping):
         explicit["arms"] = {name: _placed(fields, request.results) for name, fields in arms.items()}
     if (table := Path(str(explicit.get("group") or ""))).is_file():
         explicit["group"] = str(table.resolve())
-    _refuse_idle_options(explicit, benchmark)
+    refuse_idle_options(explicit, benchmark)
     if benchmark is None:
         if explicit.get("recipe") == "simmim" or explicit.get("pretrain"):
             explicit.setdefault("weights", ("random",))
         settings = Settings.of(explicit)
         return make_plan(settings, request.data or DEFAULT_DATA, watch, dry_run=dry_run), None
-    settings = folder.merge(benchmark, explicit)
-    if request.resume and (new := [arm for arm in settings.ways if arm not in benchmark.settings.ways]):
-        raise UsageError(f"--arms {new[0]}: not in {benchmark.name}; leave --resume away to add it")
-    if request.resume and (new := [m for m in settings.models if m not in benchmark.settings.models]):
-        raise UsageError(f"--models {new[0]}: not in {benchmark.name}; leave --resume away to add it")
-    data = request.data or Path(benchmark.manifest["data"])
-    plan = make_plan(settings, data, watch, benchmark=benchmark, only_known=request.resume, dry_run=dry_run)
+    return _further(request, benchmark, explicit, watch, dry_run), benchmark
+
+
+def _further(
+    request: Request, benchmark: Benchmark, explicit: Mapping[str, Any], watch: Watch, dry_run: bool
+) -> Plan:
+    """The plan of what is still to be done in a benchmark that is there."""
+    settings = moved.with_group(folder.merge(benchmark, explicit), benchmark, request.data)
+    data = request.data or moved.place_of(benchmark, request.again(benchmark))
+    only_known = request.resume and not NAMES_RUNS & explicit.keys()
+    with moved.hinted("" if request.data else request.again(benchmark)):
+        plan = make_plan(settings, data, watch, benchmark=benchmark, only_known=only_known, dry_run=dry_run)
     if not dry_run:
         # The jobs of an array are started again as they were, and find each other's runs half-way.
         resume = request.resume or request.shard is not None
         folder.refuse_changes(benchmark, plan, resume=resume, anyway=request.resume_anyway)
+    known = {run.name for run in benchmark.runs}
+    if request.resume and (new := [job.run_name for job in plan.jobs if job.run_name not in known]):
+        watch.message(f"{benchmark.folder}: begins {', '.join(new)}, which it has not yet")
     jobs = tuple(
         dataclasses.replace(job, resume_anyway=request.resume_anyway)
         for job in plan.jobs
         if job.run_name not in request.leave
     )
-    return dataclasses.replace(plan, jobs=jobs), benchmark
+    return dataclasses.replace(plan, jobs=jobs)
 
 
 def _place(fields: dict[str, Any], results: Path) -> None:
@@ -117,56 +142,8 @@ def _placed(fields: Any, results: Path) -> Any:
     return fields
 
 
-FOR_PROBES = frozenset(
-    {
-        "models", "recipe", "image_size", "weights", "split_seed", "folds", "group", "burst_seconds",
-        "layout", "skip_bad", "near", "strict", "device", "workers", "store", "store_dir",
-    }
-)  # fmt: skip
-"""The settings that mean something where nothing is trained."""
-FOR_PRETRAINING = FOR_PROBES - {"folds"} | {
-    "epochs", "batch_size", "lr", "augment", "flip", "drop_path", "seeds", "mask_ratio", "mask_size",
-    "mask_target", "with_test", "precision", "micro_batch", "quick",
-}  # fmt: skip
-"""The settings that mean something where no classes are learnt."""
-
-
-def _refuse_idle_options(explicit: Mapping[str, Any], benchmark: Benchmark | None) -> None:
-    """Raise UsageError for options that would be passed over in silence."""
-    known = benchmark.settings if benchmark is not None else None
-    recipe = explicit.get("recipe", known.recipe if known else "finetune")
-    if recipe == "probe" and known is not None and "recipe" not in explicit and "models" in explicit:
-        raise UsageError("--name: is a benchmark of probes; use vitbench probe --name, or a new --name")
-    if recipe == "simmim" and known is not None and "recipe" not in explicit and "models" in explicit:
-        raise UsageError("--name: is a benchmark of encoders; use vitbench pretrain --name, or a new --name")
-    meant, why = {
-        "probe": (FOR_PROBES, "a probe trains nothing"),
-        "simmim": (FOR_PRETRAINING, "masked pre-training reads no labels"),
-    }.get(recipe, (explicit.keys(), ""))
-    idle = [name for name in explicit if name not in meant]
-    if idle:
-        option = "--" + idle[0].replace("_", "-")
-        raise UsageError(f"{option}: {why}, so this has no meaning; leave it away")
-    _refuse_idle_teaching(explicit, known)
-    if "final" in explicit and explicit.get("folds", known.folds if known else None) is None:
-        raise UsageError(f"--final {explicit['final']}: needs --folds")
-
-
-def _refuse_idle_teaching(explicit: Mapping[str, Any], known: Settings | None) -> None:
-    """The same for what only a teacher or masked pre-training would read."""
-    arms = explicit.get("arms") or (known.arms if known else {})
-    if arms and (found := [name for name in ("teacher", "pretrain", "plain") if name in explicit]):
-        raise UsageError(f"--{found[0]}: where there are arms, each says so itself; leave it away")
-    for needed, option, idle in (
-        ("teacher", "--teacher", ("distill", "alpha", "tau", "distill_through", "plain")),
-        ("pretrain", "--pretrain", ("pretrain_epochs", "mask_ratio", "mask_size", "mask_target")),
-    ):
-        asked = explicit.get(needed, getattr(known, needed, None)) or explicit.get("recipe") == "simmim"
-        asked = asked or any(isinstance(arm, Mapping) and arm.get(needed) for arm in arms.values())
-        found = [name for name in idle if name in explicit]
-        if found and not asked:
-            name = "no-plain" if found[0] == "plain" else found[0].replace("_", "-")
-            raise UsageError(f"--{name}: needs {option}")
+NAMES_RUNS = frozenset({"models", "seeds", "arms", "teacher", "pretrain", "with_probe"})
+"""Settings that ask for runs: with one of them `--resume` also begins what is not there."""
 
 
 def train(
@@ -255,6 +232,8 @@ def _carry_out(request: Request, watch: Watch, track: str | None) -> Benchmark:
             raise UsageError(f"--track {track}: a probe has no epochs to follow; leave it away")
         trackers.check(track)
     plan, benchmark = prepare(request, watch)
+    if benchmark is not None and (line := moved.record(benchmark, plan.images.root, plan.settings.group)):
+        watch.message(line)
     if request.shard is not None:
         plan, benchmark = _shared(plan, benchmark, request, watch)
     for name in plan.finished:
@@ -307,10 +286,11 @@ def _conclude(benchmark: Benchmark, request: Request, watch: Watch) -> None:
             discard_checkpoints(run)
     missing = [run.name for run in benchmark.runs if run.status not in ("finished", "failed")]
     if request.shard is not None and missing:
-        later = "train --resume --name" if benchmark.pretrains else "compare"
+        comparing = command("compare", benchmark.name, results=request.results)
+        later = going_on(benchmark) if benchmark.pretrains else comparing
         watch.message(
             f"shard {request.shard} is done; still missing: {', '.join(missing)}; "
-            f"`vitbench {later} {benchmark.name}` when they are there"
+            f"`{later}` when they are there"
         )
     elif any(run.status == "finished" for run in benchmark.runs):
         with files.naming(benchmark.folder), folder.writing(benchmark):
@@ -334,18 +314,12 @@ def announce(plan: Plan, watch: Watch) -> dict[str, Estimate]:
 
 
 def _existing(request: Request) -> Benchmark | None:
-    if request.resume:
-        if request.name is not None:
-            return folder.find(request.name, request.results)
-        return folder.newest_interrupted(request.results)
-    if request.name is not None and (request.results / request.name / "benchmark.json").exists():
-        benchmark = Benchmark(request.results / request.name)
-        if request.data is not None and request.data.resolve() != Path(benchmark.manifest["data"]):
-            raise UsageError(
-                f"{benchmark.folder}: is a benchmark on {benchmark.manifest['data']}, "
-                f"not on {request.data.resolve()}; use a new --name"
-            )
-        return benchmark
+    if request.name is None:
+        return folder.newest_interrupted(request.results, request.verb) if request.resume else None
+    if files.is_there(request.results / request.name / "benchmark.json"):
+        return Benchmark(request.results / request.name)
+    if request.resume and request.data is None and not DEFAULT_DATA.is_dir():
+        return folder.find(request.name, request.results)  # says what there is
     return None
 
 
@@ -357,6 +331,14 @@ def _way_of(job: Job, plan: Plan) -> Callable[[Job, Run, Split, Watch], None]:
     return train_folds if plan.split.folds else train_run
 
 
+def _reason(error: VitbenchError, run: Run) -> str:
+    """What went wrong, for where the run is named already."""
+    text = str(error)
+    for named in (f"{run.folder}: ", f"{run.name}: ", f"{run.name}/"):
+        text = text.removeprefix(named)
+    return text
+
+
 def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
     runs = {run.name: run for run in benchmark.runs}
     for job in plan.jobs:
@@ -365,13 +347,13 @@ def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
             with files.naming(run.folder):
                 _way_of(job, plan)(job, run, plan.split, watch)
         except RefusedError as error:
-            watch.run_finished(run.name, f"not touched: {error}")
+            watch.run_finished(run.name, f"not touched: {_reason(error, run)}")
             continue
         except LostPictureError:  # no other model could be trained on these data either
             raise
         except VitbenchError as error:
-            files.write_json(run.folder / "failure.json", {"reason": str(error)})
-            watch.run_finished(run.name, f"failed: {error}")
+            files.write_json(run.folder / "failure.json", {"reason": _reason(error, run)})
+            watch.run_finished(run.name, f"failed: {_reason(error, run)}")
             continue
         test = run.metrics()["test"]
         if test is None:

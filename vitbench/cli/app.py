@@ -102,12 +102,11 @@ def compare(
     if across:
         if report or baseline or margin or detect:
             raise UsageError("--across: knows no --report, --baseline, --margin or --detect; leave them away")
-        compare_across(names or [], results, output)
-        return
+        raise typer.Exit(compare_across(names or [], results, output))
     from vitbench.comparison.basis import Terms
 
     points = {name: value and value / 100 for name, value in (("margin", margin), ("detect", detect))}
-    compare_benchmarks(names or [], results, Terms(baseline, **points), output)
+    raise typer.Exit(compare_benchmarks(names or [], results, Terms(baseline, **points), output))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vitbench.benchmark import compare as comparing
 from vitbench.benchmark.folder import writing
-from vitbench.cli.options import Output
+from vitbench.cli.options import Output, status_of
 from vitbench.cli.show import console, say, say_report
 from vitbench.comparison.basis import Terms
 from vitbench.comparison.table import Comparison, compare_many
@@ -19,8 +19,11 @@ from vitbench.reports.report import Options
 from vitbench.reports.write import write_reports
 
 
-def compare_benchmarks(names: Sequence[str], results: Path, terms: Terms, output: Output) -> None:
-    """Print a comparison, refresh the files of a single benchmark, write the report that was asked for."""
+def compare_benchmarks(names: Sequence[str], results: Path, terms: Terms, output: Output) -> int:
+    """Print a comparison, refresh the files of a single benchmark, write the report that was asked for.
+
+    The exit status: 0, or 3 where a run of them is not finished.
+    """
     found = comparing.find_all(names, results)
     if not names:
         say(f"comparing {found[0].name}, the newest finished benchmark in {results}")
@@ -30,6 +33,12 @@ def compare_benchmarks(names: Sequence[str], results: Path, terms: Terms, output
     if output.report is not None:
         options = Options(images=output.images, anonymous=output.anonymous)
         _write_report(found, comparison, output.report, options)
+    return _status(found)
+
+
+def _status(benchmarks: Sequence[Benchmark]) -> int:
+    runs = [run for benchmark in benchmarks for run in benchmark.runs]
+    return status_of(sum(run.status == "finished" for run in runs), len(runs))
 
 
 def _renewed(benchmark: Benchmark, terms: Terms) -> Comparison | None:
@@ -56,13 +65,14 @@ def _write_report(
     say_report(path, notes, report.notice)
 
 
-def compare_across(names: Sequence[str], results: Path, output: Output) -> None:
-    """Print several data sets side by side."""
+def compare_across(names: Sequence[str], results: Path, output: Output) -> int:
+    """Print several data sets side by side; the exit status, as of `compare_benchmarks`."""
     found = comparing.across(*names, results=results)
     if output.form is not None:
         print(side_by_side.FORMATS[output.form](found), end="")
-        return
-    console().print(side_by_side.screen_across(found))
+    else:
+        console().print(side_by_side.screen_across(found))
+    return _status(comparing.find_all(names, results))
 
 
 def show(comparison: Comparison, form: str | None = None) -> None:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from vitbench.benchmark.train import train
 from vitbench.cli.compare import show
-from vitbench.cli.options import EXIT_PARTLY, Outputs
+from vitbench.cli.options import EXIT_FAILED, Outputs, status_of
 from vitbench.cli.predict import predict_images
 from vitbench.cli.progress import watch
-from vitbench.cli.show import say
-from vitbench.comparison.table import compare
+from vitbench.cli.show import say, show_files
+from vitbench.comparison.table import compare_many
 from vitbench.data.demo import write_demo
+from vitbench.records.commands import command
 
 
 def run_demo(folder: Path, results: Path) -> int:
@@ -18,7 +19,11 @@ def run_demo(folder: Path, results: Path) -> int:
     say(f"{folder}: 800 small product photos (Fashion-MNIST, MIT), 10 classes, train/ and test/")
     with watch(results) as display:
         benchmark = train(folder, results=results, watch=display, quick=True, weights=("auto",))
-    show(compare(benchmark))
+    done = status_of(sum(run.status == "finished" for run in benchmark.runs), len(benchmark.runs))
+    show(comparison := compare_many([benchmark]))
+    if done == EXIT_FAILED:
+        show_files(benchmark, comparison)
+        return done
     pictures = [str(sorted(path.iterdir())[0]) for path in sorted((folder / "test").iterdir())]
     print("\nOne test picture of each class, and what every model says (its folder is the truth):")
     sheet = benchmark.folder / "sheet.png"
@@ -26,8 +31,9 @@ def run_demo(folder: Path, results: Path) -> int:
     print(WHAT_IT_TELLS)
     print(f"table, curves, report: {benchmark.folder / 'report.html'}")
     print(f"photos with answers:   {sheet}")
-    print("your own photos:       vitbench train FOLDER   (one sub-folder per class)")
-    return EXIT_PARTLY if any(run.status == "failed" for run in benchmark.runs) else status
+    own = command("train", "FOLDER", results=results)
+    print(f"your own photos:       {own}   (one sub-folder per class)")
+    return done or status
 
 
 WHAT_IT_TELLS = """

@@ -14,6 +14,12 @@ DATA = Path("data")
 RESULTS = Path("results")
 EXIT_FAILED, EXIT_PARTLY = 1, 3
 
+
+def status_of(done: int, wanted: int) -> int:
+    """The exit status where so many of the models or pictures that were wanted are there: 0, 1 or 3."""
+    return 0 if done == wanted else EXIT_PARTLY if done else EXIT_FAILED
+
+
 ResultsOption = Annotated[
     Path, typer.Option("--results", help="Folder in which benchmarks live.", show_default=True)
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vitbench.benchmark.predict import Panel, ask, panel_for
-from vitbench.cli.options import EXIT_FAILED, EXIT_PARTLY, Outputs
+from vitbench.cli.options import Outputs, status_of
 from vitbench.cli.progress import SLOW_SECONDS
 from vitbench.cli.show import console, say, say_report
 from vitbench.errors import UsageError
@@ -51,8 +51,7 @@ def predict_images(
         _write_report(answers, panel, outputs, outputs.report)
     if failed:
         say(f"{failed} of {asked_for} pictures could not be read")
-        return EXIT_FAILED if failed == asked_for else EXIT_PARTLY
-    return 0
+    return status_of(asked_for - failed, asked_for)
 
 
 def _write(answers: Sequence[Answer], runs: Sequence[str], outputs: Outputs) -> None:

@@ -1,13 +1,13 @@
 """Progress on stderr: one live display on a terminal, a line per epoch in a pipe."""
 
 import math
-import shlex
 import signal
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -17,7 +17,8 @@ from vitbench.cli import supervise
 from vitbench.cli.options import RESULTS
 from vitbench.data.walk import shown
 from vitbench.errors import Interrupted, StoppedError, VitbenchError
-from vitbench.records import Epoch, duration, percent
+from vitbench.records import Benchmark, Epoch, duration, percent
+from vitbench.records.commands import going_on
 from vitbench.training.launch import started
 from vitbench.training.watch import Watch
 
@@ -54,8 +55,9 @@ class _Clock:
 class LineWatch(Watch):
     """A line per event, for pipes and logs."""
 
-    def __init__(self, results: Path = RESULTS) -> None:
-        self.results = results
+    def __init__(self, results: Path = RESULTS, **options: Any) -> None:
+        """`options`: what the command that goes on has to say besides the benchmark."""
+        self.results, self.options = results, options
         self.clock = _Clock()
         self.benchmark = ""
         self.steps = 1
@@ -75,16 +77,15 @@ class LineWatch(Watch):
             return
         number = error.signal if isinstance(error, Interrupted) else int(signal.SIGINT)
         saved = (error.saved if isinstance(error, Interrupted) else "") or "what is finished is saved"
-        going_on = f"{saved}; `{self.way_on}` goes on" if self.benchmark else "nothing was written"
-        raise StoppedError(f"stopped; {going_on}", number) from None
+        later = f"{saved}; `{self.way_on}` goes on" if self.benchmark else "nothing was written"
+        raise StoppedError(f"stopped; {later}", number) from None
 
     @property
     def way_on(self) -> str:
         """The command that goes on with the benchmark."""
         _, count = started()
-        together = ["torchrun", "--nproc_per_node", str(count), "-m"] if count > 1 else []
-        words = [*together, "vitbench", "train", "--resume", "--name", self.benchmark]
-        return shlex.join(words + ([] if self.results == RESULTS else ["--results", str(self.results)]))
+        together = f"torchrun --nproc_per_node {count} -m " if count > 1 else ""
+        return together + going_on(Benchmark(self.results / self.benchmark), **self.options)
 
     def show(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -145,8 +146,8 @@ def _top1(part: str, score: float | None) -> str:
 class LiveWatch(LineWatch):
     """One live line: model, epoch, step, loss, val accuracy, images/s, time left; events above it."""
 
-    def __init__(self, results: Path = RESULTS) -> None:
-        super().__init__(results)
+    def __init__(self, results: Path = RESULTS, **options: Any) -> None:
+        super().__init__(results, **options)
         console = Console(stderr=True)
         bar = [BarColumn(bar_width=20)] if console.width >= WIDE else []
         self.progress = Progress(
@@ -207,6 +208,6 @@ class LiveWatch(LineWatch):
         self.progress.update(self.task, description=description, completed=done, total=total, detail=detail)
 
 
-def watch(results: Path = RESULTS) -> LineWatch:
+def watch(results: Path = RESULTS, **options: Any) -> LineWatch:
     """The display that fits stderr, for a benchmark in the folder `results`."""
-    return LiveWatch(results) if sys.stderr.isatty() else LineWatch(results)
+    return (LiveWatch if sys.stderr.isatty() else LineWatch)(results, **options)

@@ -5,15 +5,19 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from vitbench.cli.options import RESULTS
+from vitbench.comparison.advice import leading_probes
 from vitbench.data.walk import shown
-from vitbench.records import Benchmark
+from vitbench.records import Benchmark, benchmarks_in
+from vitbench.records.commands import going_on, predicting, training_from, training_of
 from vitbench.training.watch import Watch
+
+if TYPE_CHECKING:
+    from vitbench.comparison.table import Comparison
 
 PIPE_WIDTH = 120
 TITLES = {
@@ -57,9 +61,24 @@ def say_report(path: Path, notes: Sequence[str], notice: str) -> None:
     say(f"report: {path}, its data: {path.with_suffix('.json')}. {notice}")
 
 
-def show_files(benchmark: Benchmark) -> None:
+def show_files(benchmark: Benchmark, comparison: "Comparison") -> None:
     """Say on stderr where the files are and what to type next."""
-    say(f"files: {benchmark.folder} (open report.html); next: vitbench predict IMAGE")
+    say(f"files: {_files(benchmark)}; {_next(benchmark, comparison)}")
+
+
+def _files(benchmark: Benchmark) -> str:
+    page = " (open report.html)" if (benchmark.folder / "report.html").exists() else ""
+    return f"{benchmark.folder}{page}"
+
+
+def _next(benchmark: Benchmark, comparison: "Comparison") -> str:
+    """What to type next: again where nothing was trained, train where probes lead, else predict."""
+    if not any(run.status == "finished" for run in benchmark.runs):
+        return f"no model finished; to try again: {going_on(benchmark)}"
+    if models := leading_probes(comparison):
+        return f"next: {training_of(models, benchmark)}"
+    dated = benchmarks_in(benchmark.folder.parent)
+    return f"next: {predicting(benchmark, next((b for b in dated if not b.pretrains), None))}"
 
 
 def show_encoders(benchmark: Benchmark, *, as_json: bool) -> None:
@@ -76,9 +95,9 @@ def show_encoders(benchmark: Benchmark, *, as_json: bool) -> None:
         for row in found:
             table.add_row(*(_cell(row[column], 3) for column in ENCODER_COLUMNS))
         console().print(table)
-    elsewhere = "" if benchmark.folder.parent == RESULTS else f" --results {benchmark.folder.parent}"
-    say(f"files: {benchmark.folder} (open report.html)")
-    say(f"next: vitbench train DATA --weights {benchmark.name}{elsewhere}, for the models that are in it")
+    done = any(run.status == "finished" for run in benchmark.runs)
+    again = f"no model finished; to try again: {going_on(benchmark)}"
+    say(f"files: {_files(benchmark)}; {f'next: {training_from(benchmark)}' if done else again}")
 
 
 def show_models(

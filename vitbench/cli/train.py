@@ -10,7 +10,6 @@ import typer
 from vitbench.cli.options import (
     DATA,
     DIVIDING,
-    EXIT_PARTLY,
     LEARNING,
     RESULTS,
     RUNNING,
@@ -43,6 +42,7 @@ from vitbench.cli.options import (
     WeightsOption,
     WorkersOption,
     explicit_settings,
+    status_of,
 )
 
 if TYPE_CHECKING:
@@ -297,13 +297,12 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
         plan, _ = prepare(request, PlanWatch(), dry_run=True)
         announce(plan, PlanWatch())
         return
-    with watch(call.results) as display:
+    with watch(call.results, shard=call.shard, track=call.track) as display:
         benchmark = carry_out(request, display, call.track)
     runs = shard.share(benchmark.runs) if shard else benchmark.runs
     if shard is None or benchmark.finished:
         _show(benchmark, as_json=call.as_json)
-    if any(run.status != "finished" for run in runs):
-        raise typer.Exit(EXIT_PARTLY)
+    raise typer.Exit(status_of(sum(run.status == "finished" for run in runs), len(runs)))
 
 
 def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
@@ -314,5 +313,6 @@ def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
     if benchmark.pretrains:
         show_encoders(benchmark, as_json=as_json)
         return
-    show(compare_many([benchmark]), "json" if as_json else None)
-    show_files(benchmark)
+    comparison = compare_many([benchmark])
+    show(comparison, "json" if as_json else None)
+    show_files(benchmark, comparison)

@@ -77,7 +77,7 @@ class Case:
     @property
     def leaders(self) -> list["Row"]:
         """The models of which none is shown to be worse than another one."""
-        return [row for row in self.comparison.tested if row.rank is not None and row.rank[0] == 1]
+        return _leaders(self.comparison)
 
     def against_probes(self, *, lost: bool) -> list[tuple[str, "Pair"]]:
         """Fine-tuned models that lose to their own probe, or are not shown to differ, each with the pair."""
@@ -86,6 +86,18 @@ class Case:
         if lost:
             return [(name, pair) for name, pair in tuned if pair.distinguishable and pair.model_a != name]
         return [(name, pair) for name, pair in tuned if not pair.distinguishable]
+
+
+def _leaders(comparison: "Comparison") -> list["Row"]:
+    return [row for row in comparison.tested if row.rank is not None and row.rank[0] == 1]
+
+
+def leading_probes(comparison: "Comparison") -> tuple[str, ...]:
+    """Where a benchmark holds probes of several models alone, up to three that lead; else ()."""
+    tested = comparison.tested
+    if {row.recipe for row in tested} != {"probe"} or len(tested) < 2:
+        return ()
+    return tuple(row.model.rpartition("/")[2] for row in _leaders(comparison)[:3])
 
 
 def _gains(pairs: Sequence[tuple[str, "Pair"]]) -> str:
@@ -213,16 +225,15 @@ def _overfit(case: Case) -> str:
 
 def _probe_leads(case: Case) -> str:
     """A benchmark of probes: which models to fine-tune."""
-    tested = case.comparison.tested
-    if {row.recipe for row in tested} != {"probe"} or len(tested) < 2:
+    tested, first = case.comparison.tested, leading_probes(case.comparison)
+    if not first:
         return ""
-    first = [row.model.rpartition("/")[2] for row in case.leaders[:3]]
     lead = (
         f"{len(case.leaders)} of {len(tested)} models lead"
         if len(case.leaders) > 1
         else f"1 of {len(tested)} models leads"
     )
-    return f"{lead} as frozen features: fine-tune to know more (vitbench train --models {','.join(first)})"
+    return f"{lead} as frozen features: fine-tune {listed(first)} to know more"
 
 
 def _tie(case: Case) -> str:

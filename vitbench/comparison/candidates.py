@@ -10,6 +10,7 @@ import numpy as np
 
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Array, Benchmark, Predictions, Run, run_name
+from vitbench.records.commands import going_on
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, VitbenchError)
 """What reading a damaged or missing file of a run raises."""
@@ -198,17 +199,18 @@ def _candidate(
     predictions: list[Predictions] = []
     problems: list[str] = []
     for run in runs:
+        which = f"seed {run.seed}: " if len(runs) > 1 else ""
         if run.status != "finished":
-            problems.append(f"{run.name}: {_why_not(run)}")
+            problems.append(f"{which}{_why_not(run)}")
             continue
         damage = _damage(run)
         if damage:
-            problems.append(damage)
+            problems.append(which + damage)
             continue
         try:
             predictions.append(aligned(run.predictions(), paths, classes))
         except UNREADABLE as error:
-            problems.append(_unusable(run, "predictions.csv", error))
+            problems.append(which + _unusable("predictions.csv", error))
             continue
         answered.append(run)
     arm, of = _arm(model, answered or runs)
@@ -249,14 +251,14 @@ def _damage(run: Run) -> str:
         try:
             read()
         except VitbenchError as error:  # it names the file and the way out
-            return f"{run.name}: {error}"
+            return str(error)
         except UNREADABLE as error:
-            return _unusable(run, name, error)
+            return _unusable(name, error)
     return ""
 
 
-def _unusable(run: Run, name: str, error: BaseException) -> str:
-    return f"{run.name}: {name} cannot be used ({_one_line(error)}); train it again"
+def _unusable(name: str, error: BaseException) -> str:
+    return f"{name} cannot be used ({_one_line(error)}); train it again"
 
 
 def _why_not(run: Run) -> str:
@@ -264,7 +266,7 @@ def _why_not(run: Run) -> str:
         return run.failure or "failed"
     if run.status == "new":
         return "not started yet"
-    return f"interrupted{_reached(run)}; `vitbench train --resume` goes on"
+    return f"interrupted{_reached(run)}; `{going_on(Benchmark(run.folder.parent))}` goes on"
 
 
 def _reached(run: Run) -> str:

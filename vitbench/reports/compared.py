@@ -1,8 +1,6 @@
 """The report of a benchmark: comparison, curves, confusions, the most telling pictures."""
 
-import re
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,8 @@ from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet, compe
 from vitbench.comparison.confusion import confusion_counts
 from vitbench.comparison.rows import Row
 from vitbench.comparison.table import Comparison
-from vitbench.records import Benchmark, Run, Settings
+from vitbench.records import Benchmark, Run
+from vitbench.records.commands import asking
 from vitbench.reports.anonymous import anonymised
 from vitbench.reports.figures import Curve
 from vitbench.reports.report import (
@@ -59,7 +58,7 @@ def comparison_report(
         left_out=max(0, len(pictures) - MOST_PICTURES),
         twins=_twins(comparison, TestSet.of(several[0])),
         notes=comparison.notes,
-        command="\n".join(reproduce(benchmark, options.anonymous) for benchmark in several),
+        command="\n".join(asking(benchmark, options.anonymous) for benchmark in several),
         versions=texts(manifest.get("versions")),
         machine=texts(manifest.get("machine")),
     )
@@ -230,46 +229,7 @@ def _confusion(candidate: Candidate) -> Confusion:
     return Confusion(candidate.model, tuple(cells))
 
 
-# --- the command ------------------------------------------------------------------------------------
-
-
-def reproduce(benchmark: Benchmark, anonymous: bool = False) -> str:
-    """The command that asks for the same benchmark, defaults left out; its paths too if `anonymous`."""
-    manifest = benchmark.manifest
-    settings = Settings.model_validate(manifest["settings"])
-    command = {"probe": "probe", "simmim": "pretrain"}.get(settings.recipe, "train")
-    plain = Settings.model_validate({} if command == "train" else {"recipe": settings.recipe})
-    words = ["vitbench", command, "DATA" if anonymous else str(manifest.get("data", "data"))]
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
-        if value == getattr(plain, name):
-            continue
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            words.append(option if value else OFF.get(name, option.replace("--", "--no-")))
-        elif isinstance(value, Mapping):
-            words += ["--config", f"{name}.toml"]  # what a command line cannot say
-        elif isinstance(value, tuple) and name == "weights":
-            words += [word for one in value for word in (option, _weights(str(one), anonymous))]
-        elif name in UNNAMED and anonymous:
-            words += [option, UNNAMED[name]]
-        else:
-            words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return shlex.join(words)
-
-
-UNNAMED = {"group": "GROUPS", "teacher": "TEACHER"}
-"""Options whose values may be files or folders, and what stands for them."""
-OFF = {"with_probe": "--no-probe", "near": "--no-near-duplicates"}
-"""How an option is switched off, where that is not `--no-` and its name."""
-
-
-def _weights(value: str, anonymous: bool) -> str:
-    """A value of --weights; "MODEL=WEIGHTS" for a path that nobody is to see."""
-    if not anonymous or re.fullmatch(r"([\w.-]+=)?(pretrained|random|auto)", value):
-        return value
-    model, named, _ = value.partition("=")
-    return f"{model}=WEIGHTS" if named else "WEIGHTS"
+# --- curves ----------------------------------------------------------------------------------------
 
 
 def curves_of(benchmark: Benchmark) -> list[Curve]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from vitbench import files
 from vitbench.records import Benchmark, Run, percent
-from vitbench.reports.compared import reproduce
+from vitbench.records.commands import asking, training_from
 from vitbench.reports.figures import Curve, draw_curves
 from vitbench.reports.html import HERE, page_environment, themed, trusted
 from vitbench.reports.rebuilt import LARGE, SMALL, data_uri, reconstructions_of
@@ -60,7 +60,8 @@ def write_pretrained(benchmark: Benchmark, warn: Callable[[str], None] = to_stde
         curves=None if curves is None else themed(curves),
         notes=_notes(benchmark),
         split=benchmark.manifest["split"],
-        command=reproduce(benchmark),
+        command=asking(benchmark),
+        next_command=training_from(benchmark),
         style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
     )  # fmt: skip
     files.write_text(page, files.readable(text))

@@ -9,6 +9,7 @@ from vitbench.comparison.candidates import read_candidates, slide_columns, slide
 from vitbench.comparison.table import Comparison
 from vitbench.errors import first_line
 from vitbench.records import Benchmark
+from vitbench.records.commands import ARMS_FILE, arms_toml, unusual_arms
 from vitbench.reports.compared import comparison_report, curves_of, files_by_number
 from vitbench.reports.figures import Drawing, draw_confusion, draw_cost, draw_curves
 from vitbench.reports.formats import comparison_csv, comparison_json, markdown
@@ -39,6 +40,8 @@ def write_reports(
         written.append(path)
 
     slide = slide_rows(benchmark)
+    if unusual_arms(arms := benchmark.settings.arms):
+        put(ARMS_FILE, arms_toml(arms))
     put("comparison.csv", comparison_csv(comparison))
     put("comparison.md", markdown(comparison))
     put("comparison.json", comparison_json(comparison))
