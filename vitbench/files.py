@@ -5,6 +5,7 @@ A reader therefore sees the old file or the new one, never half of either. The o
 that only grow (`append_row`): there each line is whole or passed over.
 """
 
+import codecs
 import contextlib
 import csv
 import errno
@@ -111,6 +112,17 @@ def read_json(path: Path) -> Any:
         raise VitbenchError(
             f"{path}: damaged, not JSON ({error}); restore it or remove its folder"
         ) from error
+
+
+def text_of(path: Path) -> str:
+    """The text of a user's file, in UTF-8 or as its byte order mark says; lines end in `\\n`.
+
+    OSError where it cannot be read, UnicodeDecodeError where it is no such text.
+    """
+    content = path.read_bytes()
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if marked else "utf-8-sig")
+    return text.replace("\r\n", "\n")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -81,7 +81,7 @@ def test_bare_train_without_pictures_says_what_to_do(tmp_path: Path) -> None:
         ("train data --models vti", "did you mean"),
         ("train data --epochs none", "epochs"),
         ("train data --image-size big", "--image-size big: needs a whole number or 'native'"),
-        ("train data --per-class 0", "--per-class 0: too small"),
+        ("train data --per-class 0", "--per-class 0: should be at least 1"),
         ("train data --recipe cake", "--recipe"),
         ("train data --augment more", "--augment"),
         ("train data --seeds 1,x", "--seeds x"),

@@ -215,6 +215,10 @@ def _replace(path: Path, make: Callable[[Path], None]) -> None:
         (lambda f: _replace(f / "model.safetensors", os.mkfifo), "is not a file"),
         (lambda f: _edit(f, model_args={"num_classes": 7}), "timm can build"),
         (lambda f: _edit(f, label_names=["one"]), "1 class names for 5 outputs"),
+        (lambda f: _edit(f, label_names={"0": "a", "7": "b"}), "2 class names for 5 outputs"),
+        (lambda f: _edit(f, label_names={"cat": "a"}), "names by the number of their output"),
+        (lambda f: _edit(f, label_names={}), "names no classes"),
+        (lambda f: _edit(f, label_names={"0": "a", "1": "a"}), "names a class twice"),
     ],
 )
 def test_a_damaged_folder_is_one_line(tiny_folder: Path, damage: object, message: str) -> None:
@@ -224,3 +228,11 @@ def test_a_damaged_folder_is_one_line(tiny_folder: Path, damage: object, message
         load_model(tiny_folder)
     assert "\n" not in str(caught.value)
     assert str(tiny_folder) in str(caught.value)
+
+
+def test_class_names_by_the_number_of_their_output(tiny_folder: Path) -> None:
+    """timm also writes `label_names` as an object; JSON makes its numbers texts, in any order, with gaps."""
+    _edit(tiny_folder, label_names={"4": "e", "0": "a", "2": "c", "1": "b", "3": "d"})
+    assert load_model(tiny_folder).classes == ("a", "b", "c", "d", "e")
+    _edit(tiny_folder, label_names={"4": "e", "0": "a"})
+    assert load_model(tiny_folder).classes == ("a", "unnamed 1", "unnamed 2", "unnamed 3", "e")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vitbench import files
 from vitbench.errors import UsageError
 
 DATA = Path("data")
@@ -256,7 +257,10 @@ def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(field: str, value: Any) -> Any:
-    if field in LISTS and isinstance(value, str):
+    """A text as the option's type has it; any other value (out of a TOML file) as it is."""
+    if not isinstance(value, str):
+        return value
+    if field in LISTS:
         parts = [part.strip() for part in value.split(",") if part.strip()]
         return [_whole(field, part) for part in parts] if field == "seeds" else parts
     if field in NUMBER_OR_WORD and value != NUMBER_OR_WORD[field]:
@@ -264,21 +268,17 @@ def _value(field: str, value: Any) -> Any:
     return value
 
 
-def _whole(field: str, text: Any) -> int:
-    option = field.replace("_", "-")
+def _whole(field: str, text: str) -> int:
     try:
-        number = int(text)
+        return int(text)
     except ValueError:
         word = f" or {NUMBER_OR_WORD[field]!r}" if field in NUMBER_OR_WORD else ""
-        raise UsageError(f"--{option} {text}: needs a whole number{word}") from None
-    if number < (0 if field == "seeds" else 1):
-        raise UsageError(f"--{option} {text}: too small")
-    return number
+        raise UsageError(f"--{field.replace('_', '-')} {text[:80]}: needs a whole number{word}") from None
 
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(files.text_of(path))
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -7,7 +7,7 @@ pretrained=True)` gives bit-equal outputs without vitbench, class names and prep
 import math
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,13 +81,7 @@ def load_model(folder: Path) -> LoadedModel:
     A folder that is damaged, without class names or not a model's raises a one-line `WeightsError`.
     """
     config = _config(folder)
-    classes = config.get("label_names")
-    if not isinstance(classes, list) or not classes:
-        raise WeightsError(
-            f"{folder}: its {CONFIG_FILE} names no classes (label_names); save the model with them"
-        )
-    if len({str(name) for name in classes}) < len(classes):
-        raise WeightsError(f"{folder}: its {CONFIG_FILE} names a class twice; copy the folder again")
+    classes = _class_names(folder, config)
     file = folder / WEIGHTS_FILE
     if not file.exists():
         raise WeightsError(f"{folder}: has no {WEIGHTS_FILE}; vitbench opens safetensors only")
@@ -107,11 +101,13 @@ def load_model(folder: Path) -> LoadedModel:
             (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
         )
         raise WeightsError(f"{folder}: is not a model that timm can build ({reason[:150]})") from error
-    if (outputs := getattr(module, "num_classes", 0)) != len(classes):
-        raise WeightsError(f"{folder}: has {len(classes)} class names for {outputs} outputs")
+    if not (complete := _complete(classes, getattr(module, "num_classes", 0))):
+        raise WeightsError(
+            f"{folder}: has {len(classes)} class names for {getattr(module, 'num_classes', 0)} outputs"
+        )
     tag = config["pretrained_cfg"].get("tag")
     name = f"{config['architecture']}.{tag}" if tag else str(config["architecture"])
-    return LoadedModel(module.eval(), tuple(str(c) for c in classes), preprocessing, name)
+    return LoadedModel(module.eval(), complete, preprocessing, name)
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -126,6 +122,33 @@ def _config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("pretrained_cfg"), dict):
         raise WeightsError(f"{folder}: its {CONFIG_FILE} is not one that timm writes")
     return config
+
+
+def _class_names(folder: Path, config: Mapping[str, Any]) -> dict[int, str]:
+    """Output → class, from `label_names`: a list, or, as timm also has it, an object of indices to names."""
+    named = config.get("label_names") or config["pretrained_cfg"].get("label_names")
+    pairs = named.items() if isinstance(named, dict) else enumerate(named if isinstance(named, list) else ())
+    try:
+        classes = {int(index): str(name) for index, name in pairs}
+    except ValueError as error:
+        raise WeightsError(
+            f"{folder}: label_names in its {CONFIG_FILE} must be a list, or names by the number of their "
+            f"output ({error}); mend it"
+        ) from error
+    if not named or not classes:
+        raise WeightsError(
+            f"{folder}: its {CONFIG_FILE} names no classes (label_names); save the model with them"
+        )
+    if len(set(classes.values())) < len(named):
+        raise WeightsError(f"{folder}: its {CONFIG_FILE} names a class twice; copy the folder again")
+    return classes
+
+
+def _complete(classes: Mapping[int, str], outputs: int) -> tuple[str, ...]:
+    """The class of every output, "unnamed 3" where an object of names has a gap; () where they do not fit."""
+    if set(classes) - set(range(outputs)) or (max(classes) == len(classes) - 1 and len(classes) < outputs):
+        return ()
+    return tuple(classes.get(index, f"unnamed {index}") for index in range(outputs))
 
 
 def _sane(preprocessing: Preprocessing) -> Preprocessing:

@@ -3,12 +3,16 @@
 import difflib
 import hashlib
 import json
+import operator
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from vitbench.errors import UsageError
 from vitbench.records.pictures import Preprocessing
@@ -19,6 +23,25 @@ RecipeName = Literal["finetune", "slides", "deit", "probe", "simmim"]
 Distil = Literal["hard", "soft"]
 Through = Literal["token", "logits"]
 MaskTarget = Literal["pixels", "normalised"]
+
+MOST = 1_000_000
+"""The largest count (epochs, views, pictures of a batch) that can be meant."""
+MOST_PIXELS = 8192
+MOST_SEED = 2**32 - 1
+"""What every random generator takes."""
+Whole = Annotated[
+    int,
+    Field(strict=True),
+    BeforeValidator(lambda value: operator.index(value) if isinstance(value, np.integer) else value),
+]
+"""A whole number; True, 2.7 and "3" are none."""
+Count = Annotated[Whole, Field(ge=1, le=MOST)]
+Pixels = Annotated[Whole, Field(ge=1, le=MOST_PIXELS)]
+Seed = Annotated[Whole, Field(ge=0, le=MOST_SEED)]
+Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A finite number; True and "0.1" are none."""
+Place = Annotated[str, BeforeValidator(lambda value: os.fspath(value) if isinstance(value, Path) else value)]
+"""A text that may name a file or folder; a `Path` is taken as its text."""
 
 
 DISTILLED = "distill"
@@ -42,49 +65,49 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: tuple[str, ...] = Field(default=DEFAULT_MODELS, min_length=1)
-    epochs: int | None = Field(default=None, ge=1)
-    per_class: int | Literal["all"] | None = None
-    image_size: int | Literal["native"] | None = None
-    batch_size: int | None = Field(default=None, ge=1)
-    lr: float | None = Field(default=None, gt=0)
+    epochs: Count | None = None
+    per_class: Count | Literal["all"] | None = None
+    image_size: Pixels | Literal["native"] | None = None
+    batch_size: Count | None = None
+    lr: Real | None = Field(default=None, gt=0)
     recipe: RecipeName = "finetune"
     augment: Augment | None = None
     flip: bool = True
-    mixup: float | None = Field(default=None, ge=0)
-    cutmix: float | None = Field(default=None, ge=0)
-    drop_path: float | None = Field(default=None, ge=0, lt=1)
-    ema: float | None = Field(default=None, ge=0, lt=1)
-    patience: int | None = Field(default=None, ge=1)
-    weights: tuple[str, ...] = Field(default=("pretrained",), min_length=1)
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    split_seed: int = 0
-    folds: Annotated[int, Field(ge=2)] | Literal["auto"] | None = None
+    mixup: Real | None = Field(default=None, ge=0, le=1000)
+    cutmix: Real | None = Field(default=None, ge=0, le=1000)
+    drop_path: Real | None = Field(default=None, ge=0, lt=1)
+    ema: Real | None = Field(default=None, ge=0, lt=1)
+    patience: Count | None = None
+    weights: tuple[Place, ...] = Field(default=("pretrained",), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    split_seed: Seed = 0
+    folds: Annotated[Count, Field(ge=2)] | Literal["auto"] | None = None
     """None: one split; "auto": folds where the test part would be small."""
     final: Literal["folds", "retrain"] = "folds"
     """What answers for a run with folds: its folds' models together, or one retrained on everything."""
-    group: str | None = None
+    group: Place | None = None
     """What keeps pictures together: a pattern over paths, or a CSV file."""
-    burst_seconds: float | None = Field(default=None, gt=0)
+    burst_seconds: Real | None = Field(default=None, gt=0)
     """Pictures of a class taken within so many seconds of one another are kept together."""
-    tune: int | None = Field(default=None, ge=2, le=6)
+    tune: Annotated[Count, Field(ge=2, le=6)] | None = None
     """So many settings are tried on val before the run."""
     with_probe: bool | None = None
     """A row of each model's own frozen probe beside it; None: where that costs little."""
-    teacher: str | None = None
+    teacher: Place | None = None
     """Who teaches: a timm name (fine-tuned first, on the same split), a run, or a saved model's folder."""
     distill: Distil = "hard"
-    alpha: float | None = Field(default=None, gt=0, lt=1)
+    alpha: Real | None = Field(default=None, gt=0, lt=1)
     """Weight of what the teacher says; None: one half (hard) or .1 (soft), as the paper has it."""
-    tau: float = Field(default=3.0, gt=0)
+    tau: Real = Field(default=3.0, ge=0.01, le=1000)
     distill_through: Through | None = None
     """None: through the distillation token where the student has one, else through its logits."""
     plain: bool = True
     """With a teacher: every student is trained without it too."""
     pretrain: bool = False
     """Masked pre-training (SimMIM) on the training pictures comes first."""
-    pretrain_epochs: int | None = Field(default=None, ge=1)
-    mask_ratio: float = Field(default=0.6, gt=0, lt=1)
-    mask_size: int | None = Field(default=None, ge=1)
+    pretrain_epochs: Count | None = None
+    mask_ratio: Real = Field(default=0.6, gt=0, lt=1)
+    mask_size: Pixels | None = None
     """px; None: 32, or what is nearest to it at this image size and patch size."""
     mask_target: MaskTarget = "pixels"
     arms: dict[str, dict[str, Any]] = {}
@@ -100,11 +123,11 @@ class Settings(BaseModel):
     """Leaks, clashing labels and signs of augmented copies are errors, not warnings."""
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    micro_batch: int | None = Field(default=None, ge=1)
-    workers: int | None = Field(default=None, ge=0)
+    micro_batch: Count | None = None
+    workers: Whole | None = Field(default=None, ge=0, le=1024)
     store: bool = True
     """Decoded pictures are kept for later epochs, models and benchmarks."""
-    store_dir: str | None = None
+    store_dir: Place | None = None
     """Where; None: the user's cache folder."""
     quick: bool = False
 
@@ -112,8 +135,10 @@ class Settings(BaseModel):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         """One name or number stands for a tuple of one; nothing counts twice."""
-        many = (value,) if isinstance(value, str | int) else value
-        return tuple(dict.fromkeys(many)) if isinstance(many, list | tuple) else many
+        many = (value,) if isinstance(value, str | int | np.integer | Path) else value
+        if not isinstance(many, list | tuple | range) or any(isinstance(one, list | dict) for one in many):
+            return many
+        return tuple({(type(one), one): one for one in many}.values())
 
     @classmethod
     def of(cls, asked: Mapping[str, Any]) -> "Settings":
@@ -135,8 +160,7 @@ class Settings(BaseModel):
                 raise UsageError(f"{name}: no such setting{hint}") from error
             if first["type"] == "too_short":
                 raise UsageError(f"{option}: names nothing; see --help") from error
-            reason = first["msg"].replace("Input should", "should")
-            raise UsageError(f"{option} {first['input']}: {reason}; see --help") from error
+            raise UsageError(f"{option} {_unfit(error)}; see --help") from error
 
     LESSON_FIELDS: ClassVar[frozenset[str]] = frozenset(
         {"teacher", "distill", "alpha", "tau", "distill_through", "plain"}
@@ -217,8 +241,33 @@ class Settings(BaseModel):
             try:
                 self._way(fields)
             except ValidationError as error:
-                first = error.errors()[0]
-                raise UsageError(f"arms: {name}: {first['loc'][0]}: {first['msg']}") from error
+                field = error.errors()[0]["loc"][0]
+                raise UsageError(f"arms: {name}: {field} {_unfit(error)}") from error
+
+
+def _unfit(error: ValidationError) -> str:
+    """The first value that does not fit and what it should be: "True: should be a valid integer or 'all'"."""
+    first, *more = error.errors()
+    value = first["input"]
+    text = value if isinstance(value, str) and first["type"] == "literal_error" else repr(value)
+    others = [one["msg"] for one in more if one["loc"][:1] == first["loc"][:1] and one["input"] is value]
+    words = [reason.replace("Input should be ", "") for reason in dict.fromkeys([first["msg"], *others])]
+    said = " or ".join(words)
+    for theirs, ours in _WORDS.items():
+        said = said.replace(theirs, ours)
+    return f"{text if len(text) < 80 else text[:77] + '...'}: should be {said}"
+
+
+_WORDS = {
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "a text",
+    "a valid tuple": "a list",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "more than",
+}
+"""pydantic's words, and a reader's."""
 
 
 class Distillation(BaseModel):
