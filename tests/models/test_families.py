@@ -77,3 +77,48 @@ def test_importing_the_table_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+OTHERS = {
+    "vit-tiny": "vit (vit_tiny_patch16_224)",
+    "vit_b_16": "vit_base_patch16_224",
+    "ViT-B/16": "vit_base_patch16_224",
+    "vitl32": "vit_large_patch32_224",
+    "vit_h_14": "vit_huge_patch14_224",
+    "google/vit-base-patch16-224-in21k": "vit_base_patch16_224",
+    "swin-t": "swin (swin_tiny_patch4_window7_224)",
+    "swin_s": "swin_small_patch4_window7_224",
+    "swin_v2_t": "swinv2 (swinv2_tiny_window8_256)",
+    "microsoft/swinv2-tiny-patch4-window8-256": "swinv2 (swinv2_tiny_window8_256)",
+    "facebook/deit-tiny-patch16-224": "deit (deit_tiny_patch16_224)",
+    "dinov2": "vit_small_patch14_dinov2",
+    "dinov2_vitb14": "vit_base_patch14_dinov2",
+    "dinov2_vits14_reg": "vit_small_patch14_reg4_dinov2",
+    "facebook/dinov3-vits16-pretrain-lvd1689m": "vit_small_patch16_dinov3",
+    "openai/clip-vit-base-patch32": "vit_base_patch32_clip_224",
+    "hf_hub:timm/resnet50.a1_in1k": "resnet50.a1_in1k",
+    "microsoft/resnet-50": "resnet50",
+    "ResNet50V2": "resnetv2_50",
+    "resnet": "resnet18",
+    "EfficientNetB0": "efficientnet_b0",
+    "efficientnet_v2_s": "efficientnetv2_s",
+    "MobileNetV3Large": "mobilenetv3_large_100",
+    "facebook/convnext-tiny-224": "convnext_tiny",
+    "regnet_y_1_6gf": "regnety_016",
+    "maxvit_t": "maxvit_tiny_rw_224",
+}
+
+
+@pytest.mark.parametrize(("name", "meant"), OTHERS.items())
+def test_other_tools_names_are_answered_with_timms(name: str, meant: str) -> None:
+    """torchvision's, transformers', Keras' and the papers' names: the first hint is the same network."""
+    with pytest.raises(UsageError) as caught:
+        families.expand([name])
+    assert str(caught.value).partition("did you mean ")[2].partition(" or ")[0].rstrip("?") == meant
+
+
+@pytest.mark.parametrize("name", ["cake", "yolov8n-cls", "", "…", "a" * 300])
+def test_a_name_that_is_like_none_gets_no_hint(name: str) -> None:
+    """No network is guessed at."""
+    with pytest.raises(UsageError, match="`vitbench models` lists them"):
+        families.expand([name])

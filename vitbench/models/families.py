@@ -4,13 +4,13 @@ Adding a family is a row in `FAMILIES`, at the end of this file. Importing it ne
 timm: the command line's help reads it.
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from vitbench.errors import UsageError
+from vitbench.models.names import near_names
 
 Kind = Literal["vit", "deit", "swin", "swinv2", "swinv2-cr", "cnn", "other"]
 
@@ -88,19 +88,12 @@ def _check_timm_name(name: str) -> None:
     base, _, tag = name.partition(".")
     known = timm.list_models()
     if base not in known:
-        near = _near(name, known)
+        near = near_names(name, known, {family.alias: family.timm_name for family in FAMILIES})
         hint = f"did you mean {' or '.join(near)}?" if near else "`vitbench models` lists them"
         raise UsageError(f"no model is called '{name}'; {hint}")
     tags = [full.partition(".")[2] for full in timm.list_models(f"{base}.*", pretrained=True)]
     if tag and tag not in tags:
         raise UsageError(f"'{base}' has no weights tagged '{tag}'; it has {', '.join(tags) or 'none'}")
-
-
-def _near(name: str, known: Sequence[str]) -> list[str]:
-    """Up to three names like it, aliases first."""
-    aliases = difflib.get_close_matches(name.lower(), list(BY_ALIAS), n=2, cutoff=0.6)
-    base = name.lower().partition(".")[0]
-    return (aliases + difflib.get_close_matches(base, known, n=3, cutoff=0.6))[:3]
 
 
 _DATASETS = {

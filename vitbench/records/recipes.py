@@ -241,8 +241,8 @@ class Settings(BaseModel):
             try:
                 self._way(fields)
             except ValidationError as error:
-                field = error.errors()[0]["loc"][0]
-                raise UsageError(f"arms: {name}: {field} {_unfit(error)}") from error
+                where = error.errors()[0]["loc"][0]
+                raise UsageError(f"arms: {name}: {where} {_unfit(error)}") from error
 
 
 def _unfit(error: ValidationError) -> str:
