@@ -17,7 +17,8 @@ from vitbench.benchmark import train as train_module
 from vitbench.benchmark.compare import compare
 from vitbench.benchmark.plan import Plan
 from vitbench.benchmark.predict import predict
-from vitbench.benchmark.train import FOR_PRETRAINING, Request, prepare, pretrain, train
+from vitbench.benchmark.idle import FOR_PRETRAINING
+from vitbench.benchmark.train import Request, prepare, pretrain, train
 from vitbench.cli.app import app
 from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.files import sha256_of
