@@ -15,9 +15,9 @@ from vitbench import files
 from vitbench.benchmark import folder
 from vitbench.benchmark import train as train_module
 from vitbench.benchmark.compare import compare
+from vitbench.benchmark.idle import FOR_PRETRAINING
 from vitbench.benchmark.plan import Plan
 from vitbench.benchmark.predict import predict
-from vitbench.benchmark.idle import FOR_PRETRAINING
 from vitbench.benchmark.train import Request, prepare, pretrain, train
 from vitbench.cli.app import app
 from vitbench.errors import UsageError, VitbenchError, WeightsError
