@@ -6,7 +6,8 @@ import numpy as np
 from simulated_page import Part, Rate, Section
 from simulated_worlds import World, cached_mcnemar, counts_of, grid
 
-from vitbench.comparison.statistics import ALPHA, holm, pooled_seeds, seeds_difference
+from vitbench.comparison.seeds import seed_parts, seeds_difference
+from vitbench.comparison.statistics import ALPHA, holm
 
 
 def families(rng: np.random.Generator, runs: int) -> Section:
@@ -37,8 +38,9 @@ def same_recipe(rng: np.random.Generator, runs: int) -> Section:
         false = unpooled = false_single = 0
         for right in world.right(rng, runs, [0.85] * cell["models"]):
             pairs = list(combinations(right, 2))
-            pooled = pooled_seeds(right)
-            false += min(holm([seeds_difference(a, b, pooled=pooled).p for a, b in pairs])) <= ALPHA
+            parts = combinations(seed_parts(list(right)), 2)
+            p_values = [seeds_difference(a, b, seeds=s).p for (a, b), s in zip(pairs, parts, strict=True)]
+            false += min(holm(p_values)) <= ALPHA
             unpooled += min(holm([seeds_difference(a, b).p for a, b in pairs])) <= ALPHA
             if cell["seeds"] == 2:
                 one = [cached_mcnemar(*counts_of(a[0], b[0])[1:3]) for a, b in pairs]

@@ -5,7 +5,8 @@ from simulated_page import Part, Rate, Section
 from simulated_worlds import World, cached_mcnemar, grid
 
 from vitbench.comparison.power import pictures_needed, power, seeds_pictures_needed
-from vitbench.comparison.statistics import ALPHA, seeds_difference
+from vitbench.comparison.seeds import seeds_difference
+from vitbench.comparison.statistics import ALPHA
 
 
 def promised_power(rng: np.random.Generator, runs: int) -> Section:

@@ -4,7 +4,8 @@ import numpy as np
 from simulated_page import Part, Rate, Section
 from simulated_worlds import World, grid, unequal
 
-from vitbench.comparison.statistics import seeds_accuracy, seeds_difference
+from vitbench.comparison.seeds import seeds_difference
+from vitbench.comparison.statistics import seeds_accuracy
 
 
 def seeds(rng: np.random.Generator, runs: int) -> Section:

@@ -15,7 +15,8 @@ from vitbench.comparison.power import (
     smallest_gap,
     smallest_net,
 )
-from vitbench.comparison.statistics import Part, mcnemar, seeds_difference
+from vitbench.comparison.seeds import seeds_difference
+from vitbench.comparison.statistics import Part, mcnemar
 
 
 @pytest.mark.parametrize(("pairs", "net"), [(1, 6), (3, 7), (15, 10)])
@@ -127,10 +128,10 @@ def test_pooled_seeds_count_in_the_gap_and_the_pictures() -> None:
     """The gap that `seeds_difference` needs with a pooled seed variance; more pictures than without."""
     a = np.array([[1, 1, 0, 0, 1, 1, 0, 1], [1, 1, 0, 1, 1, 0, 0, 1]], bool)
     b = np.array([[1, 0, 1, 0, 0, 1, 0, 1], [1, 0, 1, 0, 1, 0, 0, 1]], bool)
-    pooled = Part(0.02**2, 8)
-    found = seeds_difference(a, b, pooled=pooled)
-    assert seeds_smallest_gap(a, b, pooled=pooled) == pytest.approx(found.high - found.value)
-    alone, together = seeds_pictures_needed(a, b, 0.1), seeds_pictures_needed(a, b, 0.1, pooled=pooled)
+    seeds = (Part(0.02**2, 8), Part(0.02**2, 8))
+    found = seeds_difference(a, b, seeds=seeds)
+    assert seeds_smallest_gap(a, b, seeds=seeds) == pytest.approx(found.high - found.value)
+    alone, together = seeds_pictures_needed(a, b, 0.1), seeds_pictures_needed(a, b, 0.1, seeds=seeds)
     assert alone is not None
     assert together is not None
     assert together > alone

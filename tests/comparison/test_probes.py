@@ -9,7 +9,7 @@ from fabricate import make_benchmark, write_recipe
 
 from vitbench import files
 from vitbench.comparison.candidates import slide_columns, slide_rows
-from vitbench.comparison.statistics import seeds_difference
+from vitbench.comparison.seeds import NO_SEED, seed_parts, seeds_difference
 from vitbench.comparison.table import Comparison, compare, compare_many
 from vitbench.comparison.words import parts_text
 from vitbench.records import Benchmark
@@ -104,7 +104,7 @@ def test_several_seeds_meet_the_probe_as_a_mean(tmp_path: Path) -> None:
     assert pair.difference == pytest.approx(3 / 60)
     tuned = np.ones((2, 60), dtype=bool)
     tuned[0, :4] = tuned[1, :2] = False
-    expected = seeds_difference(np.ones((2, 60), dtype=bool), tuned)
+    expected = seeds_difference(np.ones((1, 60), dtype=bool), tuned, seeds=(NO_SEED, *seed_parts([tuned])))
     assert (pair.low, pair.high, pair.p) == (expected.low, expected.high, expected.p)
     assert "−5.0 points" in pair.verdict
     assert not any("one run only" in note for note in found.notes)

@@ -12,17 +12,15 @@ from statsmodels.stats.contingency_tables import mcnemar as mcnemar_oracle
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from vitbench.comparison.seeds import seeds_difference
 from vitbench.comparison.statistics import (
-    Part,
     accuracy_interval,
     effective_pictures,
     holm,
     mcnemar,
     newcombe_paired,
     paired_difference,
-    pooled_seeds,
     seeds_accuracy,
-    seeds_difference,
     sign_flip,
 )
 from vitbench.inference.metrics import wilson
@@ -188,20 +186,6 @@ def test_holm_stays_at_most_one() -> None:
     assert holm([]) == []
 
 
-def test_seeds_difference_by_hand() -> None:
-    """Two seeds on four pictures, written out: variances of pictures and of each model's seeds add."""
-    a = np.array([[1, 1, 1, 0], [1, 1, 1, 1]], dtype=bool)
-    b = np.array([[1, 0, 0, 0], [1, 1, 0, 0]], dtype=bool)
-    images = np.var([0, 0.5, 1, 0.5], ddof=1) / 4
-    seeds_a, seeds_b = np.var([0.75, 1], ddof=1) / 2, np.var([0.25, 0.5], ddof=1) / 2
-    total = images + seeds_a + seeds_b
-    freedom = total**2 / (images**2 / 3 + seeds_a**2 + seeds_b**2)
-    found = seeds_difference(a, b)
-    assert found.value == 0.5
-    assert found.p == pytest.approx(2 * stats.t.sf(0.5 / math.sqrt(total), freedom))
-    assert found.low == pytest.approx(max(-1, 0.5 - stats.t.ppf(0.975, freedom) * math.sqrt(total)))
-
-
 def test_seeds_accuracy_by_hand() -> None:
     """Two seeds on four pictures: Wilson's form for as many pictures as have the variance, at t for z."""
     correct = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], dtype=bool)
@@ -212,56 +196,6 @@ def test_seeds_accuracy_by_hand() -> None:
     half = t * math.sqrt(p * (1 - p) / n + t**2 / (4 * n**2)) / (1 + t**2 / n)
     centre = (p + t**2 / (2 * n)) / (1 + t**2 / n)
     assert seeds_accuracy(correct) == pytest.approx((centre - half, centre + half))
-
-
-def test_seeds_with_groups_by_hand() -> None:
-    """Two groups of two pictures: their sums of deviations make the image part, on one degree of freedom."""
-    a = np.array([[1, 1, 1, 0], [1, 1, 1, 1]], dtype=bool)
-    b = np.array([[1, 0, 0, 0], [1, 1, 0, 0]], dtype=bool)  # differences 0, ½, 1, ½: sums −½ and +½
-    images, seeds_a, seeds_b = 2 * (0.5**2 + 0.5**2) / 16, 0.125**2, 0.125**2
-    total = images + seeds_a + seeds_b
-    found = seeds_difference(a, b, np.array([5, 5, 9, 9]))
-    freedom = total**2 / (images**2 + seeds_a**2 + seeds_b**2)
-    assert found.p == pytest.approx(2 * stats.t.sf(0.5 / math.sqrt(total), freedom))
-    assert found.p > seeds_difference(a, b).p
-
-
-def test_seeds_that_agree_by_luck_borrow_from_the_others() -> None:
-    """Two models whose seeds agree, beside two whose seeds do not: the pooled variance, on its freedom."""
-    rng = np.random.default_rng(1)
-    calm = rng.random((2, 1, 100)) < np.array([0.9, 0.7])[:, None, None]
-    a, b = (np.concatenate([one, one], axis=0) for one in calm)
-    loose = [rng.random((2, 100)) < np.array([[0.9], [0.7]]) for _ in range(2)]
-    pooled = pooled_seeds([a, b, *loose])
-    assert pooled is not None
-    assert pooled.freedom == 4
-    assert pooled.variance == pytest.approx(sum(np.var(m.mean(axis=1), ddof=1) for m in loose) / 4)
-    images = np.var(a.mean(axis=0) - b.mean(axis=0), ddof=1) / 100
-    seeds = pooled.variance * (1 / 2 + 1 / 2)
-    freedom = (images + seeds) ** 2 / (images**2 / 99 + seeds**2 / 4)
-    found = seeds_difference(a, b, pooled=pooled)
-    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.value) / math.sqrt(images + seeds), freedom))
-    assert found.p > seeds_difference(a, b).p
-
-
-def test_seeds_that_differ_more_than_the_others_keep_their_own_variance() -> None:
-    """A pooled variance below a pair's own changes nothing; neither two models nor single runs pool."""
-    rng = np.random.default_rng(2)
-    loose = [rng.random((2, 80)) < np.array([[0.95], [0.65]]) for _ in range(2)]
-    calm = [np.tile(rng.random(80) < 0.8, (2, 1)) for _ in range(4)]
-    pooled = pooled_seeds([*loose, *calm])
-    assert pooled is not None
-    assert pooled.variance > 0
-    assert seeds_difference(*loose, pooled=pooled) == seeds_difference(*loose)
-    assert pooled_seeds(loose) is None
-    assert pooled_seeds([model[:1] for model in calm]) is None
-
-
-def test_three_seeds_speak_for_themselves() -> None:
-    """Other models' wild seeds do not blur two models that have three runs each."""
-    rng = np.random.default_rng(3)
-    a, b = rng.random((2, 3, 80)) < 0.8
-    assert seeds_difference(a, b, pooled=Part(0.1, 9)) == seeds_difference(a, b)
 
 
 def test_seeds_that_never_vary_say_what_one_seed_says() -> None:

@@ -205,15 +205,6 @@ def test_missing_seed_makes_a_row_partial(tmp_path: Path) -> None:
     assert (row.status, row.seeds, row.reason) == ("partial", (0,), "seed 1: NaN loss")
 
 
-def test_one_run_against_several_compares_first_runs(tmp_path: Path) -> None:
-    """Seed variance of a single run is unknown: McNemar on first runs, A the one that leads there."""
-    runs = {"a-s0": wrong_on(*range(9)), "a-s1": LABELS, "b-s0": wrong_on(*range(5))}
-    found = compare(make_benchmark(tmp_path / "b", runs, LABELS))
-    (pair,) = found.pairs
-    assert (pair.method, pair.model_a, pair.a_only) == ("exact McNemar", "b", 4)
-    assert any("b: one run only" in note for note in found.notes)
-
-
 def test_files_that_were_skipped_are_named(tmp_path: Path) -> None:
     """The first three with their reasons, the rest counted."""
     skipped = [{"path": f"daisy/{i}.jpg", "reason": "truncated"} for i in range(5)]

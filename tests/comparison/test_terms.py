@@ -217,4 +217,4 @@ def test_two_seeds_that_agree_by_luck_make_no_winner(tmp_path: Path) -> None:
     third = {"c-s0": wrong_on(*range(30)), "c-s1": wrong_on(*range(120))}
     found = compare(make_benchmark(tmp_path / "three", {**runs, **third}, LABELS))
     assert not next(p for p in found.pairs if p.model_b == "b").distinguishable
-    assert any(note.startswith("Models with two seeds take the variance") for note in found.notes)
+    assert any("is taken from all models together" in note for note in found.notes)

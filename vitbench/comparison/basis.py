@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vitbench.comparison.bootstrap import Interval, Replicated, Resamples, replicates
+from vitbench.comparison.bootstrap import SCORES, Interval, Replicated, Resamples, replicates
 from vitbench.comparison.candidates import Candidate, TestSet, competitors
-from vitbench.comparison.statistics import Part, pooled_seeds
+from vitbench.comparison.seeds import NO_SEED, Seeds, seed_parts
+from vitbench.comparison.statistics import Part
 from vitbench.errors import UsageError
 from vitbench.records import Array
 
@@ -41,8 +42,8 @@ class Basis:
     """Per tested model, as shown, and score: its values on the pictures and on the same resamples of them."""
     inflation: float
     """How much larger variances over pictures are than those of independent answers: with folds, above 1."""
-    seeds: Part | None
-    """How much a seed's accuracy varies, over all competing models (`pooled_seeds`)."""
+    seeds: Mapping[str, Mapping[str, Part]]
+    """Score ("top1", "loss", …) → competing model → how much one seed of it changes that (`seed_parts`)."""
 
     @property
     def corrected(self) -> str:
@@ -61,11 +62,23 @@ class Basis:
         """Independent units among the pictures: groups, or the pictures themselves."""
         return self.resamples.units
 
+    def seeds_of(self, score: str, *models: str) -> Seeds:
+        """How much a seed of each of two models changes a score; nothing for what has no seed."""
+        a, b = (self.seeds[score].get(model, NO_SEED) for model in models)
+        return a, b
+
 
 def basis_of(candidates: Sequence[Candidate], test: TestSet, terms: Terms, inflation: float = 1.0) -> Basis:
     """The basis of a comparison of these candidates; the resampling takes the most part of its time."""
     groups = test.group_numbers
     resamples = Resamples(len(test.paths), test.unit_numbers)  # the same draws in any order of the pictures
     samples = {c.model: replicates(c.predictions, resamples) for c in candidates if c.answered}
-    seeds = pooled_seeds([c.correct for c in competitors(candidates)])
+    seeded = [c for c in competitors(candidates) if not c.seedless]
+    scores = {"top1": [c.correct for c in seeded]}
+    for name in SCORES:
+        scores[name] = [samples[c.model][name].values[:, None] for c in seeded]
+    seeds = {
+        name: {c.model: part for c, part in zip(seeded, seed_parts(values), strict=True)}
+        for name, values in scores.items()
+    }
     return Basis(len(test.paths), groups, terms, resamples, samples, inflation, seeds)

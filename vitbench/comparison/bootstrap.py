@@ -9,7 +9,7 @@ The figures are in `results/evidence/statistics.md`.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,16 +67,13 @@ class Replicated:
     pictures: float
     """As many independent pictures would tell the score as well (`effective_pictures` of being right). Macro
     scores: C² / Σ 1 / n_c instead of n, as a class with few pictures weighs as much as any other."""
+    seed: Part | None = None
+    """How much one seed changes the score; None: as much as these seeds tell."""
 
     @property
     def value(self) -> float:
         """Mean over seeds."""
         return float(self.values.mean())
-
-    def repeated(self, k: int) -> "Replicated":
-        """The first seed counted k times: a model without a seed beside one that has k."""
-        values, drawn = np.repeat(self.values[:1], k), np.repeat(self.replicates[:1], k, axis=0)
-        return replace(self, values=values, replicates=drawn)
 
     @property
     def over_pictures(self) -> Array:
@@ -86,7 +83,8 @@ class Replicated:
     @property
     def parts(self) -> tuple[Part, Part]:
         """What makes the value uncertain: pictures, seeds."""
-        return _picture_part(self.over_pictures, self.units), seed_part(self.values)
+        seeds = self.seed.over(len(self.values)) if self.seed else seed_part(self.values)
+        return _picture_part(self.over_pictures, self.units), seeds
 
 
 def replicates(predictions: Sequence[Predictions], resamples: Resamples) -> dict[str, Replicated]:

@@ -43,6 +43,12 @@ class Candidate:
         return np.stack([p.correct for p in self.predictions])
 
     @property
+    def seedless(self) -> bool:
+        """No seed takes part in it: a probe of pretrained weights; needs an answered run."""
+        recipe = self.answered[0].recipe()
+        return recipe.name == "probe" and not recipe.init.startswith("random")
+
+    @property
     def status(self) -> str:
         """finished, partial (some seeds), failed, interrupted or new (nothing of it was started)."""
         if self.answered:

@@ -183,18 +183,18 @@ def _seeds(tested: Sequence["Row"]) -> list[str]:
             return ["A probe has no seed of its own: other pictures would change it, another seed would not"]
         return ["One run each: seed variation is not included; another seed can change the order"]
     lines = [
-        "Several seeds: scores are means over seeds; intervals and tests are t over images × seeds "
-        "(Satterthwaite), an approximation, poor where nearly all pictures are right or wrong"
+        "Several seeds: scores are means over all seeds that a model has; intervals and tests are t over "
+        "images × seeds, an approximation, poor where nearly all pictures are right or wrong; how much a "
+        "seed changes a model is taken from all models together where its own seeds differ less, because few "
+        "seeds can agree by luck"
     ]
-    if 2 in numbers and len(own) > 2:
+    single = [
+        row.model for row in own if len(row.seeds) == 1 and (row.recipe != "probe" or "random" in row.init)
+    ]
+    if single:
         lines.append(
-            "Models with two seeds take the variance of a seed from all models together, where that is "
-            "larger: two seeds can agree by luck"
-        )
-    if 1 in numbers:
-        single = [row.model for row in own if len(row.seeds) == 1]
-        lines.append(
-            f"{listed(single)}: one run only; its pairs compare first runs and leave seed variation out"
+            f"{listed(single)}: one run only; how much another seed would change it is taken from the other "
+            "models in every test, and is not in its own interval"
         )
     elif len(numbers) > 1:
         lines.append("The models have different numbers of seeds")

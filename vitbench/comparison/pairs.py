@@ -1,16 +1,17 @@
 """Every two models on the same pictures: difference, interval, test, verdict."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 from vitbench.comparison import words
 from vitbench.comparison.basis import Basis
-from vitbench.comparison.bootstrap import SCORES, Replicated, difference_interval, replicates
+from vitbench.comparison.bootstrap import SCORES, difference_interval
 from vitbench.comparison.candidates import Candidate
-from vitbench.comparison.statistics import ALPHA, holm, paired_difference, seeds_difference
+from vitbench.comparison.seeds import seeds_difference
+from vitbench.comparison.statistics import ALPHA, holm, paired_difference
 from vitbench.errors import UsageError
 
 MCNEMAR = "exact McNemar"
@@ -97,19 +98,20 @@ def compared(candidates: Sequence[Candidate], basis: Basis) -> tuple[Pair, ...]:
 
 
 def pair_of(a: Candidate, b: Candidate, basis: Basis) -> Pair:
-    """Two models by an exact test with one run each, by t over images × seeds with several each.
+    """Two models, the one with the higher mean first: an exact test where nothing is known of any seed.
 
-    Where only one of the two has several runs its seed variance is known and the other's is not:
-    the first runs are compared (a note says so).
+    Else t over images × seeds on the means of all runs that each has; how much a seed changes a model with
+    one run is known from the other models of the table.
     """
-    several = len(a.answered) > 1 and len(b.answered) > 1
+    if b.correct.mean() > a.correct.mean():
+        a, b = b, a
     right_a, right_b = a.correct, b.correct
+    seeds = basis.seeds_of("top1", a.model, b.model)
+    several = len(a.answered) > 1 or len(b.answered) > 1 or any(part.variance for part in seeds)
     if several:
-        found = seeds_difference(right_a, right_b, basis.groups, basis.seeds, basis.inflation)
+        found = seeds_difference(right_a, right_b, basis.groups, seeds, basis.inflation)
     else:
         found = paired_difference(right_a[0], right_b[0], basis.groups, basis.inflation)
-    if found.value < 0:
-        return pair_of(b, a, basis)  # first runs can disagree with the order of the means
     one_a, one_b = right_a[0], right_b[0]
     counts = (one_a & one_b, one_a & ~one_b, ~one_a & one_b, ~one_a & ~one_b)
     both, a_only, b_only, neither = (None if several else int(c.sum()) for c in counts)
@@ -131,23 +133,19 @@ def pair_of(a: Candidate, b: Candidate, basis: Basis) -> Pair:
         p_holm=found.p,
         method=(f"t over {units} × seeds" if several else exact) + basis.corrected,
         margin=basis.terms.margin,
-        scores=_score_differences(_sample(a, several, basis), _sample(b, several, basis), basis),
+        scores=_score_differences(a, b, basis),
     )
 
 
-def _sample(candidate: Candidate, several: bool, basis: Basis) -> Mapping[str, Replicated]:
-    """The candidate's resampled scores, over its seeds where `several`, else of its first run."""
-    if several or len(candidate.answered) == 1:
-        return basis.samples[candidate.model]
-    return replicates(candidate.predictions[:1], basis.resamples)
-
-
-def _score_differences(
-    a: Mapping[str, Replicated], b: Mapping[str, Replicated], basis: Basis
-) -> tuple[ScoreDifference, ...]:
+def _score_differences(a: Candidate, b: Candidate, basis: Basis) -> tuple[ScoreDifference, ...]:
     found = []
     for name in SCORES:
-        value, *limits = difference_interval(a[name], b[name])
+        seeds = basis.seeds_of(name, a.model, b.model)
+        both = [
+            dataclasses.replace(basis.samples[one.model][name], seed=seed)
+            for one, seed in zip((a, b), seeds, strict=True)
+        ]
+        value, *limits = difference_interval(*both)
         low, high = basis.widened(value, *limits)
         found.append(ScoreDifference(score=name, difference=value, low=low, high=high))
     return tuple(found)
@@ -157,23 +155,12 @@ def against_probes(candidates: Sequence[Candidate], basis: Basis) -> tuple[Pair,
     """Every fine-tuned model against its own probe, p-values adjusted over these pairs alone."""
     tested = {c.model: c for c in candidates if c.answered}
     beside = [(tested[c.probe_of], c) for c in tested.values() if c.probe_of in tested]
-    raw = [pair_of(*_as_often(tuned, probe, basis)) for tuned, probe in beside]
+    raw = [pair_of(tuned, probe, basis) for tuned, probe in beside]
     tuned_ones = [tuned.model for tuned, _ in beside]
     return tuple(
         dataclasses.replace(pair, verdict=words.probe_verdict(pair, tuned, len(raw)))
         for pair, tuned in zip(judged(raw), tuned_ones, strict=True)
     )
-
-
-def _as_often(tuned: Candidate, probe: Candidate, basis: Basis) -> tuple[Candidate, Candidate, Basis]:
-    """The probe's one run counted as often as the model has runs: it has no seed, so nothing in it varies."""
-    k = len(tuned.answered)
-    repeated = dataclasses.replace(
-        probe, answered=probe.answered[:1] * k, predictions=probe.predictions[:1] * k
-    )
-    sample = {name: one.repeated(k) for name, one in _sample(probe, False, basis).items()}
-    samples = {**basis.samples, probe.model: sample}
-    return tuned, repeated, dataclasses.replace(basis, samples=samples, seeds=None)
 
 
 def judged(pairs: Sequence[Pair]) -> list[Pair]:

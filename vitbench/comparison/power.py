@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vitbench.comparison.statistics import ALPHA, Part, difference_parts, satterthwaite
+from vitbench.comparison.seeds import Seeds, difference_parts, half_width
+from vitbench.comparison.statistics import ALPHA, Part
 from vitbench.records import Array
 
 MOST_PICTURES = 10_000_000
@@ -110,20 +111,17 @@ def _possible(difference: float, discordance: float) -> float:
 
 
 def seeds_smallest_gap(
-    a: Array, b: Array, pairs: int = 1, groups: Array | None = None, pooled: Part | None = None
+    a: Array, b: Array, pairs: int = 1, groups: Array | None = None, seeds: Seeds | None = None
 ) -> float | None:
     """The gap at which these two models with several runs would have reached p ≤ .05 / pairs.
 
-    a (k_a, n), b (k_b, n) bool. t · standard error of `seeds_difference` as measured, at most 1: t at
-    1 − .05 / (2 · pairs). None where the error is not known: nothing varies, one picture, one group.
+    a (k_a, n), b (k_b, n) bool. `half_width` of `seeds_difference` as measured, at most 1. None where the
+    error is not known: nothing varies, one picture, one group.
     """
-    from scipy.special import stdtrit
-
-    parts = difference_parts(a, b, groups, pooled)
-    variance, freedom = satterthwaite(parts)
-    if parts[0].freedom == 0 or variance == 0:
+    parts = difference_parts(a, b, groups, seeds)
+    if parts[0].freedom == 0 or not any(part.variance for part in parts):
         return None
-    gap = float(stdtrit(freedom, 1 - ALPHA / 2 / max(pairs, 1))) * math.sqrt(variance)
+    gap = half_width(parts, ALPHA / max(pairs, 1))
     return gap if gap <= 1 else None
 
 
@@ -133,35 +131,33 @@ def seeds_pictures_needed(
     difference: float,
     pairs: int = 1,
     groups: Array | None = None,
-    pooled: Part | None = None,
+    seeds: Seeds | None = None,
 ) -> int | None:
     """The fewest pictures on which `seeds_difference` of these models would find `difference` at 80 % power.
 
-    a (k_a, n), b (k_b, n) bool; the rest as in `seeds_difference`. The fewest n with SE(n) · (t at
-    1 − .05 / (2 · pairs) + t at .8) ≤ difference: the seeds' variances as measured, that of the pictures (in
-    groups of this size) in proportion to 1 / n, degrees of freedom by Satterthwaite for each n. None where no
-    n up to 10 million does, because the seeds alone vary too much: only more seeds would help. None, too,
-    where the error is not known. A plan from two or three seeds is rough: they tell their own variance badly.
+    a (k_a, n), b (k_b, n) bool; the rest as in `seeds_difference`. The fewest n with half width(n) at
+    .05 / pairs + half width(n) at .4 (the t of 80 % power) ≤ difference: the seeds' variances as measured,
+    that of the pictures (in groups of this size) in proportion to 1 / n. None where no n up to 10 million
+    does, because the seeds alone vary too much: only more seeds would help. None, too, where the error is
+    not known. A plan from two or three seeds is rough: they tell their own variance badly.
     """
-    from scipy.special import stdtrit
-
-    images, *seeds = difference_parts(a, b, groups, pooled)
-    if images.freedom == 0 or satterthwaite([images, *seeds])[0] == 0:
+    images, *of_seeds = difference_parts(a, b, groups, seeds)
+    if images.freedom == 0 or not any(part.variance for part in (images, *of_seeds)):
         return None
     n_now = a.shape[1]
 
     def enough(n: int) -> bool:
         freedom = max(1, round((images.freedom + 1) * n / n_now) - 1)
-        variance, freedom_all = satterthwaite([Part(images.variance * n_now / n, freedom), *seeds])
-        sum_of_t = stdtrit(freedom_all, 1 - ALPHA / 2 / max(pairs, 1)) + stdtrit(freedom_all, POWER)
-        return bool(sum_of_t * math.sqrt(variance) <= abs(difference))
+        parts = [Part(images.variance * n_now / n, freedom), *of_seeds]
+        needed = half_width(parts, ALPHA / max(pairs, 1)) + half_width(parts, 2 * (1 - POWER))
+        return needed <= abs(difference)
 
-    # degrees of freedom fall to those of the seeds as pictures become many, so "enough" can end again
-    grid = np.unique(np.geomspace(2, MOST_PICTURES, 500).astype(int)).tolist()
-    first = next((place for place, n in enumerate(grid) if enough(n)), None)
-    if first is None:
-        return None
-    return _bisected(grid[first - 1] if first else 1, grid[first], enough)
+    high = 2
+    while not enough(high):
+        high *= 2
+        if high > MOST_PICTURES:
+            return None
+    return _bisected(max(high // 2, 1), high, enough)
 
 
 def _bisected(low: int, high: int, enough: Callable[[int], bool]) -> int:

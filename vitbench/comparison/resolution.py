@@ -33,7 +33,10 @@ def resolution_of(candidates: Sequence[Candidate], pairs: Sequence[Pair], basis:
     by_name = {candidate.model: candidate for candidate in candidates}
     many = max(len(pairs), 1)
     seeded = [(by_name[pair.model_a], by_name[pair.model_b]) for pair in pairs if pair.a_only is None]
-    measured = [seeds_smallest_gap(a.correct, b.correct, many, basis.groups, basis.seeds) for a, b in seeded]
+    measured = [
+        seeds_smallest_gap(a.correct, b.correct, many, basis.groups, basis.seeds_of("top1", a.model, b.model))
+        for a, b in seeded
+    ]
     gaps = [gap for gap in measured if gap is not None]
     if gaps:
         text = words.seeds_gap_text(basis.n, len(pairs), min(gaps), max(gaps))
@@ -62,7 +65,9 @@ def _detect_by_seeds(seeded: Sequence[tuple[Candidate, Candidate]], pairs: int, 
     if detect is None:
         return ""
     needed = [
-        seeds_pictures_needed(a.correct, b.correct, detect, pairs, basis.groups, basis.seeds)
+        seeds_pictures_needed(
+            a.correct, b.correct, detect, pairs, basis.groups, basis.seeds_of("top1", a.model, b.model)
+        )
         for a, b in seeded
     ]
     in_order = sorted(needed, key=lambda n: float("inf") if n is None else n)

@@ -116,7 +116,7 @@ def paired_difference(a: Array, b: Array, groups: Array | None = None, inflation
     covers 83 and, at worst, 33 %.
     """
     n = len(a)
-    groups = _telling(groups)
+    groups = telling(groups)
     if n == 0 or (groups is None and inflation == 1):
         both, a_only, b_only, neither = (int(x.sum()) for x in (a & b, a & ~b, ~a & b, ~a & ~b))
         value = (a_only - b_only) / n if n else 0.0
@@ -137,7 +137,7 @@ def accuracy_interval(
     full) the mean coverage is 96 %, 84 % in the worst case (copies in groups of very unequal size);
     plain Wilson's is 80 % and 0 %. (0, 1) for n = 0.
     """
-    groups = _telling(groups)
+    groups = telling(groups)
     if len(correct) == 0:
         return 0.0, 1.0
     if groups is None and inflation == 1:
@@ -155,7 +155,7 @@ def effective_pictures(values: Array, groups: Array | None) -> float:
     badly (Korn & Graubard 1998); at least 1. The number of groups where all values are equal, and
     nothing is known of how alike a group's pictures are.
     """
-    groups = _telling(groups)
+    groups = telling(groups)
     n = len(values)
     if groups is None:
         return float(n)
@@ -169,42 +169,12 @@ def effective_pictures(values: Array, groups: Array | None) -> float:
     return max(1.0, n / max(1.0, variance / independent) * few**2)
 
 
-def _telling(groups: Array | None) -> Array | None:
+def telling(groups: Array | None) -> Array | None:
     """(n,) group numbers from 0 without gaps; None where each picture is a group of its own."""
     if groups is None:
         return None
     names, numbers = np.unique(groups, return_inverse=True)
     return None if len(names) == len(groups) else numbers
-
-
-def seeds_difference(
-    a: Array, b: Array, groups: Array | None = None, pooled: "Part | None" = None, inflation: float = 1.0
-) -> Difference:
-    """Difference of two models with several runs each: two-way t over images × seeds.
-
-    a (k_a, n), b (k_b, n) bool, k ≥ 2: right or wrong per seed and picture. Difference ± t · √(s²_images / n
-    + s²_a / k_a + s²_b / k_b): s²_images is the variance of the seed-averaged differences per picture,
-    s²_a and s²_b the variances of the seeds' accuracies; degrees of freedom by Satterthwaite 1946.
-    It covers new pictures and new seeds; resampling only one of the two misleads. With groups the image
-    part is G / (G − 1) · Σ (a group's sum of deviations)² / n² on G − 1 degrees of freedom. pooled
-    (`pooled_seeds` of all models in the table) takes the place of the two seed variances where a model has
-    only two runs and it is larger: among many pairs some have seeds that agree by luck alone. inflation: of
-    the image part, as with folds. Where all
-    variances are 0 (or there is one picture or group) the runs say no more than one each:
-    `paired_difference` of the first ones.
-    """
-    from scipy.special import stdtr, stdtrit
-
-    groups = _telling(groups)
-    value = float(a.mean() - b.mean())
-    parts = difference_parts(a, b, groups, pooled, inflation)
-    variance, freedom = satterthwaite(parts)
-    if parts[0].freedom == 0 or variance == 0:
-        return paired_difference(a[0], b[0], groups, inflation)
-    error = math.sqrt(variance)
-    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
-    p = float(2 * stdtr(freedom, -abs(value) / error))
-    return Difference(value, max(-1.0, value - half), min(1.0, value + half), p)
 
 
 def seeds_accuracy(
@@ -213,7 +183,7 @@ def seeds_accuracy(
     """95 % interval of one model's accuracy over new pictures and new seeds, from (k, n) bool, k ≥ 2.
 
     Its variance is s²_images / n + s²_seeds / k and its t quantile that of Satterthwaite's degrees of
-    freedom, as in `seeds_difference`; its form is Wilson's for as many pictures as would have this
+    freedom (Satterthwaite 1946); its form is Wilson's for as many pictures as would have this
     variance, so that it bends away from 0 and 1. (Mean ± t · error covers less often, in simulation 94 %
     against 96 % on average, and is no narrower near 1.) Wilson on the pooled k · n answers would take
     them for independent, which they are not. Where all variances are 0 (or there is one picture or
@@ -221,7 +191,7 @@ def seeds_accuracy(
     """
     from scipy.special import stdtrit
 
-    groups = _telling(groups)
+    groups = telling(groups)
     per_image = correct.mean(axis=0)
     images = inflated(image_part(per_image, groups), inflation)
     variance, freedom = satterthwaite([images, seed_part(correct.mean(axis=1))])
@@ -244,44 +214,17 @@ class Part(NamedTuple):
     """One source of chance in a mean: its squared standard error, and the freedom it is known with."""
 
     variance: float
-    freedom: int
+    freedom: float
     """Degrees of freedom."""
+
+    def over(self, k: int) -> "Part":
+        """That of a mean over k independent ones."""
+        return Part(self.variance / k, self.freedom)
 
 
 def inflated(part: Part, inflation: float) -> Part:
     """The part with so many times its variance."""
     return Part(part.variance * inflation, part.freedom)
-
-
-def difference_parts(
-    a: Array, b: Array, groups: Array | None = None, pooled: Part | None = None, inflation: float = 1.0
-) -> tuple[Part, ...]:
-    """What makes the difference of two models with several runs uncertain, images first, then seeds.
-
-    a (k_a, n), b (k_b, n); the rest as in `seeds_difference`.
-    """
-    images = inflated(image_part(a.mean(axis=0) - b.mean(axis=0), _telling(groups)), inflation)
-    own = seed_part(a.mean(axis=1)), seed_part(b.mean(axis=1))
-    if pooled is not None and min(len(a), len(b)) < 3:
-        variance = pooled.variance * (1 / len(a) + 1 / len(b))
-        if variance > own[0].variance + own[1].variance:
-            return images, Part(variance, pooled.freedom)
-    return images, *own
-
-
-def pooled_seeds(models: Sequence[Array]) -> Part | None:
-    """How much one seed's accuracy varies, over all models of a table, (k, n) bool each; None without seeds.
-
-    The mean of the models' variances, weighted by k − 1, on Σ (k − 1) degrees of freedom. For three models
-    or more: with two it says nothing that the pair does not say. In simulation with 6 models of one
-    recipe and two seeds each, a false "better" after Holm falls from 20 % of tables to 2 %, at equal power.
-    From three seeds on a pair's own variance does (6 % at worst), and no model pays for another's wild seeds.
-    """
-    freedom = sum(len(model) - 1 for model in models)
-    if freedom == 0 or len(models) < 3:
-        return None
-    squares = sum(float(np.var(m.mean(axis=1), ddof=1)) * (len(m) - 1) for m in models if len(m) > 1)
-    return Part(_above_rounding(squares / freedom), freedom)
 
 
 def image_part(values: Array, groups: Array | None = None) -> Part:
@@ -293,7 +236,7 @@ def image_part(values: Array, groups: Array | None = None) -> Part:
     variance = float(sums @ sums) / n**2
     if n_groups < 2:
         return Part(0.0, 0)
-    return Part(_above_rounding(n_groups / (n_groups - 1) * variance), n_groups - 1)
+    return Part(above_rounding(n_groups / (n_groups - 1) * variance), n_groups - 1)
 
 
 def seed_part(values: Array) -> Part:
@@ -301,10 +244,10 @@ def seed_part(values: Array) -> Part:
     n = len(values)
     if n < 2:
         return Part(0.0, 0)
-    return Part(_above_rounding(float(np.var(values, ddof=1)) / n), n - 1)
+    return Part(above_rounding(float(np.var(values, ddof=1)) / n), n - 1)
 
 
-def _above_rounding(variance: float) -> float:
+def above_rounding(variance: float) -> float:
     """Rounding of means that are equal in truth must not pass for variance."""
     return variance if variance > 1e-24 else 0.0
 
