@@ -158,6 +158,25 @@ def test_csv_with_unknown_pictures(tmp_path: Path) -> None:
         keep_together(in_memory(["a/1.jpg", "b/1.jpg"]), name, None)
 
 
+@pytest.mark.parametrize("again", ["a/1.jpg", "./a/1.jpg", "a//1.jpg", "'a/1.jpg", "a\\1.jpg"])
+def test_csv_with_two_groups_for_one_picture(tmp_path: Path, again: str) -> None:
+    """A path that is named twice, in the same or another spelling, with two groups is refused."""
+    whole = in_memory(["a/1.jpg", "a/2.jpg", "b/1.jpg"])
+    for other in ("y", ""):
+        name = table(tmp_path, f"path,group\na/1.jpg,x\na/2.jpg,x\n{again},{other}\n")
+        with pytest.raises(UsageError, match=f"twice.*in group 'x' and in '{other}'"):
+            keep_together(whole, name, None)
+    name = table(tmp_path, f"path,group\n{again},x\na/2.jpg,x\na/1.jpg,x\n")
+    assert together(keep_together(whole, name, None)) == [["a/1.jpg", "a/2.jpg"]]
+
+
+def test_csv_in_another_unicode_form(tmp_path: Path) -> None:
+    """A table from a Mac names é as e and an accent; the same picture is meant."""
+    whole = in_memory(["caf\u00e9/1.jpg", "caf\u00e9/2.jpg", "b/1.jpg"])
+    name = table(tmp_path, "path,group\ncafe\u0301/1.jpg,x\ncafe\u0301/2.jpg,x\n")
+    assert together(keep_together(whole, name, None)) == [["caf\u00e9/1.jpg", "caf\u00e9/2.jpg"]]
+
+
 def test_csv_may_name_pictures_left_out(tmp_path: Path, classes: Maker) -> None:
     """A row of a broken file that --skip-bad leaves out is no error."""
     root = classes(tmp_path / "data", {"a": 3, "b": 3})

@@ -235,13 +235,20 @@ def test_train_and_val_given() -> None:
 
 
 def test_val_lacks_a_class() -> None:
-    """A val/ without one of the classes is unused; 15 % of train/ takes its place, with a note."""
+    """A val/ without one of the classes is kept: it chooses on the others, and train/ stays whole."""
+    train = {"a": 20, "b": 20, "c": 20}
+    split = split_images(given_parts({"train": train, "val": {"a": 5, "c": 4}, "test": train}), 0)
+    assert sizes(split) == (60, 9, 60)
+    assert split.rule == "train/, val/ and test/ as they are on disk, no seed"
+
+
+def test_val_of_one_class_chooses_nothing() -> None:
+    """The best epoch for one class alone is one that answers nothing else: 15 % of train/ takes its place."""
     split = split_images(
         given_parts({"train": {"a": 20, "b": 20}, "val": {"a": 5}, "test": {"a": 5, "b": 5}}), 0
     )
     assert sizes(split) == (34, 6, 10)
     assert all(p.part != "val" for _, p in split.assigned())
-    assert split.notes == ("val/ lacks class 'b': its 5 pictures are unused, 15 % of train/ takes its place",)
 
 
 def test_copies_are_counted() -> None:
@@ -559,7 +566,20 @@ def test_folds_and_the_users_own_split() -> None:
         split_images(both, 0, 5)
     with pytest.raises(UsageError, match="would mix val/ with train/"):
         split_images(given_parts({"train": {"a": 9, "b": 9}, "val": {"a": 9, "b": 9}}), 0, 5)
-    assert split_images(both, 0, "auto") == split_images(both, 0, "always") == split_images(both, 0)
+    assert split_images(both, 0, "always") == split_images(both, 0)
+
+
+def test_automatic_folds_beside_a_small_test_of_ones_own() -> None:
+    """None are made, and that is said with the way to them; a large test part needs none."""
+    small = given_parts({"train": {"a": 9, "b": 9}, "test": {"a": 9, "b": 9}})
+    split = split_images(small, 0, "auto")
+    assert split.digest == split_images(small, 0).digest
+    assert split.notes == (
+        "--folds auto: no folds, though only 18 test pictures, for they would mix test/ with train/; name "
+        "data/train to cross-validate inside it",
+    )
+    large = given_parts({"train": {"a": 9, "b": 9}, "test": {"a": 50, "b": 50}})
+    assert split_images(large, 0, "auto").notes == ()
 
 
 @pytest.mark.parametrize("folds", [1, 0, -3])
@@ -662,10 +682,12 @@ def test_file_changed_since_the_scan(tmp_path: Path, classes: Maker) -> None:
 
 
 def test_real_val_that_lacks_a_class(photos: Callable[[str], Path]) -> None:
-    """grocery_apples: val/ lacks Red-Delicious, so its 22 pictures are unused and test/ is whole."""
-    split = split_images(scan_folder(photos("grocery_apples")))
-    assert sizes(split) == (235, 43, 276)
-    assert "Red-Delicious" in split.notes[0]
+    """grocery_apples: val/ lacks Red-Delicious, is kept with its 22 pictures, and that is said once."""
+    images = scan_folder(photos("grocery_apples"))
+    split = split_images(images)
+    assert sizes(split) == (278, 22, 276)
+    note = "val/ lacks class 'Red-Delicious': the epoch is chosen on the 4 classes that are there"
+    assert [said for said in (*images.notes, *split.notes) if "Red-Delicious" in said] == [note]
 
 
 def test_real_class_folders(photos: Callable[[str], Path]) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from vitbench.benchmark.arms import Wanted, refuse_models, wanted_runs
 from vitbench.benchmark.provenance import seen_lines
-from vitbench.data.epochs import balance_note, epoch_size
+from vitbench.data.epochs import balance_note, epoch_size, shown_once_note
 from vitbench.data.groups import keep_together, refuse_grouping
 from vitbench.data.likeness import refuse_warnings
 from vitbench.data.scan import scan_folder
@@ -50,8 +50,10 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """Warnings about data, split and class balance, each one line."""
         unbalanced = self.settings.recipe in ("probe", "simmim")  # each picture once
-        balance = "" if unbalanced else balance_note(self.split.train, shared(self.settings)["per_class"])
-        notes = (*self.warnings, *self.images.notes, *self.split.notes, balance, self.images.searched)
+        asked = shared(self.settings)["per_class"]
+        about_views = () if unbalanced else (balance_note, shown_once_note)
+        of_views = [note(self.split.train, asked) for note in about_views]
+        notes = (*self.warnings, *self.images.notes, *self.split.notes, *of_views, self.images.searched)
         return tuple(dict.fromkeys(note for note in notes if note))
 
 

@@ -144,8 +144,17 @@ def split(
 def augment(
     data: Annotated[Path, typer.Argument(help="Folder of class folders, or of train/ val/ test/.")],
     out: Annotated[Path, typer.Argument(help="New folder for the views.")],
-    per_class: Annotated[int, typer.Option(min=1, help="Views per class.")] = 200,
-    level: Annotated[str, typer.Option("--augment", help="none, geometry, light, strong or deit.")] = "light",
+    per_class: Annotated[
+        int, typer.Option(min=1, help="Views per class; one with more training pictures shows each once.")
+    ] = 200,
+    level: Annotated[
+        str,
+        typer.Option(
+            "--augment",
+            help="none, geometry (as `train` does from pretrained weights), light (as from random ones), "
+            "strong or deit.",
+        ),
+    ] = "geometry",
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror views.")] = True,
     image_size: Annotated[int, typer.Option(min=8, help="Side of a view, px.")] = 224,
     seed: Annotated[int, typer.Option(help="Seed of the views.")] = 0,

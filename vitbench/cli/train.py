@@ -63,7 +63,9 @@ def train(
     per_class: Annotated[
         str | None,
         typer.Option(
-            help="Augmented views per class and epoch, or all. [default: 200]", rich_help_panel=LEARNING
+            help="Augmented views per class and epoch, or all (each picture once); a class with more "
+            "pictures shows each once. [default: 200]",
+            rich_help_panel=LEARNING,
         ),
     ] = None,
     image_size: ImageSizeOption = None,
@@ -84,7 +86,7 @@ def train(
         str | None,
         typer.Option(
             help="none, geometry (crop, mirror), light (and some colour), strong, deit. "
-            "[default: the recipe's]",
+            "[default: the recipe's: geometry, or light from random weights]",
             rich_help_panel=LEARNING,
         ),
     ] = None,

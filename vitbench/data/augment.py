@@ -22,7 +22,7 @@ def write_views(
     out: Path,
     *,
     per_class: PerClass = 200,
-    augment: Augment = "light",
+    augment: Augment = "geometry",
     flip: bool = True,
     size: int = 224,
     seed: int = 0,

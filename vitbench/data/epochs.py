@@ -74,6 +74,20 @@ def balance_note(train: Sequence[Picture], per_class: PerClass) -> str:
     )
 
 
+def shown_once_note(train: Sequence[Picture], per_class: PerClass) -> str:
+    """One line on classes with more pictures than views were asked for; "" where there are none."""
+    more = [
+        label for label, members in _members(train).items() if _views(len(members), per_class) != per_class
+    ]
+    if per_class == "all" or not more:
+        return ""
+    classes = "1 class has" if len(more) == 1 else f"{len(more)} classes have"
+    return (
+        f"{classes} more than {per_class} training pictures and show each of them once an epoch, not "
+        f"{per_class} views (--per-class)"
+    )
+
+
 def _members(train: Sequence[Picture]) -> Mapping[str, list[int]]:
     """Indices into `train` by class, classes sorted by name."""
     members: dict[str, list[int]] = {label: [] for label in sorted({p.label for p in train})}

@@ -8,10 +8,12 @@ import csv
 import dataclasses
 import math
 import os
+import posixpath
 import re
 import struct
+import unicodedata
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -115,15 +117,24 @@ def _read_rows(group: str) -> list[tuple[str, str]]:
 def _by_csv(image_set: ImageSet, group: str) -> Members:
     """The pictures of each group that a CSV file names."""
     known = {files.readable(p.path): p for p in image_set.pictures}
-    left_out = {files.readable(entry.path) for entry in image_set.bad}
+    meant = _spellings([*known, *(files.readable(entry.path) for entry in image_set.bad)])
     found: dict[str, list[Picture]] = {}
+    said: dict[str, tuple[str, str]] = {}
     missing = []
-    for path, name in _read_rows(group):
-        picture = known.get(path) or known.get(path.removeprefix("'"))  # as our own tables escape "=a/1.jpg"
-        if picture is None and path not in left_out:
-            missing.append(path)
-        elif picture is not None and name:
-            found.setdefault(name, []).append(picture)
+    for written, name in _read_rows(group):
+        path = meant(written)
+        if path is None:
+            missing.append(written)
+            continue
+        before, other = said.setdefault(path, (written, name))
+        if other != name:
+            also = "" if before == written else f", once as {shown(before)}"
+            raise UsageError(
+                f"--group {group}: names {shown(written)} twice{also}, in group '{shown(other)}' and in "
+                f"'{shown(name)}'; a picture has one group, so mend the table"
+            )
+        if name and path in known:
+            found.setdefault(name, []).append(known[path])
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UsageError(
@@ -131,6 +142,27 @@ def _by_csv(image_set: ImageSet, group: str) -> Members:
             f"paths must be relative to {shown(image_set.root)}, / between"
         )
     return list(found.values())
+
+
+def _spellings(paths: Sequence[str]) -> Callable[[str], str | None]:
+    """Tells which of `paths` a table means: the one that it writes, or else one that it spells otherwise.
+
+    A path may begin with "'", as our own tables escape "=a/1.jpg", or with "./", have \\ between its folders,
+    or be in another Unicode form.
+    """
+
+    def plain(path: str) -> str:
+        return unicodedata.normalize("NFC", posixpath.normpath(path.replace("\\", "/")))
+
+    exact, alike = set(paths), {plain(path): path for path in paths}
+
+    def meant(written: str) -> str | None:
+        tries = (written, written.removeprefix("'"))
+        return next((path for path in tries if path in exact), None) or next(
+            (alike[plain(path)] for path in tries if plain(path) in alike), None
+        )
+
+    return meant
 
 
 def _by_pattern(image_set: ImageSet, group: str) -> Members:

@@ -9,12 +9,13 @@ from typing import Literal
 
 from vitbench.data.ahead import in_batches
 from vitbench.data.bad import bad_message
+from vitbench.data.classes import check_classes
 from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.known import KnownPictures, Seen, known_pictures, settled, stamp_of
 from vitbench.data.likeness import group_alike, near_notes, search_prints
 from vitbench.data.near import Search
 from vitbench.data.prints import Print, print_of
-from vitbench.data.shape import Layout, Owner, check_classes, survey
+from vitbench.data.shape import Layout, Owner, survey
 from vitbench.data.signs import name_notes
 from vitbench.data.walk import Walk, shown, walk
 from vitbench.errors import UnreadableImageError, VitbenchError

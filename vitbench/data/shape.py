@@ -15,7 +15,7 @@ from vitbench.data.outputs import NO_DATA, is_hidden, output_in
 from vitbench.data.parts import PART_WORDS, Family, families, holds_labels, is_split, part_of, says_nothing
 from vitbench.data.walk import LINK_BACK, Walk, class_name, folders_in, is_folder, leads_back, shown, walk
 from vitbench.errors import ClassesError, VitbenchError
-from vitbench.records import Part, Picture
+from vitbench.records import Part
 
 Layout = Literal["auto", "flat", "split", "loose"]
 Owner = tuple[Part | None, str, Path]
@@ -233,7 +233,7 @@ def _loose(root: Path, tops: Sequence[Path], known: Mapping[str, Family], beside
 
 def _refuse_one_folder(root: Path, shape: Shape) -> None:
     """Raise, naming the place, where all class folders lie in the only folder that is there."""
-    main = _main(shape)
+    main = main_part(shape)
     tops = [path for part, _, path in shape.folders if part == main]
     if len(tops) != 1:
         return
@@ -265,7 +265,7 @@ def _refuse_split_in_classes(root: Path, shape: Shape) -> None:
 
 def _refuse_labels_as_classes(root: Path, shape: Shape) -> None:
     """Raise where images/ and masks/, or images/ and labels/, would be told apart as two classes."""
-    tops = [path for part, _, path in shape.folders if part == _main(shape)]
+    tops = [path for part, _, path in shape.folders if part == main_part(shape)]
     pictures, labels = ([top for top in tops if means(top.name)] for means in (says_nothing, holds_labels))
     if pictures and labels and len(tops) == len(pictures) + len(labels):
         raise VitbenchError(
@@ -346,7 +346,7 @@ def _without_links_back(parent: Path, folders: Sequence[Path], found: Walk) -> l
     return kept
 
 
-def _main(shape: Shape) -> Part | None:
+def main_part(shape: Shape) -> Part | None:
     """The part whose class folders are the classes."""
     return "train" if shape.layout == "split" else None
 
@@ -371,36 +371,6 @@ def _collect(shape: Shape, found: Walk) -> list[Owner]:
         walk(folder, found, shape.walked)
         owners += [(part, label, path) for path in found.pictures[before:]]
     return owners
-
-
-def check_classes(root: Path, shape: Shape, pictures: Sequence[Picture]) -> list[str]:
-    """Notes on classes that val or test lack; raises where the classes cannot be trained or scored."""
-    if shape.layout == "loose":
-        return []
-    main = _main(shape)
-    classes = {label for part, label, _ in shape.folders if part == main}
-    where = f"{shown(root)}{'/train' if main else ''}"
-    empty = classes - {p.label for p in pictures if p.part == main}
-    if empty:
-        raise ClassesError(
-            f"{where}: no readable picture of class {quoted(empty)}; add some or remove the folder"
-        )
-    if len(classes) < 2:
-        raise ClassesError(f"{where}: only class {quoted(classes)}; a comparison needs two or more")
-    notes: list[str] = []
-    given: list[Part] = ["val", "test"]
-    for part in given:
-        have = {p.label for p in pictures if p.part == part}
-        if have - classes:
-            raise ClassesError(
-                f"{shown(root)}/{part}: class {quoted(have - classes)} is not in train/; "
-                "add it there or remove it here"
-            )
-        if have and classes - have:
-            notes.append(f"{part}/ lacks class {quoted(classes - have)}")
-        elif not have and any(folder_part == part for folder_part, _, _ in shape.folders):
-            notes.append(f"{part}/ holds no pictures: left out")
-    return notes
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

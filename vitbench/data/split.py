@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from vitbench import files
+from vitbench.data.classes import can_choose
 from vitbench.data.folders import distinct_name, new_folder
 from vitbench.data.groups import TOGETHER, copies_notes
 from vitbench.data.likeness import leaks
-from vitbench.data.walk import shown
+from vitbench.data.walk import class_name, shown
 from vitbench.errors import ClassesError, UsageError, VitbenchError
 from vitbench.records import ImageSet, Picture, Split
 
@@ -71,6 +72,8 @@ def _without_leaks(
         _refuse_folds(image_set, folds, brought)
         return _cross_validation(image_set, seed, folds)
     split = _one_split(image_set, seed)
+    if brought and folds == "auto" and len(split.test) < SMALL_TEST:
+        return dataclasses.replace(split, notes=(*split.notes, _no_folds_note(image_set, brought[0], split)))
     if brought or folds == "never" or (len(split.test) >= SMALL_TEST and folds != "always"):
         return split
     if folds is None:
@@ -141,7 +144,7 @@ def _one_split(image_set: ImageSet, seed: int) -> Split:
         test = list(parts["val"])
         rule = f"15 % of train/ as val, stratified, seed {seed}; reported on val/, for there is no test/"
         notes.append("no test/: the scores are on val/, and the epoch is chosen on 15 % of train/")
-    elif {p.label for p in parts["val"]} == set(image_set.classes):
+    elif can_choose(p.label for p in parts["val"]):
         train, val, test = (list(parts[name]) for name in ("train", "val", "test"))
         drawn = ()
         rule = "train/, val/ and test/ as they are on disk, no seed"
@@ -149,7 +152,6 @@ def _one_split(image_set: ImageSet, seed: int) -> Split:
         train, val = _deal(drawn, VAL_FROM_TRAIN, str(seed), image_set.root)
         test = list(parts["test"])
         rule = f"15 % of train/ as val, stratified, seed {seed}; test/ as it is on disk"
-        notes += _unused_val(image_set, parts["val"])
     notes += [*_repeats(drawn), *_on_two_sides([*train, *val, *test])]
     return Split(
         root=image_set.root,
@@ -332,11 +334,18 @@ def _refuse_folds(image_set: ImageSet, folds: int, brought: Sequence[str]) -> No
     if folds < 2:
         raise UsageError(f"--folds {folds}: a number from 2, or auto")
     if brought:
-        train = image_set.root / Path(image_set.part("train")[0].path).parts[0]
         raise UsageError(
             f"{shown(image_set.root)}: --folds {folds} would mix {brought[0]}/ with train/; name "
-            f"{shown(train)} to cross-validate inside it, or leave --folds away"
+            f"{shown(_train_folder(image_set))} to cross-validate inside it, or leave --folds away"
         )
+
+
+def _train_folder(image_set: ImageSet) -> Path:
+    """Where the class folders of train/ lie: in training_set/training_set/ they have two folders above."""
+    picture = image_set.part("train")[0]
+    names = Path(picture.path).parts
+    depth = next((i for i in range(1, len(names)) if class_name(Path(names[i])) == picture.label), 1)
+    return image_set.root.joinpath(*names[:depth])
 
 
 def _too_few_for_folds(root: Path, label: str, have: Sequence[Group], folds: int, need: int) -> str:
@@ -435,6 +444,14 @@ def _small_test_note(image_set: ImageSet, split: Split) -> str:
     )
 
 
+def _no_folds_note(image_set: ImageSet, brought: str, split: Split) -> str:
+    """Why `--folds auto` makes none where the user brought a small test part."""
+    return (
+        f"--folds auto: no folds, though only {len(split.test)} test pictures, for they would mix {brought}/ "
+        f"with train/; name {shown(_train_folder(image_set))} to cross-validate inside it"
+    )
+
+
 def _on_two_sides(used: Sequence[Picture]) -> list[str]:
     """Notes on groups kept together that the user's own split has parted; the scan tells of copies."""
     parts: dict[str, set[str]] = {}
@@ -451,15 +468,6 @@ def _on_two_sides(used: Sequence[Picture]) -> list[str]:
                 "scores may be too good"
             )
     return notes
-
-
-def _unused_val(image_set: ImageSet, val: Sequence[Picture]) -> list[str]:
-    """The note on a val/ that cannot choose the epoch, where there is one."""
-    missing = sorted(set(image_set.classes) - {p.label for p in val})
-    if not val:
-        return []
-    names = ", ".join(f"'{shown(label)}'" for label in missing)
-    return [f"val/ lacks class {names}: its {len(val)} pictures are unused, 15 % of train/ takes its place"]
 
 
 def _repeats(drawn: Sequence[Picture]) -> list[str]:
