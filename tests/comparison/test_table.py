@@ -180,7 +180,20 @@ def test_floor_is_the_most_frequent_training_class(tmp_path: Path) -> None:
 def test_model_no_better_than_the_floor_is_named(tmp_path: Path) -> None:
     """Always answering one class proves nothing learned, and a note says so."""
     found = compare(make_benchmark(tmp_path / "b", {"vit-s0": [0] * 60, "swin-s0": LABELS}, LABELS))
-    assert any(note.startswith("vit: no proof of having learned anything") for note in found.notes)
+    assert any(note.startswith("vit (33.3 %): no proof of having learned anything") for note in found.notes)
+
+
+def test_a_model_that_finds_both_classes_of_an_uneven_test_part_has_learned(tmp_path: Path) -> None:
+    """80 : 20 pictures, 80 % of each right: no more than always saying the first, and yet 80 % balanced."""
+    labels = [0] * 80 + [1] * 20
+    answers = [0] * 64 + [1] * 16 + [1] * 16 + [0] * 4
+    found = compare(
+        make_benchmark(tmp_path / "b", {"vit-s0": answers}, labels, classes=("a", "b"), train=labels)
+    )
+    assert found.floor is not None
+    assert found.rows[0].top1 == found.floor.top1 == 0.8
+    assert found.rows[0].chance_p == 0.001
+    assert not any("no proof" in note for note in found.notes)
 
 
 def test_several_seeds_give_means_and_the_two_way_interval(tmp_path: Path) -> None:

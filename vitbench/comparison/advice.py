@@ -1,20 +1,22 @@
-"""What would help next: simple rules on a comparison's own numbers, `RULES` at the end in order of use."""
+"""What would help next: rules that speak where an exact test, a limit or a plan holds.
 
-import math
+`RULES` at the end in order of use. A rule's claim is false in at most 5 % of the tables in which it could be
+(`results/evidence/statistics.md`); where nothing is proven it is silent.
+"""
+
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.confusion import confusions
-from vitbench.comparison.power import pictures_needed, smallest_gap, smallest_net
-from vitbench.comparison.words import listed, pictures, points, rounded
+from vitbench.comparison.evidence import behind, mixed_up, most_right
+from vitbench.comparison.power import safely_planned, smallest_gap
+from vitbench.comparison.words import listed, p_text, pictures, points, rounded
 from vitbench.data.split import AUTO_FOLDS, LEAST_AUTO_FOLDS
-from vitbench.records import Benchmark, percent
+from vitbench.records import Array, Benchmark, percent
 
 if TYPE_CHECKING:
     from vitbench.comparison.pairs import Pair
@@ -24,32 +26,30 @@ if TYPE_CHECKING:
 MOST = 3
 """Pieces of advice."""
 GAP = 0.05
-"""A test part that can show no smaller gap between two models than this is small."""
+"""A test part that can show no smaller gap between two models than this is small; a gain under it is none."""
 DRAWN_HERE = "70 / 15 / 15 %"
 """How the split's rule begins where vitbench drew the test part itself."""
 RARE = 0.5
-"""A class with less than this share of the median class's pictures has few."""
+"""A class with less than this share of the median class's training pictures has few."""
 BEHIND = 0.2
 """A class whose recall is so much lower than that of the other classes together is singled out."""
-LEAST_WRONG = 3
-"""Fewer mistakes are not told of: they can be chance."""
 OVERFIT = 0.15
 """Training accuracy so much above test accuracy speaks of pictures learned by heart."""
-LEAST_DIFFERENCE = 1.0
-"""Differences under so many points are not worth a plan."""
 MUCH_SLOWER = 1.2
 """A model that takes so many times as long is slower for a user."""
 
 
-def advice(comparison: "Comparison", benchmark: Benchmark, candidates: Sequence[Candidate]) -> str:
+def advice(
+    comparison: "Comparison", benchmark: Benchmark, candidates: Sequence[Candidate], alone: Array
+) -> str:
     """One to three sentences, most useful first, each led by its numbers; "" where no rule applies.
 
-    `benchmark`: the one whose split counts (the first of several).
+    `benchmark`: the one whose split counts (the first of several); alone: as in `Basis`.
     """
     if not comparison.tested:
         return ""
     by_name = {candidate.model: candidate for candidate in candidates}
-    case = Case(comparison, benchmark, by_name[comparison.tested[0].model])
+    case = Case(comparison, benchmark, by_name[comparison.tested[0].model], alone)
     found = [text for rule in RULES if (text := rule(case))]
     return " ".join(f"{text}." for text in found[:MOST])
 
@@ -62,6 +62,14 @@ class Case:
     benchmark: Benchmark
     best: Candidate
     """The most accurate model."""
+    alone: Array
+    """(G,) places of test pictures that stand for themselves."""
+
+    @property
+    def independent(self) -> tuple[Array, Array]:
+        """(G,) labels and answers of the first run of `best` to those pictures."""
+        first = self.best.predictions[0]
+        return first.labels[self.alone], first.answers[self.alone]
 
     @property
     def judged(self) -> str:
@@ -79,13 +87,11 @@ class Case:
         """The models of which none is shown to be worse than another one."""
         return _leaders(self.comparison)
 
-    def against_probes(self, *, lost: bool) -> list[tuple[str, "Pair"]]:
-        """Fine-tuned models that lose to their own probe, or are not shown to differ, each with the pair."""
+    @property
+    def against_probes(self) -> list[tuple[str, "Pair"]]:
+        """Every fine-tuned model that has a probe of its own, and the pair of the two."""
         probe_of = {row.model: row.probe_of for row in self.comparison.rows if row.probe_of}
-        tuned = [(probe_of.get(p.model_a) or probe_of[p.model_b], p) for p in self.comparison.probes]
-        if lost:
-            return [(name, pair) for name, pair in tuned if pair.distinguishable and pair.model_a != name]
-        return [(name, pair) for name, pair in tuned if not pair.distinguishable]
+        return [(probe_of.get(p.model_a) or probe_of[p.model_b], p) for p in self.comparison.probes]
 
 
 def _leaders(comparison: "Comparison") -> list["Row"]:
@@ -100,14 +106,10 @@ def leading_probes(comparison: "Comparison") -> tuple[str, ...]:
     return tuple(row.model.rpartition("/")[2] for row in _leaders(comparison)[:3])
 
 
-def _gains(pairs: Sequence[tuple[str, "Pair"]]) -> str:
-    """ "−6.7 points (swin) and −3.3 (vit)": fine-tuned minus probe."""
-    first = " points"
-    texts = []
-    for name, pair in pairs:
-        texts.append(f"{points(pair.gain_of(name)[0])}{first} ({name})")
-        first = ""
-    return listed(texts)
+def _gain(name: str, pair: "Pair") -> str:
+    """ "−6.7 points [−12.1, −1.6] (swin)": fine-tuned minus probe, 95 %."""
+    value, low, high = pair.gain_of(name)
+    return f"{points(value)} points [{points(low)}, {points(high)}] ({name})"
 
 
 def _leaks(case: Case) -> str:
@@ -122,28 +124,32 @@ def _leaks(case: Case) -> str:
 
 
 def _lost_to_probe(case: Case) -> str:
-    lost = case.against_probes(lost=True)
+    """Evidence: the pair's test, after Holm over all probes."""
+    lost = [
+        (name, pair) for name, pair in case.against_probes if pair.distinguishable and pair.model_a != name
+    ]
     if not lost:
         return ""
     own = "its" if len(lost) == 1 else "their"
     what = "use the probe, or more pictures" if case.tuned else "let val choose the settings with --tune 3"
-    return f"{_gains(lost)} against {own} own frozen probe: {what}"
+    return f"{listed([_gain(*one) for one in lost])} against {own} own frozen probe: {what}"
 
 
 def _no_gain_over_probe(case: Case) -> str:
-    tied = case.against_probes(lost=False)
-    if not tied:
+    """Evidence: the interval of the best model's gain over its probe ends below `GAP`."""
+    name = case.best.model
+    pair = next((pair for model, pair in case.against_probes if model == name), None)
+    if pair is None or pair.distinguishable or pair.gain_of(name)[2] >= GAP:
         return ""
-    own = "its" if len(tied) == 1 else "their"
     what = "more pictures" if case.tuned else "--tune 3 or more pictures"
     return (
-        f"{_gains(tied)} against {own} own frozen probe, no gain that these pictures can show: "
-        f"{what} may make fine-tuning pay"
+        f"{_gain(name, pair)} against its own frozen probe, a gain under {100 * GAP:.0f} points if any: "
+        f"take the probe, or see whether {what} make fine-tuning pay"
     )
 
 
 def _small_test(case: Case) -> str:
-    """A test part that can show large gaps only: folds, where they are possible, or more pictures."""
+    """A test part that can show large gaps only: folds where possible, or a planned number."""
     n, pairs = case.comparison.n_test, max(len(case.comparison.pairs), 1)
     gap = smallest_gap(n, pairs, case.comparison.groups)
     if gap is not None and gap <= GAP:
@@ -155,9 +161,25 @@ def _small_test(case: Case) -> str:
         width = percent((best.top1_high or 0.0) - (best.top1_low or 0.0))
         return f"{pictures(n)} leave {best.model} an interval of {width} points: {what or 'more narrow it'}"
     least = "between two models" if gap is None else f"under {percent(gap)} points"
-    need = math.ceil(smallest_net(pairs) / GAP)
-    what = what or f"{need} could show one of {100 * GAP:.0f} points"
-    return f"{pictures(n)} can show no gap {least}: {what}"
+    return f"{pictures(n)} can show no gap {least}: {what or _planned(case)}"
+
+
+def _planned(case: Case) -> str:
+    """How many pictures a gap of `GAP` is planned with, as often as the median pair may disagree."""
+    disagree = sorted(
+        (pair.a_only + pair.b_only, pair.n)
+        for pair in case.comparison.pairs
+        if pair.a_only is not None and pair.b_only is not None
+    )
+    if not disagree:
+        return "more can show smaller ones"
+    needed = safely_planned(GAP, *disagree[len(disagree) // 2], len(case.comparison.pairs))
+    if needed is None:
+        return "more can show smaller ones"
+    return (
+        f"about {rounded(needed)} independent ones show one of {100 * GAP:.0f} points in 4 of 5 such "
+        "comparisons"
+    )
 
 
 def _possible_folds(benchmark: Benchmark) -> int:
@@ -169,57 +191,58 @@ def _possible_folds(benchmark: Benchmark) -> int:
     return folds if folds >= LEAST_AUTO_FOLDS else 0
 
 
-def _rare_class(case: Case) -> str:
-    counts = Counter(row["class"] for row in case.benchmark.rows_of("train"))
-    middle = median(counts[name] for name in case.comparison.classes)
-    few = sorted((counts[name], name) for name in case.comparison.classes if counts[name] < RARE * middle)
-    if not few:
+def _behind(case: Case) -> str:
+    """Evidence: Fisher's exact test of that class against the rest, for the worst of all classes."""
+    classes = case.comparison.classes
+    found = behind(*case.independent, len(classes), BEHIND)
+    if found is None:
         return ""
-    named = listed([f"{count} ({name})" for count, name in few[:3]])
-    return f"{named} training pictures against a median of {middle:g} a class: add pictures there"
+    worst, counts = found.place, confusions(case.best.predictions[0])
+    total, right = counts.sum(axis=1), counts.diagonal()
+    taken = counts[worst].copy()
+    taken[worst] = -1
+    text = (
+        f"{right[worst]} of {total[worst]} pictures of {classes[worst]} right against "
+        f"{right.sum() - right[worst]} of {total.sum() - total[worst]} of the other classes ({case.judged}, "
+        f"Fisher's exact {p_text(found.p)} for the worst class), "
+        f"{taken.max()} of them taken for {classes[int(taken.argmax())]}"
+    )
+    train = Counter(row["class"] for row in case.benchmark.rows_of("train"))
+    middle = median(train[name] for name in classes)
+    if train[classes[worst]] < RARE * middle:
+        few = train[classes[worst]]
+        return f"{text}; only {few} to train on against a median of {middle:g} a class: add pictures there"
+    return f"{text}: {LOOK}"
 
 
 def _mixed_up(case: Case) -> str:
-    """The class that the best model gets right much less often than others, or the two it mixes up most."""
-    counts, classes = confusions(case.best.predictions[0]), case.comparison.classes
-    total, right = counts.sum(axis=1), counts.diagonal()
-    rest = total.sum() - total
-    recall = right / np.maximum(total, 1)
-    others = (right.sum() - right) / np.maximum(rest, 1)
-    behind = np.where((total - right >= LEAST_WRONG) & (rest > 0), others - recall, 0)
-    worst = int(behind.argmax())
-    look = "look at these pictures, they may be mixed up or too alike"
-    if behind[worst] >= BEHIND:
-        wrong = [
-            (-int(k), name)
-            for i, (k, name) in enumerate(zip(counts[worst], classes, strict=True))
-            if i != worst
-        ]
-        k, taken_for = min(wrong)
-        return (
-            f"{right[worst]} of {total[worst]} pictures of {classes[worst]} right against "
-            f"{right.sum() - right[worst]} of {rest[worst]} of the other classes ({case.judged}), "
-            f"{-k} of them taken for {taken_for}: {look}"
-        )
-    both = np.triu(counts + counts.T, 1)
-    i, j = np.unravel_index(int(both.argmax()), both.shape)
-    mistakes = int(total.sum() - right.sum())
-    if len(classes) < 3 or both[i, j] < LEAST_WRONG or 2 * both[i, j] < mistakes:
+    """Evidence: a binomial test of the mistakes between two classes, for the worst of all pairs."""
+    classes = case.comparison.classes
+    found = mixed_up(*case.independent, len(classes))
+    if found is None or _behind(case):  # one look at the classes is enough
         return ""
     return (
-        f"{both[i, j]} of the {mistakes} mistakes of {case.judged} are between {classes[i]} and "
-        f"{classes[j]}: {look}"
+        f"{found.between} of the {found.mistakes} mistakes of {case.judged} are between "
+        f"{classes[found.first]} and {classes[found.second]} (binomial {p_text(found.p)} for the worst "
+        f"pair of classes): {LOOK}"
     )
 
 
+LOOK = "look at these pictures, they may be mixed up or too alike"
+
+
 def _overfit(case: Case) -> str:
-    run = case.best.answered[0]
-    train, test = run.metrics().get("train", {}).get("top1"), float(case.best.correct[0].mean())
-    if train is None or train - test < OVERFIT:
+    """Evidence: training accuracy lies above the exact upper limit of test accuracy by at least `OVERFIT`."""
+    train = case.best.answered[0].metrics().get("train", {}).get("top1")
+    labels, answers = case.independent
+    most = most_right(int((labels == answers).sum()), len(labels))
+    if train is None or train - most < OVERFIT:
         return ""
+    test = float(case.best.correct[0].mean())
     return (
         f"{percent(train)} % right in training against {percent(test)} % on the test pictures "
-        f"({case.judged}): more training pictures, of the kind that is tested, would help most"
+        f"({case.judged}; exact 95 % limit {percent(most)}): more training pictures, of the kind that is "
+        "tested, narrow such a gap"
     )
 
 
@@ -237,16 +260,14 @@ def _probe_leads(case: Case) -> str:
 
 
 def _tie(case: Case) -> str:
-    """Leaders that cannot be told apart: what could settle it, and which to take meanwhile."""
+    """Evidence: no pair among the leaders is told apart; the interval of the largest difference is named."""
     leaders = case.leaders
     if len(leaders) < 2 or any(row.recipe == "probe" for row in leaders):
         return ""
-    share = f"{len(leaders)} models tie"
+    share = f"{len(leaders)} models cannot be told apart"
     if all(len(row.seeds) == 1 for row in leaders):
-        settle = _settling(case)
         seeds = "--seeds 0,1,2 shows how much of their difference is luck of the training"
-        said = f"{settle}, and {seeds}" if settle else seeds
-        return f"{share} after one training each: {said}{_cheapest(leaders)}"
+        return f"{share} after one training each{_apart(case)}: {seeds}{_cheapest(leaders)}"
     timed = sorted((row.latency_ms_p50, row.model) for row in leaders if row.latency_ms_p50 is not None)
     if len(timed) < len(leaders) or len({row.device for row in leaders}) > 1:
         return ""
@@ -256,23 +277,15 @@ def _tie(case: Case) -> str:
     return f"{share}, and of these {model} is quickest with {quick:.1f} ms a picture ({slow:.1f} the slowest)"
 
 
-def _settling(case: Case) -> str:
-    """How many more test pictures the largest difference among the leaders would need; "" where too many."""
+def _apart(case: Case) -> str:
+    """ " (swin − vit +2.0 points [−0.9, +5.0])": the largest difference among the leaders, 95 %."""
     names = {row.model for row in case.leaders}
-    open_ones = [p for p in case.comparison.pairs if {p.model_a, p.model_b} <= names and p.a_only is not None]
-    if not open_ones:
+    among = [pair for pair in case.comparison.pairs if {pair.model_a, pair.model_b} <= names]
+    if not among:
         return ""
-    pair = max(open_ones, key=lambda p: p.difference)
-    discordance = ((pair.a_only or 0) + (pair.b_only or 0)) / max(pair.n, 1)
-    if round(100 * pair.difference, 1) < LEAST_DIFFERENCE:
-        return ""
-    needed = pictures_needed(pair.difference, discordance, len(case.comparison.pairs))
-    if needed is None or needed <= pair.n:
-        return ""
-    return (
-        f"about {rounded(needed - pair.n)} more test pictures could settle the "
-        f"{points(pair.difference)[1:]} points between {pair.model_a} and {pair.model_b}"
-    )
+    pair = max(among, key=lambda p: p.difference)
+    limits = f"[{points(pair.low)}, {points(pair.high)}]"
+    return f" ({pair.model_a} − {pair.model_b} {points(pair.difference)} points {limits})"
 
 
 def _cheapest(leaders: Sequence["Row"]) -> str:
@@ -291,7 +304,7 @@ RULES: tuple[Callable[[Case], str], ...] = (
     _small_test,
     _tie,
     _no_gain_over_probe,
-    _rare_class,
+    _behind,
     _mixed_up,
     _overfit,
     _probe_leads,

@@ -36,6 +36,8 @@ class Basis:
     n: int
     groups: Array | None
     """(n,) number of the group that a picture stands in; None where each is its own."""
+    alone: Array
+    """(G,) places of one picture per group, for tests that need independent ones."""
     terms: Terms
     resamples: Resamples
     samples: Mapping[str, Mapping[str, Replicated]]
@@ -81,4 +83,4 @@ def basis_of(candidates: Sequence[Candidate], test: TestSet, terms: Terms, infla
         name: {c.model: part for c, part in zip(seeded, seed_parts(values), strict=True)}
         for name, values in scores.items()
     }
-    return Basis(len(test.paths), groups, terms, resamples, samples, inflation, seeds)
+    return Basis(len(test.paths), groups, test.alone, terms, resamples, samples, inflation, seeds)

@@ -79,6 +79,14 @@ class TestSet:
         return numbers if len(set(self.groups)) < len(self.groups) else None
 
     @property
+    def alone(self) -> Array:
+        """(G,) places of pictures that stand for themselves: one per group, the first by content."""
+        first: dict[str, int] = {}
+        for place in self.sorted_places():
+            first.setdefault(self.groups[place], place)
+        return np.array(list(first.values()), dtype=np.int64)
+
+    @property
     def unit_numbers(self) -> Array:
         """(n,) int64: a number per group, counted up in the order of content, which no path changes."""
         numbers: dict[str, int] = {}

@@ -7,7 +7,8 @@ from vitbench.comparison.arms import arm_word
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.lessons import HEADS, distilled
 from vitbench.comparison.rows import looks_of
-from vitbench.comparison.words import listed
+from vitbench.comparison.statistics import ALPHA
+from vitbench.comparison.words import listed, p_text
 from vitbench.records import Benchmark
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ def notes_of(
     benchmarks: Sequence[Benchmark],
     candidates: Sequence[Candidate],
     rows: Sequence["Row"],
-    floor: "Row | None",
     basis: "Basis",
     arms: Sequence["Pair"] = (),
     lessons: Sequence["Lesson"] = (),
@@ -31,7 +31,7 @@ def notes_of(
     own = [row for row in tested if not row.probe_of]
     lines = [
         *_gaps(rows),
-        *_floor(tested, floor),
+        *_chance(tested),
         *_groups(benchmarks, basis, own),
         *_folds(benchmarks, basis, own),
         *_seeds(tested),
@@ -94,15 +94,16 @@ def _gaps(rows: Sequence["Row"]) -> list[str]:
     return [f"{row.model} {words[row.status]}: {row.reason}" for row in rows if row.status in words]
 
 
-def _floor(tested: Sequence["Row"], floor: "Row | None") -> list[str]:
-    if floor is None or floor.top1 is None:
-        return []
-    low = [row.model for row in tested if row.top1_low is not None and row.top1_low <= floor.top1]
+def _chance(tested: Sequence["Row"]) -> list[str]:
+    """Models of which the test of balanced accuracy does not show that they learned anything."""
+    low = [row for row in tested if row.chance_p is not None and row.chance_p > ALPHA]
     if not low:
         return []
+    named = [f"{row.model} ({100 * (row.balanced_accuracy or 0.0):.1f} %)" for row in low]
+    least = p_text(min(row.chance_p or 0.0 for row in low))
     return [
-        f"{listed(low)}: no proof of having learned anything; the interval reaches down to "
-        f"{100 * floor.top1:.1f} %, what naming the most frequent training class gives"
+        f"{listed(named)}: no proof of having learned anything; permuted labels give such a balanced "
+        f"accuracy too often ({'each ' if len(low) > 1 else ''}{least}{' or more' if len(low) > 1 else ''})"
     ]
 
 

@@ -119,6 +119,18 @@ def planned_pictures(nets: Nets, difference: float, pairs: int = 1, target: floa
     return needed if needed <= MOST_PICTURES else None
 
 
+def safely_planned(difference: float, disagreed: int, n: int, pairs: int = 1) -> int | None:
+    """`pictures_needed` for `difference`, for models that disagreed in being right on so many of n.
+
+    With the upper one-sided 80 % limit (Clopper & Pearson 1934) of that share: of plans by a share as it was
+    found half have less than the planned power (Browne 1995, Statistics in Medicine 14:1933).
+    """
+    from scipy.special import betaincinv
+
+    share = float(betaincinv(disagreed + 1, n - disagreed, POWER)) if disagreed < n else 1.0
+    return pictures_needed(difference, share, pairs)
+
+
 def _connor(difference: float, discordance: float, pairs: int, target: float) -> int:
     """Connor's number of pictures for the normal approximation of the test, at most `MOST_PICTURES`."""
     from scipy.special import ndtri

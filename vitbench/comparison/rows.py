@@ -19,6 +19,7 @@ from vitbench.comparison.calibration import (
 )
 from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet
 from vitbench.comparison.confusion import recalls
+from vitbench.comparison.evidence import chance_p
 from vitbench.comparison.statistics import accuracy_interval, runs_accuracy
 from vitbench.inference.metrics import scores
 from vitbench.records import Benchmark, Predictions, Run
@@ -45,6 +46,8 @@ class Row:
     top1_low: float | None = None
     """95 %; which interval: see `interval`."""
     top1_high: float | None = None
+    chance_p: float | None = None
+    """p of "the answers have nothing to do with the pictures" (`evidence.chance_p`)."""
     loss: float | None = None
     """Mean cross-entropy, nats. Its 95 % interval and those of the next three: bootstrap over images."""
     loss_low: float | None = None
@@ -238,6 +241,9 @@ def _scores(candidate: Candidate, basis: Basis) -> dict[str, Any]:
         found[f"{name}_low"], found[f"{name}_high"] = _within(
             name, basis.widened(sample.value, *score_interval(sample))
         )
+    labels = candidate.predictions[0].labels[basis.alone]
+    answers = np.stack([predictions.answers[basis.alone] for predictions in candidate.predictions])
+    found["chance_p"] = chance_p(labels, answers)
     found["top1_low"], found["top1_high"] = runs_accuracy(candidate.correct, basis.groups, basis.inflation)
     if len(each) == 1:
         interval = "Wilson" if basis.groups is None else "Wilson over groups"

@@ -136,14 +136,14 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
         lessons=lessons,
         notes=(
             *leak_notes(known, clean, basis.n),
-            *notes_of(benchmarks, candidates, rows, floor, basis, arms, lessons),
+            *notes_of(benchmarks, candidates, rows, basis, arms, lessons),
         ),
         answer=words.answer(rows, pairs, basis.n, terms.baseline),
         smallest_gap=resolution.gap,
         smallest_gap_text=resolution.gap_text,
         detect_text=resolution.detect_text,
     )
-    return dataclasses.replace(comparison, advice=advice(comparison, first, candidates))
+    return dataclasses.replace(comparison, advice=advice(comparison, first, candidates, basis.alone))
 
 
 def _ranked(rows: Sequence[Row], pairs: Sequence[Pair], terms: Terms) -> list[Row]:

@@ -42,8 +42,9 @@ def pictures(n: int) -> str:
 
 
 def rounded(n: int) -> int:
-    """Two significant digits: a planned number of pictures is no more exact than that."""
-    return n if n < 100 else int(float(f"{n:.1e}"))
+    """Two significant digits, upwards: a planned number of pictures is no more exact than that."""
+    step = int(10 ** max(0, len(str(n)) - 2))
+    return -(-n // step) * step
 
 
 def verdict(pair: "Pair", pairs: int) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet, competitors, read_candidates
 from vitbench.comparison.confusion import confusion_counts
 from vitbench.comparison.rows import Row
+from vitbench.comparison.statistics import ALPHA
 from vitbench.comparison.table import Comparison
 from vitbench.records import Benchmark, Run
 from vitbench.records.commands import asking
@@ -172,9 +173,8 @@ def _about_proof(row: Row, comparison: Comparison) -> list[Badge]:
         for pair in comparison.probes
         if pair.distinguishable and pair.model_b == row.model and not row.probe_of
     ]
-    floor = comparison.floor.top1 if comparison.floor else None
-    if floor is not None and row.top1_low is not None and row.top1_low <= floor:
-        meaning = "Its interval reaches down to what always naming the most frequent training class gives."
+    if row.chance_p is not None and row.chance_p > ALPHA:
+        meaning = "Its balanced accuracy is no better than permuted labels would often make it."
         found.append(Badge(row.model, "may be guessing", meaning))
     return found
 
