@@ -1,14 +1,17 @@
 """Several data sets: matched by model name, tested from six sets up."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fabricate import make_benchmark
 from scipy import stats
 
 from vitbench.comparison.across import compare_across, wilcoxon
 from vitbench.errors import UsageError
-from vitbench.records import Benchmark
+from vitbench.records import Benchmark, Fingerprints, Picture
+from vitbench.records.fingerprints import TESTED_ON
 
 LABELS = [0, 1, 2] * 20
 
@@ -90,6 +93,32 @@ def test_one_data_set_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_shared_test_pictures_are_noted(tmp_path: Path) -> None:
-    """The made-up sets reuse the same file contents: not independent, and said."""
-    found = compare_across(some_sets(tmp_path, [1, 2], [3, 4]))
-    assert any(note.startswith("60 test pictures stand in more than one of the sets") for note in found.notes)
+    """Twenty of sixty in both, ten of them as copies: not independent, and said."""
+    sets = some_sets(tmp_path, [1, 2], [3, 4])
+    mark_tested(sets[0], range(60))
+    mark_tested(sets[1], [*range(10), *range(100, 150)], prints=[*range(20), *range(100, 140)])
+    found = compare_across(sets)
+    assert any(note.startswith("20 test pictures are in set0 and in set1") for note in found.notes)
+
+
+def test_copies_of_one_data_set_are_refused(tmp_path: Path) -> None:
+    """The same pictures encoded again: other files, the same fingerprints."""
+    sets = some_sets(tmp_path, [1, 2], [3, 4])
+    mark_tested(sets[0], range(60))
+    mark_tested(sets[1], range(100, 160), prints=range(60))
+    with pytest.raises(UsageError, match="set0 and set1 share 60 of 60 test pictures"):
+        compare_across(sets)
+
+
+def mark_tested(benchmark: Benchmark, contents: Iterable[int], prints: Iterable[int] | None = None) -> None:
+    """Give a made-up benchmark test pictures by numbers that stand for their bytes and for what they show."""
+    contents = list(contents)
+    Fingerprints.of(
+        ("test", Picture("", "", None, f"{content:064x}"[::-1], "", 1, 1, fingerprint=shown(what)))
+        for content, what in zip(contents, contents if prints is None else prints, strict=True)
+    ).write(benchmark.folder / TESTED_ON)
+
+
+def shown(number: int) -> bytes:
+    """32 random bytes: unlike the others by about 128 of 256 bits."""
+    return np.random.default_rng(number).bytes(32)

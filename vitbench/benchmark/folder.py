@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench import files
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.records import Benchmark, Run, Settings, Split, benchmarks_in
+from vitbench.records import Benchmark, Fingerprints, Run, Settings, Split, benchmarks_in
 from vitbench.records.commands import command, going_on, training_from, verb_of
+from vitbench.records.fingerprints import TESTED_ON
 from vitbench.records.pictures import Leak
 from vitbench.training.environment import changed_since, environment
 from vitbench.training.jobs import refusal
@@ -119,7 +120,10 @@ class TakenError(UsageError):
     """Another process has made a benchmark of that name meanwhile."""
 
 
-OURS = ("split.csv", "leaks.csv", ".split.csv.", ".leaks.csv.", ".benchmark.json.", ".lock")
+OURS = (
+    "split.csv", "leaks.csv", TESTED_ON, ".split.csv.", ".leaks.csv.", f".{TESTED_ON}.", ".benchmark.json.",
+    ".lock",
+)  # fmt: skip
 """What a process that was killed while it made a benchmark leaves in its folder."""
 
 
@@ -153,6 +157,7 @@ def _holds_something_else(folder: Path) -> bool:
 def _write(plan: "Plan", folder: Path) -> None:
     files.write_csv(folder / "split.csv", Split.COLUMNS, plan.split.rows())
     files.write_csv(folder / "leaks.csv", Leak.columns(), plan.split.leak_rows())
+    Fingerprints.of(("test", picture) for picture in plan.split.test).write(folder / TESTED_ON)
     one = plan.split.folds[0] if plan.split.folds else plan.split
     manifest = {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

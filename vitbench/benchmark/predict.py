@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from vitbench import files
 from vitbench.benchmark import folder
 from vitbench.comparison.candidates import probed_model
+from vitbench.data.prints import fingerprint, print_of
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.inference.stream import Question, answer, collect
+from vitbench.inference.stream import Question, Recognise, answer, collect
 from vitbench.models.folder import LoadedModel, load_model
-from vitbench.records import Answer, Benchmark, Run
+from vitbench.records import Answer, Benchmark, Fingerprints, Part, Run
 from vitbench.records.commands import command, going_on
+from vitbench.records.fingerprints import NOTHING, TESTED_ON, Found
 from vitbench.training.machine import choose_device
 from vitbench.training.watch import Watch
 
@@ -52,7 +55,25 @@ class Panel:
     runs: tuple[Run, ...] = ()
     """Whose models they are; () for a saved model that belongs to no run."""
 
-    def seen(self) -> dict[str, str]:
+    def recognise(self) -> Recognise:
+        """What the models' data holds of a picture: the very file, else a near-copy that taught, else tested.
+
+        By the benchmark's split where there is one, and by what the models say that they learned from.
+        """
+        seen = self.seen()
+        learned = NOTHING.joined([model.learned for models in self.models.values() for model in models])
+        tested = Fingerprints.read(self.benchmark.folder / TESTED_ON) if self.benchmark else None
+        places = [learned] if tested is None else [learned, tested]
+
+        def known(sha256: str, picture: Image.Image) -> Found | None:
+            if part := seen.get(sha256):
+                return Found(part, near=False)
+            printed = fingerprint(print_of(picture))
+            return next((found for one in places if (found := one.find(sha256, printed))), None)
+
+        return known
+
+    def seen(self) -> dict[str, Part]:
         """sha256 of every picture of the benchmark → "train", "val" or "test".
 
         With folds some of the models were trained on every picture.
@@ -62,7 +83,7 @@ class Panel:
         part = self._part_in_folds if self.benchmark.folds else lambda row: row["split"]
         return {row["sha256"]: part(row) for row in self.benchmark.split_rows()}
 
-    def _part_in_folds(self, row: dict[str, str]) -> str:
+    def _part_in_folds(self, row: dict[str, str]) -> Part:
         if row["fold"] == str(self.fold):
             return "test"
         return "val" if str(self.fold) in row["val_in"].split() else "train"
@@ -90,7 +111,7 @@ def ask(
     """
     looked = 0
     try:
-        for found in answer(panel.models, questions, device, top_k, panel.seen()):
+        for found in answer(panel.models, questions, device, top_k, panel.recognise()):
             looked += found.seen == "test" and not found.error
             yield found
     finally:

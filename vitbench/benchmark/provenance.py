@@ -1,35 +1,39 @@
 """What teachers and first weights have seen before: test pictures among it are said, or refused."""
 
-import re
-from pathlib import Path
+from collections import Counter
 
-from vitbench.records import Benchmark, Split
+from vitbench.records import Fingerprints, Split
 from vitbench.training.jobs import Job
 
 
 def seen_lines(job: Job, split: Split) -> list[str]:
-    """A warning for the teacher, and for first weights of one's own, that learned from test pictures here."""
-    own = job.weights.path if job.weights.kind in ("file", "folder") else None
-    first = None if own is None else own.parent
-    known = (
-        ("its teacher", job.teacher.folder if job.teacher else None, "what it teaches is known of them"),
-        ("its first weights", first, "they saw them"),
-    )
+    """A warning for the teacher, and for first weights of one's own, that know test pictures of this split.
+
+    By content: as the very files, or as near-copies (encoded again, resized, mirrored, turned). The models
+    say themselves what they learned from, wherever they lie.
+    """
+    known = []
+    if job.teacher is not None and job.teacher.folder is not None:
+        place = job.teacher.folder
+        known.append(
+            ("its teacher", place, Fingerprints.beside_model(place), "what it teaches is known of them")
+        )
+    if job.weights.path is not None:
+        known.append(
+            ("its first weights", job.weights.path.parent, job.weights.learned_from(), "they saw them")
+        )
+    asked = [(p.sha256, p.fingerprint) for p in split.test]
     lines = []
-    for what, place, so in known:
-        if place is not None and (seen := learned_from(place) & {p.sha256 for p in split.test}):
+    for what, place, learned, so in known:
+        found = [one for one in learned.find_all(asked) if one is not None]
+        if found:
+            counts = Counter(one.part for one in found)
+            ways = [("learned from", counts["train"]), ("chosen by", counts["val"])]
+            did = " and ".join(f"{way} {count}" for way, count in ways if count)
+            near = sum(one.near for one in found)
+            copies = f" ({near} of them as near-copies)" if near else ""
             lines.append(
-                f"{job.model}: {what} ({place.parent.name}) learned from {len(seen)} of the "
-                f"{len(split.test)} test pictures: {so}, so its score there is too good"
+                f"{job.model}: {what} ({place.parent.name}) {did} of the {len(split.test)} test "
+                f"pictures{copies}: {so}, so its score there is too good"
             )
     return lines
-
-
-def learned_from(place: Path) -> set[str]:
-    """sha256 of the pictures that the run in which a model lies has learned from; unknown elsewhere: none."""
-    for folder in list(place.resolve().parents)[:5]:
-        if (folder / "benchmark.json").exists():
-            fold = next((name[5:] for name in place.parts if re.fullmatch(r"fold-\d+", name)), "")
-            rows = Benchmark(folder).rows_of("train")
-            return {row["sha256"] for row in rows if not fold or row["fold"] != fold}
-    return set()

@@ -11,8 +11,11 @@ from vitbench.comparison.statistics import ALPHA, holm
 from vitbench.comparison.table import Comparison, compare
 from vitbench.comparison.words import listed, p_text, points
 from vitbench.errors import UsageError
-from vitbench.records import Benchmark
+from vitbench.records import Benchmark, Fingerprints
+from vitbench.records.fingerprints import NOTHING, TESTED_ON
 
+SAME_SET = 0.5
+"""Of the smaller one's test pictures: two benchmarks that share more stand on one data set."""
 LEAST_SETS = 6
 """With five sets not even a model that wins on all of them reaches p ≤ .05: 2 · ½⁵ = .0625."""
 
@@ -160,7 +163,7 @@ def _mean_of(values: Sequence[float | None]) -> float | None:
 
 
 def _refuse_same_data(benchmarks: Sequence[Benchmark]) -> None:
-    """Raise UsageError where two benchmarks stand on one data set."""
+    """Raise UsageError where two benchmarks stand on one data set, or on copies of one."""
     seen: dict[str, str] = {}
     for benchmark in benchmarks:
         other = seen.setdefault(str(benchmark.manifest["data_digest"]), benchmark.name)
@@ -169,6 +172,23 @@ def _refuse_same_data(benchmarks: Sequence[Benchmark]) -> None:
                 f"--across: {other} and {benchmark.name} have the same pictures, which count once; "
                 "leave one away (compare without --across puts them into one table)"
             )
+    for one, other, shared, fewest in _shared(benchmarks):
+        if shared > SAME_SET * fewest:
+            raise UsageError(
+                f"--across: {one} and {other} share {shared} of {fewest} test pictures, as the same files or "
+                "near-copies: that is one data set, which counts once; leave one away"
+            )
+
+
+def _shared(benchmarks: Sequence[Benchmark]) -> list[tuple[str, str, int, int]]:
+    """Per two benchmarks that share test pictures: their names, how many, and how many the smaller has."""
+    known = [(b.name, Fingerprints.read(b.folder / TESTED_ON) or NOTHING) for b in benchmarks]
+    found = []
+    for (one, mine), (other, theirs) in combinations(known, 2):
+        larger, smaller = (mine, theirs) if len(mine) >= len(theirs) else (theirs, mine)
+        if shared := larger.shared_with(smaller):
+            found.append((one, other, shared, len(smaller)))
+    return found
 
 
 def _notes(
@@ -178,11 +198,10 @@ def _notes(
     lacking = [model for model in models if means[model] is None]
     if lacking:
         notes.append(f"{listed(lacking)}: not tested on every set, so without a mean")
-    contents: dict[str, str] = {}
-    shared = 0
-    for benchmark in benchmarks:
-        for row in benchmark.rows_of("test"):
-            shared += contents.setdefault(row["sha256"], benchmark.name) != benchmark.name
-    if shared:
-        notes.append(f"{shared} test pictures stand in more than one of the sets: they are not independent")
+    for one, other, shared, _ in _shared(benchmarks):
+        are = "test picture is" if shared == 1 else "test pictures are"
+        notes.append(
+            f"{shared} {are} in {one} and in {other}, as the same file or a near-copy: these sets are not "
+            "independent"
+        )
     return tuple(notes)

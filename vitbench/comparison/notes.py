@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from vitbench.comparison.arms import arm_word
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.lessons import HEADS, distilled
-from vitbench.comparison.rows import looks_of
 from vitbench.comparison.statistics import ALPHA
 from vitbench.comparison.words import listed, p_text
 from vitbench.records import Benchmark
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from vitbench.comparison.basis import Basis
     from vitbench.comparison.lessons import Lesson
     from vitbench.comparison.pairs import Pair
-    from vitbench.comparison.rows import Looks, Row
+    from vitbench.comparison.rows import Row
 
 
 def notes_of(
@@ -37,7 +36,6 @@ def notes_of(
         *_seeds(tested),
         *_training_set(basis, own),
         *_terms(basis, own),
-        *_looks(candidates),
         *_probes(tested),
         *_arms(arms),
         *_teachers(candidates, lessons),
@@ -148,25 +146,6 @@ def _terms(basis: "Basis", own: Sequence["Row"]) -> list[str]:
             "margin that whoever asked for it has to answer for; it is not corrected for the number of pairs"
         )
     return lines
-
-
-def _looks(candidates: Sequence[Candidate]) -> list[str]:
-    """How often the test pictures were looked at, beyond the one look at the end of each training."""
-    looks = looks_of(candidates)
-    if not looks:
-        return []
-    runs = {candidate.model: len(candidate.runs) for candidate in candidates}
-    if all(look.by != "predict" and look.times <= runs[look.model] for look in looks):
-        return ["Looks at the test pictures: one per model and seed, when it was finished"]
-    named = listed([f"{look.model} {_times(look)} by {look.by}" for look in looks])
-    return [
-        f"Looks at the test pictures so far: {named}; whatever is chosen after such a look is chosen on test"
-    ]
-
-
-def _times(look: "Looks") -> str:
-    times = {1: "once", 2: "twice"}.get(look.times, f"{look.times} times")
-    return f"{times} ({look.pictures} pictures)"
 
 
 def _all_probes(rows: Sequence["Row"]) -> bool:

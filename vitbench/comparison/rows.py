@@ -146,18 +146,6 @@ class Recall:
     high: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Looks:
-    """How often a command evaluated a model on test pictures."""
-
-    model: str
-    by: str
-    """"train", "probe", "predict"."""
-    times: int
-    pictures: int
-    """Evaluations of a test picture, in all."""
-
-
 FLOOR = "majority"
 
 
@@ -343,14 +331,3 @@ def recalls_of(candidates: Sequence[Candidate], basis: Basis) -> tuple[Recall, .
             candidate.predictions, basis.groups, basis.inflation
         )
     )
-
-
-def looks_of(candidates: Sequence[Candidate]) -> tuple[Looks, ...]:
-    """How often each model was evaluated on test pictures, by the command that did it."""
-    found = []
-    for candidate in candidates:
-        looks = [look for run in candidate.runs for look in run.looks()]
-        for by in dict.fromkeys(look.by for look in looks):
-            pictures = [look.pictures for look in looks if look.by == by]
-            found.append(Looks(model=candidate.model, by=by, times=len(pictures), pictures=sum(pictures)))
-    return tuple(found)

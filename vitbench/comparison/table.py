@@ -13,10 +13,11 @@ from vitbench.comparison.candidates import joined_test, read_candidates
 from vitbench.comparison.inverted import fold_inflation
 from vitbench.comparison.leaks import Clean, Known, clean_of, known_of, leak_notes, unknown
 from vitbench.comparison.lessons import Lesson, lessons_of
+from vitbench.comparison.looks import Looks, LooksElsewhere, look_notes, looks_elsewhere, looks_of
 from vitbench.comparison.notes import notes_of
 from vitbench.comparison.pairs import Pair, against_probes, compared
 from vitbench.comparison.resolution import resolution_of
-from vitbench.comparison.rows import Looks, Recall, Row, floor_row, looks_of, recalls_of, row_of
+from vitbench.comparison.rows import Recall, Row, floor_row, recalls_of, row_of
 from vitbench.records import Benchmark
 
 
@@ -67,6 +68,8 @@ class Comparison:
     """The accuracies without them; () where there are none, or nothing else."""
     looks: tuple[Looks, ...] = ()
     """Every evaluation on test pictures so far."""
+    looks_elsewhere: tuple[LooksElsewhere, ...] = ()
+    """Other benchmarks of the same results folder that looked at these test pictures."""
     arms: tuple[Pair, ...] = ()
     """Each model under every two of its arms, adjusted among themselves; the same two are among `pairs`."""
     lessons: tuple[Lesson, ...] = ()
@@ -111,6 +114,7 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
     resolution = resolution_of(own, pairs, basis)
     known = known_of(benchmarks)
     clean = clean_of(candidates, unknown(known, test), basis)
+    looks, elsewhere = looks_of(candidates), looks_elsewhere(benchmarks)
     comparison = Comparison(
         name=" + ".join(b.name for b in benchmarks),
         benchmarks=tuple(b.name for b in benchmarks),
@@ -131,12 +135,14 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
         recalls=recalls_of(candidates, basis),
         known=known,
         clean=clean,
-        looks=looks_of(candidates),
+        looks=looks,
+        looks_elsewhere=elsewhere,
         arms=arms,
         lessons=lessons,
         notes=(
             *leak_notes(known, clean, basis.n),
             *notes_of(benchmarks, candidates, rows, basis, arms, lessons),
+            *look_notes(looks, elsewhere, candidates),
         ),
         answer=words.answer(rows, pairs, basis.n, terms.baseline),
         smallest_gap=resolution.gap,

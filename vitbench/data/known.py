@@ -47,7 +47,7 @@ create table if not exists files
 create table if not exists prints (pixels blob primary key, value blob);
 create table if not exists searches (pictures blob primary key, value blob);
 """
-_ROW = struct.Struct("<4q2I32s32s")
+_ROW = struct.Struct("<4q2I32s32s32s")
 
 Stamp = tuple[int, int, int, int]
 """Size, times of modification and change in ns, inode."""
@@ -62,6 +62,8 @@ class Seen:
     """Digest of the decoded pixels."""
     width: int = 0
     height: int = 0
+    fingerprint: bytes = b""
+    """See `data.prints.fingerprint`."""
     reason: str = ""
     """Why it cannot be read; then the rest is empty."""
     lasting: bool = True
@@ -125,7 +127,7 @@ class KnownPictures:
         """Note what was learnt of a file, read when it had this stamp."""
         folder, reason = os.path.abspath(path.parent), seen.reason.encode("utf-8", "surrogateescape")  # noqa: PTH100
         sha256, pixels = bytes.fromhex(seen.sha256), bytes.fromhex(seen.pixels)
-        row = _ROW.pack(*stamp, seen.width, seen.height, sha256, pixels) + reason
+        row = _ROW.pack(*stamp, seen.width, seen.height, sha256, pixels, seen.fingerprint) + reason
         self._files.append((os.fsencode(folder), _name(path), _with_check(row)))
         if printed is not None:
             self._prints[pixels] = _with_check(printed.luma + printed.chroma)
@@ -262,12 +264,12 @@ def _seen(value: bytes | None, stamp: Stamp | None) -> Seen | None:
     row = _checked(value)
     if row is None or len(row) < _ROW.size:
         return None
-    *was, width, height, sha256, pixels = _ROW.unpack_from(row)
+    *was, width, height, sha256, pixels, printed = _ROW.unpack_from(row)
     if tuple(was) != stamp:
         return None
     if len(row) > _ROW.size:
         return Seen(reason=row[_ROW.size :].decode("utf-8", "surrogateescape"))
-    return Seen(sha256.hex(), pixels.hex(), width, height)
+    return Seen(sha256.hex(), pixels.hex(), width, height, printed)
 
 
 def _print(value: bytes, size: tuple[int, int]) -> Print | None:

@@ -19,6 +19,8 @@ TURNS = 8
 """Ways to lay a picture on another one: bit 0 mirrors, bit 1 turns it upside down, bit 2 transposes first."""
 LOW = 8
 """A hash says which of the lowest 8 × 8 frequencies lie above their median (Zauner 2010, pHash)."""
+FINE = 16
+"""Frequencies of a fingerprint, each way."""
 UNIT = 1 << 20
 """What stands for 1 in whole numbers; sums stay below 2^63."""
 MARGIN = 3
@@ -132,6 +134,21 @@ def _above_median(low: Array) -> Array:
     bits = low > np.median(low[:, 1:], axis=1, keepdims=True)
     bits[:, 0] = False  # the picture's brightness
     return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
+
+
+def fingerprint(printed: Print) -> bytes:
+    """The 32 bytes that are kept of a picture: the signs of its lowest 16 × 16 frequencies, row by row.
+
+    Signs, so that those of the mirrored and the turned picture follow from them alone
+    (`records.fingerprints`). Zeros, as no picture's own are, where too little can be seen to claim anything.
+    """
+    luma = np.frombuffer(printed.luma, dtype=np.uint8).reshape(1, SIDE, SIDE)
+    if not detail(luma)[0]:
+        return bytes(FINE**2 // 8)
+    basis = _cosines(SIDE, FINE)
+    bits = basis @ luma[0].astype(np.int64) @ basis.T > 0  # exact
+    bits[0, 0] = False  # the picture's brightness
+    return np.packbits(bits).tobytes()
 
 
 # --- detail ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.known import KnownPictures, Seen, known_pictures, settled, stamp_of
 from vitbench.data.likeness import group_alike, near_notes, search_prints
 from vitbench.data.near import Search
-from vitbench.data.prints import Print, print_of
+from vitbench.data.prints import Print, fingerprint, print_of
 from vitbench.data.shape import Layout, Owner, survey
 from vitbench.data.signs import name_notes
 from vitbench.data.walk import Walk, shown, walk
@@ -159,8 +159,8 @@ def read_file(path: Path) -> tuple[Seen, Print | None]:
         return Seen(reason=str(error), lasting=not isinstance(error.__cause__, MemoryError)), None
     pixels = hashlib.sha256(f"{image.width}x{image.height}:".encode())
     pixels.update(image.tobytes())
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Seen(sha256, pixels.hexdigest(), image.width, image.height), print_of(image)
+    sha256, printed = hashlib.sha256(content).hexdigest(), print_of(image)
+    return Seen(sha256, pixels.hexdigest(), image.width, image.height, fingerprint(printed)), printed
 
 
 def _named(
@@ -175,7 +175,8 @@ def _named(
         if seen is None or seen.reason:
             bad.append(BadFile(name, seen.reason if seen else ""))
             continue
-        pictures.append(Picture(name, label, part, seen.sha256, seen.pixels, seen.width, seen.height))
+        about = (seen.sha256, seen.pixels, seen.width, seen.height)
+        pictures.append(Picture(name, label, part, *about, fingerprint=seen.fingerprint))
     return pictures, bad
 
 

@@ -4,13 +4,14 @@ import contextlib
 import glob
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from vitbench.data.ahead import in_batches
 from vitbench.data.batches import evaluation_transform
@@ -21,11 +22,16 @@ from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.inference.forward import probabilities
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Answer, Array, Preprocessing
+from vitbench.records.fingerprints import Found
 
 LEAST, MOST = 16, 128
 """Pictures in a batch: at 224 px and more, and at most. On a CPU timm's test_vit at 64 px answers
 nearly twice as fast for 128 at once as for 16 (0.25 and 0.47 ms a picture); vit_tiny gains
 little from 32 on."""
+
+
+Recognise = Callable[[str, Image.Image], Found | None]
+"""From the sha256 of a file and its decoded picture to what is known of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +72,12 @@ def answer(
     questions: Iterable[Question],
     device: torch.device,
     top_k: int = 1,
-    seen: Mapping[str, str] | None = None,
+    recognise: Recognise | None = None,
 ) -> Iterator[Answer]:
     """An `Answer` per question, in order; a picture that cannot be read is an error row.
 
     `models`: by the name they answer under; several of one name answer by the mean of their probabilities.
-    `seen`: sha256 → the part of the models' split that this content is in. Decoding runs in threads
+    `recognise` says of a picture whether the models' own data holds it. Decoding runs in threads
     ahead of the models; only a few batches are held, however many pictures there are.
     """
     every = [model for together in models.values() for model in together]
@@ -85,9 +91,9 @@ def answer(
             picture = decode_bytes(content)
         except UnreadableImageError as error:
             return Prepared(question, str(error))
-        part = seen.get(hashlib.sha256(content).hexdigest()) if seen else None
+        found = recognise(hashlib.sha256(content).hexdigest(), picture) if recognise else None
         inputs = {key: transform(picture) for key, transform in transforms.items()}
-        return Prepared(question, "", part, inputs)
+        return Prepared(question, "", found, inputs)
 
     def prepare_some(some: Sequence[Question]) -> list[Prepared]:
         return [prepare(question) for question in some]
@@ -115,7 +121,7 @@ class Prepared:
 
     question: Question
     error: str
-    seen: str | None = None
+    found: Found | None = None
     inputs: Mapping[Preprocessing, torch.Tensor] = field(default_factory=dict)
 
 
@@ -137,7 +143,8 @@ def _answer_batch(
             yield Answer(one.question.path, {}, label, one.error)
             continue
         answers = {name: rows[place] for name, rows in said.items()}
-        yield Answer(one.question.path, answers, label, seen=one.seen)
+        part, near = (one.found.part, one.found.near) if one.found else (None, False)
+        yield Answer(one.question.path, answers, label, seen=part, near=near)
         place += 1
 
 

@@ -21,7 +21,8 @@ from vitbench import files
 from vitbench.errors import VitbenchError, WeightsError
 from vitbench.models.plan import preprocessing_from
 from vitbench.models.tensors import check_safetensors
-from vitbench.records import Preprocessing
+from vitbench.records import Fingerprints, Preprocessing
+from vitbench.records.fingerprints import LEARNED_FROM, NOT_KNOWN
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -45,10 +46,21 @@ class LoadedModel:
     preprocessing: Preprocessing
     timm_name: str
     """With the tag of the weights that it was fine-tuned from, where there is one."""
+    learned: Fingerprints = NOT_KNOWN
+    """The pictures that it learned from or was chosen by."""
 
 
-def save_model(model: nn.Module, folder: Path, classes: Sequence[str], preprocessing: Preprocessing) -> None:
+def save_model(
+    model: nn.Module,
+    folder: Path,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    learned: Fingerprints | None = None,
+) -> None:
     """Write a model made by `create` to `folder`, in the place of what was there, whole or not at all.
+
+    `learned`: the pictures that it learned from, so that whoever meets the model alone knows them again;
+    None: not known.
 
     The arguments that shape it (img_size, window_size) are those that timm recorded when it was built.
     """
@@ -69,6 +81,8 @@ def save_model(model: nn.Module, folder: Path, classes: Sequence[str], preproces
         config = files.read_json(temporary / CONFIG_FILE)
         config["weights_crc32"] = zlib.crc32((temporary / WEIGHTS_FILE).read_bytes())
         files.write_json(temporary / CONFIG_FILE, config)
+        if learned is not None:
+            learned.write(temporary / LEARNED_FROM)
         files.replace_folder(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -107,7 +121,8 @@ def load_model(folder: Path) -> LoadedModel:
         )
     tag = config["pretrained_cfg"].get("tag")
     name = f"{config['architecture']}.{tag}" if tag else str(config["architecture"])
-    return LoadedModel(module.eval(), complete, preprocessing, name)
+    learned = Fingerprints.beside_model(folder)
+    return LoadedModel(module.eval(), complete, preprocessing, name, learned)
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ All of a benchmark's weights are found before anything else starts, and what was
 to be had is an error: random weights are never slipped in (`auto` says so, loudly).
 """
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.models import families, hub
 from vitbench.models.plan import ModelPlan
 from vitbench.models.tensors import check_safetensors
-from vitbench.records import Benchmark, Run
+from vitbench.records import Benchmark, Fingerprints, Run
+from vitbench.records.fingerprints import NOT_KNOWN, NOTHING
 
 WAYS_ON = "give --weights PATH, fill the cache (HF_HOME) where there is a network, or use --weights random"
 WORDS = ("pretrained", "random", "auto")
+UNKNOWN_ORIGIN = "what these weights learned from is not known: test pictures may be among it"
 TAGGED = "pretrained:"
 """Before the tag of timm's weights that are not a model's default ones: "pretrained:augreg_in21k"."""
 
@@ -38,6 +41,16 @@ class InitialWeights:
     """Of the file; "" for random weights."""
     classes: tuple[str, ...] = ()
     """Class names of a saved model, in the order of its head; () elsewhere."""
+
+    def learned_from(self) -> Fingerprints:
+        """The pictures that weights of one's own learned from; none are known of published ones."""
+        if self.kind in ("random", "pretrained") or self.path is None:
+            return NOTHING
+        return (
+            Fingerprints.beside_model(self.path.parent)
+            if self.path.name == "model.safetensors"
+            else NOT_KNOWN
+        )
 
 
 RANDOM = InitialWeights("random", None, "random")
@@ -209,7 +222,7 @@ def _from_path(plan: ModelPlan, spec: str) -> InitialWeights:
         raise WeightsError(f"{path}: no such file or folder; --weights takes {', '.join(WORDS)} or a path")
     if path.is_file():
         check_safetensors(path)
-        return InitialWeights("file", path, f"file {path.name}", sha256=files.sha256_of(path))
+        return _noted(InitialWeights("file", path, f"file {path.name}", sha256=files.sha256_of(path)))
     for folder in (path, path / "model"):
         if (folder / "config.json").exists():
             return saved_weights(folder)
@@ -252,7 +265,12 @@ def saved_weights(folder: Path) -> InitialWeights:
         label = f"simmim {place.parent.name}/{place.name}"
         label += "" if first.startswith("random") else f" from {first}"
     classes = tuple(str(name) for name in names) if isinstance(names, list | tuple) else ()
-    return InitialWeights("folder", file, label, sha256=files.sha256_of(file), classes=classes)
+    return _noted(InitialWeights("folder", file, label, sha256=files.sha256_of(file), classes=classes))
+
+
+def _noted(weights: InitialWeights) -> InitialWeights:
+    """The weights with a note where nobody can say what they learned from."""
+    return weights if weights.learned_from().complete else dataclasses.replace(weights, note=UNKNOWN_ORIGIN)
 
 
 def _from_filled_folder(plan: ModelPlan, file: Path) -> InitialWeights:

@@ -6,6 +6,7 @@ user asks for is `Settings`; what decides one model's weights is a `Recipe`, wha
 `Benchmark`. The table made from them is a `Comparison` (`vitbench.comparison`).
 """
 
+from vitbench.records.fingerprints import Fingerprints
 from vitbench.records.pictures import (
     Array,
     BadFile,
@@ -57,6 +58,7 @@ __all__ = [
     "Benchmark",
     "Distillation",
     "Epoch",
+    "Fingerprints",
     "ImageSet",
     "Look",
     "Machine",

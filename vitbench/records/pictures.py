@@ -42,6 +42,8 @@ class Picture:
     height: int
     pixels: str = ""
     """Digest of the decoded pixels where `group` is another one; "" where it's that."""
+    fingerprint: bytes = b""
+    """32 bytes by which near-copies are known again (`records.fingerprints`); b"": none was made."""
 
     @property
     def pixel_digest(self) -> str:

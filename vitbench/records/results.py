@@ -145,7 +145,14 @@ class Answer:
     error: str = ""
     """Why it could not be read, one line."""
     seen: str | None = None
-    """The part of the models' own split that this content lies in: "train", "val", "test"; None: none."""
+    """The part of the models' own data that this picture lies in: "train", "val", "test"; None: none."""
+    near: bool = False
+    """Not this very file lies there but a near-copy of it (`records.fingerprints`)."""
+
+    @property
+    def mark(self) -> str:
+        """What stands behind a picture's name: "train", "≈ train", or "" where it is new."""
+        return f"{'≈ ' if self.near else ''}{self.seen or ''}"
 
     @property
     def disputed(self) -> bool:

@@ -69,7 +69,7 @@ def _picture(number: int, answer: Answer, runs: Sequence[str]) -> Picture:
         (name, probability), *rest = pairs
         right = None if answer.label is None else name == answer.label
         said.append(Said(run, name, float(probability), right, tuple(Guess(c, float(p)) for c, p in rest)))
-    return Picture(number, answer.path, answer.label, tuple(said), answer.seen or "", answer.error)
+    return Picture(number, answer.path, answer.label, tuple(said), answer.mark, answer.error)
 
 
 def _telling(picture: Picture) -> tuple[object, ...]:

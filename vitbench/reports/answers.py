@@ -40,7 +40,7 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
         table.add_column(Text(files.readable(heading)), overflow="fold")
     shared = _shared_folder(answers)
     for answer in answers:
-        name = answer.path[len(shared) :] + (f" ({answer.seen})" if answer.seen else "")
+        name = answer.path[len(shared) :] + (f" ({answer.mark})" if answer.seen else "")
         cells = [f"{DISPUTED} {name}" if answer.disputed else name]
         cells += [answer.label or ""] if labelled else []
         if answer.error:
@@ -94,8 +94,11 @@ def legend(answers: Sequence[Answer]) -> list[str]:
 
 
 def _seen_legend(answers: Sequence[Answer]) -> list[str]:
-    parts = [f"({part})" for part in ("train", "val", "test") if any(a.seen == part for a in answers)]
-    return [f"{', '.join(parts)}: where this very picture was in the benchmark's split"] if parts else []
+    marks = {answer.mark for answer in answers if answer.seen}
+    parts = [f"({part})" for part in ("train", "val", "test") if part in marks]
+    near = [f"(≈ {part})" for part in ("train", "val", "test") if f"≈ {part}" in marks]
+    lines = [f"{', '.join(parts)}: where this very picture was in the models' own data"] if parts else []
+    return lines + ([f"{', '.join(near)}: it is a near-copy of a picture there"] if near else [])
 
 
 def _wrong(answer: Answer) -> bool:
@@ -131,11 +134,15 @@ def scored(answers: Sequence[Answer], runs: Sequence[str]) -> list[str]:
 
 
 def answer_json(answer: Answer) -> str:
-    """One JSON line: path, label, seen, error, disputed, unsure, answers {run: [{class, probability}…]}."""
+    """One JSON line: path, label, seen, near, error, disputed, unsure, answers.
+
+    `answers`: {run: [{class, probability} …]}.
+    """
     value = {
         "path": files.readable(answer.path),
         "label": None if answer.label is None else files.readable(answer.label),
         "seen": answer.seen,
+        "near": answer.near,
         "error": files.readable(answer.error),
         "disputed": answer.disputed,
         "unsure": answer.unsure,

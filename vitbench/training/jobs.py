@@ -21,7 +21,7 @@ from vitbench.models.create import count_parameters, gmacs
 from vitbench.models.folder import save_model
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
-from vitbench.records import Machine, Recipe, Run
+from vitbench.records import Fingerprints, Machine, Recipe, Run, Split
 from vitbench.training.environment import changed_since, environment
 from vitbench.training.locks import locked
 from vitbench.training.machine import choose_device
@@ -119,7 +119,7 @@ def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[s
                 **({"teacher_run": job.teacher.run} if job.teacher and job.teacher.run else {}),
                 "native_size": job.plan.native_size,
                 "windows": job.plan.windows,
-                "notes": [*job.plan.notes, *([job.weights.note] if job.weights.note else []), *fallbacks],
+                "notes": [*job.plan.notes, *_origin_notes(job), *fallbacks],
             },
             "recipe": recipe.model_dump(mode="json"),
             "machine": dataclasses.asdict(machine),
@@ -129,18 +129,37 @@ def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[s
     files.write_json(run.folder / "environment.json", environment(machine))
 
 
-def keep_model(model: nn.Module, run: Run, recipe: Recipe) -> None:
+def _origin_notes(job: Job) -> list[str]:
+    """What must be said of the first weights, and of a teacher that learned from nobody knows what."""
+    notes = [job.weights.note] if job.weights.note else []
+    place = None if job.teacher is None else job.teacher.folder
+    if place is not None and not Fingerprints.beside_model(place).complete:
+        notes.append("what its teacher learned from is not known: test pictures may be among it")
+    return notes
+
+
+def keep_model(model: nn.Module, job: Job, run: Run, split: Split, recipe: Recipe) -> None:
     """Save the run's model; OSError, with its number and a path, where the system refuses it."""
+    learned = learned_from(job, run, split)
     try:
         with files.naming(run.model_folder):
             classes = () if recipe.masking else recipe.classes  # an encoder has no head
-            save_model(model, run.model_folder, classes, recipe.preprocessing)
+            save_model(model, run.model_folder, classes, recipe.preprocessing, learned)
     except safetensors.SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:
             raise
         code = int(number[1])
         raise OSError(code, os.strerror(code), str(run.model_folder)) from error
+
+
+def learned_from(job: Job, run: Run, split: Split) -> Fingerprints:
+    """What a run's model learns from and is chosen by, and what its first weights and its teacher did."""
+    before = [job.weights.learned_from()]
+    if job.teacher is not None:
+        before.append(Fingerprints.beside_model(job.teacher.place(run)))
+    used = [(part, picture) for part, picture in split.assigned() if part != "test"]
+    return Fingerprints.of(used).joined(before)
 
 
 def model_cost(job: Job, machine: Machine, model: nn.Module) -> tuple[dict[str, Any], list[str]]:

@@ -80,7 +80,7 @@ def _probe(job: Job, run: Run, split: Split, watch: Watch) -> None:
     predictions.write(run.folder / "predictions.csv")
     head = _fit(by_path, split.classes, split.train) if split.folds else heads[0]
     set_head(model, torch.from_numpy(head.weight), torch.from_numpy(head.bias))
-    keep_model(model, run, job.recipe)
+    keep_model(model, job, run, split, job.recipe)
     _write_metrics(job, run, model, split, predictions, heads, peak)
 
 

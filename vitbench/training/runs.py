@@ -92,7 +92,7 @@ def pretrain_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
         (run.folder / "failure.json").unlink(missing_ok=True)
         trainer = fitted(job, run, split, watch)
         settle(trainer)
-        keep_model(encoder_of(trainer.evaluated), run, trainer.recipe)
+        keep_model(encoder_of(trainer.evaluated), job, run, split, trainer.recipe)
         last = trainer.rows[-1]
         files.write_json(
             run.folder / "metrics.json",
@@ -152,7 +152,7 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
     """
     model, recipe = trainer.evaluated, trainer.recipe
     settle(trainer)  # as it is when it is loaded: equal to the last bit
-    keep_model(model, run, recipe)
+    keep_model(model, job, run, trainer.split, recipe)
     if trainer.split.val:
         evaluate(trainer, "val").write(run.folder / "val_predictions.csv")
     test = None
