@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitbench.data.epochs import PerClass, balance_note, epoch_size, plan_epoch, view_epoch
+from vitbench.data.epochs import PerClass, balance_note, epoch_size, plan_epoch, shown_once_note, view_epoch
 from vitbench.records import Picture
 
 
@@ -188,3 +188,12 @@ def test_balance_note() -> None:
 def test_no_balance_note(counts: dict[str, int], per_class: int) -> None:
     """Even classes, or all originals once: nothing to say."""
     assert balance_note(originals(counts), per_class) == ""
+
+
+def test_classes_with_more_pictures_than_views_are_said() -> None:
+    """Asked for 8 views, a class of 9 originals shows 9, and the plan says so; one of 8 or "all" does not."""
+    assert shown_once_note(originals({"a": 9, "b": 8}), 8) == (
+        "1 class has more training pictures than the 8 views of --per-class: it shows each once an epoch"
+    )
+    assert shown_once_note(originals({"a": 8, "b": 3}), 8) == ""
+    assert shown_once_note(originals({"a": 9}), "all") == ""

@@ -9,6 +9,7 @@ import pytest
 from vitbench.benchmark.train import train
 from vitbench.data.scan import find_images, scan_folder
 from vitbench.errors import VitbenchError
+from vitbench.inference.stream import collect
 
 Maker = Callable[..., Path]
 
@@ -96,3 +97,11 @@ def test_a_second_training_in_the_folder_of_photos(
     assert two["classes"] == ["cat", "dog"]
     assert one["data_digest"] == two["data_digest"]
     assert "left out: results/ (a benchmark of vitbench)" in two["notes"]
+
+
+def test_a_folder_to_predict_says_what_it_leaves_out(tmp_path: Path, classes: Maker, make: Maker) -> None:
+    """The curves of a benchmark among the pictures are none to name a class for."""
+    benchmark(classes(tmp_path, {"cat": 2, "dog": 2}) / "results" / "one", make)
+    said: list[str] = []
+    assert len(collect([str(tmp_path)], said.append)) == 4
+    assert said == ["left out: results/one/ (a benchmark of vitbench)"]

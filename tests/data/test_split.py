@@ -686,7 +686,10 @@ def test_real_val_that_lacks_a_class(photos: Callable[[str], Path]) -> None:
     images = scan_folder(photos("grocery_apples"))
     split = split_images(images)
     assert sizes(split) == (278, 22, 276)
-    note = "val/ lacks class 'Red-Delicious': the epoch is chosen on the 4 classes that are there"
+    note = (
+        "val/ lacks class 'Red-Delicious': the epoch is chosen, and a temperature fitted, on the 4 classes "
+        "that are there"
+    )
     assert [said for said in (*images.notes, *split.notes) if "Red-Delicious" in said] == [note]
 
 

@@ -33,7 +33,7 @@ def predict_images(
         say(f"asking {models} of {newest}, the newest finished benchmark in {results}")
     if together := panel.together():
         say(together)
-    questions = collect(_paths(sources))
+    questions = collect(_paths(sources), say)
     answers: list[Answer] = []
     asked_for = failed = 0
     # Closed whatever happens, so that a look at test pictures is counted also when the reader has gone.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from vitbench.data.shape import Shape, main_part, quoted, some
-from vitbench.data.walk import shown
+from vitbench.data.shape import Shape, main_part, quoted
+from vitbench.data.walk import shown, some
 from vitbench.errors import ClassesError
 from vitbench.records import Part, Picture
 
@@ -87,7 +87,7 @@ def can_choose(classes: Iterable[str]) -> bool:
 
 def _choice(have: set[str]) -> str:
     if can_choose(have):
-        return f": the epoch is chosen on the {len(have)} classes that are there"
+        return f": the epoch is chosen, and a temperature fitted, on the {len(have)} classes that are there"
     return f" and holds {quoted(have)} alone, which can choose no epoch: 15 % of train/ takes its place"
 
 

@@ -81,10 +81,11 @@ def shown_once_note(train: Sequence[Picture], per_class: PerClass) -> str:
     ]
     if per_class == "all" or not more:
         return ""
-    classes = "1 class has" if len(more) == 1 else f"{len(more)} classes have"
+    have, shows = (
+        ("1 class has", "it shows") if len(more) == 1 else (f"{len(more)} classes have", "they show")
+    )
     return (
-        f"{classes} more than {per_class} training pictures and show each of them once an epoch, not "
-        f"{per_class} views (--per-class)"
+        f"{have} more training pictures than the {per_class} views of --per-class: {shows} each once an epoch"
     )
 
 

@@ -79,9 +79,12 @@ def refuse_unusable(root: Path, layout: Layout = "auto") -> None:
     survey(root, layout, Walk())
 
 
-def find_images(folder: Path) -> list[Path]:
-    """The pictures in a folder and its sub-folders, sorted, by name only; hidden ones left out."""
-    found = Walk()
+def find_images(folder: Path, found: Walk | None = None) -> list[Path]:
+    """The pictures in a folder and its sub-folders, sorted, by name only; hidden ones left out.
+
+    `found` takes what was passed over.
+    """
+    found = found or Walk()
     walk(folder, found)
     return sorted([*found.pictures, *(Path(entry.path) for entry in found.unusable)])
 

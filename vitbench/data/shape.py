@@ -13,7 +13,17 @@ from vitbench import files
 from vitbench.data.decode import is_picture_name
 from vitbench.data.outputs import NO_DATA, is_hidden, output_in
 from vitbench.data.parts import PART_WORDS, Family, families, holds_labels, is_split, part_of, says_nothing
-from vitbench.data.walk import LINK_BACK, Walk, class_name, folders_in, is_folder, leads_back, shown, walk
+from vitbench.data.walk import (
+    LINK_BACK,
+    Walk,
+    class_name,
+    folders_in,
+    is_folder,
+    leads_back,
+    shown,
+    some,
+    walk,
+)
 from vitbench.errors import ClassesError, VitbenchError
 from vitbench.records import Part
 
@@ -56,8 +66,7 @@ def survey(root: Path, layout: Layout, found: Walk) -> tuple[Shape, list[Owner]]
     shape = _shape_of(root, layout, found)
     owners = _collect(shape, found)
     if found.left_out:
-        places = [f"{shown(path.relative_to(root).as_posix())}/ ({what})" for path, what in found.left_out]
-        shape.notes.append(f"left out: {some(sorted(places))}")
+        shape.notes.append(found.left_out_note(root))
     return shape, owners
 
 
@@ -371,12 +380,6 @@ def _collect(shape: Shape, found: Walk) -> list[Owner]:
         walk(folder, found, shape.walked)
         owners += [(part, label, path) for path in found.pictures[before:]]
     return owners
-
-
-def some(names: Sequence[str], most: int = 5) -> str:
-    """The first few of a list of names, with a count of the rest."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
 
 
 def quoted(names: Iterable[str]) -> str:

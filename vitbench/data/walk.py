@@ -4,7 +4,7 @@ import errno
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,11 @@ class Walk:
     """Folders that may not be read, links to nowhere, picture names that are no files; paths in full."""
     left_out: list[tuple[Path, str]] = field(default_factory=list)
     """Folders that would be taken but for what they are, and that in words."""
+
+    def left_out_note(self, root: Path) -> str:
+        """`left_out` in one line: "left out: results/ (a benchmark of vitbench)"."""
+        places = [f"{shown(path.relative_to(root).as_posix())}/ ({what})" for path, what in self.left_out]
+        return f"left out: {some(sorted(places))}"
 
 
 def class_name(folder: Path) -> str:
@@ -121,6 +126,12 @@ def shown(path: Path | str) -> str:
         else c
         for c in files.readable(str(path))
     )
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first few of a list of names, with a count of the rest."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

@@ -17,7 +17,7 @@ from vitbench.data.ahead import in_batches
 from vitbench.data.batches import evaluation_transform
 from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.scan import find_images
-from vitbench.data.walk import shown
+from vitbench.data.walk import Walk, shown
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.inference.forward import probabilities
 from vitbench.models.folder import LoadedModel
@@ -43,16 +43,17 @@ class Question:
     """The folder it lies in: its class, where that is the name of one."""
 
 
-def collect(sources: Sequence[str]) -> list[Question]:
+def collect(sources: Sequence[str], on_event: Callable[[str], None] = lambda _: None) -> list[Question]:
     """The pictures that files, folders and globs name, in their order; folders recursively.
 
     A path that is not there and a glob without matches stay questions: their answers are error rows.
-    Raises VitbenchError for a folder without pictures.
+    What is passed over in a folder, for a program wrote it, is told to `on_event`. Raises VitbenchError for a
+    folder without pictures.
     """
     found: list[Question] = []
     for source in sources:
         if os.path.isdir(source):  # noqa: PTH112  (False also for what can be no path)
-            found += _of_folder(Path(source))
+            found += _of_folder(Path(source), on_event)
         elif glob.has_magic(source) and not os.path.lexists(source):
             found += [_of_file(match) for match in _matches(source) or [source]]
         else:
@@ -166,8 +167,11 @@ def _of_file(path: str) -> Question:
     return Question(path, Path(path).parent.name or None)
 
 
-def _of_folder(folder: Path) -> list[Question]:
-    pictures = find_images(folder)
+def _of_folder(folder: Path, on_event: Callable[[str], None]) -> list[Question]:
+    walked = Walk()
+    pictures = find_images(folder, walked)
+    if walked.left_out:
+        on_event(walked.left_out_note(folder))
     if not pictures:
         raise VitbenchError(f"{shown(folder)}: no pictures in it")
     found = []
