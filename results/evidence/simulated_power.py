@@ -5,7 +5,7 @@ from simulated_page import Part, Rate, Section
 from simulated_worlds import World, cached_mcnemar, grid
 
 from vitbench.comparison.power import pictures_needed, power, seeds_pictures_needed
-from vitbench.comparison.seeds import seeds_difference
+from vitbench.comparison.seeds import difference_parts, seeds_difference
 from vitbench.comparison.statistics import ALPHA
 
 
@@ -35,7 +35,7 @@ def promised_power_of_seeds(rng: np.random.Generator, runs: int) -> Section:
         k, gap, seed_sd = cell["seeds"], cell["gap"], cell["seed_sd"]
         accuracies = (0.85, 0.85 - gap)
         firsts = World(200, k, seed_sd).right(rng, runs, accuracies)
-        sizes = [seeds_pictures_needed(a, b, gap) for a, b in firsts]
+        sizes = [seeds_pictures_needed(difference_parts(a, b), 200, gap) for a, b in firsts]
         usable = [n for n in sizes if n is not None]
         named.add(cell, len(usable) / runs)
         if usable:

@@ -1,11 +1,16 @@
 """Plans for pictures that stand in groups or in folds: as many as the design effect asks for."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from fabricate import make_benchmark
 
+from vitbench.comparison.basis import Terms
 from vitbench.comparison.inverted import Nets, inflated_p
 from vitbench.comparison.power import pictures_needed, planned_pictures, smallest_gap, smallest_net
 from vitbench.comparison.statistics import mcnemar, sign_flip
+from vitbench.comparison.table import compare
 
 A = np.arange(400) >= 20
 B = np.abs(np.arange(400) - 26) > 12
@@ -61,3 +66,22 @@ def test_nothing_to_plan() -> None:
     assert planned_pictures(nets, 0.0) is None
     assert planned_pictures(nets, 0.0001) is None
     assert planned_pictures(Nets.of(A, A, np.arange(400) // 4), 0.1) == 4 * (pictures_needed(0.1, 0.1) or 0)
+
+
+def test_detect_counts_in_groups(tmp_path: Path) -> None:
+    """Five copies of each of 60 pictures: five times the pictures that the 60 alone ask for, in groups."""
+    labels = [0, 1, 2] * 20
+    runs = {"a-s0": labels, "b-s0": [(x + 1) % 3 if i < 6 else x for i, x in enumerate(labels)]}
+    copies = {name: np.repeat(answers, 5).tolist() for name, answers in runs.items()}
+    groups = [str(i // 5) for i in range(300)]
+    alone = compare(make_benchmark(tmp_path / "a", runs, labels), Terms(detect=0.05))
+    found = compare(
+        make_benchmark(tmp_path / "g", copies, np.repeat(labels, 5).tolist(), groups=groups),
+        Terms(detect=0.05),
+    )
+    assert alone.plan is not None
+    assert found.plan is not None
+    assert alone.plan.groups is None
+    assert found.plan.pictures == pytest.approx(5 * alone.plan.pictures, abs=5)
+    assert found.plan.groups == pytest.approx(alone.plan.pictures, abs=1)
+    assert "groups like those here, and there are 300 in 60" in found.detect_text

@@ -15,7 +15,7 @@ from vitbench.comparison.power import (
     smallest_gap,
     smallest_net,
 )
-from vitbench.comparison.seeds import seeds_difference
+from vitbench.comparison.seeds import difference_parts, seeds_difference
 from vitbench.comparison.statistics import Part, mcnemar
 
 
@@ -112,14 +112,14 @@ def test_seeds_smallest_gap_is_where_p_is_at_the_limit() -> None:
     """A difference of just that size has p = .05 / pairs with the measured error."""
     a, b = runs(0.5, 200)
     found = seeds_difference(a, b)
-    gap = seeds_smallest_gap(a, b)
-    three = seeds_smallest_gap(a, b, 3)
+    gap = seeds_smallest_gap(difference_parts(a, b))
+    three = seeds_smallest_gap(difference_parts(a, b), 3)
     assert gap == pytest.approx((found.high - found.low) / 2)
     assert gap is not None
     assert three is not None
     assert three > gap
     groups = np.repeat(np.arange(20), 10)
-    assert seeds_smallest_gap(a, b, groups=groups) == pytest.approx(
+    assert seeds_smallest_gap(difference_parts(a, b, groups)) == pytest.approx(
         seeds_difference(a, b, groups).high - found.value
     )
 
@@ -130,8 +130,9 @@ def test_pooled_seeds_count_in_the_gap_and_the_pictures() -> None:
     b = np.array([[1, 0, 1, 0, 0, 1, 0, 1], [1, 0, 1, 0, 1, 0, 0, 1]], bool)
     seeds = (Part(0.02**2, 8), Part(0.02**2, 8))
     found = seeds_difference(a, b, seeds=seeds)
-    assert seeds_smallest_gap(a, b, seeds=seeds) == pytest.approx(found.high - found.value)
-    alone, together = seeds_pictures_needed(a, b, 0.1), seeds_pictures_needed(a, b, 0.1, seeds=seeds)
+    assert seeds_smallest_gap(difference_parts(a, b, seeds=seeds)) == pytest.approx(found.high - found.value)
+    alone = seeds_pictures_needed(difference_parts(a, b), 8, 0.1)
+    together = seeds_pictures_needed(difference_parts(a, b, seeds=seeds), 8, 0.1)
     assert alone is not None
     assert together is not None
     assert together > alone
@@ -140,9 +141,9 @@ def test_pooled_seeds_count_in_the_gap_and_the_pictures() -> None:
 def test_seeds_smallest_gap_is_unknown_where_nothing_varies() -> None:
     """Copies of one run, or one picture, tell no error."""
     same = np.ones((3, 20), bool)
-    assert seeds_smallest_gap(same, same) is None
-    assert seeds_pictures_needed(same, same, 0.1) is None
-    assert seeds_smallest_gap(same[:, :1], ~same[:, :1]) is None
+    assert seeds_smallest_gap(difference_parts(same, same)) is None
+    assert seeds_pictures_needed(difference_parts(same, same), 20, 0.1) is None
+    assert seeds_smallest_gap(difference_parts(same[:, :1], ~same[:, :1])) is None
 
 
 def test_seeds_pictures_needed_by_hand() -> None:
@@ -150,7 +151,7 @@ def test_seeds_pictures_needed_by_hand() -> None:
     a = np.array([[1, 1, 0, 0, 1, 1, 0, 1], [1, 1, 0, 1, 1, 0, 0, 1]], bool)
     b = np.array([[1, 0, 1, 0, 0, 1, 0, 1], [1, 0, 1, 0, 1, 0, 0, 1]], bool)
     variance = np.var(a.mean(0) - b.mean(0), ddof=1)
-    n = seeds_pictures_needed(a, b, 0.1)
+    n = seeds_pictures_needed(difference_parts(a, b), 8, 0.1)
     assert n is not None
 
     def needed(n: int) -> float:
@@ -164,14 +165,15 @@ def test_seeds_pictures_needed_by_hand() -> None:
 def test_seeds_that_vary_too_much_are_not_cured_by_pictures() -> None:
     """Three points are below what these seeds tell apart; ten points are not."""
     a, b = runs(0.5, 200, seeds=0.3)
-    assert seeds_pictures_needed(a, b, 0.03) is None
-    assert seeds_pictures_needed(*runs(0.5, 200, seeds=0.02), 0.1) is not None
+    assert seeds_pictures_needed(difference_parts(a, b), 200, 0.03) is None
+    assert seeds_pictures_needed(difference_parts(*runs(0.5, 200, seeds=0.02)), 200, 0.1) is not None
 
 
 def test_pictures_in_groups_are_needed_in_larger_number() -> None:
     """Copies in groups of five: five times as many pictures, about."""
     a, b = runs(0.5, 400, seeds=0.0)
-    alone = seeds_pictures_needed(a, b, 0.1)
-    copies = seeds_pictures_needed(a.repeat(5, 1), b.repeat(5, 1), 0.1, groups=np.arange(400).repeat(5))
+    alone = seeds_pictures_needed(difference_parts(a, b), 400, 0.1)
+    of_copies = difference_parts(a.repeat(5, 1), b.repeat(5, 1), np.arange(400).repeat(5))
+    copies = seeds_pictures_needed(of_copies, 2000, 0.1)
     assert alone is not None
     assert copies == pytest.approx(5 * alone, rel=0.02)

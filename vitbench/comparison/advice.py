@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.confusion import confusions
 from vitbench.comparison.evidence import behind, mixed_up, most_right
-from vitbench.comparison.power import safely_planned, smallest_gap
+from vitbench.comparison.inverted import fold_inflation
+from vitbench.comparison.power import safely_planned
 from vitbench.comparison.words import listed, p_text, pictures, points, rounded
 from vitbench.data.split import AUTO_FOLDS, LEAST_AUTO_FOLDS
 from vitbench.records import Array, Benchmark, percent
@@ -150,8 +151,7 @@ def _no_gain_over_probe(case: Case) -> str:
 
 def _small_test(case: Case) -> str:
     """A test part that can show large gaps only: folds where possible, or a planned number."""
-    n, pairs = case.comparison.n_test, max(len(case.comparison.pairs), 1)
-    gap = smallest_gap(n, pairs, case.comparison.groups)
+    n, gap = case.comparison.n_test, case.comparison.smallest_gap
     if gap is not None and gap <= GAP:
         return ""
     folds = _possible_folds(case.benchmark)
@@ -176,6 +176,7 @@ def _planned(case: Case) -> str:
     needed = safely_planned(GAP, *disagree[len(disagree) // 2], len(case.comparison.pairs))
     if needed is None:
         return "more can show smaller ones"
+    needed = round(needed * fold_inflation(case.comparison.folds))
     return (
         f"about {rounded(needed)} independent ones show one of {100 * GAP:.0f} points in 4 of 5 such "
         "comparisons"

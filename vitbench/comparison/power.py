@@ -4,14 +4,13 @@ Differences are fractions. `pairs`: pairs of models in the table; α is shared a
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from vitbench.comparison.inverted import Nets, stricter_level
-from vitbench.comparison.seeds import Seeds, difference_parts, half_width
+from vitbench.comparison.seeds import half_width
 from vitbench.comparison.statistics import ALPHA, Part
-from vitbench.records import Array
 
 MOST_PICTURES = 10_000_000
 """More are never asked for."""
@@ -149,41 +148,30 @@ def _possible(difference: float, discordance: float) -> float:
     return discordance
 
 
-def seeds_smallest_gap(
-    a: Array, b: Array, pairs: int = 1, groups: Array | None = None, seeds: Seeds | None = None
-) -> float | None:
-    """The gap at which these two models with several runs would have reached p ≤ .05 / pairs.
+def seeds_smallest_gap(parts: Sequence[Part], pairs: int = 1) -> float | None:
+    """The gap at which two models with several runs would have reached p ≤ .05 / pairs.
 
-    a (k_a, n), b (k_b, n) bool. `half_width` of `seeds_difference` as measured, at most 1. None where the
-    error is not known: nothing varies, one picture, one group.
+    parts: `difference_parts` of the two. Their `half_width` as measured, at most 1. None where the error is
+    not known: nothing varies, one picture, one group.
     """
-    parts = difference_parts(a, b, groups, seeds)
     if parts[0].freedom == 0 or not any(part.variance for part in parts):
         return None
     gap = half_width(parts, ALPHA / max(pairs, 1))
     return gap if gap <= 1 else None
 
 
-def seeds_pictures_needed(
-    a: Array,
-    b: Array,
-    difference: float,
-    pairs: int = 1,
-    groups: Array | None = None,
-    seeds: Seeds | None = None,
-) -> int | None:
-    """The fewest pictures on which `seeds_difference` of these models would find `difference` at 80 % power.
+def seeds_pictures_needed(parts: Sequence[Part], n_now: int, difference: float, pairs: int = 1) -> int | None:
+    """The fewest pictures on which two models with several runs would show `difference` at 80 % power.
 
-    a (k_a, n), b (k_b, n) bool; the rest as in `seeds_difference`. The fewest n with half width(n) at
+    parts: their `difference_parts` on n_now pictures. The fewest n with half width(n) at
     .05 / pairs + half width(n) at .4 (the t of 80 % power) ≤ difference: the seeds' variances as measured,
     that of the pictures (in groups of this size) in proportion to 1 / n. None where no n up to 10 million
     does, because the seeds alone vary too much: only more seeds would help. None, too, where the error is
     not known. A plan from two or three seeds is rough: they tell their own variance badly.
     """
-    images, *of_seeds = difference_parts(a, b, groups, seeds)
-    if images.freedom == 0 or not any(part.variance for part in (images, *of_seeds)):
+    images, *of_seeds = parts
+    if images.freedom == 0 or not any(part.variance for part in parts):
         return None
-    n_now = a.shape[1]
 
     def enough(n: int) -> bool:
         freedom = max(1, round((images.freedom + 1) * n / n_now) - 1)

@@ -1,28 +1,78 @@
-"""What these pictures could have shown: the smallest gap, and how many pictures a named one would need."""
+"""What these pictures could have shown: the smallest gaps, and how many pictures a named one would need."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from vitbench.comparison import words
 from vitbench.comparison.basis import Basis
 from vitbench.comparison.candidates import Candidate
+from vitbench.comparison.inverted import Nets
 from vitbench.comparison.pairs import Pair
 from vitbench.comparison.power import (
-    pictures_needed,
+    planned_pictures,
     seeds_pictures_needed,
     seeds_smallest_gap,
     smallest_gap,
     smallest_net,
 )
+from vitbench.comparison.seeds import difference_parts
+from vitbench.comparison.statistics import Part
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """How far apart two models must be for a verdict, as fractions; None: no gap could have shown.
+
+    Holm tests one pair after the other, the first at .05 / pairs and the last at .05: so a range.
+    """
+
+    least: float | None
+    """No pair of the table can be decided with less, not even the last."""
+    most: float | None
+    """What the pair that needs most needs as the first: over several seeds any such gap is a verdict. None:
+    the answers of some pair vary too much for any."""
+    pairs: int
+    n: int
+    groups: int | None
+    """That the pictures stand in; None: each is its own."""
+    least_net: int
+    """Pictures (with groups: each of another group) by which one model must lead, of one run each."""
+    most_net: int
+    measured: bool
+    """Over several seeds: as the answers vary; else exact, at the very best."""
+    corrected: str
+    """", corrected for folds", or nothing."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many pictures a named difference needs for 80 % power."""
+
+    difference: float
+    pictures: int | None
+    """In groups like those that are here; None: no number is enough."""
+    groups: int | None
+    """So many of them; None: each picture is its own."""
+    pairs: int
+    n: int
+    """Pictures that are here, and their groups."""
+    n_groups: int | None
+    method: str
+    """Of the test that is planned for; that of the pair that needs the median number."""
+    discordance: float | None
+    """Share of pictures on which that pair disagrees in being right; None over several seeds."""
+    seeds: int
+    """The fewest that a model has."""
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """How finely a test set can tell models apart, as number and sentences."""
+    """How finely a test set can tell models apart, as numbers and sentences."""
 
-    gap: float | None
-    """The smallest difference that could reach p ≤ .05 after Holm; None: none could."""
+    gaps: Gaps
+    plan: Plan | None
+    """None where no difference was asked for, or there are no two models."""
     gap_text: str
     detect_text: str
     """"" where no difference was asked for."""
@@ -31,45 +81,94 @@ class Resolution:
 def resolution_of(candidates: Sequence[Candidate], pairs: Sequence[Pair], basis: Basis) -> Resolution:
     """The resolution of the displayed pairs: exact with one run each, as measured over several seeds."""
     by_name = {candidate.model: candidate for candidate in candidates}
-    many = max(len(pairs), 1)
-    seeded = [(by_name[pair.model_a], by_name[pair.model_b]) for pair in pairs if pair.a_only is None]
-    measured = [
-        seeds_smallest_gap(a.correct, b.correct, many, basis.groups, basis.seeds_of("top1", a.model, b.model))
-        for a, b in seeded
-    ]
-    gaps = [gap for gap in measured if gap is not None]
-    if gaps:
-        text = words.seeds_gap_text(basis.n, len(pairs), min(gaps), max(gaps))
-        return Resolution(min(gaps), text, _detect_by_seeds(seeded, len(pairs), basis))
+    tests = [Tested(pair, by_name[pair.model_a], by_name[pair.model_b], basis) for pair in pairs]
+    gaps = _gaps(tests, basis)
+    text = words.seeds_gap_text(gaps) if gaps.measured and gaps.least is not None else words.gap_text(gaps)
+    if basis.terms.detect is None:
+        return Resolution(gaps, None, text, "")
+    if not tests:
+        alone = "One model alone shows no difference: --detect needs two."
+        return Resolution(gaps, None, text, alone)
+    plan = _plan(tests, basis.terms.detect, basis)
+    return Resolution(gaps, plan, text, words.plan_text(plan))
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A pair with what its test stands on."""
+
+    pair: Pair
+    a: Candidate
+    b: Candidate
+    basis: Basis
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What makes the difference uncertain over several seeds; () where the test is exact."""
+        if self.pair.a_only is not None:
+            return ()
+        a, b, basis = self.a, self.b, self.basis
+        seeds = basis.seeds_of("top1", a.model, b.model)
+        parts = difference_parts(a.correct, b.correct, basis.groups, seeds, basis.inflation)
+        return parts if any(part.variance for part in parts) else ()
+
+    @property
+    def nets(self) -> Nets:
+        """The first runs, net by group."""
+        basis = self.basis
+        return Nets.of(self.a.correct[0], self.b.correct[0], basis.groups, basis.inflation)
+
+    def gap(self, pairs: int) -> float | None:
+        """What this pair needs to reach p ≤ .05 / pairs; at the very best, where it is exact."""
+        return seeds_smallest_gap(self.parts, pairs) if self.parts else _exact_gap(self.basis, pairs)
+
+    def needed(self, difference: float, pairs: int) -> int | None:
+        """The pictures that this pair would need."""
+        if self.parts:
+            return seeds_pictures_needed(self.parts, self.basis.n, difference, pairs)
+        return planned_pictures(self.nets, difference, pairs)
+
+
+def _exact_gap(basis: Basis, pairs: int) -> float | None:
     groups = None if basis.groups is None else basis.units
-    gap = smallest_gap(basis.n, many, groups) if basis.n else None
-    text = words.gap_text(basis.n, len(pairs), smallest_net(many), gap, groups)
-    return Resolution(gap, text, _detect_by_counts(pairs, basis))
+    return smallest_gap(basis.n, pairs, groups, basis.inflation) if basis.n else None
 
 
-def _detect_by_counts(pairs: Sequence[Pair], basis: Basis) -> str:
-    """With one run each: by the share of pictures on which the median pair disagrees in being right."""
-    detect = basis.terms.detect
-    if detect is None:
-        return ""
-    if not pairs:
-        return "One model alone shows no difference: --detect needs two."
-    discordance = median(((pair.a_only or 0) + (pair.b_only or 0)) / max(pair.n, 1) for pair in pairs)
-    needed = pictures_needed(detect, discordance, len(pairs))
-    return words.detect_text(detect, needed, len(pairs), basis.n, discordance)
+def _gaps(tests: Sequence[Tested], basis: Basis) -> Gaps:
+    many = max(len(tests), 1)
+
+    def each(pairs: int) -> list[float]:
+        gaps = [one.gap(pairs) for one in tests] or [_exact_gap(basis, pairs)]
+        return [math.inf if gap is None else gap for gap in gaps]
+
+    first = each(many)  # somebody must be the first
+    return Gaps(
+        least=None if math.isinf(min(first)) else min(each(1)),
+        most=None if math.isinf(max(first)) else max(first),
+        pairs=len(tests),
+        n=basis.n,
+        groups=None if basis.groups is None else basis.units,
+        least_net=smallest_net(1, basis.inflation),
+        most_net=smallest_net(many, basis.inflation),
+        measured=any(one.parts for one in tests),
+        corrected=basis.corrected,
+    )
 
 
-def _detect_by_seeds(seeded: Sequence[tuple[Candidate, Candidate]], pairs: int, basis: Basis) -> str:
-    """Over several seeds: by the variances of the pair that needs the median number of pictures."""
-    detect = basis.terms.detect
-    if detect is None:
-        return ""
-    needed = [
-        seeds_pictures_needed(
-            a.correct, b.correct, detect, pairs, basis.groups, basis.seeds_of("top1", a.model, b.model)
-        )
-        for a, b in seeded
-    ]
-    in_order = sorted(needed, key=lambda n: float("inf") if n is None else n)
-    seeds = min(len(one.answered) for pair in seeded for one in pair)
-    return words.seeds_detect_text(detect, in_order[(len(in_order) - 1) // 2], pairs, basis.n, seeds)
+def _plan(tests: Sequence[Tested], difference: float, basis: Basis) -> Plan:
+    """By the pair that needs the median number of pictures."""
+    each = [(one.needed(difference, len(tests)), one) for one in tests]
+    in_order = sorted(each, key=lambda one: float("inf") if one[0] is None else one[0])
+    needed, median = in_order[(len(in_order) - 1) // 2]
+    n_groups = None if basis.groups is None else basis.units
+    return Plan(
+        difference=difference,
+        pictures=needed,
+        groups=None if n_groups is None or needed is None else -(-needed * n_groups // basis.n),
+        pairs=len(tests),
+        n=basis.n,
+        n_groups=n_groups,
+        method=median.pair.method,
+        discordance=None if median.parts else median.nets.disagreements / basis.n,
+        seeds=min(len(one.answered) for test in tests for one in (test.a, test.b)),
+    )

@@ -16,7 +16,7 @@ from vitbench.comparison.lessons import Lesson, lessons_of
 from vitbench.comparison.looks import Looks, LooksElsewhere, look_notes, looks_elsewhere, looks_of
 from vitbench.comparison.notes import notes_of
 from vitbench.comparison.pairs import Pair, against_probes, compared
-from vitbench.comparison.resolution import resolution_of
+from vitbench.comparison.resolution import Gaps, Plan, resolution_of
 from vitbench.comparison.rows import Recall, Row, floor_row, recalls_of, row_of
 from vitbench.records import Benchmark
 
@@ -49,8 +49,8 @@ class Comparison:
     answer: str
     """Which model is best, in plain words."""
     smallest_gap: float | None
-    """The smallest accuracy gap that could reach p ≤ .05 after Holm; None: none could. Over several seeds
-    it is that of the pair whose answers vary least, as they were measured."""
+    """The smallest accuracy gap that could reach p ≤ .05 after Holm, as the last pair; None: none could. Over
+    several seeds it is that of the pair whose answers vary least, as they were measured."""
     smallest_gap_text: str
     groups: int | None = None
     """Groups of test pictures that stand together (bursts, copies); None: each picture is its own."""
@@ -58,6 +58,10 @@ class Comparison:
     """Differences inside ± this are called equivalent; None: none are."""
     baseline: str = ""
     """The only model that others are compared with; "": every two."""
+    gaps: Gaps | None = None
+    """From that gap to the one that the first pair needs; how they come about."""
+    plan: Plan | None = None
+    """How many pictures a named difference would need; None where none was named."""
     detect_text: str = ""
     """How many pictures a named difference would need, as a sentence; "" where none was named."""
     recalls: tuple[Recall, ...] = ()
@@ -145,7 +149,9 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
             *look_notes(looks, elsewhere, candidates),
         ),
         answer=words.answer(rows, pairs, basis.n, terms.baseline),
-        smallest_gap=resolution.gap,
+        smallest_gap=resolution.gaps.least,
+        gaps=resolution.gaps,
+        plan=resolution.plan,
         smallest_gap_text=resolution.gap_text,
         detect_text=resolution.detect_text,
     )

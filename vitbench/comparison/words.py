@@ -10,6 +10,7 @@ from vitbench.comparison.statistics import ALPHA
 if TYPE_CHECKING:
     from vitbench.comparison.lessons import Lesson, Share
     from vitbench.comparison.pairs import Pair
+    from vitbench.comparison.resolution import Gaps, Plan
     from vitbench.comparison.rows import Row
     from vitbench.comparison.table import Comparison
 
@@ -162,66 +163,72 @@ def parts_text(comparison: "Comparison") -> str:
     return f"{learned[0].upper()}{learned[1:]}, reported on {test} that took no part in {either}"
 
 
-def gap_text(n: int, pairs: int, net: int, gap: float | None, groups: int | None = None) -> str:
-    """The smallest gap that this test set could have shown with one run each, as a sentence.
-
-    `net`: the pictures (with groups, the groups) by which one model must lead; `gap`: as a share of n.
-    """
-    if n == 0:
+def gap_text(gaps: "Gaps") -> str:
+    """The smallest gap that this test set could have shown with one run each, as a sentence."""
+    if gaps.n == 0:
         return "There are no test pictures."
-    on = pictures(n) if groups is None else f"{pictures(n)} in {groups} groups"
-    if gap is None:
+    on = pictures(gaps.n) if gaps.groups is None else f"{pictures(gaps.n)} in {gaps.groups} groups"
+    reached = f"p ≤ {ALPHA:.2f}{_after_holm(gaps.pairs)}{gaps.corrected}"
+    kind = "" if gaps.groups is None else " groups"
+    if gaps.least is None:
         return (
-            f"With {on} no gap between two models could have reached p ≤ {ALPHA:.2f}{_after_holm(pairs)}: "
-            f"that takes at least {net}{'' if groups is None else ' groups'}."
+            f"With {on} no gap between two models could have reached {reached}: "
+            f"that takes at least {gaps.most_net}{kind}."
         )
-    counted = f"{net} pictures" if groups is None else f"{net} pictures, each of another group"
+    each = "" if gaps.groups is None else ", each of another group"
+    if gaps.least_net == gaps.most_net or gaps.most is None:
+        far = f"{100 * gaps.least:.1f} points ({gaps.least_net} pictures{each})"
+        return f"On {on}, only a gap of {far} or more could have reached {reached}."
+    first = f"{100 * gaps.most:.1f} points ({gaps.most_net} pictures{each})"
+    last = f"{100 * gaps.least:.1f} ({gaps.least_net} pictures)"
     return (
-        f"On {on}, only a gap of {100 * gap:.1f} points ({counted}) or more could have reached "
-        f"p ≤ {ALPHA:.2f}{_after_holm(pairs)}."
+        f"On {on}, only a gap of {first} or more could have reached {reached}, and of {last} "
+        "once all other pairs had."
     )
 
 
-def seeds_gap_text(n: int, pairs: int, low: float, high: float) -> str:
-    """The same over several seeds: `low` and `high` are those of the steadiest and the shakiest pair."""
-    apart = f"{100 * low:.1f} points"
-    if pairs > 1 and round(1000 * low) != round(1000 * high):
-        apart = f"{100 * low:.1f} to {100 * high:.1f} points, depending on the pair,"
+def seeds_gap_text(gaps: "Gaps") -> str:
+    """The same over several seeds: from the last step of the steadiest pair to the first of the shakiest."""
+    low, apart = gaps.least or 0.0, f"{100 * (gaps.least or 0.0):.1f} points"
+    far = "more than 100" if gaps.most is None else f"{100 * gaps.most:.1f}"
+    if gaps.pairs > 1 and f"{100 * low:.1f}" != far:
+        apart = f"{100 * low:.1f} to {far} points, depending on the pair and on how many others are decided,"
     return (
-        f"On {pictures(n)} and these seeds, a gap of {apart} or more was needed to reach "
-        f"p ≤ {ALPHA:.2f}{_after_holm(pairs)}, as much as the answers vary over pictures and seeds."
+        f"On {pictures(gaps.n)} and these seeds, a gap of {apart} or more was needed to reach "
+        f"p ≤ {ALPHA:.2f}{_after_holm(gaps.pairs)}{gaps.corrected}, as much as the answers vary over "
+        "pictures and seeds."
     )
 
 
-def detect_text(detect: float, needed: int | None, pairs: int, n: int, discordance: float) -> str:
-    """How many pictures a difference would need with one run each, as a sentence."""
-    many = "more than ten million" if needed is None else f"about {rounded(needed)}"
-    share = f"on {100 * discordance:.1f} % of them, as the median pair does here"
-    if discordance < detect:
-        share = f"on no more of them than that takes (the median pair here: on {100 * discordance:.1f} %)"
-    return (
-        f"To show a difference of {points(detect)[1:]} points in 4 of 5 such comparisons (80 % power, exact "
-        f"McNemar{_after_holm(pairs)}) takes {many} independent test pictures, {_and_there(n)}, if models "
-        f"disagree in being right {share}."
-    )
-
-
-def seeds_detect_text(detect: float, needed: int | None, pairs: int, n: int, seeds: int) -> str:
-    """The same over several seeds."""
+def plan_text(plan: "Plan") -> str:
+    """How many pictures a named difference would need, as a sentence."""
     aim = (
-        f"To show a difference of {points(detect)[1:]} points in 4 of 5 such comparisons (80 % power, t over "
-        f"images × seeds{_after_holm(pairs)})"
+        f"To show a difference of {points(plan.difference)[1:]} points in 4 of 5 such comparisons (80 % "
+        f"power, {plan.method}{_after_holm(plan.pairs)})"
     )
-    if needed is None:
+    if plan.pictures is None and plan.discordance is None:
         return (
-            f"{aim} no number of test pictures is enough with {seeds} seeds: they differ too much; add seeds."
+            f"{aim} no number of test pictures is enough with {plan.seeds} seeds: they differ too much; add "
+            "seeds."
         )
-    many = f"about {rounded(needed)} test pictures with as many seeds"
-    return f"{aim} takes {many}, {_and_there(n)} (the median pair)."
-
-
-def _and_there(n: int) -> str:
-    return f"and there {'is' if n == 1 else 'are'} {n}"
+    many = "more than ten million" if plan.pictures is None else f"about {rounded(plan.pictures)}"
+    needed, there = (
+        f"{many} independent test pictures",
+        f"and there {'is' if plan.n == 1 else 'are'} {plan.n}",
+    )
+    if plan.groups is not None:
+        needed = f"{many} test pictures, {rounded(plan.groups)} groups like those here"
+        there += f" in {plan.n_groups}"
+    elif plan.discordance is None:
+        needed = f"{many} test pictures"
+    if plan.discordance is None:
+        return f"{aim} takes {needed} with as many seeds, {there} (the median pair)."
+    share = f"on {100 * plan.discordance:.1f} % of them, as the median pair does here"
+    if plan.discordance < plan.difference:
+        share = (
+            f"on no more of them than that takes (the median pair here: on {100 * plan.discordance:.1f} %)"
+        )
+    return f"{aim} takes {needed}, {there}, if models disagree in being right {share}."
 
 
 def _after_holm(pairs: int) -> str:
