@@ -78,3 +78,13 @@ def test_bad_options_are_refused_before_a_picture_is_opened(
     (Path(photos_of_two) / "cat" / "000.png").write_bytes(b"")
     with pytest.raises(UsageError, match=says):
         data("split", photos_of_two, *words)
+
+
+def test_views_are_drawn_as_train_draws_them(photos_of_two: str, tmp_path: Path) -> None:
+    """Without --augment the level is that of `train` from pretrained weights: crops and mirrors alone."""
+    for name, more in (("default", []), ("geometry", ["--augment", "geometry"])):
+        data("augment", photos_of_two, str(tmp_path / name), "--per-class", "6", "--image-size", "16", *more)
+    written = sorted(path.relative_to(tmp_path / "default") for path in (tmp_path / "default").rglob("*.png"))
+    assert len(written) == 12
+    for path in written:
+        assert (tmp_path / "default" / path).read_bytes() == (tmp_path / "geometry" / path).read_bytes()

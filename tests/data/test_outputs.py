@@ -45,7 +45,15 @@ def environment(folder: Path, make: Maker) -> Path:
     return folder
 
 
-WRITERS = [benchmark, ultralytics, store, environment]
+def begun(folder: Path, make: Maker) -> Path:
+    """A benchmark that another process is just making, or a killed one has left."""
+    folder.mkdir(parents=True)
+    (folder / ".lock").touch()
+    (folder / "split.csv").touch()
+    return folder
+
+
+WRITERS = [begun, benchmark, ultralytics, store, environment]
 
 
 @pytest.mark.parametrize("write", WRITERS)

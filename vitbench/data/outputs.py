@@ -21,9 +21,11 @@ SYSTEM_FOLDERS = frozenset(
 
 BENCHMARK, RUN = "a benchmark of vitbench", "a run of vitbench"
 STORE = "pictures that vitbench keeps decoded"
+_BEGUN = re.compile(r"(split|leaks)\.csv|\.(split\.csv|leaks\.csv|benchmark\.json)\..*|\.lock")
+"""What lies in a benchmark that is being made, or was when its process was killed."""
 SIGNS: tuple[tuple[str, Callable[[Path, Collection[str]], bool]], ...] = (
     (BENCHMARK, lambda folder, names: "benchmark.json" in names and _is_benchmark(folder)),
-    (BENCHMARK, lambda _, names: {"split.csv", "leaks.csv"} <= set(names)),  # killed while it was made
+    (BENCHMARK, lambda _, names: bool(names) and all(map(_BEGUN.fullmatch, names))),
     (RUN, lambda _, names: {"recipe.json", "environment.json"} <= set(names)),
     (STORE, lambda folder, names: _is_store(folder, names)),
     ("what vitbench keeps", lambda _, names: _any(names, r"known-.*\.sqlite|[0-9a-f]{16,}-\w+\.safetensors")),
@@ -31,12 +33,13 @@ SIGNS: tuple[tuple[str, Callable[[Path, Collection[str]], bool]], ...] = (
     ("a cache", lambda _, names: "CACHEDIR.TAG" in names),
     ("a git repository", lambda _, names: {"HEAD", "objects", "refs"} <= set(names)),
     ("a run of Ultralytics", lambda _, names: {"args.yaml", "weights"} <= set(names)),
-    ("a run of Lightning", lambda _, names: "hparams.yaml" in names),
-    ("a run of TensorBoard", lambda _, names: _any(names, r"events\.out\.tfevents.*")),
     ("a run of Weights & Biases", lambda _, names: _any(names, r"run-.*\.wandb")),
     ("a run of MLflow", lambda _, names: {"meta.yaml", "artifacts", "params"} <= set(names)),
 )  # fmt: skip
-"""What a folder is, and how that is seen from its path and the names in it."""
+"""What a folder is, and how that is seen from its path and the names in it.
+
+Only of what writes pictures too: in logs and checkpoints without any, an empty class is an error anyway.
+"""
 
 _WAY = re.compile(r"(train|eval)-.+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -35,8 +35,9 @@ ONE_CLASS = "pictures"
 """The class of every picture of a loose folder."""
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
-TABLES = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".json", ".jsonl", ".txt", ".mat", ".parquet"})
+TABLES = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".jsonl", ".parquet"})
 """Files that labels come in elsewhere."""
+OUR_TABLES = ("bad-files", "split.csv")
 HOW_TO = (
     "make one folder of photos per class (cat/, dog/, …), or train/, val/ and test/ with such folders "
     "inside; built-in pictures to try: `vitbench demo`, `vitbench data demo`"
@@ -338,7 +339,8 @@ def _command(folder: Path) -> str:
 
 def _tables_in(root: Path) -> str:
     """A word on tables beside the pictures, whose labels somebody may count on."""
-    tables = sorted(f.name for f in root.iterdir() if f.suffix.lower() in TABLES and not is_hidden(f.name))
+    found = [path.name for path in root.iterdir() if path.suffix.lower() in TABLES]
+    tables = sorted(name for name in found if not name.startswith((".", *OUR_TABLES)))
     return f" (labels in {some([shown(name) for name in tables], 2)} are not read)" if tables else ""
 
 
