@@ -87,7 +87,9 @@ def cut(kind: str, share: float) -> bytes:
 
 
 PNG, JPEG = encoded(plain(), "PNG"), encoded(plain(), "JPEG")
-DAMAGED = r"^(damaged: .+|not an image of a known format, or damaged at its beginning)$"
+DAMAGED = (
+    r"^(damaged: .+|not an image of a known format, or damaged at its beginning|a TIFF that is damaged .*)$"
+)
 NO_IMAGE = r"^not an image of a known format"
 
 READ: Mapping[str, tuple[str, bytes]] = {
@@ -104,7 +106,7 @@ READ: Mapping[str, tuple[str, bytes]] = {
     "1-bit TIFF": ("x.tif", encoded(plain().convert("1"), "TIFF", compression="group4")),
     "16-bit PNG": ("x.png", encoded(values(np.uint16, 65535), "PNG")),
     "16-bit TIFF": ("x.tiff", encoded(values(np.uint16, 65535), "TIFF")),
-    "float TIFF": ("x.tiff", encoded(values(np.float32, 1), "TIFF")),
+    "float TIFF": ("x.tiff", encoded(values(np.float32, 65535), "TIFF")),
     "animated GIF": ("x.gif", animated("GIF")),
     "animated WebP": ("x.webp", animated("WEBP")),
     "BMP": ("x.bmp", encoded(plain(), "BMP")),
@@ -135,7 +137,7 @@ BAD: Mapping[str, tuple[str, bytes, str]] = {
     "EPS named .jpg": ("x.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", NO_IMAGE),
     "bomb by header": ("x.png", header_only(60_000, 60_000), r"^more than 179 megapixels$"),
     "strip": ("x.png", encoded(Image.new("L", (5000, 1)), "PNG"), r"^5000 × 1 px, longer than 100 : 1$"),
-    "float TIFF below 0": ("x.tif", encoded(values(np.float32, -1), "TIFF"), r"^F values without"),
+    "NaN": ("x.tif", encoded(values(np.float32, np.nan), "TIFF"), r"^holds NaN or infinite values"),
 }  # fmt: skip
 
 

@@ -32,9 +32,9 @@ def decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decoded:
     read: Decoded = []
     original = scan.read_file
 
-    def reads(path: Path) -> object:
+    def reads(path: Path, *meant: object) -> object:
         read.append(path)
-        return original(path)
+        return original(path, *meant)
 
     monkeypatch.setattr(scan, "read_file", reads)
     return read
@@ -132,7 +132,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
     """What was read may belong to neither state."""
     path, original = coloured / "red" / "00.png", scan.read_file
 
-    def meddles(one: Path) -> object:
+    def meddles(one: Path, *meant: object) -> object:
         found = original(one)
         if one == path:
             paint(path, (200, 40, 40), 999)
@@ -150,15 +150,15 @@ def test_a_reason_that_may_go_away_is_not_remembered(
     coloured: Path, decoded: Decoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that could not be read for want of memory is tried again."""
-    original = scan.decode_bytes
+    original = scan.decode_in_full
 
-    def fails(content: bytes) -> object:
+    def fails(content: bytes, *meant: object) -> object:
         raise scan.UnreadableImageError("not enough memory to decode it") from MemoryError()
 
-    monkeypatch.setattr(scan, "decode_bytes", fails)
+    monkeypatch.setattr(scan, "decode_in_full", fails)
     with pytest.raises(VitbenchError):
         scanned(coloured)
-    monkeypatch.setattr(scan, "decode_bytes", original)
+    monkeypatch.setattr(scan, "decode_in_full", original)
     assert len(scanned(coloured).pictures) == 36
 
 

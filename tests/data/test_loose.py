@@ -34,7 +34,8 @@ def test_hidden_files_count_once(tmp_path: Path, make: Maker) -> None:
     heap(tmp_path, make)
     (tmp_path / ".DS_Store").touch()
     (tmp_path / "notes.txt").touch()
-    assert dict(scan_folder(tmp_path, "loose").ignored) == {"hidden": 1, "not an image: .txt": 1}
+    found = scan_folder(tmp_path, "loose")
+    assert (found.ignored, found.unread) == ({"hidden": 1}, {".txt": 1})
 
 
 def test_copies_lie_on_one_side(tmp_path: Path, make: Maker) -> None:

@@ -151,7 +151,9 @@ def test_passed_over(tmp_path: Path, classes: Maker, make: Maker) -> None:
         (tmp_path / "a" / name).write_text("x")
     got = scan_folder(tmp_path)
     assert len(got.pictures) == 2
-    assert got.ignored == {"hidden": 4, "not an image: .txt": 2, "not an image: no extension": 1}
+    assert got.ignored == {"hidden": 4}
+    assert got.unread == {".txt": 2, "": 1}
+    assert got.notes == ("left out, not pictures by their names: 1 without an ending, 2 .txt",)
 
 
 def test_bad_files_in_one_error(tmp_path: Path, classes: Maker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def test_report_of_an_odd_folder(tmp_path: Path, classes: Maker, make: Maker) ->
     assert "shorter side 10 / 10 / 20 px, longer side 12 / 12 / 40 px (min / median / max)" in lines
     assert "duplicates: 1 picture with the pixels of another one" in lines
     assert "  test/dog/leak.png = train/dog/000.png" in lines
-    assert "passed over: 1 × not an image: .txt" in lines
+    assert "note: left out, not pictures by their names: 1 .txt" in lines
     assert "cannot be read: 1" in lines
     assert "  train/cat/bad.jpg: empty file (0 bytes)" in lines
     assert "note: left out beside train/: more" in lines

@@ -174,7 +174,7 @@ def _picture_seconds(job: Job, split: Split) -> tuple[float, float]:
     recipe, pictures = job.recipe, split.train[:PROBE_PICTURES]
     side = stored_side(recipe.preprocessing.size, recipe.augment)
     started = time.perf_counter()
-    shrunk = [training_picture(split.root, picture, side) for picture in pictures]
+    shrunk = [training_picture(split.root, picture, side, meant=split.pixel_range) for picture in pictures]
     between = time.perf_counter()
     for picture, image in zip(pictures, shrunk, strict=True):
         view_of(recipe, 1, picture, 0, image)

@@ -163,6 +163,7 @@ def _write(plan: "Plan", folder: Path) -> None:
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "data": str(plan.images.root.resolve()),
         "data_digest": plan.images.digest,
+        "pixel_range": plan.split.pixel_range and list(dataclasses.astuple(plan.split.pixel_range)),
         "layout": plan.images.layout,
         "classes": list(plan.split.classes),
         "split": {

@@ -18,7 +18,7 @@ from vitbench.data.split import split_images, without_labels
 from vitbench.errors import ClassesError, UsageError
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import WORDS, InitialWeights, asked_of_each, resolve_weights
-from vitbench.records import Benchmark, ImageSet, Recipe, Run, Settings, Split, run_name
+from vitbench.records import Benchmark, ImageSet, PixelRange, Recipe, Run, Settings, Split, run_name
 from vitbench.training import tuning
 from vitbench.training.jobs import Job
 from vitbench.training.machine import alone, choose_device, choose_machine, choose_precision
@@ -107,8 +107,9 @@ def _divided(
     settings: Settings, data: Path, watch: Watch, folds: int | Literal["auto", "always", "never"] | None
 ) -> tuple[ImageSet, Split]:
     """The checked folder and its split."""
+    meant = PixelRange(*settings.pixel_range) if settings.pixel_range else None
     images = scan_folder(
-        data, settings.layout, settings.skip_bad, watch.checking, settings.near, settings.store
+        data, settings.layout, settings.skip_bad, watch.checking, settings.near, settings.store, meant
     )
     if settings.strict:
         refuse_warnings(images)

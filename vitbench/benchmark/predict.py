@@ -1,7 +1,7 @@
 """`predict`: which saved models answer, found by benchmark, run or folder; looks at test sets are counted."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -10,13 +10,17 @@ from PIL import Image
 from vitbench import files
 from vitbench.benchmark import folder
 from vitbench.comparison.candidates import probed_model
+from vitbench.data.depth import pictures
+from vitbench.data.kinds import several_notes
 from vitbench.data.prints import fingerprint, print_of
+from vitbench.data.walk import shown
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.inference.stream import Question, Recognise, answer, collect
 from vitbench.models.folder import LoadedModel, load_model
-from vitbench.records import Answer, Benchmark, Fingerprints, Part, Run
+from vitbench.records import Answer, Benchmark, Fingerprints, Part, PixelRange, Run
 from vitbench.records.commands import command, going_on
 from vitbench.records.fingerprints import NOTHING, TESTED_ON, Found
+from vitbench.records.pictures import Several
 from vitbench.training.machine import choose_device
 from vitbench.training.watch import Watch
 
@@ -29,15 +33,17 @@ def predict(
     device: str = "auto",
     top_k: int = 1,
     watch: Watch | None = None,
+    pixel_range: tuple[float, float] | None = None,
 ) -> Iterator[Answer]:
     """What every model of a run or benchmark says about images, folders and globs; one `Answer` each.
 
     `run`: as they are, by name in `results` or by path (any saved model folder too); None: the newest
-    finished benchmark. `models` keeps only these of its models. Answers for the benchmark's own test
+    finished benchmark. `models` keeps only these of its models. `pixel_range`: what is black and white in
+    pictures of more than 8 bits; None: what it was in training. Answers for the benchmark's own test
     pictures count as a look at its test set, in `looks.csv`; `watch` hears of it.
     """
     name = str(run.folder) if isinstance(run, Benchmark | Run) else None if run is None else str(run)
-    panel = panel_for(name, models, Path(results))
+    panel = panel_for(name, models, Path(results)).meaning(pixel_range)
     questions = collect([str(image) for image in images])
     yield from ask(panel, questions, choose_device(device), top_k, (watch or Watch()).message)
 
@@ -72,6 +78,22 @@ class Panel:
             return next((found for one in places if (found := one.find(sha256, printed))), None)
 
         return known
+
+    @property
+    def pixel_range(self) -> PixelRange | None:
+        """What is black and white in pictures of more than 8 bits, as the first model has it."""
+        return next(one.preprocessing.pixel_range for together in self.models.values() for one in together)
+
+    def meaning(self, ends: tuple[float, float] | None) -> "Panel":
+        """This panel with another black and white; None: as it is."""
+        if ends is None:
+            return self
+
+        def told(one: LoadedModel) -> LoadedModel:
+            return replace(one, preprocessing=replace(one.preprocessing, pixel_range=PixelRange(*ends)))
+
+        models = {name: tuple(told(one) for one in together) for name, together in self.models.items()}
+        return replace(self, models=models)
 
     def seen(self) -> dict[str, Part]:
         """sha256 of every picture of the benchmark → "train", "val" or "test".
@@ -109,14 +131,52 @@ def ask(
     They are one look in each of its runs, noted when the last answer is given or nobody wants any more;
     `report` gets one line about it.
     """
-    looked = 0
+    looked, odd = 0, _Odd()
     try:
         for found in answer(panel.models, questions, device, top_k, panel.recognise()):
             looked += found.seen == "test" and not found.error
+            odd.add(found)
             yield found
     finally:
+        for line in odd.lines():
+            report(line)
         if looked:
             report(_count_look(panel, looked))
+
+
+@dataclass
+class _Odd:
+    """Answers for pictures that are not just what their files hold."""
+
+    several: list[Several] = field(default_factory=list)
+    assumed: list[Answer] = field(default_factory=list)
+    cut_off: list[Answer] = field(default_factory=list)
+
+    def add(self, found: Answer) -> None:
+        if found.several:
+            self.several.append(found.several)
+        if found.assumed:
+            self.assumed.append(found)
+        if found.cut_off:
+            self.cut_off.append(found)
+
+    def lines(self) -> list[str]:
+        """A line for each kind that occurred."""
+        lines = several_notes(self.several)
+        if self.assumed:
+            first = self.assumed[0]
+            lines.append(
+                f"{pictures(len(self.assumed))} of more than 8 bits, and the models were trained on 8 bits "
+                f"alone: black to white is what each shows by itself (in {shown(first.path)} {first.shown}); "
+                "--pixel-range LOW,HIGH says it"
+            )
+        if self.cut_off:
+            first = self.cut_off[0]
+            lines.append(
+                f"{pictures(len(self.cut_off))} with values beyond {first.shown}, the black and white of the "
+                f"training pictures, cut off there (e.g. {shown(first.path)}: {first.held})"
+            )
+        return lines
 
 
 def _count_look(panel: Panel, pictures: int) -> str:

@@ -17,6 +17,7 @@ from vitbench.cli.options import (
     Output,
     Outputs,
     ResultsOption,
+    two_ends,
 )
 from vitbench.cli.pretrain import pretrain
 from vitbench.cli.probe import probe
@@ -134,6 +135,13 @@ def predict(
     ] = None,
     no_images: NoImagesOption = False,
     anonymous: AnonymousOption = False,
+    pixel_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW,HIGH",
+            help="What is black and what is white in pictures of more than 8 bits. [default: as in training]",
+        ),
+    ] = None,
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -151,7 +159,9 @@ def predict(
     from vitbench.cli.predict import predict_images
 
     wanted = [name.strip() for name in models.split(",")] if models else []
-    raise typer.Exit(predict_images(images, run, wanted, results, device, top_k, outputs))
+    raise typer.Exit(
+        predict_images(images, run, wanted, results, device, top_k, outputs, two_ends(pixel_range))
+    )
 
 
 @app.command("models")

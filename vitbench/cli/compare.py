@@ -61,7 +61,7 @@ def _write_report(
 ) -> None:
     report = comparison_report(benchmarks, comparison, options)
     pictures = files_by_number(benchmarks[0], report.twins)
-    notes = write_report(report, path, pictures, rebuilt_by(benchmarks[0]))
+    notes = write_report(report, path, pictures, rebuilt_by(benchmarks[0]), benchmarks[0].pixel_range)
     say_report(path, notes, report.notice)
 
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from vitbench.cli.options import DATA
+from vitbench.cli.options import DATA, PixelRangeOption, two_ends
 from vitbench.errors import UsageError, VitbenchError
 
 if TYPE_CHECKING:
     from vitbench.data.kept import Kept
-    from vitbench.records import Augment, Split
+    from vitbench.records import Augment, PixelRange, Split
 
 Layout = Literal["auto", "flat", "split"]
 
@@ -57,6 +57,7 @@ def check(
     group: GroupOption = None,
     burst_seconds: BurstOption = None,
     near: NearOption = True,
+    pixel_range: PixelRangeOption = None,
     store: RememberOption = True,
     strict: Annotated[
         bool, typer.Option("--strict", help="Status 1 too for leaks, clashing labels and signs of copies.")
@@ -78,9 +79,10 @@ def check(
     from vitbench.data.summary import check_report
 
     refuse_grouping(group, burst_seconds)
+    meant = _meant(pixel_range)
     _refuse_taken(out)
     with watch() as display:
-        images = scan_folder(data, _layout(layout), True, display.checking, near, store)
+        images = scan_folder(data, _layout(layout), True, display.checking, near, store, meant)
     kept = keep_together(images, group, burst_seconds)
     print(check_report(images, kept if kept is not images else None))
     if len(images.bad) > SHOWN_BAD and (listed := list_bad(data, images.bad)):
@@ -112,6 +114,7 @@ def split(
     layout: LayoutOption = "auto",
     skip_bad: SkipOption = False,
     near: NearOption = True,
+    pixel_range: PixelRangeOption = None,
     store: RememberOption = True,
 ) -> None:
     """Show or write the split that `train` would use.
@@ -126,8 +129,9 @@ def split(
 
     count = _folds(folds)
     refuse_grouping(group, burst_seconds)
+    meant = _meant(pixel_range)
     with watch() as display:
-        images = scan_folder(data, _layout(layout), skip_bad, display.checking, near, store)
+        images = scan_folder(data, _layout(layout), skip_bad, display.checking, near, store, meant)
         images = keep_together(images, group, burst_seconds)
         found = split_images(images, split_seed, count)
         for note in (*images.notes, *found.notes, images.searched):
@@ -161,6 +165,7 @@ def augment(
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     layout: LayoutOption = "auto",
     skip_bad: SkipOption = False,
+    pixel_range: PixelRangeOption = None,
     store: RememberOption = True,
 ) -> None:
     """Write the first epoch's augmented training views as files; val and test pictures have none.
@@ -172,8 +177,9 @@ def augment(
     from vitbench.data.scan import scan_folder
     from vitbench.data.split import split_images
 
+    meant = _meant(pixel_range)
     with watch() as display:
-        images = scan_folder(data, _layout(layout), skip_bad, display.checking, remember=store)
+        images = scan_folder(data, _layout(layout), skip_bad, display.checking, True, store, meant)
         found = split_images(images, split_seed)
         count = write_views(
             found,
@@ -275,6 +281,13 @@ def _refuse_taken(out: Path | None) -> None:
     """Raise where a file that is to be new is there, or its folder isn't: before minutes of decoding."""
     if out is not None and (out.exists() or not out.parent.is_dir()):
         raise UsageError(f"--out {out}: {'exists' if out.exists() else 'no such folder'}; name a new file")
+
+
+def _meant(text: str | None) -> "PixelRange | None":
+    from vitbench.records import PixelRange
+
+    ends = two_ends(text)
+    return PixelRange(*ends) if ends else None
 
 
 def _layout(text: str) -> "Layout":

@@ -144,6 +144,15 @@ NearOption = Annotated[
         rich_help_panel=DIVIDING,
     ),
 ]
+PixelRangeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW,HIGH",
+        help="What is black and what is white in pictures of more than 8 bits. [default: what the values of "
+        "all of them show]",
+        rich_help_panel=DIVIDING,
+    ),
+]
 StrictOption = Annotated[
     bool,
     typer.Option(
@@ -231,6 +240,15 @@ def check_report(report: Path | None, *, images: bool, anonymous: bool) -> None:
         raise UsageError(f"--report {report}: name an .html file")
     if not report.parent.is_dir():
         raise UsageError(f"{report.parent}: no such folder; make it first")
+
+
+def two_ends(text: str | None) -> tuple[float, float] | None:
+    """ "0,4095" as two numbers; UsageError for anything else."""
+    if text is None:
+        return None
+    from vitbench.records import Settings
+
+    return Settings.of({"pixel_range": text}).pixel_range
 
 
 def explicit_settings(params: Mapping[str, Any]) -> dict[str, Any]:

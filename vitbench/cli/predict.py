@@ -24,10 +24,11 @@ def predict_images(
     device: str,
     top_k: int,
     outputs: Outputs,
+    pixel_range: tuple[float, float] | None = None,
 ) -> int:
     """Answer for every picture; the exit status: 0, 1 if none could be read, 3 if some could not."""
     chosen = choose_device(device)
-    panel = panel_for(name, wanted, results)
+    panel = panel_for(name, wanted, results).meaning(pixel_range)
     if name is None and panel.benchmark is not None:
         models, newest = ", ".join(panel.models), panel.benchmark.name
         say(f"asking {models} of {newest}, the newest finished benchmark in {results}")
@@ -46,7 +47,7 @@ def predict_images(
                 from vitbench.reports.answers import answer_json
 
                 print(answer_json(found), flush=True)
-    _write(answers, list(panel.models), outputs)
+    _write(answers, panel, outputs)
     if outputs.report is not None:
         _write_report(answers, panel, outputs, outputs.report)
     if failed:
@@ -54,17 +55,18 @@ def predict_images(
     return status_of(asked_for - failed, asked_for)
 
 
-def _write(answers: Sequence[Answer], runs: Sequence[str], outputs: Outputs) -> None:
+def _write(answers: Sequence[Answer], panel: Panel, outputs: Outputs) -> None:
     from vitbench.data.decode import decode
     from vitbench.reports.answers import answers_table, write_answers, write_sheet
 
+    runs, meant = list(panel.models), panel.pixel_range
     if not outputs.as_json:
         console().print(answers_table(answers, runs))
     if outputs.out is not None:
         write_answers(outputs.out, answers)
         say(f"answers: {outputs.out}")
     if outputs.sheet is not None:
-        for note in write_sheet(outputs.sheet, answers, runs, lambda path: decode(Path(path))):
+        for note in write_sheet(outputs.sheet, answers, runs, lambda path: decode(Path(path), meant=meant)):
             say(f"note: {note}")
         say(f"sheet: {outputs.sheet}")
 
@@ -76,7 +78,7 @@ def _write_report(answers: Sequence[Answer], panel: Panel, outputs: Outputs, pat
 
     options = Options(outputs.images, outputs.anonymous)
     report = answers_report(answers, list(panel.models), panel.benchmark, options)
-    notes = write_report(report, path, [Path(answer.path) for answer in answers])
+    notes = write_report(report, path, [Path(answer.path) for answer in answers], meant=panel.pixel_range)
     say_report(path, notes, report.notice)
 
 

@@ -42,7 +42,7 @@ def write_views(
         for done, (index, k) in enumerate(plan, start=1):
             picture = split.train[index]
             if index != opened or image is None:
-                image, opened = _open(split.root, picture), index
+                image, opened = _open(split, picture), index
             view = draw_view(seed, EPOCH, picture.sha256, k, picture.width / picture.height, augment, flip)
             name = distinct_name(f"{Path(picture.path).stem}-{k}.png", taken[picture.label])
             Image.fromarray(render(view, image, size)).save(folder / picture.label / name)
@@ -51,9 +51,9 @@ def write_views(
     return len(plan)
 
 
-def _open(root: Path, picture: Picture) -> Image.Image:
-    path = root / picture.path
+def _open(split: Split, picture: Picture) -> Image.Image:
+    path = split.root / picture.path
     try:
-        return decode(path)
+        return decode(path, meant=split.pixel_range)
     except UnreadableImageError as error:
         raise VitbenchError(f"{shown(path)}: cannot be read any more; run it again") from error

@@ -16,7 +16,7 @@ from vitbench.data.store import Store, open_store
 from vitbench.data.views import draw_view, render, smallest_crop
 from vitbench.data.walk import shown
 from vitbench.errors import UnreadableImageError, VitbenchError
-from vitbench.records import Augment, Picture, Preprocessing, Recipe, Split, label_indices
+from vitbench.records import Augment, Picture, PixelRange, Preprocessing, Recipe, Split, label_indices
 
 Transform = Callable[[Image.Image], Tensor]
 Share = Callable[[int], slice]
@@ -46,24 +46,33 @@ def stored_side(image_size: int, augment: Augment) -> int:
     return math.ceil(image_size / smallest_crop(augment))
 
 
-def training_picture(root: Path, picture: Picture, side: int, store: Store = NO_STORE) -> Image.Image:
+def training_picture(
+    root: Path, picture: Picture, side: int, store: Store = NO_STORE, meant: PixelRange | None = None
+) -> Image.Image:
     """A training picture as views are rendered from it: decoded, its shorter side at most `side` px.
+
+    `meant`: black and white, where it has more than 8 bits.
 
     Read from the store where it is there. Raises `LostPictureError` where it is not, and the file is gone
     or is no longer the one that was scanned.
     """
     return store.picture(
-        _shrunk_way(side), picture.sha256, lambda: _shrunk(root / picture.path, picture, side)
+        _shrunk_way(side, meant), picture.sha256, lambda: _shrunk(root / picture.path, picture, side, meant)
     )
 
 
-def training_way(image_size: int, augment: Augment) -> str:
+def training_way(image_size: int, augment: Augment, meant: PixelRange | None = None) -> str:
     """The name, in a store, of how training pictures are made: all that decides their pixels."""
-    return _shrunk_way(stored_side(image_size, augment))
+    return _shrunk_way(stored_side(image_size, augment), meant)
 
 
-def _shrunk_way(side: int) -> str:
-    return f"train-{side}-{MADE}"
+def _shrunk_way(side: int, meant: PixelRange | None) -> str:
+    return f"train-{side}-{MADE}{_range_way(meant)}"
+
+
+def _range_way(meant: PixelRange | None) -> str:
+    """What a way of making pictures ends in where some have more than 8 bits."""
+    return f"-{meant.low!r}-{meant.high!r}" if meant else ""
 
 
 def stored_size(picture: Picture, side: int) -> tuple[int, int]:
@@ -74,8 +83,8 @@ def stored_size(picture: Picture, side: int) -> tuple[int, int]:
     return max(side, round(picture.width * shrink)), max(side, round(picture.height * shrink))
 
 
-def _shrunk(path: Path, picture: Picture, side: int) -> Image.Image:
-    image = _decoded(path, picture.sha256, SCALED * side)
+def _shrunk(path: Path, picture: Picture, side: int, meant: PixelRange | None) -> Image.Image:
+    image = _decoded(path, picture.sha256, meant, SCALED * side)
     size = stored_size(picture, side)
     if image.size == size:
         return image
@@ -99,14 +108,14 @@ def train_batches(
     `LostPictureError` naming a file that is gone or changed.
     """
     turn = view_epoch(epoch, recipe.fixed_views)
-    size = recipe.preprocessing.size
+    size, meant = recipe.preprocessing.size, recipe.preprocessing.pixel_range
     side = stored_side(size, recipe.augment)
     labels = label_indices(split.train, split.classes)
 
     def prepared(planned: tuple[int, int]) -> Tensor:
         index, k = planned
         picture = split.train[index]
-        return view_of(recipe, turn, picture, k, training_picture(split.root, picture, side, store))
+        return view_of(recipe, turn, picture, k, training_picture(split.root, picture, side, store, meant))
 
     plan = plan_epoch(split.train, recipe.per_class, recipe.seed, epoch, recipe.fixed_views, recipe.repeats)
     batches = [plan[part] for part in even_slices(len(plan), recipe.batch_size)]
@@ -153,7 +162,8 @@ def _in_two(preprocessing: Preprocessing) -> tuple[Callable[[Image.Image], Image
 def cut_way(preprocessing: Preprocessing) -> str:
     """The name, in a store, of how evaluation's cuts are made: all that decides their pixels."""
     p = preprocessing
-    return f"eval-{p.size}-{p.interpolation}-{p.crop_pct:g}-{p.crop_mode}-{MADE}"
+    way = f"eval-{p.size}-{p.interpolation}-{p.crop_pct:g}-{p.crop_mode}-{MADE}"
+    return way + _range_way(p.pixel_range)
 
 
 def eval_batches(
@@ -175,8 +185,9 @@ def eval_batches(
     way = cut_way(preprocessing)
 
     def prepared(picture: Picture) -> Tensor:
-        path = root / picture.path
-        return to_tensor(store.picture(way, picture.sha256, lambda: cut(_decoded(path, picture.sha256))))
+        path, meant = root / picture.path, preprocessing.pixel_range
+        image = store.picture(way, picture.sha256, lambda: cut(_decoded(path, picture.sha256, meant)))
+        return to_tensor(image)
 
     batches = [pictures[part] for part in even_slices(len(pictures), batch_size)]
     batches = batches[share(len(batches))]
@@ -187,10 +198,10 @@ def eval_batches(
 # --- both -----------------------------------------------------------------------------------------
 
 
-def _decoded(path: Path, sha256: str, least: int | None = None) -> Image.Image:
+def _decoded(path: Path, sha256: str, meant: PixelRange | None, least: int | None = None) -> Image.Image:
     """A scanned picture; raises `VitbenchError` that names the file where it cannot be had."""
     try:
-        return decode_bytes(_content(path, sha256), least)
+        return decode_bytes(_content(path, sha256), least, meant)
     except UnreadableImageError as error:  # such as for want of memory: it could be read before
         raise VitbenchError(f"{shown(path)}: cannot be read any more ({error})") from error
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from vitbench.data.kinds import what_lies_in
 from vitbench.data.shape import Shape, main_part, quoted
 from vitbench.data.walk import shown, some
 from vitbench.errors import ClassesError
@@ -60,8 +61,9 @@ def check_classes(root: Path, shape: Shape, pictures: Sequence[Picture]) -> list
     where = f"{shown(root)}{'/train' if main else ''}"
     empty = classes - {p.label for p in pictures if p.part == main}
     if empty:
+        lies_in = what_lies_in([path for _, label, path in shape.folders if label in empty])
         raise ClassesError(
-            f"{where}: no readable picture of class {quoted(empty)}; add some or remove the folder"
+            f"{where}: no readable picture of class {quoted(empty)}{lies_in}; add some or remove the folder"
         )
     if len(classes) < 2:
         raise ClassesError(f"{where}: only class {quoted(classes)}; a comparison needs two or more")

@@ -13,23 +13,21 @@ import struct
 import warnings
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
+from vitbench.data.depth import deep_values, own_range, reopened
+from vitbench.data.formats import FORMATS, SUFFIXES, TIFF_MARKS
+from vitbench.data.pages import is_preview, take_page
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.files import readable
-
-SUFFIXES: frozenset[str] = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"]
-    + ([".avif"] if features.check("avif") else [])
-)
-"""File name endings taken for pictures, lower case; compared without regard to case."""
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(["AVIF"] if features.check("avif") else []))
-"""What a file may be, whatever its name, and HEIC. Pillow's other plug-ins stay shut: EPS runs a program."""
+from vitbench.records import PixelRange
+from vitbench.records.pictures import Several
 
 ORIENTATIONS: Mapping[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,9 +52,6 @@ MAX_BYTES = 4 * MAX_PIXELS
 MAX_ASPECT = 100
 """A longer strip is refused: evaluation scales the shorter side, so 1 × 60,000 px would become gigabytes."""
 
-BAND_ROWS = 64
-"""Rows that are rescaled at a time."""
-
 # What Pillow and its plug-ins raise on broken files. Wide, because a hostile file reaches every corner.
 DECODER_ERRORS: tuple[type[Exception], ...] = (
     OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, EOFError, RuntimeError,
@@ -73,26 +68,54 @@ def is_picture_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (also of names, not paths)
 
 
-def decode(source: Path | BinaryIO, least: int | None = None) -> Image.Image:
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture, and what of its file is not in it."""
+
+    image: Image.Image
+    """Upright 8-bit RGB."""
+    held: PixelRange | None = None
+    """Least and largest value of one of more than 8 bits; None for the others."""
+    shown: PixelRange | None = None
+    """What became black and white there."""
+    several: Several = ""
+    """Which of several pictures it is."""
+
+
+def decode(source: Path | BinaryIO, least: int | None = None, meant: PixelRange | None = None) -> Image.Image:
     """The picture in a file as an upright 8-bit RGB image, fully decoded; the file is closed again.
 
-    EXIF orientation is applied, the first frame of an animation taken, transparency laid on `BACKGROUND`,
-    16- and 32-bit values rescaled (`_to_8_bit`), CMYK, gray and 1-bit converted. With `least`, a JPEG may
-    come at 1/2, 1/4 or 1/8 of its size while its shorter side keeps so many px (libjpeg scales as it
-    transforms back). `source` is a path or a seekable binary stream, which stays open. Raises
-    `UnreadableImageError` with the reason, one line, for whatever cannot be decoded in full.
+    EXIF orientation is applied, the largest page of a TIFF or icon and the first frame of an animation taken,
+    transparency laid on `BACKGROUND`, CMYK, gray and 1-bit converted. More than 8 bits: `meant` becomes black
+    to white; None: what its own values show (`depth.own_range`). With `least`, a JPEG may come at 1/2, 1/4 or
+    1/8 of its size while its shorter side keeps so many px (libjpeg scales as it transforms back). `source`
+    is a path or a seekable binary stream, which stays open. Raises `UnreadableImageError` with the reason,
+    one line, for whatever cannot be decoded in full.
     """
     if isinstance(source, Path):
-        return decode_bytes(picture_bytes(source), least)
-    try:
-        return _decode_stream(source, least)
-    except DECODER_ERRORS as error:
-        raise UnreadableImageError(_reason(error)) from error
+        return decode_bytes(picture_bytes(source), least, meant)
+    return _decoded(source, least, meant).image
 
 
-def decode_bytes(content: bytes, least: int | None = None) -> Image.Image:
+def decode_bytes(content: bytes, least: int | None = None, meant: PixelRange | None = None) -> Image.Image:
     """`decode` of a file's bytes."""
-    return decode(io.BytesIO(content), least)
+    return decode(io.BytesIO(content), least, meant)
+
+
+def decode_in_full(content: bytes, meant: PixelRange | None = None) -> Decoded:
+    """`decode` of a file's bytes, with what of it is not in the picture."""
+    return _decoded(io.BytesIO(content), None, meant)
+
+
+def _decoded(stream: BinaryIO, least: int | None, meant: PixelRange | None) -> Decoded:
+    try:
+        return _decode_stream(stream, least, meant)
+    except DECODER_ERRORS as error:
+        head = b""
+        with suppress(*DECODER_ERRORS):
+            stream.seek(0)
+            head = stream.read(12)
+        raise UnreadableImageError(_reason(error, head)) from error
 
 
 def picture_bytes(path: Path) -> bytes:
@@ -131,26 +154,52 @@ def _refuse_size(size: int) -> None:
         raise UnreadableImageError(f"{size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
 
 
-def _decode_stream(stream: BinaryIO, least: int | None) -> Image.Image:
+def _decode_stream(stream: BinaryIO, least: int | None, meant: PixelRange | None) -> Decoded:
     _refuse_size(stream.seek(0, os.SEEK_END))
     stream.seek(0)
     head = stream.read(12)
     stream.seek(0)
     if not head:
         raise UnreadableImageError("empty file (0 bytes)")
-    formats = list(FORMATS)
-    if head[4:8] == b"ftyp" and head[8:12] not in (b"avif", b"avis"):
-        register_heif()
-        formats = ["HEIF"]
+    formats = formats_of(head)
     with Image.open(stream, formats=formats) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise Image.DecompressionBombError
-        if max(image.size) > MAX_ASPECT * min(image.size):
-            raise UnreadableImageError(f"{image.width} × {image.height} px, longer than {MAX_ASPECT} : 1")
+        several, place = take_page(image, DECODER_ERRORS)
+        _refuse_shape(image)
         if least is not None:
             image.draft(None, (least, least))  # does nothing to other formats
-        image.load()
-        return _to_rgb(_upright(image))
+
+        def again() -> ImageFile:
+            other = Image.open(reopened(stream), formats=formats)
+            other.seek(place)
+            return other
+
+        deep = deep_values(image, stream, again)
+        _refuse_shape(image)  # an icon's picture may be larger than its entry says
+        turn = _turn(image)
+        if deep is None:
+            return Decoded(_to_rgb(image if turn is None else image.transpose(turn)), several=several)
+        held = deep.held
+        shown = meant or own_range(held)
+        flat = deep.shown(shown)
+        return Decoded(_to_rgb(flat if turn is None else flat.transpose(turn)), held, shown, several)
+
+
+def formats_of(head: bytes) -> list[str]:
+    """What a file may be that begins so: HEIC, or any other of the formats, whatever its name."""
+    if head[4:8] == b"ftyp" and head[8:12] not in (b"avif", b"avis"):
+        register_heif()
+        return ["HEIF"]
+    return list(FORMATS)
+
+
+def _refuse_shape(image: Image.Image) -> None:
+    """Raise where a picture is too large, too long, or only a preview of the one meant."""
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise UnreadableImageError(f"{image.width} × {image.height} px, longer than {MAX_ASPECT} : 1")
+    if is_preview(image):
+        raise UnreadableImageError("a raw photo, of which only a preview can be read; develop it to JPEG")
 
 
 @functools.cache
@@ -161,19 +210,16 @@ def register_heif() -> None:
     pi_heif.register_heif_opener()
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """A loaded image turned as its EXIF orientation says; EXIF that cannot be read says nothing."""
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What sets a loaded image upright, by its EXIF orientation; EXIF that cannot be read says nothing."""
     try:
-        turn = ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except DECODER_ERRORS:
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """An image of any mode as RGB."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _to_8_bit(image)
+    """An 8-bit image of any mode as RGB."""
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         below = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
@@ -181,37 +227,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB") if image.mode != "RGB" else image.copy()
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """A gray image of 16- or 32-bit values as RGB, by a scale that is guessed from the type and the maximum.
-
-    16-bit: 0…65535 → 0…255. 32-bit integers: up to 255 as they are, up to 65535 as 16-bit. Floats: up to 1
-    as 0…1, above as integers. Anything else (negative, not finite, larger) has no known scale: an error.
-    """
-    values = np.asarray(image)
-    with np.errstate(invalid="ignore"):
-        low, top = values.min(), values.max()
-    if not (low >= 0 and top <= 65535):  # so that NaN is refused too
-        raise UnreadableImageError(
-            f"{image.mode} values without a known scale (negative, NaN or beyond 65535)"
-        )
-    if image.mode.startswith("I;16"):
-        scale = 255 / 65535
-    elif image.mode == "F" and top <= 1:
-        scale = 255.0
-    else:
-        scale = 1.0 if top <= 255 else 255 / 65535
-    gray = np.empty(values.shape, np.uint8)
-    for row in range(0, len(values), BAND_ROWS):  # 8 bytes a pixel: never for the whole picture
-        band = values[row : row + BAND_ROWS].astype(np.float64)
-        gray[row : row + BAND_ROWS] = np.rint(band * scale)
-    return Image.fromarray(gray).convert("RGB")
-
-
-def _reason(error: Exception) -> str:
-    """One line on why a picture cannot be read."""
+def _reason(error: Exception, head: bytes = b"") -> str:
+    """One line on why a picture cannot be read whose file begins so."""
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {MAX_PIXELS / 1e6:.0f} megapixels"
     if isinstance(error, UnidentifiedImageError):
+        if head[:4] in TIFF_MARKS:
+            return (
+                "a TIFF that is damaged at its beginning or of a kind that is not read (5 channels, 64 bits "
+                "and the like); save it as gray or RGB of 8 or 16 bits"
+            )
         return "not an image of a known format, or damaged at its beginning"
     if isinstance(error, FileNotFoundError):
         return "no such file"

@@ -22,7 +22,7 @@ from typing import BinaryIO
 from PIL import ExifTags, Image
 
 from vitbench import files
-from vitbench.data.decode import DECODER_ERRORS, FORMATS, register_heif
+from vitbench.data.decode import DECODER_ERRORS, formats_of
 from vitbench.data.scan import THREADS
 from vitbench.data.walk import shown
 from vitbench.errors import UsageError
@@ -205,11 +205,7 @@ def capture_time(path: Path) -> tuple[str, datetime] | None:
         with path.open("rb") as stream:
             head = stream.read(12)
             stream.seek(0)
-            formats = [*FORMATS]
-            if head[4:8] == b"ftyp":
-                register_heif()
-                formats.append("HEIF")
-            with Image.open(stream, formats=formats) as image:
+            with Image.open(stream, formats=formats_of(head)) as image:
                 if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
                     image.info["exif"] = _png_exif(stream)
                 exif = Image.Image.getexif(image)  # a PNG's own would decode all of it

@@ -20,13 +20,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from PIL import features
 
 from vitbench.data.cache import cache_folder
 from vitbench.data.near import Match, Search
 from vitbench.data.prints import COLOUR_SIDE, SIDE, Print
+from vitbench.records import PixelRange
+from vitbench.records.pictures import Several
 
 RACY_SECONDS = 2.0
 """A file that changed so shortly before it was read is not remembered: FAT's clock ticks every two."""
@@ -38,7 +40,17 @@ OLD_SECONDS = 30 * 86400
 """A database of another version is removed when it was not used for so long."""
 WAIT_SECONDS = 5.0
 """For another process that writes."""
-DECIDING = ("decode.py", "prints.py", "near.py", "buckets.py", "align.py")
+DECIDING = (
+    "decode.py",
+    "depth.py",
+    "formats.py",
+    "pages.py",
+    "known.py",
+    "prints.py",
+    "near.py",
+    "buckets.py",
+    "align.py",
+)
 """Modules of this folder that decide what is remembered; a change in one of them forgets everything."""
 
 SCHEMA = """
@@ -47,7 +59,10 @@ create table if not exists files
 create table if not exists prints (pixels blob primary key, value blob);
 create table if not exists searches (pictures blob primary key, value blob);
 """
-_ROW = struct.Struct("<4q2I32s32s32s")
+_ROW = struct.Struct("<4q2I32s32s32s4dB")
+SEVERAL: tuple[Several, ...] = get_args(Several)
+NO_RANGE = (0.0, 0.0)
+"""Stands for a range that is not there: one that is meant has two ends."""
 
 Stamp = tuple[int, int, int, int]
 """Size, times of modification and change in ns, inode."""
@@ -64,6 +79,12 @@ class Seen:
     height: int = 0
     fingerprint: bytes = b""
     """See `data.prints.fingerprint`."""
+    held: PixelRange | None = None
+    """Least and largest value of a picture of more than 8 bits."""
+    shown: PixelRange | None = None
+    """What became black and white there, by which its digest and its print are made."""
+    several: Several = ""
+    """Which of several pictures in its file it is."""
     reason: str = ""
     """Why it cannot be read; then the rest is empty."""
     lasting: bool = True
@@ -127,7 +148,9 @@ class KnownPictures:
         """Note what was learnt of a file, read when it had this stamp."""
         folder, reason = os.path.abspath(path.parent), seen.reason.encode("utf-8", "surrogateescape")  # noqa: PTH100
         sha256, pixels = bytes.fromhex(seen.sha256), bytes.fromhex(seen.pixels)
-        row = _ROW.pack(*stamp, seen.width, seen.height, sha256, pixels, seen.fingerprint) + reason
+        held, shown = (astuple(one) if one else NO_RANGE for one in (seen.held, seen.shown))
+        also = (seen.fingerprint, *held, *shown, SEVERAL.index(seen.several))
+        row = _ROW.pack(*stamp, seen.width, seen.height, sha256, pixels, *also) + reason
         self._files.append((os.fsencode(folder), _name(path), _with_check(row)))
         if printed is not None:
             self._prints[pixels] = _with_check(printed.luma + printed.chroma)
@@ -264,12 +287,14 @@ def _seen(value: bytes | None, stamp: Stamp | None) -> Seen | None:
     row = _checked(value)
     if row is None or len(row) < _ROW.size:
         return None
-    *was, width, height, sha256, pixels, printed = _ROW.unpack_from(row)
+    *was, width, height, sha256, pixels, printed, low, high, black, white, several = _ROW.unpack_from(row)
     if tuple(was) != stamp:
         return None
     if len(row) > _ROW.size:
         return Seen(reason=row[_ROW.size :].decode("utf-8", "surrogateescape"))
-    return Seen(sha256.hex(), pixels.hex(), width, height, printed)
+    shown = PixelRange(black, white) if black < white else None
+    held = PixelRange(low, high) if shown else None
+    return Seen(sha256.hex(), pixels.hex(), width, height, printed, held, shown, SEVERAL[several])
 
 
 def _print(value: bytes, size: tuple[int, int]) -> Print | None:

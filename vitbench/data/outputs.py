@@ -11,10 +11,10 @@ from pathlib import Path
 
 from vitbench.data.decode import is_picture_name
 
-SYSTEM_FOLDERS = frozenset(
+SYSTEM_NAMES = frozenset(
     {
         "__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "system volume information",
-        "lost+found", "node_modules", "__pycache__", "site-packages"
+        "lost+found", "node_modules", "__pycache__", "site-packages", "thumbs.db", "desktop.ini"
     }
 )  # fmt: skip
 """In lower case; left behind by archivers, file servers and tools, and passed over like hidden ones."""
@@ -46,8 +46,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_hidden(name: str) -> bool:
-    """True for dot files and the folders that systems leave behind."""
-    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
+    """True for dot files and what systems leave behind."""
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
 NO_DATA = frozenset({BENCHMARK, RUN, STORE})

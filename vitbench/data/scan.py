@@ -3,15 +3,18 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from vitbench.data.ahead import in_batches
 from vitbench.data.bad import bad_message
 from vitbench.data.classes import check_classes
-from vitbench.data.decode import decode_bytes, picture_bytes
-from vitbench.data.known import KnownPictures, Seen, known_pictures, settled, stamp_of
+from vitbench.data.decode import decode_in_full, picture_bytes
+from vitbench.data.depth import folder_range
+from vitbench.data.kinds import depth_notes, several_notes, unread_notes
+from vitbench.data.known import KnownPictures, Seen, Stamp, known_pictures, settled, stamp_of
 from vitbench.data.likeness import group_alike, near_notes, search_prints
 from vitbench.data.near import Search
 from vitbench.data.prints import Print, fingerprint, print_of
@@ -19,7 +22,7 @@ from vitbench.data.shape import Layout, Owner, survey
 from vitbench.data.signs import name_notes
 from vitbench.data.walk import Walk, shown, walk
 from vitbench.errors import UnreadableImageError, VitbenchError
-from vitbench.records import BadFile, ImageSet, Picture
+from vitbench.records import BadFile, ImageSet, Picture, PixelRange
 
 Progress = Callable[[int, int], None]
 
@@ -35,21 +38,25 @@ def scan_folder(
     on_progress: Progress | None = None,
     near: bool = True,
     remember: bool = True,
+    pixel_range: PixelRange | None = None,
 ) -> ImageSet:
     """The pictures of an image folder, each decoded in full once; nothing in it is changed.
 
     `near`: near-copies are looked for (`data.near`) and put into one group. `remember`: what is learnt of
     a file is kept (`data.known`), and one that has not changed since is not read again. `layout` "loose"
     takes all pictures, however deep, as one class; folders train/, val/ and test/ are parts there too.
+    `pixel_range` is what is black and white in pictures of more than 8 bits; None: what all of them show.
     `on_progress(done, total)` is called after each picture, from this thread. Raises `VitbenchError`
-    where the folder is missing, or (without `skip_bad`) a file cannot be decoded: then more than ten bad
-    files are listed in `bad-files.csv` (`data.bad`). `ClassesError` where it has no usable class folders, a
-    class is empty, or train lacks a class.
+    where the folder is missing, its pictures do not show what black and white are, or (without `skip_bad`)
+    a file cannot be decoded: then more than ten bad files are listed in `bad-files.csv` (`data.bad`).
+    `ClassesError` where it has no usable class folders, a class is empty, or train lacks a class.
     """
     found = Walk()
     plan, owners = survey(root, layout, found)
     with known_pictures(remember) as known:
-        pictures, prints, search, bad = _check(root, owners, known, on_progress, near)
+        paths = [path for _, _, path in owners]
+        seen, meant, prints, search = _check(root, paths, known, on_progress, near, pixel_range)
+        pictures, bad = _named(root, owners, seen)
         bad = sorted([*bad, *(_relative(entry, root) for entry in found.unusable)], key=lambda b: b.path)
         if bad and not skip_bad:
             raise VitbenchError(bad_message(root, bad, len(owners) + len(found.unusable)))
@@ -60,6 +67,11 @@ def scan_folder(
             known.remember_search(digests, search)
     alike = group_alike(pictures, digests, search)
     warnings = (*duplicate_notes(pictures), *near_notes(alike), *name_notes(alike.pictures))
+    kinds = (
+        *unread_notes(found),
+        *depth_notes(seen, meant, pixel_range),
+        *several_notes([one.several for one in seen]),
+    )
     return ImageSet(
         root=root,
         layout=plan.layout,
@@ -67,7 +79,9 @@ def scan_folder(
         pictures=tuple(sorted(alike.pictures, key=lambda p: p.path)),
         bad=tuple(bad),
         ignored=dict(sorted(found.ignored.items())),
-        notes=(*plan.notes, *notes, *warnings),
+        unread=dict(sorted(found.unread.items())),
+        pixel_range=meant,
+        notes=(*plan.notes, *notes, *kinds, *warnings),
         warnings=warnings,
         alike=alike.pairs,
         searched=alike.searched,
@@ -92,56 +106,89 @@ def find_images(folder: Path, found: Walk | None = None) -> list[Path]:
 # --- pictures -------------------------------------------------------------------------------------
 
 
+@dataclass
+class _Check:
+    """What every file holds: as it is known, or decoded, in threads."""
+
+    files: Sequence[Path]
+    known: KnownPictures
+    on_progress: Progress | None
+    found: list[Seen | None]
+    """In the order of `files`."""
+    stamps: list[Stamp | None]
+    prints: dict[str, Print] = field(default_factory=dict)
+    """Of what was decoded here, by pixel digest."""
+    done: int = 0
+    planned: int = 0
+
+    @classmethod
+    def of(cls, files: Sequence[Path], known: KnownPictures, on_progress: Progress | None) -> "_Check":
+        """Nothing is decoded yet."""
+        stamps = [stamp_of(path) for path in files]
+        found = known.find(files, stamps)
+        done = sum(one is not None for one in found)
+        if on_progress and done:
+            on_progress(done, len(found))
+        return cls(files, known, on_progress, found, stamps, done=done, planned=done)
+
+    def decode(self, places: Sequence[int], meant: PixelRange | None) -> None:
+        """Decode the files at these places; `meant` is black and white where there are more than 8 bits."""
+        self.planned += len(places)
+        read_again = _read_all([self.files[place] for place in places], meant)
+        for place, (seen, printed, read_at) in zip(places, read_again, strict=True):
+            path, stamp = self.files[place], self.stamps[place]
+            self.found[place] = seen
+            if printed is not None:
+                self.prints.setdefault(seen.pixels, printed)
+            if stamp is not None and seen.lasting and settled(stamp, read_at) and stamp_of(path) == stamp:
+                self.known.remember(path, stamp, seen, printed)
+            self.done += 1
+            if self.on_progress:
+                self.on_progress(self.done, self.planned)
+
+    def places(self, wanted: Callable[[Seen], bool]) -> list[int]:
+        """Where something is wanted of what is known."""
+        return [place for place, one in enumerate(self.found) if one is not None and wanted(one)]
+
+    def digests(self) -> list[str]:
+        """The different pixel digests, sorted."""
+        return sorted({one.pixels for one in self.found if one and one.pixels})
+
+
 def _check(
     root: Path,
-    owners: Sequence[Owner],
+    files: Sequence[Path],
     known: KnownPictures,
     on_progress: Progress | None,
     near: bool,
-) -> tuple[list[Picture], dict[str, Print], Search | None, list[BadFile]]:
-    """What every file holds, in the order of `owners`: as it is known, or decoded, in threads.
+    asked: PixelRange | None,
+) -> tuple[list[Seen], PixelRange | None, dict[str, Print], Search | None]:
+    """What every file holds, in their order, all in one range where they have more than 8 bits: that range.
 
-    The near-copies of exactly these pictures too, where they are known; else, if `near`, the prints by pixel
-    digest, to look for them.
+    The near-copies of exactly these pictures too, where they are known; else, if `near`, the prints by
+    pixel digest, to look for them. Raises `VitbenchError` where there is no one range.
     """
-    stamps = [stamp_of(path) for _, _, path in owners]
-    found = known.find([path for _, _, path in owners], stamps)
-    prints: dict[str, Print] = {}
-    search = known.search(_digests(found)) if near and all(found) else None
+    check = _Check.of(files, known, on_progress)
+    check.decode([place for place, one in enumerate(check.found) if one is None], asked)
+    found = [(_name(root, path), one) for path, one in zip(files, check.found, strict=True)]
+    held = [(name, one.held) for name, one in found if one and one.held]
+    meant = (asked or folder_range(shown(root), held)) if held else None
+    check.decode(check.places(lambda one: one.shown not in (None, meant)), meant)
+    search = known.search(check.digests()) if near else None
     if near and search is None:
-        prints = known.prints(one for one in found if one)
-        found = [one if one and (one.reason or one.pixels in prints) else None for one in found]
-    new = [place for place, one in enumerate(found) if one is None]
-    done = len(found) - len(new)
-    if on_progress and done:
-        on_progress(done, len(found))
-    for place, (seen, printed, read_at) in zip(new, _read_all([owners[i][2] for i in new]), strict=True):
-        path, stamp = owners[place][2], stamps[place]
-        found[place] = seen
-        if printed is not None and near:
-            prints.setdefault(seen.pixels, printed)
-        if stamp is not None and seen.lasting and settled(stamp, read_at) and stamp_of(path) == stamp:
-            known.remember(path, stamp, seen, printed)
-        done += 1
-        if on_progress:
-            on_progress(done, len(found))
-    pictures, bad = _named(root, owners, found)
-    return pictures, prints, search, bad
+        check.prints |= known.prints(one for one in check.found if one and one.pixels not in check.prints)
+        check.decode(check.places(lambda one: bool(one.pixels) and one.pixels not in check.prints), meant)
+    return [one for one in check.found if one], meant, check.prints, search
 
 
-def _digests(found: Iterable[Seen | None]) -> list[str]:
-    """The different pixel digests, sorted."""
-    return sorted({one.pixels for one in found if one and one.pixels})
-
-
-def _read_all(paths: Sequence[Path]) -> Iterator[tuple[Seen, Print | None, float]]:
+def _read_all(paths: Sequence[Path], meant: PixelRange | None) -> Iterator[tuple[Seen, Print | None, float]]:
     """`read_file` of each, in order, in threads (Pillow frees the GIL), a few files at a time.
 
     The last value is when its reading began, `time.time()`.
     """
 
     def read_some(some: Sequence[Path]) -> list[tuple[Seen, Print | None, float]]:
-        return [(*read_file(path), began) for path in some for began in [time.time()]]
+        return [(*read_file(path, meant), began) for path in some for began in [time.time()]]
 
     handfuls = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     batches = (handfuls[start : start + THREADS] for start in range(0, len(handfuls), THREADS))
@@ -150,37 +197,41 @@ def _read_all(paths: Sequence[Path]) -> Iterator[tuple[Seen, Print | None, float
             yield from read
 
 
-def read_file(path: Path) -> tuple[Seen, Print | None]:
+def read_file(path: Path, meant: PixelRange | None = None) -> tuple[Seen, Print | None]:
     """What a file holds, decoded in full, and its print; the reason where it cannot be read."""
     try:
         content = picture_bytes(path)
     except UnreadableImageError as error:
         return Seen(reason=str(error), lasting=False), None
     try:
-        image = decode_bytes(content)
+        decoded = decode_in_full(content, meant)
     except UnreadableImageError as error:
         return Seen(reason=str(error), lasting=not isinstance(error.__cause__, MemoryError)), None
+    image = decoded.image
     pixels = hashlib.sha256(f"{image.width}x{image.height}:".encode())
     pixels.update(image.tobytes())
     sha256, printed = hashlib.sha256(content).hexdigest(), print_of(image)
-    return Seen(sha256, pixels.hexdigest(), image.width, image.height, fingerprint(printed)), printed
+    also = (fingerprint(printed), decoded.held, decoded.shown, decoded.several)
+    return Seen(sha256, pixels.hexdigest(), image.width, image.height, *also), printed
 
 
-def _named(
-    root: Path, owners: Sequence[Owner], found: Sequence[Seen | None]
-) -> tuple[list[Picture], list[BadFile]]:
+def _named(root: Path, owners: Sequence[Owner], found: Sequence[Seen]) -> tuple[list[Picture], list[BadFile]]:
     """What was learnt of files, as the pictures and bad files of the set."""
     pictures: list[Picture] = []
     bad: list[BadFile] = []
-    above = len(str(root / "x")) - 1  # of what stands before it; Path's own takes long
     for (part, label, path), seen in zip(owners, found, strict=True):
-        name = str(path)[above:].replace(os.sep, "/")
-        if seen is None or seen.reason:
-            bad.append(BadFile(name, seen.reason if seen else ""))
+        name = _name(root, path)
+        if seen.reason:
+            bad.append(BadFile(name, seen.reason))
             continue
         about = (seen.sha256, seen.pixels, seen.width, seen.height)
         pictures.append(Picture(name, label, part, *about, fingerprint=seen.fingerprint))
     return pictures, bad
+
+
+def _name(root: Path, path: Path) -> str:
+    """A file's path from the root on, with `/`."""
+    return str(path)[len(str(root / "x")) - 1 :].replace(os.sep, "/")  # Path's own takes long
 
 
 def duplicate_notes(pictures: Sequence[Picture]) -> list[str]:

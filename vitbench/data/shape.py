@@ -11,6 +11,7 @@ from typing import Literal
 
 from vitbench import files
 from vitbench.data.decode import is_picture_name
+from vitbench.data.kinds import what_was_found
 from vitbench.data.outputs import NO_DATA, is_hidden, output_in
 from vitbench.data.parts import PART_WORDS, Family, families, holds_labels, is_split, part_of, says_nothing
 from vitbench.data.walk import (
@@ -78,8 +79,7 @@ def _shape_of(root: Path, layout: Layout, found: Walk) -> Shape:
     known = families(tops)
     if layout == "loose":
         return _loose(root, tops, known, beside, found)
-    found.ignored.update(beside.ignored)
-    found.left_out += beside.left_out
+    found.add(beside)
     if not tops:
         raise ClassesError(_nothing_in(root, found))
     family = None if layout == "flat" else _split_among(root, tops, known, layout == "split")
@@ -104,6 +104,7 @@ def _nothing_in(root: Path, found: Walk) -> str:
     what = f"{loose} pictures but no class folders" if loose else "no class folders in it"
     if found.left_out:
         what += f" but {shown(found.left_out[0][0].name)}/ ({found.left_out[0][1]})"
+    what += what_was_found(found)
     unread = "; to learn from them without classes: `vitbench pretrain`" if loose else ""
     return f"{shown(root)}: {what}{_tables_in(root)}; {HOW_TO}{unread}"
 
@@ -231,8 +232,7 @@ def _loose(root: Path, tops: Sequence[Path], known: Mapping[str, Family], beside
         chosen = [plain]
     if not chosen:
         return Shape("loose", [(None, ONE_CLASS, root)], [root])
-    found.ignored.update(beside.ignored)
-    found.left_out += beside.left_out
+    found.add(beside)
     parts: list[tuple[Part | None, str, Path]] = [
         (part, ONE_CLASS, folder) for family in chosen for part in family for folder in family[part]
     ]

@@ -58,7 +58,10 @@ def split_images(
     `Split.leaks` lists the pictures that show the same on two sides.
     """
     split = _without_leaks(image_set, seed, folds)
-    return dataclasses.replace(split, leaks=leaks(split, image_set.alike))
+    folded = tuple(dataclasses.replace(fold, pixel_range=image_set.pixel_range) for fold in split.folds)
+    return dataclasses.replace(
+        split, folds=folded, leaks=leaks(split, image_set.alike), pixel_range=image_set.pixel_range
+    )
 
 
 def _without_leaks(

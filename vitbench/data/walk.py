@@ -28,6 +28,10 @@ class Walk:
     pictures: list[Path] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     """How often something was passed over, by reason."""
+    unread: Counter[str] = field(default_factory=Counter)
+    """Files that are not taken for pictures, by the ending of their names, "" for none."""
+    examples: dict[str, Path] = field(default_factory=dict)
+    """The first file of each such ending."""
     unusable: list[BadFile] = field(default_factory=list)
     """Folders that may not be read, links to nowhere, picture names that are no files; paths in full."""
     left_out: list[tuple[Path, str]] = field(default_factory=list)
@@ -37,6 +41,13 @@ class Walk:
         """`left_out` in one line: "left out: results/ (a benchmark of vitbench)"."""
         places = [f"{shown(path.relative_to(root).as_posix())}/ ({what})" for path, what in self.left_out]
         return f"left out: {some(sorted(places))}"
+
+    def add(self, beside: "Walk") -> None:
+        """Count what another walk passed over too."""
+        self.ignored.update(beside.ignored)
+        self.unread.update(beside.unread)
+        self.examples = {**beside.examples, **self.examples}
+        self.left_out += beside.left_out
 
 
 def class_name(folder: Path) -> str:
@@ -73,7 +84,7 @@ def folders_in(folder: Path, found: Walk) -> list[Path]:
                 "mount or fetch what it stands for, or remove the link"
             )
         else:
-            found.ignored[_kind(entry.name)] += 1
+            _note_unread(path, found)
     return folders
 
 
@@ -175,7 +186,7 @@ def _take_file(path: Path, entry: os.DirEntry[str], found: Walk) -> None:
             reason = f"link to {shown(_target(path))}, which is not there"
             found.unusable.append(BadFile(str(path), reason))
         else:
-            found.ignored[_kind(entry.name)] += 1
+            _note_unread(path, found)
     elif _is_file(entry):
         found.pictures.append(path)
     else:
@@ -183,6 +194,8 @@ def _take_file(path: Path, entry: os.DirEntry[str], found: Walk) -> None:
         found.unusable.append(BadFile(str(path), reason))
 
 
-def _kind(name: str) -> str:
-    """How a file that is no picture is counted: by its extension."""
-    return f"not an image: {shown(Path(name).suffix.lower()) or 'no extension'}"
+def _note_unread(path: Path, found: Walk) -> None:
+    """Count a file that is no picture by its name."""
+    suffix = shown(path.suffix.lower())
+    found.unread[suffix] += 1
+    found.examples.setdefault(suffix, path)

@@ -7,6 +7,7 @@ the content of a picture. Deleting the folder costs time, nothing else.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,16 +23,23 @@ from vitbench.errors import RunFailedError
 from vitbench.models.create import linear_heads
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
-from vitbench.records import Array, Machine, Picture, Preprocessing
+from vitbench.records import Array, Machine, Picture, PixelRange, Preprocessing
 
 Rows = Mapping[str, Array]
 """Features (D,) float32 of pictures, by the sha256 of their content."""
 
 
-def feature_key(plan: ModelPlan, weights: InitialWeights, seed: int, n_classes: int) -> str:
+def feature_key(
+    plan: ModelPlan,
+    weights: InitialWeights,
+    seed: int,
+    n_classes: int,
+    pixel_range: PixelRange | None = None,
+) -> str:
     """Hex sha256 of all that decides a picture's features, but for the picture and the device.
 
-    Seed and classes count for random weights only, whose random numbers the head draws from too.
+    Seed and classes count for random weights only, whose random numbers the head draws from too;
+    `pixel_range` only where there are pictures of more than 8 bits.
     """
     first: object = [seed, n_classes]
     if weights.path is not None:
@@ -43,6 +51,7 @@ def feature_key(plan: ModelPlan, weights: InitialWeights, seed: int, n_classes: 
         "weights": first,
         "timm": version("timm"),
         "torch": ".".join(torch.__version__.split(".")[:2]),
+        **({"pixel_range": astuple(pixel_range)} if pixel_range else {}),
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 

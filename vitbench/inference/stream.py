@@ -15,13 +15,13 @@ from PIL import Image
 
 from vitbench.data.ahead import in_batches
 from vitbench.data.batches import evaluation_transform
-from vitbench.data.decode import decode_bytes, picture_bytes
+from vitbench.data.decode import Decoded, decode_in_full, picture_bytes
 from vitbench.data.scan import find_images
 from vitbench.data.walk import Walk, shown
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.inference.forward import probabilities
 from vitbench.models.folder import LoadedModel
-from vitbench.records import Answer, Array, Preprocessing
+from vitbench.records import Answer, Array, PixelRange, Preprocessing
 from vitbench.records.fingerprints import Found
 
 LEAST, MOST = 16, 128
@@ -83,18 +83,20 @@ def answer(
     """
     every = [model for together in models.values() for model in together]
     transforms = {model.preprocessing: evaluation_transform(model.preprocessing) for model in every}
+    ranges = tuple(dict.fromkeys(key.pixel_range for key in transforms))
     for model in every:
         model.module.to(device)
 
     def prepare(question: Question) -> Prepared:
         try:
             content = picture_bytes(Path(question.path))
-            picture = decode_bytes(content)
+            pictures = {meant: _decoded(content, meant) for meant in ranges}
         except UnreadableImageError as error:
             return Prepared(question, str(error))
-        found = recognise(hashlib.sha256(content).hexdigest(), picture) if recognise else None
-        inputs = {key: transform(picture) for key, transform in transforms.items()}
-        return Prepared(question, "", found, inputs)
+        first = pictures[ranges[0]]
+        found = recognise(hashlib.sha256(content).hexdigest(), first.image) if recognise else None
+        inputs = {key: transform(pictures[key.pixel_range].image) for key, transform in transforms.items()}
+        return Prepared(question, "", found, inputs, first, ranges[0] is None)
 
     def prepare_some(some: Sequence[Question]) -> list[Prepared]:
         return [prepare(question) for question in some]
@@ -103,6 +105,17 @@ def answer(
     batches = _in_handfuls(iter(questions), size, size // LEAST)
     for handfuls in in_batches(prepare_some, batches, workers=os.cpu_count() or 1):
         yield from _answer_batch(models, list(chain.from_iterable(handfuls)), device, top_k)
+
+
+def _decoded(content: bytes, meant: PixelRange | None) -> Decoded:
+    """A picture; `UnreadableImageError` too where nothing says what is black and white in it."""
+    decoded = decode_in_full(content, meant)
+    if meant is None and decoded.held is not None and decoded.held.low < 0:
+        raise UnreadableImageError(
+            f"values from {decoded.held.low:g}; say what is black and white: "
+            f"--pixel-range {decoded.held.option}"
+        )
+    return decoded
 
 
 def batch_size(side: int) -> int:
@@ -124,6 +137,10 @@ class Prepared:
     error: str
     found: Found | None = None
     inputs: Mapping[Preprocessing, torch.Tensor] = field(default_factory=dict)
+    decoded: Decoded | None = None
+    """As the first model sees it."""
+    assumed: bool = False
+    """What is black and white in more than 8 bits, the model does not say."""
 
 
 def _answer_batch(
@@ -145,7 +162,19 @@ def _answer_batch(
             continue
         answers = {name: rows[place] for name, rows in said.items()}
         part, near = (one.found.part, one.found.near) if one.found else (None, False)
-        yield Answer(one.question.path, answers, label, seen=part, near=near)
+        assert one.decoded is not None
+        held, shown = one.decoded.held, one.decoded.shown
+        yield Answer(
+            one.question.path,
+            answers,
+            label,
+            seen=part,
+            near=near,
+            held=held,
+            shown=shown,
+            assumed=one.assumed and held is not None,
+            several=one.decoded.several,
+        )
         place += 1
 
 

@@ -8,7 +8,7 @@ import math
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from vitbench import files
 from vitbench.errors import VitbenchError, WeightsError
 from vitbench.models.plan import preprocessing_from
 from vitbench.models.tensors import check_safetensors
-from vitbench.records import Fingerprints, Preprocessing
+from vitbench.records import Fingerprints, PixelRange, Preprocessing
 from vitbench.records.fingerprints import LEARNED_FROM, NOT_KNOWN
 
 WEIGHTS_FILE = "model.safetensors"
@@ -79,6 +79,8 @@ def save_model(
         )
         files.follow_umask(temporary / WEIGHTS_FILE)  # safetensors makes it for its owner alone
         config = files.read_json(temporary / CONFIG_FILE)
+        if preprocessing.pixel_range is not None:  # beside timm's own, which take no further keys
+            config["pixel_range"] = list(astuple(preprocessing.pixel_range))
         config["weights_crc32"] = zlib.crc32((temporary / WEIGHTS_FILE).read_bytes())
         files.write_json(temporary / CONFIG_FILE, config)
         if learned is not None:
@@ -107,6 +109,7 @@ def load_model(folder: Path) -> LoadedModel:
         )
     try:
         preprocessing = _sane(preprocessing_from(config["pretrained_cfg"]))
+        preprocessing = replace(preprocessing, pixel_range=_pixel_range(config.get("pixel_range")))
         tensors = load(content)
         module = _empty(folder, largest=2 * len(tensors) + 100)
         module.load_state_dict(tensors, strict=True, assign=True)
@@ -178,6 +181,16 @@ def _sane(preprocessing: Preprocessing) -> Preprocessing:
     ):
         raise ValueError("its preprocessing cannot be meant")
     return preprocessing
+
+
+def _pixel_range(ends: Any) -> PixelRange | None:
+    """What was black and white in pictures of more than 8 bits; ValueError if that cannot be meant."""
+    if ends is None:
+        return None
+    low, high = (float(end) for end in ends)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError("its pixel_range cannot be meant")
+    return PixelRange(low, high)
 
 
 def _empty(folder: Path, largest: int) -> nn.Module:

@@ -14,12 +14,31 @@ from vitbench import files
 
 Array = NDArray[Any]
 Part = Literal["train", "val", "test"]
+Several = Literal["", "page", "later page", "size", "frame"]
+"""Which of several pictures in a file is taken: the largest page, which is the first or a later one, the
+largest size of an icon, the first frame. "": the only one."""
 
 
 NEAR = "near-"
 """How the name of a group of near-copies begins."""
 
 Kind = Literal["equal pixels", "near"]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRange:
+    """Pixel values from `low` to `high`: those that pictures hold, or those of black and white."""
+
+    low: float
+    high: float
+
+    @property
+    def option(self) -> str:
+        """As `--pixel-range` takes it."""
+        return f"{self.low:.10g},{self.high:.10g}"
+
+    def __str__(self) -> str:
+        return f"{self.low:.10g}…{self.high:.10g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +129,11 @@ class ImageSet:
     bad: tuple[BadFile, ...] = ()
     """Left out under `--skip-bad`; otherwise empty, for the scan refuses them."""
     ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """What was passed over and how often, by reason ("hidden", "not an image: .txt", …)."""
+    """What was passed over and how often, by reason ("hidden", …)."""
+    unread: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Files that are not taken for pictures, by the ending of their names: ".txt", "" for none."""
+    pixel_range: PixelRange | None = None
+    """What is black and white in pictures of more than 8 bits; None where there are none."""
     notes: tuple[str, ...] = ()
     """Warnings for the user, each one line."""
     warnings: tuple[str, ...] = ()
@@ -150,6 +173,8 @@ class Split:
     whole then has every picture in `train` and in `test`, and none in `val`. () without folds."""
     leaks: tuple[Leak, ...] = ()
     """Pictures that show the same on two sides: of the user's own split, or of chains of near-copies."""
+    pixel_range: PixelRange | None = None
+    """`ImageSet.pixel_range` of the set that was split."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("path", "class", "split", "sha256", "group", "fold", "val_in")
 
@@ -222,6 +247,8 @@ class Preprocessing:
     crop_pct: float
     """The picture is resized to size / crop_pct, then cropped at the centre."""
     crop_mode: str = "center"
+    pixel_range: PixelRange | None = None
+    """What is black and white in pictures of more than 8 bits; None: in each what its own values show."""
 
     def timm_config(self) -> dict[str, Any]:
         """As timm's data config: the keyword arguments of `timm.data.create_transform`."""

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import math
 import operator
 import os
 import re
@@ -119,6 +120,8 @@ class Settings(BaseModel):
     skip_bad: bool = False
     near: bool = True
     """Near-copies are looked for and kept on one side."""
+    pixel_range: tuple[float, float] | None = None
+    """What is black and white in pictures of more than 8 bits; None: what the folder's own values show."""
     strict: bool = False
     """Leaks, clashing labels and signs of augmented copies are errors, not warnings."""
     device: str = "auto"
@@ -139,6 +142,20 @@ class Settings(BaseModel):
         if not isinstance(many, list | tuple | range) or any(isinstance(one, list | dict) for one in many):
             return many
         return tuple({(type(one), one): one for one in many}.values())
+
+    @field_validator("pixel_range", mode="before")
+    @classmethod
+    def _two_ends(cls, value: Any) -> Any:
+        """ "0,4095" as its two numbers; ValueError unless the first is the smaller one."""
+        if value is None:
+            return None
+        try:
+            low, high = ends = tuple(map(float, value.split(",") if isinstance(value, str) else value))
+        except (TypeError, ValueError):
+            low, high = ends = (math.nan, math.nan)
+        if not -math.inf < low < high < math.inf:
+            raise ValueError("two numbers, the smaller one first, such as 0,4095")
+        return ends
 
     @classmethod
     def of(cls, asked: Mapping[str, Any]) -> "Settings":
@@ -259,6 +276,7 @@ def _unfit(error: ValidationError) -> str:
 
 
 _WORDS = {
+    "Value error, ": "",
     "a valid integer": "a whole number",
     "a valid number": "a number",
     "a valid string": "a text",

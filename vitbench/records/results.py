@@ -13,7 +13,7 @@ import numpy as np
 
 from vitbench import files
 from vitbench.errors import VitbenchError
-from vitbench.records.pictures import Array, Leak, Part
+from vitbench.records.pictures import Array, Leak, Part, PixelRange, Several
 from vitbench.records.recipes import Recipe, Settings
 
 
@@ -148,6 +148,20 @@ class Answer:
     """The part of the models' own data that this picture lies in: "train", "val", "test"; None: none."""
     near: bool = False
     """Not this very file lies there but a near-copy of it (`records.fingerprints`)."""
+    held: PixelRange | None = None
+    """Least and largest value of a picture of more than 8 bits."""
+    shown: PixelRange | None = None
+    """What was black and white there."""
+    assumed: bool = False
+    """Nobody has said so: the models knew 8-bit pictures only, so its own values decided."""
+    several: Several = ""
+    """Which of several pictures in its file it is."""
+
+    @property
+    def cut_off(self) -> bool:
+        """It holds values beyond those of black and white."""
+        held, shown = self.held, self.shown
+        return bool(held and shown and (held.low < shown.low or held.high > shown.high))
 
     @property
     def mark(self) -> str:
@@ -364,6 +378,12 @@ class Benchmark:
                 f"{self.folder / 'benchmark.json'}: names a run outside its folder; restore it"
             )
         return tuple(Run(self.folder / name) for name in names)
+
+    @property
+    def pixel_range(self) -> PixelRange | None:
+        """What is black and white in its pictures of more than 8 bits; None without such pictures."""
+        ends = self.manifest.get("pixel_range")
+        return PixelRange(*ends) if ends else None
 
     @property
     def pretrains(self) -> bool:

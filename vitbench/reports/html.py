@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench import files
 from vitbench.comparison.words import lesson_text, parts_text
-from vitbench.records import percent
+from vitbench.records import PixelRange, percent
 from vitbench.reports import taught, views
 from vitbench.reports.cells import Cell, Table
 from vitbench.reports.figures import COSTS, INK, MANY_CLASSES, METRICS, Drawing, draw_cost, draw_curves
@@ -23,17 +23,22 @@ HERE = Path(__file__).parent
 
 
 def write_report(
-    report: Report, path: Path, pictures: Sequence[Path] = (), rebuilt: Mapping[str, str] | None = None
+    report: Report,
+    path: Path,
+    pictures: Sequence[Path] = (),
+    rebuilt: Mapping[str, str] | None = None,
+    meant: PixelRange | None = None,
 ) -> tuple[str, ...]:
     """Write the page to `path` and `report.json` beside it, each whole or not at all.
 
     `pictures`: the files of all pictures by number (`files_by_number`, or the paths asked about); `rebuilt`:
-    sheets of masked pre-training by run (`rebuilt_by`), left out where photographs are. Returns a line for
+    sheets of masked pre-training by run (`rebuilt_by`), left out where photographs are; `meant`: black and
+    white in pictures of more than 8 bits. Returns a line for
     each thing that could not be drawn. Raises OSError where the folder cannot be written.
     """
     from vitbench.reports.thumbnails import thumbnails
 
-    small = thumbnails(pictures, _numbers(report)) if report.images else {}
+    small = thumbnails(pictures, _numbers(report), meant) if report.images else {}
     drawings = page_figures(report)
     files.write_text(path.with_suffix(".json"), report_json(report))
     shown = rebuilt if rebuilt and report.images and not report.anonymous else {}

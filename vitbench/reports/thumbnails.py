@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from vitbench.data.decode import DECODER_ERRORS, MAX_PIXELS, decode
 from vitbench.errors import VitbenchError
+from vitbench.records import PixelRange
 from vitbench.reports.report import STRIP
 
 LEVELS = ((320, 76), (256, 72), (224, 68), (192, 64), (160, 60), (128, 55), (96, 50))
@@ -23,14 +24,17 @@ UNREADABLE: tuple[type[Exception], ...] = (VitbenchError, *DECODER_ERRORS)
 """What a picture that cannot be decoded raises."""
 
 
-def thumbnails(paths: Sequence[Path], numbers: Sequence[int]) -> dict[int, bytes]:
+def thumbnails(
+    paths: Sequence[Path], numbers: Sequence[int], meant: PixelRange | None = None
+) -> dict[int, bytes]:
     """JPEGs of the pictures with these numbers (places in `paths`, from 1), the first ones larger.
 
-    The same files give the same bytes. A picture that cannot be read is left out.
+    `meant`: black and white in pictures of more than 8 bits. The same files give the same bytes. A picture
+    that cannot be read is left out.
     """
     wanted = [number for number in numbers if 1 <= number <= len(paths)]
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        images = list(pool.map(lambda number: small(paths[number - 1], LARGE[0]), wanted))
+        images = list(pool.map(lambda number: small(paths[number - 1], LARGE[0], meant), wanted))
         loaded = [(number, image) for number, image in zip(wanted, images, strict=True) if image is not None]
         first = {number: jpeg(image, *LARGE) for number, image in loaded[:STRIP]}
         room = BUDGET - 2 * sum(map(len, first.values()))  # they stand in the page twice
@@ -53,7 +57,7 @@ def _within(room: int, images: Sequence[Image.Image], pool: ThreadPoolExecutor) 
     return made
 
 
-def small(path: Path, side: int) -> Image.Image | None:
+def small(path: Path, side: int, meant: PixelRange | None = None) -> Image.Image | None:
     """The picture, upright, its longest side at most `side` px; None where it cannot be read.
 
     A JPEG is decoded at a fraction of its size where that is enough: these copies are looked at, no model
@@ -63,7 +67,7 @@ def small(path: Path, side: int) -> Image.Image | None:
         with path.open("rb") as stream:
             if stream.read(2) != b"\xff\xd8":
                 stream.seek(0)
-                image = decode(stream)
+                image = decode(stream, meant=meant)
             else:
                 stream.seek(0)
                 with Image.open(stream, formats=["JPEG"]) as opened:

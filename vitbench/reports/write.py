@@ -66,7 +66,7 @@ def write_reports(
     report = benchmark.folder / "report.html"
     content = comparison_report(benchmark, comparison)
     pictures = files_by_number(benchmark, content.twins)
-    notes += write_report(content, report, pictures, rebuilt_by(benchmark))
+    notes += write_report(content, report, pictures, rebuilt_by(benchmark), benchmark.pixel_range)
     for note in dict.fromkeys(notes):
         warn(note)
     return [*written, report, report.with_suffix(".json")]

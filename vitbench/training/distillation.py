@@ -5,6 +5,7 @@ for both of its answers. The teacher is frozen, and no part of what is optimised
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,8 +104,12 @@ class _Teacher(nn.Module):
 def teacher_answers(
     teacher: LoadedModel, split: Split, pictures: tuple[Picture, ...], machine: Machine
 ) -> Array:
-    """(N,) int64 indices into the split's classes: the teacher's answers, pictures prepared its own way."""
-    found = predict_pictures(teacher.module, split, pictures, teacher.preprocessing, machine)
+    """(N,) int64 indices into the split's classes: the teacher's answers, pictures prepared its own way.
+
+    What is black and white in pictures of more than 8 bits is the split's, as in the views that it teaches.
+    """
+    own = replace(teacher.preprocessing, pixel_range=split.pixel_range)
+    found = predict_pictures(teacher.module, split, pictures, own, machine)
     return np.array([split.classes.index(teacher.classes[i]) for i in found.answers], dtype=np.int64)
 
 

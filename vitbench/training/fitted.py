@@ -142,7 +142,7 @@ def _fitted_head(
     if path.exists():
         with contextlib.suppress(VitbenchError):
             return checkpoint.read_tensors(path)
-    key = feature_key(job.plan, job.weights, job.recipe.seed, len(split.classes))
+    key = feature_key(job.plan, job.weights, job.recipe.seed, len(split.classes), split.pixel_range)
     preprocessing = job.recipe.preprocessing
     features = features_of(
         model.to(machine.device),

@@ -50,8 +50,9 @@ def _retrain(job: Job, run: Run, folds: Sequence[Run], split: Split, watch: Watc
     alone = dataclasses.replace(job, trials=())
     final = run.part("final")
     everything = Split(
-        split.root, split.classes, split.train, (), (), "all pictures", split.seed, split.data_digest
-    )
+        split.root, split.classes, split.train, (), (), "all pictures", split.seed, split.data_digest,
+        pixel_range=split.pixel_range,
+    )  # fmt: skip
     recipe = {"lr": lr, "min_lr": min_lr, "augment": augment, "last_epoch": max(1, epoch), "patience": None}
     train_run(alone.with_recipe(split_digest=everything.digest, **recipe), final, everything, watch)
     if not run.model_folder.exists():

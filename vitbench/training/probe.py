@@ -60,7 +60,7 @@ def _probe(job: Job, run: Run, split: Split, watch: Watch) -> None:
     pictures = list(dict.fromkeys((*split.train, *split.val, *split.test)))
     features = features_of(
         model.to(device),
-        feature_key(job.plan, job.weights, job.recipe.seed, len(split.classes)),
+        feature_key(job.plan, job.weights, job.recipe.seed, len(split.classes), split.pixel_range),
         split.root,
         pictures,
         job.recipe.preprocessing,

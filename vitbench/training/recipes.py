@@ -98,11 +98,12 @@ def build_recipe(
         return otherwise if value is None else value
 
     augment = asked(settings.augment, row.augment)
+    way = training_way(plan.image_size, augment, split.pixel_range)
     return Recipe(
         model=plan.timm_name,
         model_args=plan.model_args,
         init=init,
-        preprocessing=plan.preprocessing,
+        preprocessing=replace(plan.preprocessing, pixel_range=split.pixel_range),
         classes=split.classes,
         data_digest=split.data_digest,
         split_digest=split.digest,
@@ -132,7 +133,7 @@ def build_recipe(
         head=row.head if plan.linear_head and not keeps_head else "new",
         freeze_norm=row.freeze_norm,
         repeats=row.repeats,
-        pictures="" if settings.recipe == "probe" else training_way(plan.image_size, augment),
+        pictures="" if settings.recipe == "probe" else way,
     )
 
 
