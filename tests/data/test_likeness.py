@@ -13,14 +13,14 @@ from typer.testing import CliRunner, Result
 
 from vitbench.cli.data import data_app
 from vitbench.data.groups import keep_together
-from vitbench.data.likeness import MOST_CHAINED, Alike, _groups, how, leaks, near_notes, refuse_warnings
+from vitbench.data.likeness import MOST_ALIKE, _groups, how, leaks, refuse_warnings
 from vitbench.data.near import Match
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.data.summary import check_report
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import ImageSet, Picture
-from vitbench.records.pictures import NEAR, Leak, Likeness
+from vitbench.records.pictures import NEAR, SERIES, Leak, Likeness
 
 MIRRORED = Image.Transpose.FLIP_LEFT_RIGHT
 
@@ -135,38 +135,30 @@ def match(one: int, other: int, **changes: float) -> Match:
     return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
 
 
-def test_short_chains_stay_whole_and_long_ones_are_cut() -> None:
-    """Up to ten pictures hang together by way of others; of 163 in a chain none but neighbours do."""
+def test_what_hangs_together_is_one_group() -> None:
+    """Through others too; more than ten without one that is near to all are a series."""
     digests = [f"{i:04d}" for i in range(163)]
-    groups, cut = _groups(digests, chain(MOST_CHAINED))
-    assert (set(groups.values()), cut) == ({NEAR + "0000"}, 0)
-    groups, cut = _groups(digests, chain(163))
-    sizes = [list(groups.values()).count(name) for name in set(groups.values())]
-    assert max(sizes) == 3
-    assert cut == 162 - sum(size - 1 for size in sizes)
+    assert set(_groups(digests, chain(MOST_ALIKE)).values()) == {NEAR + "0000"}
+    groups = _groups(digests, chain(MOST_ALIKE + 1))
+    assert (set(groups.values()), len(groups)) == ({SERIES + "0000"}, 11)
+    assert set(_groups(digests, chain(163)).values()) == {SERIES + "0000"}
 
 
-def test_many_copies_of_one_picture_stay_whole() -> None:
-    """A large group is no chain where one picture is near to all others."""
+def test_many_copies_of_one_picture_are_no_series() -> None:
+    """A large group is none where one picture is near to all others."""
     digests = [f"{i:04d}" for i in range(60)]
-    groups, cut = _groups(digests, [match(7, i) if i > 7 else match(i, 7) for i in range(60) if i != 7])
-    assert (len(groups), set(groups.values()), cut) == (60, {NEAR + "0000"}, 0)
+    groups = _groups(digests, [match(7, i) if i > 7 else match(i, 7) for i in range(60) if i != 7])
+    assert (len(groups), set(groups.values())) == (60, {NEAR + "0000"})
 
 
 @given(st.sets(st.tuples(st.integers(0, 39), st.integers(0, 39)).filter(lambda p: p[0] < p[1]), max_size=60))
-def test_groups_hold_near_pictures_only(pairs: set[tuple[int, int]]) -> None:
-    """A group has at most ten pictures or a centre near to all; pairs outside of groups are counted."""
+def test_no_pair_lies_in_two_groups(pairs: set[tuple[int, int]]) -> None:
+    """Whatever is near to what, both are in one group, named after its least digest."""
     digests = [f"{i:04d}" for i in range(40)]
-    groups, cut = _groups(digests, [match(*pair) for pair in sorted(pairs)])
-    near = {(digests[a], digests[b]) for a, b in pairs} | {(digests[b], digests[a]) for a, b in pairs}
-    members: dict[str, set[str]] = {}
-    for digest, name in groups.items():
-        members.setdefault(name, set()).add(digest)
-    for name, group in members.items():
-        assert name == NEAR + min(group)
-        centred = any(all((a, b) in near for b in group - {a}) for a in group)
-        assert len(group) <= MOST_CHAINED or centred
-    assert cut == sum(groups.get(digests[a], a) != groups.get(digests[b], b) for a, b in pairs)
+    groups = _groups(digests, [match(*pair) for pair in sorted(pairs)])
+    assert all(groups[digests[a]] == groups[digests[b]] for a, b in pairs)
+    for name in set(groups.values()):
+        assert name.partition("-")[2] == min(digest for digest, group in groups.items() if group == name)
 
 
 # --- leaks --------------------------------------------------------------------------------------
@@ -199,7 +191,7 @@ def test_leaks_of_equal_pixels(brought: Path) -> None:
 
 
 def test_leaks_between_folds() -> None:
-    """Where a long chain was cut, pairs that are tested in two folds are leaks of these."""
+    """A pair that is tested in two folds is a leak of these where they learn from one another."""
     names = [f"{label}/{i}" for label in "ab" for i in range(6)]
     pictures = tuple(Picture(name, name[0], None, name, name, 9, 9) for name in names)
     images = ImageSet(Path("photos"), "flat", ("a", "b"), pictures)
@@ -245,15 +237,6 @@ def test_labels_that_clash(brought: Path) -> None:
     write(brought / "train" / "b" / "odd.png", textured(1, (96, 72)).resize((48, 36)))
     (note, _) = scan_folder(brought).warnings
     assert note == ("1 pair of near-copies under two classes, e.g. train/b/odd.png ≈ train/a/1.png (smaller)")
-
-
-def test_chains_are_warned_of(tmp_path: Path) -> None:
-    """Pairs that a long chain was cut into are counted in a note."""
-    images = scan_folder(write_textured(tmp_path, {"a": 3, "b": 3}))
-    assert near_notes(Alike(images.pictures, images.alike, cut=5, searched="")) == [
-        "5 pairs of near-copies in chains of more than 10 pictures whose ends differ may lie on two sides of "
-        "a split made here"
-    ]
 
 
 def test_strict_names_every_reason(brought: Path) -> None:

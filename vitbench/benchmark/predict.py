@@ -20,7 +20,7 @@ from vitbench.models.folder import LoadedModel, load_model
 from vitbench.records import Answer, Benchmark, Fingerprints, Part, PixelRange, Run
 from vitbench.records.commands import command, going_on
 from vitbench.records.fingerprints import NOTHING, TESTED_ON, Found
-from vitbench.records.pictures import Several
+from vitbench.records.pictures import LEFT_OUT, Several
 from vitbench.training.machine import choose_device
 from vitbench.training.watch import Watch
 
@@ -103,7 +103,8 @@ class Panel:
         if self.benchmark is None:
             return {}
         part = self._part_in_folds if self.benchmark.folds else lambda row: row["split"]
-        return {row["sha256"]: part(row) for row in self.benchmark.split_rows()}
+        rows = self.benchmark.split_rows()
+        return {row["sha256"]: part(row) for row in rows if row["split"] != LEFT_OUT}
 
     def _part_in_folds(self, row: dict[str, str]) -> Part:
         if row["fold"] == str(self.fold):

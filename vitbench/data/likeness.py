@@ -12,10 +12,10 @@ from vitbench.data.prints import Print, Prints
 from vitbench.data.walk import shown
 from vitbench.errors import VitbenchError
 from vitbench.records import ImageSet, Part, Picture, Split
-from vitbench.records.pictures import NEAR, Leak, Likeness
+from vitbench.records.pictures import NEAR, SERIES, Leak, Likeness
 
-MOST_CHAINED = 10
-"""Different pictures kept together by way of others; beyond, only those around one that all resemble."""
+MOST_ALIKE = 10
+"""Pictures that hang together by way of others; more, without one that all resemble, are a series."""
 ORDER: Mapping[Part | None, int] = {None: 0, "train": 0, "val": 1, "test": 2}
 TURNED = (
     "", "mirrored", "upside down and mirrored", "turned by 180°",
@@ -37,8 +37,6 @@ class Alike:
     pictures: tuple[Picture, ...]
     """The same ones, near-copies now in one group."""
     pairs: tuple[Likeness, ...]
-    cut: int
-    """Pairs in chains that were too long to be kept together."""
     searched: str
 
 
@@ -55,7 +53,7 @@ def search_prints(digests: Sequence[str], prints: dict[str, Print], threads: int
 
 def group_alike(pictures: Sequence[Picture], digests: Sequence[str], search: Search) -> Alike:
     """Pictures grouped by what a search among their pixel digests found; () where none was looked for."""
-    groups, cut = _groups(digests, search.matches)
+    groups = _groups(digests, search.matches)
     by_digest: dict[str, list[Picture]] = defaultdict(list)
     for picture in sorted(pictures, key=lambda p: p.path):
         by_digest[picture.pixel_digest].append(picture)
@@ -64,7 +62,6 @@ def group_alike(pictures: Sequence[Picture], digests: Sequence[str], search: Sea
     return Alike(
         pictures=tuple(_regrouped(p, groups) for p in pictures),
         pairs=tuple(sorted(pairs, key=lambda pair: (pair.path, pair.other))),
-        cut=cut,
         searched=_searched(near, search) if digests else NOT_LOOKED_FOR,
     )
 
@@ -85,25 +82,22 @@ def _searched(near: int, search: Search) -> str:
 # --- groups ---------------------------------------------------------------------------------------
 
 
-def _groups(digests: Sequence[str], matches: Sequence[Match]) -> tuple[dict[str, str], int]:
-    """The group of each picture that has near-copies, and how many pairs chains of them were cut into.
+def _groups(digests: Sequence[str], matches: Sequence[Match]) -> dict[str, str]:
+    """The group of each picture that has near-copies: what hangs together, directly or through others.
 
-    What hangs together stays together, up to MOST_CHAINED different pictures. In a longer chain the ends
-    may have nothing in common: it is cut into stars, each a picture and what is near to that itself.
+    The ends of a series may have nothing in common. It is a group like any other as long as a split can hold
+    it (`data.series`).
     """
     near: dict[int, set[int]] = defaultdict(set)
     for match in matches:
         near[match.one].add(match.other)
         near[match.other].add(match.one)
     groups: dict[str, str] = {}
-    cut = 0
     for whole in _components(near):
-        parts = [whole] if len(whole) <= MOST_CHAINED else _stars(whole, near)
-        for part in parts:
-            if len(part) > 1:
-                groups |= dict.fromkeys((digests[i] for i in part), NEAR + digests[min(part)])
-            cut += sum(len(near[i] - part) for i in part)
-    return groups, cut // 2
+        centred = any(len(near[i]) == len(whole) - 1 for i in whole)
+        kind = NEAR if centred or len(whole) <= MOST_ALIKE else SERIES
+        groups |= dict.fromkeys((digests[i] for i in whole), kind + digests[min(whole)])
+    return groups
 
 
 def _components(near: Mapping[int, set[int]]) -> Iterator[set[int]]:
@@ -119,16 +113,6 @@ def _components(near: Mapping[int, set[int]]) -> Iterator[set[int]]:
             waiting += new
         left -= found
         yield found
-
-
-def _stars(whole: set[int], near: Mapping[int, set[int]]) -> list[set[int]]:
-    """A component in stars: the picture with most near-copies left and these, again and again."""
-    left, stars = set(whole), []
-    while left:
-        centre = max(left, key=lambda i: (len(near[i] & left), -i))
-        stars.append({centre, *(near[centre] & left)})
-        left -= stars[-1]
-    return stars
 
 
 # --- pairs ----------------------------------------------------------------------------------------
@@ -207,11 +191,13 @@ def _reversed(match: Match) -> Match:
 
 
 def leaks(split: Split, pairs: Iterable[Likeness]) -> tuple[Leak, ...]:
-    """The pairs whose pictures lie on two sides of a split, or are tested in two of its folds."""
+    """The pairs whose pictures lie on two sides of a split, or in folds that learn from one another."""
     side: dict[str, tuple[int, str]] = {}
+    learned: dict[int, set[str]] = {}
     if split.folds:
         for number, fold in enumerate(split.folds, start=1):
             side |= {p.path: (number, f"fold {number}") for p in fold.test}
+            learned[number] = {p.path for p in (*fold.train, *fold.val)}
     else:
         side = {p.path: (ORDER[part], part) for part, p in split.assigned()}
     found = []
@@ -219,6 +205,8 @@ def leaks(split: Split, pairs: Iterable[Likeness]) -> tuple[Leak, ...]:
         if pair.path not in side or pair.other not in side or side[pair.path] == side[pair.other]:
             continue
         (here, part), (there, other_part) = side[pair.path], side[pair.other]
+        if learned and pair.other not in learned[here] and pair.path not in learned[there]:
+            continue
         if here > there:
             found.append(Leak(pair.path, part, pair.other, other_part, pair.kind, pair.how))
         else:
@@ -227,7 +215,7 @@ def leaks(split: Split, pairs: Iterable[Likeness]) -> tuple[Leak, ...]:
 
 
 def near_notes(found: Alike) -> list[str]:
-    """Warnings about near-copies in two of the user's own parts, under two classes, and in long chains."""
+    """Warnings about near-copies in two of the user's own parts, and under two classes."""
     by_path = {p.path: p for p in found.pictures}
     near = [pair for pair in found.pairs if pair.kind == "near"]
     notes = []
@@ -245,11 +233,6 @@ def near_notes(found: Alike) -> list[str]:
                 f"{count} {right}/ {verb} of pictures in {left}/, e.g. {shown_pair(crossing[0])}: "
                 "scores may be too good"
             )
-    if found.cut:
-        notes.append(
-            f"{_count(found.cut, 'pair')} of near-copies in chains of more than {MOST_CHAINED} pictures "
-            "whose ends differ may lie on two sides of a split made here"
-        )
     return notes
 
 

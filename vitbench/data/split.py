@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from vitbench import files
+from vitbench.data import series
 from vitbench.data.classes import can_choose
 from vitbench.data.folders import distinct_name, new_folder
 from vitbench.data.groups import TOGETHER, copies_notes
@@ -120,7 +121,7 @@ def write_split(split: Split, out: Path) -> int:
     with new_folder(out, apart_from=split.root) as folder:
         rows = []
         taken: dict[Path, set[str]] = {}
-        for (part, picture), row in zip(split.assigned(), split.rows(), strict=True):
+        for (part, picture), row in zip(split.assigned(), split.rows(), strict=False):
             place = folder / part / picture.label
             place.mkdir(parents=True, exist_ok=True)
             target = place / distinct_name(Path(picture.path).name, taken.setdefault(place, set()))
@@ -138,12 +139,13 @@ def _one_split(image_set: ImageSet, seed: int) -> Split:
     parts = {name: image_set.part(name) for name in ("train", "val", "test")}
     notes: list[str] = []
     drawn = parts["train"]
+    left_out: list[Picture] = []
     if image_set.layout == "flat" or not (parts["val"] or parts["test"]):
         drawn = image_set.pictures
-        train, val, test = _deal(drawn, THREE_WAY, str(seed), image_set.root)
+        (train, val, test), left_out = _deal(image_set, drawn, THREE_WAY, str(seed))
         rule = f"70 / 15 / 15 % of {_source(image_set)}, stratified, seed {seed}"
     elif not parts["test"]:
-        train, val = _deal(drawn, VAL_FROM_TRAIN, str(seed), image_set.root)
+        (train, val), left_out = _deal(image_set, drawn, VAL_FROM_TRAIN, str(seed))
         test = list(parts["val"])
         rule = f"15 % of train/ as val, stratified, seed {seed}; reported on val/, for there is no test/"
         notes.append("no test/: the scores are on val/, and the epoch is chosen on 15 % of train/")
@@ -152,10 +154,10 @@ def _one_split(image_set: ImageSet, seed: int) -> Split:
         drawn = ()
         rule = "train/, val/ and test/ as they are on disk, no seed"
     else:
-        train, val = _deal(drawn, VAL_FROM_TRAIN, str(seed), image_set.root)
+        (train, val), left_out = _deal(image_set, drawn, VAL_FROM_TRAIN, str(seed))
         test = list(parts["test"])
         rule = f"15 % of train/ as val, stratified, seed {seed}; test/ as it is on disk"
-    notes += [*_repeats(drawn), *_on_two_sides([*train, *val, *test])]
+    notes += [*_repeats(drawn, left_out), *_on_two_sides([*train, *val, *test])]
     return Split(
         root=image_set.root,
         classes=image_set.classes,
@@ -166,6 +168,7 @@ def _one_split(image_set: ImageSet, seed: int) -> Split:
         seed=seed,
         data_digest=image_set.digest,
         notes=tuple(notes),
+        left_out=_sorted(left_out),
     )
 
 
@@ -175,12 +178,14 @@ def _loose_split(image_set: ImageSet, seed: int) -> Split:
     brought = " and ".join(f"{name}/" for name in ("val", "test") if parts[name])
     drawn = parts["train"] or image_set.pictures
     source = "train/" if parts["train"] else "all pictures"
+    left_out: list[Picture] = []
     as_it_is = f"; {brought} as on disk" if brought else ", no test"
     if parts["val"]:
-        train, val, rule = list(drawn), list(parts["val"]), f"{source}{as_it_is}, no seed"
+        train, val = list(drawn), list(parts["val"])
+        rule = f"{source}{as_it_is}, no seed"
     else:
         _refuse_few(image_set.root, drawn)
-        train, val = _deal(drawn, VAL_FROM_TRAIN, str(seed), image_set.root)
+        (train, val), left_out = _deal(image_set, drawn, VAL_FROM_TRAIN, str(seed))
         rule = f"85 / 15 % of {source} as train and val, labels unread, seed {seed}{as_it_is}"
     return Split(
         root=image_set.root,
@@ -191,7 +196,8 @@ def _loose_split(image_set: ImageSet, seed: int) -> Split:
         rule=rule,
         seed=seed,
         data_digest=image_set.digest,
-        notes=(*_repeats(drawn), *_on_two_sides(image_set.pictures)),
+        notes=(*_repeats(drawn, left_out), *_on_two_sides(image_set.pictures)),
+        left_out=_sorted(left_out),
     )
 
 
@@ -209,12 +215,16 @@ def _source(image_set: ImageSet) -> str:
     return "the class folders" if image_set.layout == "flat" else "train/"
 
 
-def _deal(pictures: Sequence[Picture], shares: Sequence[int], draw: str, root: Path) -> list[list[Picture]]:
+def _deal(
+    image_set: ImageSet, pictures: Sequence[Picture], shares: Sequence[int], draw: str
+) -> tuple[list[list[Picture]], list[Picture]]:
     """`pictures` dealt to as many sides as there are shares (percent), class by class, groups kept whole.
 
-    `draw` is the key of the draw: another one deals other pictures.
+    But for series that no side can hold: they are cut (`data.series`), and the second value is what is left
+    out for that. `draw` is the key of the draw: another one deals other pictures.
     """
-    by_class = _groups_by_class(pictures)
+    root, by_class = image_set.root, _groups_by_class(pictures)
+    _cut_series(by_class, shares, image_set)
     holding = _groups_holding(by_class)
     sides: list[list[Picture]] = [[] for _ in shares]
     for label, members in by_class.items():
@@ -225,7 +235,7 @@ def _deal(pictures: Sequence[Picture], shares: Sequence[int], draw: str, root: P
         for side, groups in zip(sides, _share_out(members, shares), strict=True):
             side += [picture for group in groups for picture in group]
     _refuse_missing(root, holding, sides)
-    return sides
+    return _apart(image_set, sides)
 
 
 def _share_out(members: Sequence[Group], shares: Sequence[int]) -> list[list[Group]]:
@@ -287,13 +297,14 @@ def _cross_validation(image_set: ImageSet, seed: int, count: int) -> Split:
         rule=f"{count} folds {rule} in each, 15 % of the rest as val",
         seed=seed,
         data_digest=image_set.digest,
-        notes=tuple(_repeats(pictures)),
     )
-    folds = []
-    for number, test in enumerate(_deal_folds(pictures, count, seed, image_set.root), start=1):
+    folds: list[Split] = []
+    left_out: list[Picture] = []
+    for number, test in enumerate(_deal_folds(image_set, count, seed), start=1):
         tested = set(test)
-        rest = [p for p in pictures if p not in tested]
-        train, val = _deal(rest, VAL_FROM_TRAIN, f"{seed} fold {number}", image_set.root)
+        (rest, test), beside = _apart(image_set, [[p for p in pictures if p not in tested], test])
+        (train, val), between = _deal(image_set, rest, VAL_FROM_TRAIN, f"{seed} fold {number}")
+        left_out += [*between, *beside]
         fold = dataclasses.replace(
             whole,
             train=_sorted(train),
@@ -301,20 +312,22 @@ def _cross_validation(image_set: ImageSet, seed: int, count: int) -> Split:
             test=_sorted(test),
             rule=f"fold {number} of {count} {rule} 15 % of the rest as val",
             notes=(),
+            left_out=_sorted([*between, *beside]),
         )
         folds.append(fold)
-    return dataclasses.replace(whole, folds=tuple(folds))
+    return dataclasses.replace(whole, folds=tuple(folds), notes=tuple(_repeats(pictures, left_out)))
 
 
-def _deal_folds(pictures: Sequence[Picture], count: int, seed: int, root: Path) -> list[list[Picture]]:
-    """`pictures` dealt to folds, class by class, each group to the fold with the fewest of that class.
+def _deal_folds(image_set: ImageSet, count: int, seed: int) -> list[list[Picture]]:
+    """A set's pictures dealt to folds, class by class, each group to the fold with the fewest of that class.
 
     Large groups go first; ties: the fold with the fewest pictures of all, then the draw. Every fold gets so
     many groups of a class that the other folds together keep two, for train and val.
     """
-    by_class = _groups_by_class(pictures)
-    holding = _groups_holding(by_class)
+    root, by_class = image_set.root, _groups_by_class(image_set.pictures)
     least = 2 if count == 2 else 1
+    _cut_series(by_class, [1] * least * count, image_set)
+    holding = _groups_holding(by_class)
     folds: list[list[Picture]] = [[] for _ in range(count)]
     labels: list[Counter[str]] = [Counter() for _ in range(count)]
     for label, members in by_class.items():
@@ -399,8 +412,37 @@ def _is_joined(group: Sequence[Picture]) -> bool:
 
 
 def _weight(group: Group) -> int:
-    """Different pictures in a group."""
-    return len(group) if _is_joined(group) else 1
+    """What a group counts for: each picture of a series or of what was joined, the copies of one as one."""
+    if _is_joined(group):
+        return len(group)
+    return series.weight(group) if series.is_series(group) else 1
+
+
+def _cut_series(by_class: dict[str, list[Group]], shares: Sequence[int], image_set: ImageSet) -> None:
+    """Cut, in place, the series that no side can hold whole."""
+    for label, groups in by_class.items():
+        if any(map(series.is_series, groups)):
+            near = series.near_of(image_set)
+            by_class[label] = series.cut_series(groups, shares, [*map(_weight, groups)], near)
+
+
+def _apart(
+    image_set: ImageSet, sides: Sequence[Sequence[Picture]]
+) -> tuple[list[list[Picture]], list[Picture]]:
+    """The sides without the pictures next to the cuts of series, and these.
+
+    ClassesError where nothing of a class is left on a side.
+    """
+    if not any(series.is_series([p]) for side in sides for p in side):
+        return [list(side) for side in sides], []
+    kept, left_out = series.apart(sides, series.near_of(image_set))
+    for before, after in zip(sides, kept, strict=True):
+        for label in sorted({p.label for p in before} - {p.label for p in after}):
+            raise ClassesError(
+                f"{shown(image_set.root)}: class '{shown(label)}' is one series of near-copies, such as the "
+                "frames of a film, and too short to be cut; add other pictures or drop the class"
+            )
+    return kept, left_out
 
 
 def _order_key(draw: str, group: Group) -> bytes:
@@ -440,10 +482,12 @@ def _small_test_note(image_set: ImageSet, split: Split) -> str:
     """What folds would do where the test part drawn here is small."""
     holding = _groups_holding(_groups_by_class(image_set.pictures))
     folds = min(AUTO_FOLDS, *map(len, holding.values()))
-    noun = "picture" if len(split.test) == 1 else "pictures"
+    few = f"only {len(split.test)} test {'picture' if len(split.test) == 1 else 'pictures'}"
+    if folds < LEAST_AUTO_FOLDS:
+        return f"{few}, and too few that are not alike for folds"
     return (
-        f"only {len(split.test)} test {noun}: --folds {folds} would report on all "
-        f"{len(image_set.pictures)} (--folds auto does so where the test part is small)"
+        f"{few}: --folds {folds} would report on all {len(image_set.pictures)} (--folds auto does so where "
+        "the test part is small)"
     )
 
 
@@ -473,14 +517,22 @@ def _on_two_sides(used: Sequence[Picture]) -> list[str]:
     return notes
 
 
-def _repeats(drawn: Sequence[Picture]) -> list[str]:
-    """The notes on copies that were dealt as one.
+def _repeats(drawn: Sequence[Picture], left_out: Sequence[Picture]) -> list[str]:
+    """The notes on copies that were dealt as one, and on series of them that were cut.
 
-    Where groups were joined, `keep_together` has counted them before.
+    Where groups were joined, `keep_together` has counted the copies before.
     """
-    if any(_is_joined([p]) for p in drawn):
-        return []
-    return [f"{note}; each stays on the side of its original" for note in copies_notes(drawn)]
+    notes = [] if any(_is_joined([p]) for p in drawn) else copies_notes(drawn)
+    if not left_out:
+        return [f"{note}; each stays on the side of its original" for note in notes]
+    cut, gone = len({p.group for p in left_out}), {p.path for p in left_out}
+    each = "a series of near-copies is" if cut == 1 else f"{cut} series of near-copies are"
+    return [
+        *notes,
+        f"{each} too long for one side and cut; the {len(gone)} pictures nearest to the cuts are left out "
+        f"(e.g. {shown(Path(min(gone)))}), so that no side has a near-copy of another one's pictures; "
+        "--group keeps a whole film together",
+    ]
 
 
 def _sorted(pictures: Sequence[Picture]) -> tuple[Picture, ...]:

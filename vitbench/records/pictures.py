@@ -21,7 +21,11 @@ largest size of an icon, the first frame. "": the only one."""
 
 NEAR = "near-"
 """How the name of a group of near-copies begins."""
+SERIES = "series-"
+"""How that of a long chain of them begins, whose ends need not look alike: the frames of a slow pan."""
 
+LEFT_OUT = "left out"
+"""In the column `split` of `split.csv`: on no side."""
 Kind = Literal["equal pixels", "near"]
 
 
@@ -55,7 +59,7 @@ class Picture:
     """Of the file's bytes: its content, whatever its name."""
     group: str
     """Pictures of one group never lie on two sides of a split: the digest of the decoded pixels, or
-    `NEAR` and the least digest of those that are near-copies of one another."""
+    `NEAR` or `SERIES` and the least digest of those that hang together as near-copies."""
     width: int
     """Pixels, as shown (EXIF orientation applied)."""
     height: int
@@ -172,7 +176,9 @@ class Split:
     """Cross-validation: a split per fold, whose test parts together are all pictures, each once. The
     whole then has every picture in `train` and in `test`, and none in `val`. () without folds."""
     leaks: tuple[Leak, ...] = ()
-    """Pictures that show the same on two sides: of the user's own split, or of chains of near-copies."""
+    """Pictures that show the same on two sides, or in two folds that learn from one another."""
+    left_out: tuple[Picture, ...] = ()
+    """Pictures next to the cuts of series that no side could hold whole; () with folds, each has its own."""
     pixel_range: PixelRange | None = None
     """`ImageSet.pixel_range` of the set that was split."""
 
@@ -206,7 +212,10 @@ class Split:
         tested, and `val_in` are those in which it helps to choose the epoch; it trains in all others.
         """
         if not self.folds:
-            return [_row(name, p) for name, p in self.assigned()]
+            return [
+                *(_row(name, p) for name, p in self.assigned()),
+                *(_row(LEFT_OUT, p) for p in self.left_out),
+            ]
         val_in: dict[str, list[str]] = {}
         for number, fold in enumerate(self.folds, start=1):
             for picture in fold.val:
@@ -222,7 +231,7 @@ class Split:
         return [{column: getattr(leak, column) for column in Leak.columns()} for leak in self.leaks]
 
 
-def _row(part: Part, picture: Picture) -> dict[str, Any]:
+def _row(part: str, picture: Picture) -> dict[str, Any]:
     return {
         "path": picture.path,
         "class": picture.label,
