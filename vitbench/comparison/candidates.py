@@ -105,6 +105,11 @@ class TestSet:
             tuple(row["group"] for row in rows),
         )
 
+    def only(self, kept: Array) -> "TestSet":
+        """The pictures in `kept` (n,) bool, in their order."""
+        columns = (self.paths, self.labels, self.contents, self.groups)
+        return TestSet(*(tuple(np.array(column, dtype=object)[kept].tolist()) for column in columns))
+
     def sorted_places(self) -> list[int]:
         """Places of the pictures in an order that depends on content first: equal for equal test sets."""
         keys = list(zip(self.labels, self.contents, self.paths, strict=True))

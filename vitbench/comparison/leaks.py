@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitbench.comparison.candidates import Candidate, TestSet, competitors
-from vitbench.comparison.statistics import runs_accuracy
+from vitbench.comparison.candidates import TestSet
 from vitbench.comparison.words import listed
 from vitbench.records import Array, Benchmark, percent
 
 if TYPE_CHECKING:
-    from vitbench.comparison.basis import Basis
+    from vitbench.comparison.rows import Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +39,8 @@ class Clean:
     low: float
     """95 %."""
     high: float
+    rank: tuple[int, int] | None
+    """As of a row, among these pictures alone."""
 
 
 def known_of(benchmarks: Sequence[Benchmark]) -> tuple[Known, ...]:
@@ -71,18 +72,21 @@ def unknown(known: Sequence[Known], test: TestSet) -> Array:
     return np.array([path not in paths for path in test.paths], dtype=bool)
 
 
-def clean_of(candidates: Sequence[Candidate], kept: Array, basis: "Basis") -> tuple[Clean, ...]:
-    """Every competitor's accuracy on the pictures in `kept`; () where these are all or none."""
-    if kept.all() or not kept.any():
-        return ()
-    groups = None if basis.groups is None else basis.groups[kept]
-    found = []
-    for candidate in competitors(candidates):
-        right = candidate.correct[:, kept]
-        low, high = runs_accuracy(right, groups, basis.inflation)
-        mean, n = float(right.mean()), right.shape[1]
-        found.append(Clean(model=candidate.model, n=n, correct=mean * n, top1=mean, low=low, high=high))
-    return tuple(found)
+def clean_of(rows: Sequence["Row"]) -> tuple[Clean, ...]:
+    """The accuracies of the tested rows of a table without the pictures that training knows."""
+    return tuple(
+        Clean(
+            model=row.model,
+            n=row.n_test,
+            correct=float(row.correct),
+            top1=row.top1,
+            low=row.top1_low or 0.0,
+            high=1.0 if row.top1_high is None else row.top1_high,
+            rank=row.rank,
+        )
+        for row in rows
+        if row.top1 is not None and row.correct is not None
+    )
 
 
 def leak_notes(known: Sequence[Known], clean: Sequence[Clean], n: int) -> list[str]:

@@ -51,9 +51,25 @@ class Pair:
     verdict: str = ""
     """One sentence with the numbers."""
 
+    left_out: int = 0
+    """Test pictures that training knows (leaks)."""
+    clean: "Pair | None" = None
+    """The same two by the same procedure on the other ones; None: no leaks, or no other ones."""
+
+    @property
+    def stands(self) -> bool:
+        """Without the pictures that training knows the verdict is the same; True where there are none."""
+        if not self.left_out:
+            return True
+        if self.clean is None:
+            return self.kind == "not distinguishable"
+        same = self.clean.model_a == self.model_a or self.kind != "better"
+        return self.clean.kind == self.kind and same
+
     @property
     def distinguishable(self) -> bool:
-        return self.kind == "better"
+        """One is better, with and without the pictures that training knows."""
+        return self.kind == "better" and self.stands
 
     def gain_of(self, model: str) -> tuple[float, float, float]:
         """(difference, low, high) as what `model`, one of the two, gains over the other."""
@@ -64,7 +80,7 @@ class Pair:
     @property
     def borderline(self) -> bool:
         """The interval excludes 0, yet p does not: no verdict."""
-        return not self.distinguishable and (self.low > 0 or self.high < 0)
+        return self.kind != "better" and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,10 +124,15 @@ class Row:
     @property
     def rank_text(self) -> str:
         """ "1", "1–3"; "" where not tested."""
-        if self.rank is None:
-            return ""
-        low, high = self.rank
-        return str(low) if low == high else f"{low}–{high}"
+        return rank_text(self.rank)
+
+
+def rank_text(rank: tuple[int, int] | None) -> str:
+    """ "1", "1–3"; "" for None."""
+    if rank is None:
+        return ""
+    low, high = rank
+    return str(low) if low == high else f"{low}–{high}"
 
 
 @dataclass(frozen=True, kw_only=True)

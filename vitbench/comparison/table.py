@@ -8,9 +8,10 @@ from typing import Any
 from vitbench.comparison import words
 from vitbench.comparison.advice import advice
 from vitbench.comparison.arms import between_arms
-from vitbench.comparison.basis import Terms, basis_of
-from vitbench.comparison.candidates import joined_test, read_candidates
+from vitbench.comparison.basis import Basis, Terms, basis_of
+from vitbench.comparison.candidates import Candidate, competitors, joined_test, read_candidates
 from vitbench.comparison.inverted import fold_inflation
+from vitbench.comparison.leakfree import LeakFree, checked, leak_free, leak_free_answer
 from vitbench.comparison.leaks import Clean, Known, clean_of, known_of, leak_notes, unknown
 from vitbench.comparison.lessons import Lesson, lessons_of
 from vitbench.comparison.looks import Looks, LooksElsewhere, look_notes, looks_elsewhere, looks_of
@@ -109,15 +110,18 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
     test = joined_test(benchmarks)
     basis = basis_of(candidates, test, terms, max(fold_inflation(b.folds) for b in benchmarks))
     own = [c for c in candidates if not c.probe_of]
-    pairs = compared(own, basis)
+    known = known_of(benchmarks)
+    free = leak_free(candidates, test, unknown(known, test), basis)
+    pairs = checked(compared(own, basis), free, _compared)
     rows = _ranked([row_of(c, basis) for c in candidates], pairs, terms)
-    arms = between_arms(candidates, basis)
+    free_rows = _leak_free_rows(free, pairs, terms)
+    arms = checked(between_arms(candidates, basis), free, between_arms)
     lessons = lessons_of(candidates, rows, (*arms, *pairs), basis)
     floor = floor_row(first, test)
     split = first.manifest["split"]
     resolution = resolution_of(own, pairs, basis)
-    known = known_of(benchmarks)
-    clean = clean_of(candidates, unknown(known, test), basis)
+    clean = clean_of(free_rows)
+    answer = _answer(free_rows, rows, pairs, terms)
     looks, elsewhere = looks_of(candidates), looks_elsewhere(benchmarks)
     comparison = Comparison(
         name=" + ".join(b.name for b in benchmarks),
@@ -133,7 +137,7 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
         rows=tuple(rows),
         floor=floor,
         pairs=pairs,
-        probes=against_probes(candidates, basis),
+        probes=checked(against_probes(candidates, basis), free, against_probes),
         margin=terms.margin,
         baseline=terms.baseline,
         recalls=recalls_of(candidates, basis),
@@ -148,7 +152,7 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
             *notes_of(benchmarks, candidates, rows, basis, arms, lessons),
             *look_notes(looks, elsewhere, candidates),
         ),
-        answer=words.answer(rows, pairs, basis.n, terms.baseline),
+        answer=answer,
         smallest_gap=resolution.gaps.least,
         gaps=resolution.gaps,
         plan=resolution.plan,
@@ -156,6 +160,27 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
         detect_text=resolution.detect_text,
     )
     return dataclasses.replace(comparison, advice=advice(comparison, first, candidates, basis.alone))
+
+
+def _compared(candidates: Sequence[Candidate], basis: Basis) -> Sequence[Pair]:
+    return compared([c for c in candidates if not c.probe_of], basis)
+
+
+def _leak_free_rows(free: LeakFree | None, pairs: Sequence[Pair], terms: Terms) -> list[Row]:
+    """The competitors' rows without the pictures that training knows, ranked by themselves; [] for none."""
+    if free is None or free.basis is None:
+        return []
+    clean = [pair.clean for pair in pairs if pair.clean is not None]
+    rows = [row_of(candidate, free.basis) for candidate in competitors(free.candidates)]
+    return _ranked([dataclasses.replace(row, probe_of="") for row in rows], clean, terms)
+
+
+def _answer(free_rows: Sequence[Row], rows: Sequence[Row], pairs: Sequence[Pair], terms: Terms) -> str:
+    """Which model is best; by the pictures that training does not know, first, where these say otherwise."""
+    clean = [pair.clean for pair in pairs if pair.clean is not None]
+    said = words.answer(free_rows, clean, free_rows[0].n_test, terms.baseline) if free_rows else ""
+    n = rows[0].n_test if rows else 0
+    return leak_free_answer(pairs, free_rows, said) or words.answer(rows, pairs, n, terms.baseline)
 
 
 def _ranked(rows: Sequence[Row], pairs: Sequence[Pair], terms: Terms) -> list[Row]:

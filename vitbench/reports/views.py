@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vitbench.comparison.arms import arm_word
 from vitbench.comparison.pairs import Pair
-from vitbench.comparison.rows import Row
+from vitbench.comparison.rows import Row, rank_text
 from vitbench.comparison.table import Comparison
 from vitbench.comparison.words import amount, points
 from vitbench.records import percent
@@ -218,6 +218,8 @@ def pairs_table(pairs: Sequence[Pair], name: str, title: str) -> Table:
 
 
 def _verdict(pair: Pair) -> str:
+    if not pair.stands:
+        return "no verdict: leaks decide"
     if pair.distinguishable:
         return f"{pair.model_a} is better"
     if pair.kind == "equivalent" and pair.margin is not None:
@@ -363,13 +365,14 @@ def clean_table(comparison: Comparison) -> Table | None:
         Line(
             (
                 Cell(one.model),
+                Cell(rank_text(one.rank)),
                 Cell(percent(one.top1), one.top1, interval(one.low, one.high)),
                 Cell(str(one.n), one.n),
             )
         )
         for one in comparison.clean
     )
-    heads = (Head("model", numeric=False), Head("right, %"), Head("of test pictures"))
+    heads = (Head("model", numeric=False), Head("rank"), Head("right, %"), Head("of test pictures"))
     return Table("clean", "Accuracy without the copies", heads, lines) if lines else None
 
 
