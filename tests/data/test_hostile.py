@@ -379,6 +379,23 @@ def test_a_class_missing_in_test_shifts_no_index(tmp_path: Path) -> None:
     assert sorted(name for name, _ in said.said["test_vit-s0"]) == ["a", "b", "c"]
 
 
+def test_a_class_missing_in_val_leaves_val_in_use(tmp_path: Path) -> None:
+    """Tuning, the choice of the epoch and the temperature go by the classes that are there; said once."""
+    root = tmp_path / "data"
+    classes_of(root, {f"{part}/{label}": 3 for part in ("train", "test") for label in "abc"})
+    classes_of(root, {"val/a": 2, "val/c": 2})
+    ways = {**TINY, "epochs": 2, "tune": 2}
+    benchmark = train(root, name="x", results=tmp_path / "results", near=False, **ways)
+    (run,) = benchmark.runs
+    assert (run.status, run.metrics()["val"]["n"], run.metrics()["test"]["n"]) == ("finished", 4, 9)
+    said = (
+        "val/ lacks class 'b': the epoch is chosen, and a temperature fitted, on the 2 classes that are there"
+    )
+    assert [note for note in benchmark.manifest["notes"] if "lacks" in note] == [said]
+    page = (benchmark.folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("val/ lacks class") == 1
+
+
 def test_hidden_files_and_loops_are_passed_over_alike(tmp_path: Path) -> None:
     """check counts them; neither training nor predict sees them, nor any picture twice."""
     root = around(tmp_path, "x.jpg", JPEG).parents[1]

@@ -89,7 +89,9 @@ def can_choose(classes: Iterable[str]) -> bool:
 
 def _choice(have: set[str]) -> str:
     if can_choose(have):
-        return f": the epoch is chosen, and a temperature fitted, on the {len(have)} classes that are there"
+        return (
+            f": what val decides (epoch, temperature, tuning) rests on the {len(have)} classes that are there"
+        )
     return f" and holds {quoted(have)} alone, which can choose no epoch: 15 % of train/ takes its place"
 
 
