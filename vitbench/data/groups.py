@@ -99,8 +99,7 @@ def _is_csv(group: str) -> bool:
 def _read_rows(group: str) -> list[tuple[str, str]]:
     """(path, group) of each row of a CSV file, as text."""
     try:
-        with Path(group).open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream))
+        rows = files.csv_rows(files.text_of(Path(group)))
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise UsageError(f"--group {group}: {reason}; name a CSV file or a pattern over paths") from error
@@ -116,8 +115,8 @@ def _read_rows(group: str) -> list[tuple[str, str]]:
 
 def _by_csv(image_set: ImageSet, group: str) -> Members:
     """The pictures of each group that a CSV file names."""
-    known = {files.readable(p.path): p for p in image_set.pictures}
-    meant = _spellings([*known, *(files.readable(entry.path) for entry in image_set.bad)])
+    known = {p.path: p for p in image_set.pictures}
+    meant = _spellings([*known, *(entry.path for entry in image_set.bad)])
     found: dict[str, list[Picture]] = {}
     said: dict[str, tuple[str, str]] = {}
     missing = []
@@ -147,18 +146,19 @@ def _by_csv(image_set: ImageSet, group: str) -> Members:
 def _spellings(paths: Sequence[str]) -> Callable[[str], str | None]:
     """Tells which of `paths` a table means: the one that it writes, or else one that it spells otherwise.
 
-    A path may begin with "'", as our own tables escape "=a/1.jpg", or with "./", have \\ between its folders,
-    or be in another Unicode form.
+    A path may be as our own tables write it (`files.cells`), begin with "./", have \\ between its folders, or
+    be in another Unicode form.
     """
 
     def plain(path: str) -> str:
         return unicodedata.normalize("NFC", posixpath.normpath(path.replace("\\", "/")))
 
-    exact, alike = set(paths), {plain(path): path for path in paths}
+    exact = {cell: path for path in paths for cell in (*files.cells(path), path)}
+    alike = {plain(cell): path for cell, path in exact.items()}
 
     def meant(written: str) -> str | None:
         tries = (written, written.removeprefix("'"))
-        return next((path for path in tries if path in exact), None) or next(
+        return next((exact[path] for path in tries if path in exact), None) or next(
             (alike[plain(path)] for path in tries if plain(path) in alike), None
         )
 

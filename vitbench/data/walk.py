@@ -14,11 +14,11 @@ from vitbench.data.outputs import is_hidden, output_in, output_of
 from vitbench.errors import VitbenchError
 from vitbench.records import BadFile
 
-TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
-"""Marks that turn the text behind them round: "photo_gpj.exe" would read as a picture."""
-
 HIDDEN = "hidden"
 LINK_BACK = "link to a folder that is read anyway"
+
+
+shown = files.shown
 
 
 @dataclass
@@ -126,16 +126,6 @@ def leads_back(link: Path, walked: Iterable[Path], visited: Iterable[Path] = ())
     target = Path(os.path.realpath(link))
     return target in set(visited) or any(
         target.is_relative_to(place) or place.is_relative_to(target) for place in walked
-    )
-
-
-def shown(path: Path | str) -> str:
-    """A path or name for a message: one line, control characters spelled out, so no terminal obeys."""
-    return "".join(
-        c.encode("unicode_escape").decode()
-        if unicodedata.category(c) in ("Cc", "Zl", "Zp") or unicodedata.bidirectional(c) in TURNS
-        else c
-        for c in files.readable(str(path))
     )
 
 

@@ -97,7 +97,11 @@ def load_model(folder: Path) -> LoadedModel:
     A folder that is damaged, without class names or not a model's raises a one-line `WeightsError`.
     """
     config = _config(folder)
-    classes = _class_names(folder, config)
+    classes = label_names(folder, config)
+    if not classes:
+        raise WeightsError(
+            f"{folder}: its {CONFIG_FILE} names no classes (label_names); save the model with them"
+        )
     file = folder / WEIGHTS_FILE
     if not file.exists():
         raise WeightsError(f"{folder}: has no {WEIGHTS_FILE}; vitbench opens safetensors only")
@@ -142,8 +146,11 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _class_names(folder: Path, config: Mapping[str, Any]) -> dict[int, str]:
-    """Output → class, from `label_names`: a list, or, as timm also has it, an object of indices to names."""
+def label_names(folder: Path, config: Mapping[str, Any]) -> dict[int, str]:
+    """Output → class, from `label_names`: a list, or, as timm also has it, an object of indices to names.
+
+    {} where it names none.
+    """
     named = config.get("label_names") or config["pretrained_cfg"].get("label_names")
     pairs = named.items() if isinstance(named, dict) else enumerate(named if isinstance(named, list) else ())
     try:
@@ -153,13 +160,9 @@ def _class_names(folder: Path, config: Mapping[str, Any]) -> dict[int, str]:
             f"{folder}: label_names in its {CONFIG_FILE} must be a list, or names by the number of their "
             f"output ({error}); mend it"
         ) from error
-    if not named or not classes:
-        raise WeightsError(
-            f"{folder}: its {CONFIG_FILE} names no classes (label_names); save the model with them"
-        )
-    if len(set(classes.values())) < len(named):
+    if classes and len(set(classes.values())) < len(named):
         raise WeightsError(f"{folder}: its {CONFIG_FILE} names a class twice; copy the folder again")
-    return classes
+    return dict(sorted(classes.items()))
 
 
 def _complete(classes: Mapping[int, str], outputs: int) -> tuple[str, ...]:

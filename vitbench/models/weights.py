@@ -14,6 +14,7 @@ from typing import Literal
 from vitbench import files
 from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.models import families, hub
+from vitbench.models.folder import label_names
 from vitbench.models.plan import ModelPlan
 from vitbench.models.tensors import check_safetensors
 from vitbench.records import Benchmark, Fingerprints, Run
@@ -255,8 +256,9 @@ def saved_weights(folder: Path) -> InitialWeights:
         raise WeightsError(f"{folder}: has no model.safetensors; give a whole saved model")
     check_safetensors(file)
     try:
-        names = files.read_json(folder / "config.json").get("label_names") or ()
-    except (OSError, VitbenchError, AttributeError, RecursionError) as error:
+        config = files.read_json(folder / "config.json")
+        classes = tuple(label_names(folder, {"pretrained_cfg": {}, **config}).values())
+    except (OSError, VitbenchError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{folder / 'config.json'}: not readable; give a saved model's folder") from error
     place = folder.resolve().parent if folder.name == "model" else folder.resolve()
     label = f"model {place.name}"
@@ -264,7 +266,6 @@ def saved_weights(folder: Path) -> InitialWeights:
         first = Run(place).recipe().init
         label = f"simmim {place.parent.name}/{place.name}"
         label += "" if first.startswith("random") else f" from {first}"
-    classes = tuple(str(name) for name in names) if isinstance(names, list | tuple) else ()
     return _noted(InitialWeights("folder", file, label, sha256=files.sha256_of(file), classes=classes))
 
 

@@ -79,7 +79,7 @@ def _filled(comparison: Comparison) -> list[Column]:
 
 def _tex(text: str) -> str:
     """Text that LaTeX sets as it is, on one line."""
-    flat = " ".join(files.readable(text).replace(BELOW, "\0").split())
+    flat = " ".join(files.shown(text).replace(BELOW, "\0").split())
     return "".join(TEX_ESCAPES.get(character, character) for character in flat)
 
 

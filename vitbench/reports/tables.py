@@ -154,8 +154,8 @@ def screen_table(comparison: Comparison, width: int = 80) -> "RenderableType":
         )
     for row in table_rows(comparison):
         style = "dim" if row.status == "floor" or row.probe_of else ""
-        table.add_row(*(Text(files.readable(column.cell(row))) for column in shown), style=style)
-    return Group(table, *(Text(files.readable(line)) for line in sentences(comparison, shown)))
+        table.add_row(*(Text(files.shown(column.cell(row))) for column in shown), style=style)
+    return Group(table, *(Text(files.shown(line)) for line in sentences(comparison, shown)))
 
 
 def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list[str]:
