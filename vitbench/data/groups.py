@@ -153,7 +153,7 @@ def _spellings(paths: Sequence[str]) -> Callable[[str], str | None]:
     def plain(path: str) -> str:
         return unicodedata.normalize("NFC", posixpath.normpath(path.replace("\\", "/")))
 
-    exact = {cell: path for path in paths for cell in (*files.cells(path), path)}
+    exact = {cell: path for path in paths for cell in files.cells(path)} | {path: path for path in paths}
     alike = {plain(cell): path for cell, path in exact.items()}
 
     def meant(written: str) -> str | None:
