@@ -79,12 +79,14 @@ class Classifier:
     skill: float
     seed_sd: float = 0.0
     sharpness: float = 2.0
+    harder: float = 0.5
+    """By so much of skill the last class lies below the middle one, and the first above it."""
 
     def probabilities(self, rng: np.random.Generator, labels: Array, common: Array, seeds: int = 1) -> Array:
         """(seeds, n, C) for labels (n,) and the pictures' common noise (n, C)."""
         skill = self.skill + self.seed_sd * rng.normal(size=(seeds, 1))
         logits = 0.7 * common + 0.7 * rng.normal(size=(seeds, *common.shape))
-        harder = np.linspace(-0.5, 0.5, self.n_classes)[labels]  # classes differ
+        harder = self.harder * np.linspace(-1, 1, self.n_classes)[labels]  # classes differ
         logits[:, np.arange(len(labels)), labels] += skill - harder
         powers = np.exp(self.sharpness * (logits - logits.max(axis=2, keepdims=True)))
         return np.asarray(powers / powers.sum(axis=2, keepdims=True))

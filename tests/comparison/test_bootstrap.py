@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import gamma
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss, f1_score, log_loss
 
 from vitbench.comparison.bootstrap import (
@@ -127,24 +128,30 @@ def test_bootstrap_spread_of_a_mean_is_the_textbook_one() -> None:
     assert grouped.parts[0].freedom == 19
 
 
-def of(score: str, values: list[float], spread: float, units: int, pictures: float) -> Replicated:
+def of(
+    score: str, values: list[float], spread: float, units: int, pictures: float, mistake: float = 0.0
+) -> Replicated:
     """A made-up score whose seeds share replicates of exactly this standard error (unbiased)."""
     ups = np.tile([1.0, -1.0], 500) * spread * math.sqrt((units - 1) / units) * math.sqrt(999 / 1000)
     values_ = np.array(values)
     return Replicated(
-        score=score, values=values_, replicates=values_[:, None] + ups, units=units, pictures=pictures
+        score=score,
+        values=values_,
+        replicates=values_[:, None] + ups,
+        units=units,
+        pictures=pictures,
+        mistake=mistake,
     )
 
 
-def test_loss_interval_by_hand() -> None:
-    """Loss .5 ± .1 of 61 pictures: t = 2.0003, c = t² · .01 / .5; limits solve (.5 − μ)² = c · μ."""
-    low, high = score_interval(of("loss", [0.5], 0.1, 61, 61))
-    c = 2.000298**2 * 0.01 / 0.5
-    assert low is not None
-    assert high is not None
-    for limit in (low, high):
-        assert (0.5 - limit) ** 2 == pytest.approx(c * limit, rel=1e-4)
-    assert 0 < low < 0.5 < high
+def test_loss_interval_of_rare_costs_is_the_exact_one_of_a_count() -> None:
+    """Three mistakes of 2 nats on 10,001 pictures: Garwood's 0.62 and 8.77 mistakes, with t near z."""
+    from scipy.stats import chi2
+
+    n, count, cost = 10_001, 3, 2.0
+    found = score_interval(of("loss", [count * cost / n], math.sqrt(count) * cost / n, n, n, cost))
+    exact = [chi2.ppf(0.025, 2 * count) / 2, chi2.ppf(0.975, 2 * (count + 1)) / 2]
+    assert found == pytest.approx([x * cost / n for x in exact], rel=1e-3)
 
 
 def test_macro_interval_is_wilsons_where_its_spread_is_the_binomial_one() -> None:
@@ -169,28 +176,70 @@ def test_several_seeds_widen_by_their_own_variance() -> None:
 
 
 def test_all_right_is_no_certainty() -> None:
-    """20 pictures of 4 classes all right: macro scores say what Wilson says of 20, the others more than 0."""
-    sure = replicates([answered([0, 1, 2, 3] * 5, [0, 1, 2, 3] * 5, sure=1.0)], Resamples(20))
-    assert score_interval(sure["balanced_accuracy"]) == wilson(20, 20)
-    assert score_interval(sure["macro_f1"]) == wilson(20, 20)
-    assert score_interval(sure["brier"]) == pytest.approx((0.0, 1.959964**2 * 0.5 / 20))
-    assert score_interval(sure["loss"]) == pytest.approx((0.0, 1.959964**2 * math.log(2) / 20))
+    """20 pictures of 4 classes all right at 90 %: 5 of 5 in each class, and a mistake may cost 2.3 nats."""
+    sure = replicates([answered([0, 1, 2, 3] * 5, [0, 1, 2, 3] * 5)], Resamples(20))
+    alone = 1 - 0.025 ** (1 / 5)  # what 5 of 5 leave open
+    assert score_interval(sure["balanced_accuracy"]) == pytest.approx((1 - alone / 2, 1))
+    assert score_interval(sure["macro_f1"])[1] == 1
+    for score, value, mistake in (
+        ("loss", -math.log(0.9), -math.log(0.1)),
+        ("brier", 0.1**2 + 3 * (0.1 / 3) ** 2, 2 * 0.9**2),
+    ):
+        assert sure[score].mistake == pytest.approx(mistake)
+        low, high = score_interval(sure[score])
+        assert low == 0  # nothing varies, which says nothing
+        one = mistake / 20
+        assert high == pytest.approx(gamma.ppf(0.975, (value + one) ** 2 / one**2) * one**2 / (value + one))
+
+
+def test_an_unseen_mistake_costs_as_much_as_the_model_is_sure() -> None:
+    """60 of 60 right at 99.99 %: the loss may be 3.7 mistakes of 9.2 nats in 60, not of log 2."""
+    sure = replicates([answered([0, 1] * 30, [0, 1] * 30, sure=0.9999)], Resamples(60))["loss"]
+    assert score_interval(sure)[1] == pytest.approx(-math.log(0.025) * 9.21 / 60, rel=0.01)
+    certain = replicates([answered([0, 1], [0, 0], sure=1.0)], Resamples(2))["loss"]
+    assert certain.mistake == pytest.approx(690.8, abs=0.1)  # p is floored at 1e-300
+
+
+def test_three_right_of_a_class_of_three_are_no_certainty() -> None:
+    """200 and 3 pictures, all right: 3 of 3 leave recall open down to .29, balanced accuracy to .646."""
+    labels = [0] * 200 + [1] * 3
+    found = replicates([answered(labels, labels)], Resamples(203))["balanced_accuracy"]
+    low, high = score_interval(found)
+    assert low is not None
+    assert low < 1 - (1 - 0.025 ** (1 / 3)) / 2 < 0.65
+    assert high == 1
+
+
+def test_f1_of_a_class_reaches_as_far_as_right_answers_among_all_that_are_or_are_called_it() -> None:
+    """8 of class a right, 2 called b: J is 8 of 10 and 10 of 12, F1 = 2 J / (1 + J)."""
+    from scipy.stats import binomtest
+
+    labels, answers = [0] * 10 + [1] * 10, [0] * 8 + [1] * 12
+    one = replicates([answered(labels, answers)], Resamples(20, repetitions=10))["macro_f1"]
+    squares = 0.0
+    for right, union in ((8, 10), (10, 12)):
+        low = binomtest(right, union).proportion_ci().low
+        squares += (2 * right / (union + right) - 2 * low / (1 + low)) ** 2
+    assert one.reach[0] == pytest.approx(math.sqrt(2 * squares) / 2)
 
 
 def test_a_rare_class_counts_for_the_certainty_of_a_macro_score() -> None:
     """One picture against 59, all right: as little is known as of 3.93 pictures, 2² / (1 + 1 / 59)."""
     labels = [0] * 59 + [1]
     found = replicates([answered(labels, labels)], Resamples(60))["balanced_accuracy"]
-    assert score_interval(found) == pytest.approx(wilson(4 / (1 + 1 / 59), 4 / (1 + 1 / 59)))
+    effective = 4 / (1 + 1 / 59)
+    assert score_interval(found) == pytest.approx(wilson(effective, effective), abs=0.03)
+    assert score_interval(found)[0] <= wilson(effective, effective)[0]  # type: ignore[operator]
 
 
 def test_all_wrong_and_one_picture_stay_sane() -> None:
     """All wrong: from 0 to Wilson's limit. One picture or group: no interval of a mean; else Wilson of 1."""
     wrong = replicates([answered([0, 1] * 10, [1, 0] * 10)], Resamples(20))
-    assert score_interval(wrong["macro_f1"]) == wilson(0, 20)
+    assert score_interval(wrong["macro_f1"])[0] == 0
+    assert score_interval(wrong["macro_f1"])[1] >= wilson(0, 20)[1]  # type: ignore[operator]
     single = replicates([answered([1], [1])], Resamples(1))
     assert score_interval(single["loss"]) == score_interval(single["brier"]) == (None, None)
-    assert score_interval(single["balanced_accuracy"]) == wilson(1, 1)
+    assert score_interval(single["balanced_accuracy"]) == (pytest.approx(0.025), 1)
     assert difference_interval(single["loss"], single["loss"]) == (0.0, None, None)
     burst = replicates([made_up(9, 3)], Resamples(9, np.zeros(9, int)))
     assert score_interval(burst["brier"]) == (None, None)
@@ -227,7 +276,7 @@ def test_difference_with_seeds_by_hand() -> None:
     """Pictures that move both models alike cancel; their two seeds, ± .02 on one degree each, do not."""
     from scipy.stats import t
 
-    a = of("loss", [0.48, 0.52], 0.03, 400, 400)
+    a = of("loss", [0.48, 0.52], 0.03, 400, 400, math.log(2))
     b = of("loss", [0.38, 0.42], 0.03, 400, 400)
     half = t.ppf(0.975, 2) * math.sqrt(0.02**2 + 0.02**2 + (math.log(2) / 400) ** 2)
     assert difference_interval(a, b) == pytest.approx((0.1, 0.1 - half, 0.1 + half))
@@ -244,7 +293,7 @@ def test_equal_models_are_not_certainly_equal() -> None:
         assert low is not None
         assert high is not None
         assert low < 0 < high
-    half = 1.959964 * 0.5 / 60
+    half = 1.959964 * max(2 * 0.95**2, sure["brier"].mistake) / 60
     assert difference_interval(sure["brier"], sure["brier"]) == pytest.approx((0, -half, half))
 
 

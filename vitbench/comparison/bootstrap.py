@@ -2,7 +2,7 @@
 
 A bootstrap over pictures (or their groups) says how much each score varies from test set to test set and
 how far two models vary together; seeds add their own variance. The interval's form is the score
-interval of a proportion (Wilson 1927), or of a total of rare costs, because a percentile of few resampled
+interval of a proportion (Wilson 1927), or of a sum of rare costs, because a percentile of few resampled
 pictures ends too early near a perfect score: at 30 pictures and 99 % accuracy it covers 20 to 65 %.
 The figures are in `results/evidence/statistics.md`.
 """
@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vitbench.comparison.calibration import LEAST
 from vitbench.comparison.statistics import ALPHA, Part, effective_pictures, satterthwaite, seed_part
 from vitbench.inference.metrics import Z95, brier_scores, wilson
 from vitbench.records import Array, Predictions
 
 SCORES = ("loss", "brier", "macro_f1", "balanced_accuracy")
-LEAST_COST = {"loss": math.log(2), "brier": 0.5}
-"""What a picture named wrong costs at the least: at most half of the probability is on its true class."""
+COSTS = ("loss", "brier")
+"""Means over pictures; the others are means over classes."""
 CHUNK = 128
 """Resamples that are held at a time."""
 
@@ -67,6 +68,10 @@ class Replicated:
     pictures: float
     """As many independent pictures would tell the score as well (`effective_pictures` of being right). Macro
     scores: C² / Σ 1 / n_c instead of n, as a class with few pictures weighs as much as any other."""
+    mistake: float = 0.0
+    """Of loss and brier: what a picture costs if it is named wrong (`mistake_costs`)."""
+    reach: tuple[float, float] = (0.0, 0.0)
+    """Of the macro scores: how far the pictures' chance reaches below and above the value (`class_reach`)."""
     seed: Part | None = None
     """How much one seed changes the score; None: as much as these seeds tell."""
 
@@ -101,16 +106,80 @@ def replicates(predictions: Sequence[Predictions], resamples: Resamples) -> dict
     pictures = effective_pictures(right, resamples.groups)
     per_class = np.unique(first.labels, return_counts=True)[1]
     balanced = pictures * len(per_class) ** 2 / float(np.sum(1 / per_class)) / resamples.n
+    mistakes, reach = mistake_costs(predictions), class_reach(predictions, resamples.groups)
     return {
         name: Replicated(
             score=name,
             values=measured[name][:, 0],
             replicates=np.concatenate([chunk[name] for chunk in chunks], axis=1),
             units=resamples.units,
-            pictures=pictures if name in LEAST_COST else balanced,
+            pictures=pictures if name in COSTS else balanced,
+            mistake=mistakes.get(name, 0.0),
+            reach=reach.get(name, (0.0, 0.0)),
         )
         for name in SCORES
     }
+
+
+def mistake_costs(predictions: Sequence[Predictions]) -> dict[str, float]:
+    """What a mistake costs, on the mean over pictures and seeds, by how sure the answers are.
+
+    With confidence p at most 1 − p is left for the true class: loss −log(1 − p), Brier p² + p². If the
+    mistakes that were made cost more on the mean, what they cost.
+    """
+    table = np.concatenate([np.sort(p.probabilities, axis=1) for p in predictions])  # (k n, C)
+    rest = table[:, :-1].sum(axis=1)  # 1 − p, which is 0 to sixteen digits where the sum is not
+    wrong = ~np.concatenate([p.correct for p in predictions])
+    made = {
+        "loss": np.concatenate([p.losses for p in predictions])[wrong],
+        "brier": np.concatenate([brier_scores(p) for p in predictions])[wrong],
+    }
+    stated = {"loss": -np.log(np.maximum(rest, LEAST)), "brier": 2 * table[:, -1] ** 2}
+    return {
+        name: max(float(costs.mean()), float(made[name].mean()) if wrong.any() else 0.0)
+        for name, costs in stated.items()
+    }
+
+
+def class_reach(predictions: Sequence[Predictions], groups: Array | None) -> dict[str, tuple[float, float]]:
+    """How far below and above the macro scores chance reaches, from exact limits of each class by itself.
+
+    Squares of the distances of all classes add up (Zou, Huang & Zhang 2009, "MOVER", for a sum of
+    proportions); so a class of few pictures, or with none wrong, has the doubt that it deserves, where
+    resampling has none. The proportion of a class is its recall; for F1 it is right answers among all that
+    are of the class or named so, J, with F1 = 2 J / (1 + J), and the squares count twice, because a
+    mistake is one in two classes. Pictures count as `effective_pictures`.
+    """
+    labels = predictions[0].labels
+    reached: dict[str, Array] = {"balanced_accuracy": np.zeros(2), "macro_f1": np.zeros(2)}
+    classes = np.unique(labels)
+    for place in classes.tolist():
+        truly = labels == place
+        named = [p.answers == place for p in predictions]
+        right = np.mean([truly & said for said in named], axis=0)
+        union = truly | np.any(named, axis=0)
+        weight = float(np.mean([np.count_nonzero(truly | said) for said in named]))
+        recall = _exact(right[truly], None if groups is None else groups[truly])
+        share, low, high = _exact(right[union], None if groups is None else groups[union], weight)
+        f1 = [2 * j / (1 + j) for j in (share, low, high)]
+        for name, (value, below, above) in (("balanced_accuracy", recall), ("macro_f1", f1)):
+            reached[name] += (2 if name == "macro_f1" else 1) * np.square([value - below, above - value])
+    return {name: tuple(np.sqrt(sums) / len(classes)) for name, sums in reached.items()}
+
+
+def _exact(right: Array, groups: Array | None, n: float | None = None) -> tuple[float, float, float]:
+    """Share of (m,) right, in [0, 1], and its exact limits (Clopper & Pearson 1934) on effective pictures.
+
+    n: so many of the m count, as other runs have other ones among theirs.
+    """
+    from scipy.special import betaincinv
+
+    share = float(right.sum()) / (n or len(right))
+    effective = effective_pictures(right, groups) * (n or len(right)) / len(right)
+    yes, no = share * effective, (1 - share) * effective
+    low = float(betaincinv(yes, no + 1, ALPHA / 2)) if yes > 0 else 0.0
+    high = float(betaincinv(yes + 1, no, 1 - ALPHA / 2)) if no > 0 else 1.0
+    return share, low, high
 
 
 @dataclass(frozen=True)
@@ -164,16 +233,16 @@ Interval = tuple[float | None, float | None]
 def score_interval(one: Replicated) -> Interval:
     """95 % interval of a score over new test pictures and, with several seeds, new seeds.
 
-    V = bootstrap variance of the seeds' mean · units / (units − 1) + s²_seeds / k, t at Satterthwaite's
-    degrees of freedom (units − 1 for the pictures). macro_f1, balanced_accuracy: Wilson's interval of as
-    many pictures as have this V, (z / t)² · value · (1 − value) / V, but of no more than `pictures`. loss,
-    brier: all μ with (value − μ)² ≤ c · μ, c = t² · V / value, whose variance grows with μ as that of a sum
-    of rare costs (compound Poisson) does; c is at least z² · `LEAST_COST` / `pictures`, for the wrong
-    answers that chance left out of a small test set. So neither has width 0 where all is right. (None, None)
-    for loss and brier of a single picture or group: nothing says how much they vary.
+        V = bootstrap variance of the seeds' mean · units / (units − 1) + s²_seeds / k, t at Satterthwaite's
+        degrees of freedom (units − 1 for the pictures). macro_f1, balanced_accuracy: Wilson's interval of as
+        many pictures as have this V, (z / t)² · value · (1 − value) / V, but of no more than `pictures`; the
+    pictures' part of its distances is at least `reach`. loss, brier: the gamma interval of Fay & Feuer (1997,
+    Statistics in Medicine 16:791) of a weighted sum of rare events with this mean and (t / z)² · V, in which
+    one more mistake, `mistake` / `pictures`, is reckoned with above. So none has width 0 where all is right.
+    (None, None) for loss and brier of a single picture or group: nothing says how much they vary.
     """
     variance, freedom = satterthwaite(one.parts)
-    limits = _cost_limits if one.score in LEAST_COST else _fraction_limits
+    limits = _cost_limits if one.score in COSTS else _reaching_limits
     return limits(one, variance, _t(freedom))
 
 
@@ -189,7 +258,7 @@ def difference_interval(a: Replicated, b: Replicated) -> Differing:
     """95 % interval of a score's difference between two models on the same `Resamples`.
 
     loss, brier: difference ± t · √V, V = variance of the difference over pictures + s²_a / k_a + s²_b / k_b +
-    (`LEAST_COST` / `pictures`)²; the last is one pseudo-picture that either model may have lost (in the
+    (`mistake` / `pictures`)²; the last is one pseudo-picture that either model may have lost (in the
     manner of Agresti & Min 2005), so that a small test set without a disagreement claims no
     certainty. macro_f1, balanced_accuracy: Newcombe's way (1998, method 10) for any score (Zou & Donner
     2008, "MOVER"): the limits of both, as in `score_interval`, joined through their correlation φ, which
@@ -202,11 +271,11 @@ def difference_interval(a: Replicated, b: Replicated) -> Differing:
     pictures = _picture_part(a.over_pictures - b.over_pictures, a.units)
     variance, freedom = satterthwaite([pictures, a.parts[1], b.parts[1]])
     t = _t(freedom)
-    if a.score not in LEAST_COST:
+    if a.score not in COSTS:
         return Differing(value, *_joined_limits(a, b, t))
     if a.units < 2:
         return Differing(value, None, None)
-    half = t * math.sqrt(variance + (LEAST_COST[a.score] / min(a.pictures, b.pictures)) ** 2)
+    half = t * math.sqrt(variance + max(one.mistake / one.pictures for one in (a, b)) ** 2)
     return Differing(value, value - half, value + half)
 
 
@@ -248,15 +317,30 @@ def _fraction_limits(one: Replicated, variance: float, t: float) -> tuple[float,
     return wilson(value * n, n)
 
 
+def _reaching_limits(one: Replicated, variance: float, t: float) -> tuple[float, float]:
+    """`_fraction_limits`, in which the pictures' part of the distance is at least `reach`."""
+    value, pictures = one.value, _fraction_limits(one, one.parts[0].variance, t)
+    below, above = (
+        math.sqrt((whole - value) ** 2 + max(0.0, reach**2 - (part - value) ** 2))
+        for whole, part, reach in zip(_fraction_limits(one, variance, t), pictures, one.reach, strict=True)
+    )
+    return max(0.0, value - below), min(1.0, value + above)
+
+
 def _cost_limits(one: Replicated, variance: float, t: float) -> Interval:
     """The limits of loss or brier with this squared standard error, at this t."""
+    from scipy.special import gammaincinv
+
     if one.units < 2:
         return None, None
-    value, least = one.value, LEAST_COST[one.score]
-    c = max(t**2 * variance / value if value > 0 else 0.0, Z95**2 * least / one.pictures)
-    centre, half = value + c / 2, math.sqrt(value * c + c**2 / 4)
-    most = 2.0 if one.score == "brier" else math.inf
-    return max(0.0, centre - half), min(most, centre + half)
+
+    def gamma(mean: float, spread: float, quantile: float) -> float:
+        return float(spread / mean * gammaincinv(mean**2 / spread, quantile))
+
+    value, unseen, spread = one.value, one.mistake / one.pictures, variance * (t / Z95) ** 2
+    low = gamma(value, spread, ALPHA / 2) if value > 0 and spread > 0 else 0.0
+    high = gamma(value + unseen, spread + unseen**2, 1 - ALPHA / 2)
+    return min(low, value), min(max(high, value), {"brier": 2.0}.get(one.score, math.inf))
 
 
 def _correlation(a: Replicated, b: Replicated, product: float) -> float:
