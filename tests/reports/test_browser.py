@@ -22,9 +22,10 @@ from vitbench.benchmark.train import train
 from vitbench.comparison.table import compare
 from vitbench.records import Answer, Benchmark
 from vitbench.reports.answered import answers_report
-from vitbench.reports.compared import comparison_report, files_by_number
+from vitbench.reports.compared import comparison_report
 from vitbench.reports.formats import comparison_csv
-from vitbench.reports.html import write_report
+from vitbench.reports.html import shown_numbers, write_report
+from vitbench.reports.photos import Photos
 from vitbench.reports.write import write_reports
 
 FLOWERS = Path(__file__).parents[3] / "shared" / "datasets" / "flowers5"
@@ -118,7 +119,8 @@ def report(benchmark: Benchmark) -> Path:
     """The page of `benchmark`, its JSON and csv beside it."""
     comparison = compare(benchmark)
     path = benchmark.folder / "report.html"
-    write_report(comparison_report(benchmark, comparison), path, files_by_number(benchmark))
+    report = comparison_report(benchmark, comparison)
+    write_report(report, path, Photos.of(benchmark).small(shown_numbers(report)))
     files.write_text(benchmark.folder / "comparison.csv", comparison_csv(comparison))
     return path
 
@@ -128,7 +130,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a benchmark whose classes and files are named to do harm."""
     made = photographed(tmp_path_factory.mktemp("hostile"), HOSTILE)
     path = made.folder / "report.html"
-    write_report(comparison_report(made, compare(made)), path, files_by_number(made))
+    report = comparison_report(made, compare(made))
+    write_report(report, path, Photos.of(made).small(shown_numbers(report)))
     return path
 
 

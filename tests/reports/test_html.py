@@ -15,8 +15,9 @@ from fabricate import make_benchmark
 from vitbench.comparison.table import compare
 from vitbench.records import Benchmark
 from vitbench.records.commands import asking
-from vitbench.reports.compared import comparison_report, files_by_number
+from vitbench.reports.compared import comparison_report
 from vitbench.reports.html import options, render, sentences, write_report
+from vitbench.reports.photos import Photos
 from vitbench.reports.report import MOST_PICTURES, Options
 
 LABELS = [0, 0, 1, 1, 2, 2]
@@ -208,7 +209,7 @@ def test_failed_models_and_notes_are_on_the_page(tmp_path: Path) -> None:
     """The reason of a failure stands among what to know."""
     runs = {**RUNS, "deit-s0": "failed: out of memory"}
     _, tags = page_of(make_benchmark(tmp_path / "b", runs, LABELS))
-    assert "deit failed: deit-s0: out of memory" in texts(tags)
+    assert "deit failed: out of memory" in texts(tags)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +302,7 @@ def test_pictures_are_inlined(tmp_path: Path) -> None:
 def test_data_that_is_gone_leaves_the_page_without_pictures(tmp_path: Path) -> None:
     """No photographs where the folder no longer exists, which the page says; answers stay."""
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
-    assert files_by_number(benchmark) == []
+    assert Photos.of(benchmark).small([1, 2]) == {}
     _, tags = page_of(benchmark)
     assert "The photographs were not found" in texts(tags)
     assert "daisy/1.jpg" in texts(tags)

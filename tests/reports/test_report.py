@@ -14,8 +14,9 @@ from PIL import Image
 from vitbench.comparison.table import compare
 from vitbench.records import Answer, Benchmark
 from vitbench.reports.answered import answers_report
-from vitbench.reports.compared import badges, comparison_report, files_by_number, plain_gap
-from vitbench.reports.html import render, write_report
+from vitbench.reports.compared import badges, comparison_report, plain_gap
+from vitbench.reports.html import render, shown_numbers, write_report
+from vitbench.reports.photos import Photos
 from vitbench.reports.report import SCHEMA, Options, report_json, schema_text
 
 LABELS = [0, 0, 1, 1, 2, 2]
@@ -145,7 +146,7 @@ def test_anonymous_reports_name_no_file_or_folder(tmp_path: Path) -> None:
     benchmark = telling(tmp_path)
     assert all(word in report_json(comparison_report(benchmark, compare(benchmark))) for word in SECRET[:6])
     report = comparison_report(benchmark, compare(benchmark), Options(anonymous=True))
-    write_report(report, tmp_path / "r.html", files_by_number(benchmark))
+    write_report(report, tmp_path / "r.html", Photos.of(benchmark).small(shown_numbers(report)))
     page, values = ((tmp_path / f"r.{end}").read_text(encoding="utf-8") for end in ("html", "json"))
     words = {*SECRET, *tmp_path.parts[1:], str(Path.home()), str(Path.cwd())} - {"tmp", "root", "/", "home"}
     for text in (re.sub(r"base64,[\w+/=]*", "", page), values):
@@ -275,7 +276,7 @@ def test_copies_across_the_split_are_shown_in_pairs(tmp_path: Path) -> None:
         benchmark.folder / "leaks.csv", Leak.columns(), [dict(zip(Leak.columns(), row, strict=True))]
     )
     report = comparison_report(benchmark, compare(benchmark))
-    write_report(report, tmp_path / "r.html", files_by_number(benchmark, report.twins))
+    write_report(report, tmp_path / "r.html", Photos.of(benchmark, report.twins).small(shown_numbers(report)))
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     section = page.partition('id="copies"')[2].partition("<h3>")[0]
     assert section.count('<img src="data:image/jpeg') == 2

@@ -80,6 +80,10 @@ def compare(
     report: Annotated[
         Path | None, typer.Option(help="Write the report to FILE.html, its data to FILE.json beside it.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Where the pictures of the benchmark are now; their content is compared."),
+    ] = None,
     no_images: NoImagesOption = False,
     anonymous: AnonymousOption = False,
     results: ResultsOption = RESULTS,
@@ -94,6 +98,7 @@ def compare(
     - `vitbench compare photos-1 photos-2`
     - `vitbench compare photos-1 --report for-you.html --anonymous --no-images`
     - `vitbench compare --format latex > table.tex`
+    - `vitbench compare photos-1 --data /mnt/photos`
     - `vitbench compare --across pets-1 flowers-1 tools-1`
     """
     output = Output("json" if json and form is None else form, report, not no_images, anonymous)
@@ -101,13 +106,15 @@ def compare(
     from vitbench.cli.compare import compare_across, compare_benchmarks
 
     if across:
-        if report or baseline or margin or detect:
-            raise UsageError("--across: knows no --report, --baseline, --margin or --detect; leave them away")
+        if report or baseline or margin or detect or data:
+            raise UsageError(
+                "--across: knows no --report, --baseline, --margin, --detect or --data; leave them away"
+            )
         raise typer.Exit(compare_across(names or [], results, output))
     from vitbench.comparison.basis import Terms
 
     points = {name: value and value / 100 for name, value in (("margin", margin), ("detect", detect))}
-    raise typer.Exit(compare_benchmarks(names or [], results, Terms(baseline, **points), output))
+    raise typer.Exit(compare_benchmarks(names or [], results, Terms(baseline, **points), output, data))
 
 
 @app.command()

@@ -4,29 +4,40 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitbench.benchmark import compare as comparing
+from vitbench.benchmark import moved
 from vitbench.benchmark.folder import writing
 from vitbench.cli.options import Output, status_of
 from vitbench.cli.show import console, say, say_report
 from vitbench.comparison.basis import Terms
 from vitbench.comparison.table import Comparison, compare_many
+from vitbench.errors import UsageError
 from vitbench.records import Benchmark
 from vitbench.reports import across as side_by_side
 from vitbench.reports import formats, tables
-from vitbench.reports.compared import comparison_report, files_by_number
-from vitbench.reports.html import write_report
+from vitbench.reports.compared import comparison_report
+from vitbench.reports.html import shown_numbers, write_report
+from vitbench.reports.photos import Photos
 from vitbench.reports.rebuilt import rebuilt_by
 from vitbench.reports.report import Options
 from vitbench.reports.write import write_reports
 
 
-def compare_benchmarks(names: Sequence[str], results: Path, terms: Terms, output: Output) -> int:
+def compare_benchmarks(
+    names: Sequence[str], results: Path, terms: Terms, output: Output, data: Path | None = None
+) -> int:
     """Print a comparison, refresh the files of a single benchmark, write the report that was asked for.
 
-    The exit status: 0, or 3 where a run of them is not finished.
+    `data`: where the pictures of the benchmark are now. The exit status: 0, or 3 where a run of them is not
+    finished.
     """
     found = comparing.find_all(names, results)
     if not names:
         say(f"comparing {found[0].name}, the newest finished benchmark in {results}")
+    if data is not None:
+        if len(found) > 1:
+            raise UsageError(f"--data {data}: where the pictures of one benchmark are now; name one")
+        if line := moved.relocate(found[0], data):
+            say(line)
     comparison = _renewed(found[0], terms) if len(found) == 1 else None
     comparison = comparison or compare_many(found, terms)
     show(comparison, output.form)
@@ -60,8 +71,8 @@ def _write_report(
     benchmarks: Sequence[Benchmark], comparison: Comparison, path: Path, options: Options
 ) -> None:
     report = comparison_report(benchmarks, comparison, options)
-    pictures = files_by_number(benchmarks[0], report.twins)
-    notes = write_report(report, path, pictures, rebuilt_by(benchmarks[0]), benchmarks[0].pixel_range)
+    small = Photos.of(benchmarks[0], report.twins).small(shown_numbers(report))
+    notes = write_report(report, path, small, rebuilt_by(benchmarks[0]))
     say_report(path, notes, report.notice)
 
 

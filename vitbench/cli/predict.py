@@ -73,12 +73,14 @@ def _write(answers: Sequence[Answer], panel: Panel, outputs: Outputs) -> None:
 
 def _write_report(answers: Sequence[Answer], panel: Panel, outputs: Outputs, path: Path) -> None:
     from vitbench.reports.answered import answers_report
-    from vitbench.reports.html import write_report
+    from vitbench.reports.html import shown_numbers, write_report
     from vitbench.reports.report import Options
+    from vitbench.reports.thumbnails import thumbnails
 
     options = Options(outputs.images, outputs.anonymous)
     report = answers_report(answers, list(panel.models), panel.benchmark, options)
-    notes = write_report(report, path, [Path(answer.path) for answer in answers], meant=panel.pixel_range)
+    small = thumbnails([Path(answer.path) for answer in answers], shown_numbers(report), panel.pixel_range)
+    notes = write_report(report, path, small)
     say_report(path, notes, report.notice)
 
 

@@ -40,7 +40,7 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
         table.add_column(Text(files.shown(heading)), overflow="fold")
     shared = _shared_folder(answers)
     for answer in answers:
-        name = answer.path[len(shared) :] + (f" ({answer.mark})" if answer.seen else "")
+        name = marked_name(answer.path[len(shared) :], answer)
         cells = [f"{DISPUTED} {name}" if answer.disputed else name]
         cells += [answer.label or ""] if labelled else []
         if answer.error:
@@ -48,7 +48,7 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
         else:
             cells += [", ".join([said(answer, run), *_next_best(answer, run)]) for run in runs]
         table.add_row(*(Text(files.shown(cell)) for cell in cells))
-    lines = [*legend(answers), *_seen_legend(answers), *scored(answers, runs)]
+    lines = [*legend(answers), *scored(answers, runs)]
     return Group(table, *(Text(files.shown(line)) for line in lines))
 
 
@@ -80,7 +80,7 @@ def _next_best(answer: Answer, run: str) -> list[str]:
 
 
 def legend(answers: Sequence[Answer]) -> list[str]:
-    """What the marks mean, for those that occur; one line or none."""
+    """What the marks mean, for those that occur; at most three lines."""
     disputed = sum(answer.disputed for answer in answers)
     unsure = sum(answer.unsure for answer in answers)
     parts = []
@@ -90,7 +90,12 @@ def legend(answers: Sequence[Answer]) -> list[str]:
         parts.append(f"{UNSURE} less than {100 * LOW_CONFIDENCE:.0f} % sure ({unsure} of {len(answers)})")
     if any(_wrong(answer) for answer in answers):
         parts.append("✗ not what its folder says")
-    return ["   ".join(parts)] if parts else []
+    return [*(["   ".join(parts)] if parts else []), *_seen_legend(answers)]
+
+
+def marked_name(name: str, answer: Answer) -> str:
+    """A picture's name with "(train)" or "(≈ train)" behind it, where it, or a near-copy, was in the split."""
+    return f"{name} ({answer.mark})" if answer.seen else name
 
 
 def _seen_legend(answers: Sequence[Answer]) -> list[str]:
@@ -170,7 +175,7 @@ def write_answers(path: Path, answers: Sequence[Answer]) -> None:
         runs = list(dict.fromkeys(run for answer in answers for run in answer.said))
         most = {run: max(len(answer.said.get(run, ())) for answer in answers) for run in runs}
         names = [column for run in runs for column in _run_columns(run, max(most[run], 1))]
-        columns = ["path", "label", *(c for name in names for c in (name, f"{name}_probability"))]
+        columns = ["path", "label", "seen", *(c for name in names for c in (name, f"{name}_probability"))]
         columns += ["disputed", "unsure", "error"]
         files.write_csv(path, columns, (_csv_row(answer) for answer in answers))
     else:
@@ -181,6 +186,7 @@ def _csv_row(answer: Answer) -> dict[str, Any]:
     row: dict[str, Any] = {
         "path": answer.path,
         "label": answer.label,
+        "seen": answer.seen,
         "disputed": int(answer.disputed),
         "unsure": int(answer.unsure),
         "error": answer.error,

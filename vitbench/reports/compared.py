@@ -1,7 +1,6 @@
 """The report of a benchmark: comparison, curves, confusions, the most telling pictures."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,18 +63,6 @@ def comparison_report(
         machine=texts(manifest.get("machine")),
     )
     return anonymised(report, several) if options.anonymous else report
-
-
-def files_by_number(benchmark: Benchmark, twins: Sequence[Twins] = ()) -> list[Path]:
-    """The files of a benchmark's test pictures, by number, then the other ones of `twins`.
-
-    [] where its data folder is gone.
-    """
-    data = str(benchmark.manifest.get("data", ""))
-    root = Path(data)
-    if not data or not root.is_dir():
-        return []
-    return [root / path for path in (*TestSet.of(benchmark).paths, *(twin.other_name for twin in twins))]
 
 
 def _twins(comparison: Comparison, test: TestSet) -> tuple[Twins, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench import files
 from vitbench.comparison.words import lesson_text, parts_text
-from vitbench.records import PixelRange, percent
+from vitbench.records import percent
 from vitbench.reports import taught, views
 from vitbench.reports.cells import Cell, Table
 from vitbench.reports.figures import COSTS, INK, MANY_CLASSES, METRICS, Drawing, draw_cost, draw_curves
@@ -25,29 +25,26 @@ HERE = Path(__file__).parent
 def write_report(
     report: Report,
     path: Path,
-    pictures: Sequence[Path] = (),
+    small: Mapping[int, bytes] | None = None,
     rebuilt: Mapping[str, str] | None = None,
-    meant: PixelRange | None = None,
 ) -> tuple[str, ...]:
     """Write the page to `path` and `report.json` beside it, each whole or not at all.
 
-    `pictures`: the files of all pictures by number (`files_by_number`, or the paths asked about); `rebuilt`:
-    sheets of masked pre-training by run (`rebuilt_by`), left out where photographs are; `meant`: black and
-    white in pictures of more than 8 bits. Returns a line for
-    each thing that could not be drawn. Raises OSError where the folder cannot be written.
+    `small`: JPEGs of the pictures that it shows, by number; `rebuilt`: sheets of masked pre-training by run
+    (`rebuilt_by`), left out where photographs are. Returns a line for each thing that could not be drawn.
+    Raises OSError where the folder cannot be written.
     """
-    from vitbench.reports.thumbnails import thumbnails
-
-    small = thumbnails(pictures, _numbers(report), meant) if report.images else {}
     drawings = page_figures(report)
     files.write_text(path.with_suffix(".json"), report_json(report))
     shown = rebuilt if rebuilt and report.images and not report.anonymous else {}
-    files.write_text(path, render(report, small, drawings, shown))
+    files.write_text(path, render(report, small if report.images else {}, drawings, shown))
     return tuple(dict.fromkeys(note for each in drawings.values() for one in each for note in one.notes))
 
 
-def _numbers(report: Report) -> list[int]:
-    """The shown pictures' numbers, those of the first screen in front."""
+def shown_numbers(report: Report) -> list[int]:
+    """The numbers of the pictures that it shows, those of the first screen in front; [] without images."""
+    if not report.images:
+        return []
     readable = (picture for picture in report.pictures if not picture.error)
     twins = (number for twin in report.twins for number in (twin.number, twin.other_number))
     return list(dict.fromkeys([*(p.number for p in (*report.strip, *readable)), *twins]))

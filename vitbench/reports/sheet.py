@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from vitbench import files
 from vitbench.errors import VitbenchError
 from vitbench.records import Answer
-from vitbench.reports.answers import DISPUTED, legend, said
+from vitbench.reports.answers import DISPUTED, legend, marked_name, said
 from vitbench.reports.fonts import FontChoice, choose_fonts, codes_in
 
 MOST_PHOTOS = 60
@@ -111,7 +111,7 @@ def draw_sheet(
 
 def _lines(answer: Answer, runs: Sequence[str]) -> list[str]:
     """The text under one photo: its name (≠ where disputed), its label, a line per run."""
-    name = answer.path.replace("\\", "/").rpartition("/")[2]
+    name = marked_name(answer.path.replace("\\", "/").rpartition("/")[2], answer)
     first = f"{DISPUTED + ' ' if answer.disputed else ''}{name}"
     rest = [f"error: {answer.error}"] if answer.error else [f"{run}: {said(answer, run)}" for run in runs]
     if answer.label is not None:

@@ -10,10 +10,11 @@ from vitbench.comparison.table import Comparison
 from vitbench.errors import first_line
 from vitbench.records import Benchmark
 from vitbench.records.commands import ARMS_FILE, arms_toml, unusual_arms
-from vitbench.reports.compared import comparison_report, curves_of, files_by_number
+from vitbench.reports.compared import comparison_report, curves_of
 from vitbench.reports.figures import Drawing, draw_confusion, draw_cost, draw_curves
 from vitbench.reports.formats import comparison_csv, comparison_json, markdown
-from vitbench.reports.html import write_report
+from vitbench.reports.html import shown_numbers, write_report
+from vitbench.reports.photos import Photos
 from vitbench.reports.rebuilt import rebuilt_by
 
 
@@ -27,7 +28,8 @@ def write_reports(
 ) -> list[Path]:
     """Write all tables, figures and the report into the benchmark's folder, each file whole or not at all.
 
-    Raises OSError where the folder cannot be written; `warn` gets a line for what could not be drawn.
+    Raises OSError where the folder cannot be written; `warn` gets a line for what could not be drawn, and for
+    photographs that are not to be had any more.
     """
     written: list[Path] = []
 
@@ -65,8 +67,11 @@ def write_reports(
             notes += drawing.notes
     report = benchmark.folder / "report.html"
     content = comparison_report(benchmark, comparison)
-    pictures = files_by_number(benchmark, content.twins)
-    notes += write_report(content, report, pictures, rebuilt_by(benchmark), benchmark.pixel_range)
-    for note in dict.fromkeys(notes):
+    photos, numbers = Photos.of(benchmark, content.twins), shown_numbers(content)
+    small = photos.small(numbers)
+    photos.keep(small)
+    notes += write_report(content, report, small, rebuilt_by(benchmark))
+    notes += [photos.lacking(numbers, small)]
+    for note in filter(None, dict.fromkeys(notes)):
         warn(note)
     return [*written, report, report.with_suffix(".json")]
