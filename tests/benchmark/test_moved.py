@@ -26,7 +26,7 @@ def pictures_in(benchmark: Benchmark) -> int:
 
 
 def test_a_report_keeps_its_photographs_when_they_are_gone(trained: Trained, coloured: Path) -> None:
-    """Written anew without the folder it shows as many as before, and what is missing and to be typed is said."""
+    """Written anew without the folder it shows as many as before, and says what is missing."""
     benchmark = trained()
     before = pictures_in(benchmark)
     assert before > 0

@@ -92,7 +92,7 @@ def test_all_asked_for_answers_are_shown(tmp_path: Path) -> None:
     assert "cat 71 %, dog 20 %, fox 5 %" in shown([found])
     write_answers(tmp_path / "a.csv", [found, BROKEN])
     rows = files.read_csv(tmp_path / "a.csv")
-    assert list(rows[0])[3:11] == [
+    assert list(rows[0])[4:12] == [
         *("vit-s0", "vit-s0_probability", "vit-s0_2", "vit-s0_2_probability"),
         *("vit-s0_3", "vit-s0_3_probability", "swin-s0", "swin-s0_probability"),
     ]

@@ -94,7 +94,7 @@ def legend(answers: Sequence[Answer]) -> list[str]:
 
 
 def marked_name(name: str, answer: Answer) -> str:
-    """A picture's name with "(train)" or "(≈ train)" behind it, where it, or a near-copy, was in the split."""
+    """A picture's name with "(train)" or "(≈ train)" behind it, where it or a near-copy was in the split."""
     return f"{name} ({answer.mark})" if answer.seen else name
 
 
@@ -175,7 +175,13 @@ def write_answers(path: Path, answers: Sequence[Answer]) -> None:
         runs = list(dict.fromkeys(run for answer in answers for run in answer.said))
         most = {run: max(len(answer.said.get(run, ())) for answer in answers) for run in runs}
         names = [column for run in runs for column in _run_columns(run, max(most[run], 1))]
-        columns = ["path", "label", "seen", *(c for name in names for c in (name, f"{name}_probability"))]
+        columns = [
+            "path",
+            "label",
+            "seen",
+            "near",
+            *(c for name in names for c in (name, f"{name}_probability")),
+        ]
         columns += ["disputed", "unsure", "error"]
         files.write_csv(path, columns, (_csv_row(answer) for answer in answers))
     else:
@@ -187,6 +193,7 @@ def _csv_row(answer: Answer) -> dict[str, Any]:
         "path": answer.path,
         "label": answer.label,
         "seen": answer.seen,
+        "near": int(answer.near),
         "disputed": int(answer.disputed),
         "unsure": int(answer.unsure),
         "error": answer.error,
