@@ -26,6 +26,7 @@ from vitbench.reports.compared import comparison_report
 from vitbench.reports.formats import comparison_csv
 from vitbench.reports.html import shown_numbers, write_report
 from vitbench.reports.photos import Photos
+from vitbench.reports.thumbnails import thumbnails
 from vitbench.reports.write import write_reports
 
 FLOWERS = Path(__file__).parents[3] / "shared" / "datasets" / "flowers5"
@@ -396,7 +397,8 @@ def test_a_page_of_answers_works_alike(open_page: Open, tmp_path: Path) -> None:
     said = {"vit-s0": (("cat", 0.9), ("dog", 0.1)), "swin-s0": (("dog", 0.4), ("cat", 0.3))}
     answers = [Answer(str(tmp_path / "a.jpg"), said), Answer("gone.jpg", {}, error="no such file")]
     report = answers_report(answers, list(said))
-    write_report(report, tmp_path / "answers.html", [Path(a.path) for a in answers])
+    small = thumbnails([Path(a.path) for a in answers], shown_numbers(report))
+    write_report(report, tmp_path / "answers.html", small)
     page = open_page(tmp_path / "answers.html")
     assert page.said == []
     assert page.locator("h1").text_content() == "2 models agree on 0 of 1 photo and disagree on 1."
