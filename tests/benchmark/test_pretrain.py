@@ -142,7 +142,7 @@ def test_flat_folder_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (row,) = found["runs"]
     assert (row["run"], row["epochs"], row["status"]) == ("simmim-test_vit-s0", 1, "finished")
     assert Path(row["encoder"], "model.safetensors").exists()
-    assert "next: vitbench train DATA --weights first" in done.stderr
+    assert "next: vitbench train DATA --models test_vit --image-size 32 --weights first" in done.stderr
     manifest = Benchmark(tmp_path / "results" / "first").manifest
     assert (manifest["layout"], manifest["split"]["n_train"], manifest["split"]["n_val"]) == ("loose", 12, 2)
     assert any("heap: only class 'trip'" in note for note in manifest["notes"])
@@ -248,7 +248,9 @@ def test_encoders_answer_nothing(first: Benchmark, coloured: Path) -> None:
             UsageError, match=r"pre-trained encoders?, which names? no classes; next: vitbench train"
         ):
             call()
-    with pytest.raises(UsageError, match="is a benchmark of encoders; use vitbench pretrain --name"):
+    with pytest.raises(
+        UsageError, match="is a benchmark of encoders; `vitbench pretrain --models test_vit --name first"
+    ):
         train(name="first", results=results, models=("test_vit",))
 
 

@@ -16,7 +16,7 @@ from vitbench.comparison.table import compare
 from vitbench.records import Benchmark
 from vitbench.records.commands import asking
 from vitbench.reports.compared import comparison_report
-from vitbench.reports.html import options, render, sentences, write_report
+from vitbench.reports.html import options, render, sentences, shown_numbers, write_report
 from vitbench.reports.photos import Photos
 from vitbench.reports.report import MOST_PICTURES, Options
 
