@@ -60,13 +60,15 @@ def test_a_clear_winner_is_named_with_whom_it_beats(tmp_path: Path) -> None:
     assert "swin is better than vit on 60 images: +33.3 points" in found.pairs[0].verdict
 
 
-def test_p_after_holm_decides(tmp_path: Path) -> None:
-    """Six net pictures win alone (p = .031) and not among three pairs (p = .094): borderline, said so."""
+def test_the_corrected_p_decides(tmp_path: Path) -> None:
+    """Six net pictures win alone (p = .031) and not among fifteen pairs: borderline, said so."""
     two = {"a-s0": LABELS, "b-s0": wrong_on(*range(6))}
     assert compare(make_benchmark(tmp_path / "two", two, LABELS)).pairs[0].distinguishable
-    three = compare(make_benchmark(tmp_path / "three", {**two, "c-s0": wrong_on(0, 1)}, LABELS))
-    pair = next(p for p in three.pairs if (p.model_a, p.model_b) == ("a", "b"))
-    assert pair.p_holm == pytest.approx(3 * pair.p)
+    others = {f"{m}-s0": wrong_on(*range(10 * i, 10 * i + 4)) for i, m in enumerate("cdef", 1)}
+    six = compare(make_benchmark(tmp_path / "six", {**two, **others}, LABELS))
+    pair = next(p for p in six.pairs if (p.model_a, p.model_b) == ("a", "b"))
+    assert pair.p == pytest.approx(2 / 2**6)
+    assert 0.05 < pair.p_adjusted < 15 * pair.p
     assert not pair.distinguishable
     assert pair.borderline
     assert pair.verdict.endswith("borderline: the interval leaves out 0, the test does not")
@@ -83,12 +85,11 @@ def test_rank_leaves_open_what_pairs_leave_open(tmp_path: Path) -> None:
 
 
 def test_smallest_gap_counts_the_pairs_of_the_table(tmp_path: Path) -> None:
-    """10 points for one pair of models at 60 pictures; of three pairs 11.7 for the first."""
-    assert "10.0 points (6 pictures)" in pinned(tmp_path).smallest_gap_text
+    """6 of 60 pictures; among three pairs up to 7, where all three take part in the correction."""
+    assert "10.0 points (6 pictures) or more" in pinned(tmp_path).smallest_gap_text
     runs = {"a-s0": LABELS, "b-s0": LABELS, "c-s0": LABELS}
     three = compare(make_benchmark(tmp_path / "three", runs, LABELS))
-    assert "11.7 points (7 pictures) or more could have reached" in three.smallest_gap_text
-    assert three.smallest_gap_text.endswith("and of 10.0 (6 pictures) once all other pairs had.")
+    assert "10.0 to 11.7 points (6 to 7 pictures)" in three.smallest_gap_text
     assert three.smallest_gap == pytest.approx(6 / 60)
 
 

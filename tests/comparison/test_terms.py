@@ -49,18 +49,18 @@ def test_better_stays_better_inside_the_margin(tmp_path: Path) -> None:
     assert pair.verdict.endswith("yet by less than the margin of 20.0 points")
 
 
-def test_baseline_tests_its_own_pairs_only(tmp_path: Path) -> None:
-    """Two pairs instead of three, Holm over two, no ranks, and the answer is about the baseline."""
-    found = compare(three(tmp_path), Terms(baseline="b"))
-    assert {frozenset((p.model_a, p.model_b)) for p in found.pairs} == {
-        frozenset("ab"),
-        frozenset("bc"),
-    }
-    assert [row.rank for row in found.rows] == [None] * 3
+def test_a_baseline_shows_its_own_pairs_and_corrects_for_all(tmp_path: Path) -> None:
+    """Two of three pairs, with the p-values and ranks that they have without it; the answer is about it."""
+    benchmark = three(tmp_path)
+    found, whole = compare(benchmark, Terms(baseline="b")), compare(benchmark)
+    assert found.pairs == tuple(pair for pair in whole.pairs if "b" in (pair.model_a, pair.model_b))
+    assert len(found.pairs) == 2
+    assert found.family == 3
+    assert [row.rank for row in found.rows] == [row.rank for row in whole.rows]
     assert found.answer.endswith(
         "Against it: worse is c (−9.7 points); not to be told apart from it is a (+0.3 points)."
     )
-    assert any("Compared with b only" in note for note in found.notes)
+    assert any("corrected for all pairs of the table" in note for note in found.notes)
 
 
 def test_unknown_baseline_is_refused_with_the_models_there(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def _planned(case: Case) -> str:
     )
     if not disagree:
         return "more can show smaller ones"
-    needed = safely_planned(GAP, *disagree[len(disagree) // 2], len(case.comparison.pairs))
+    needed = safely_planned(GAP, *disagree[len(disagree) // 2], case.comparison.family)
     if needed is None:
         return "more can show smaller ones"
     needed = round(needed * fold_inflation(case.comparison.folds))

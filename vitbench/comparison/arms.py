@@ -3,13 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TypeVar
 
 from vitbench.comparison import words
-from vitbench.comparison.basis import Basis
 from vitbench.comparison.candidates import Candidate
-from vitbench.comparison.pairs import Pair, judged, pair_of
+from vitbench.comparison.pairs import Pair
 from vitbench.comparison.rows import Row
 
 PLAIN = "plain"
@@ -39,17 +37,17 @@ def by_model(ones: Sequence[One]) -> dict[str, list[One]]:
     return {model: each for model, each in found.items() if len(each) > 1}
 
 
-def between_arms(candidates: Sequence[Candidate], basis: Basis) -> tuple[Pair, ...]:
-    """Each tested model under every two of its arms, p-values adjusted over these pairs alone."""
+def between_arms(candidates: Sequence[Candidate], pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Of all pairs those of a model under two of its arms, as they were judged, in their own words."""
     groups = by_model([candidate for candidate in candidates if candidate.answered])
-    ordered = {m: sorted(each, key=lambda c: -float(c.correct.mean())) for m, each in groups.items()}
-    two = [(model, a, b) for model, each in ordered.items() for a, b in combinations(each, 2)]
-    pairs = judged([pair_of(a, b, basis) for _, a, b in two])
     found = []
-    for pair, (model, *both) in zip(pairs, two, strict=True):
-        names = {candidate.model: arm_word(candidate.arm) for candidate in both}
-        text = words.arm_verdict(pair, model, names, len(pairs))
-        found.append(dataclasses.replace(pair, verdict=text))
+    for model, each in groups.items():
+        names = {candidate.model: arm_word(candidate.arm) for candidate in each}
+        found += [
+            dataclasses.replace(pair, verdict=words.arm_verdict(pair, model, names))
+            for pair in pairs
+            if pair.model_a in names and pair.model_b in names
+        ]
     return tuple(found)
 
 

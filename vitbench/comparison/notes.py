@@ -138,7 +138,8 @@ def _terms(basis: "Basis", own: Sequence["Row"]) -> list[str]:
     terms, lines = basis.terms, []
     if terms.baseline and len(own) > 1:
         lines.append(
-            f"Compared with {terms.baseline} only: the other pairs are not tested, and nobody has a rank"
+            f"Compared with {terms.baseline} only: p-values are corrected for all pairs of the table, those "
+            "not shown as well, because a baseline can be chosen after a look at the scores"
         )
     if terms.margin is not None and len(own) > 1:
         lines.append(
@@ -202,13 +203,13 @@ def _probes(tested: Sequence["Row"]) -> list[str]:
 
 
 def _arms(arms: Sequence["Pair"]) -> list[str]:
-    """How the p-values of arm against arm are adjusted, beside those of all pairs."""
+    """What arm against arm is, and that it has the p-values of all pairs."""
     if not arms:
         return []
-    pairs = "one pair" if len(arms) == 1 else f"{len(arms)} pairs adjusted among themselves (Holm)"
+    pairs = "one pair" if len(arms) == 1 else f"{len(arms)} pairs"
     return [
-        f"Arm against arm: the same model trained in different ways, {pairs}; ranks and all other pairs take "
-        "each arm of a model for a model of its own"
+        f"Arm against arm: the same model trained in different ways, {pairs} with the p-values that they "
+        "have among all pairs; ranks take each arm of a model for a model of its own"
     ]
 
 

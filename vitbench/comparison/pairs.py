@@ -1,18 +1,14 @@
-"""Every two models on the same pictures: difference, interval, test, verdict."""
+"""Two models on the same pictures: difference, interval, test."""
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
-from vitbench.comparison import words
 from vitbench.comparison.basis import Basis
 from vitbench.comparison.bootstrap import SCORES, difference_interval
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.seeds import seeds_difference
-from vitbench.comparison.statistics import ALPHA, holm, paired_difference
-from vitbench.errors import UsageError
+from vitbench.comparison.statistics import paired_difference
 
 MCNEMAR = "exact McNemar"
 OVER_GROUPS = "exact test over groups"
@@ -38,16 +34,22 @@ class Pair:
     low: float
     high: float
     p: float
-    p_holm: float
-    """p adjusted for all pairs of the table (Holm); it decides."""
+    p_adjusted: float
+    """p corrected for all pairs of the family; it decides."""
+    family: int = 1
+    """Pairs that are corrected together."""
+    correction: str = ""
+    """"step-down sign flips" (exact tests) or "Holm" (t over seeds); "" for one pair."""
     method: str
     """"exact McNemar", "exact test over groups" or "t over images × seeds"; ", corrected for folds"."""
     kind: Verdict = "not distinguishable"
-    """p after Holm decides on "better"; "equivalent": not better, and the interval within ±margin."""
+    """`p_adjusted` decides on "better"; "equivalent": not better, and the interval within ±margin."""
     margin: float | None = None
     """As a fraction; None: no margin was named, so nothing is called equivalent."""
     scores: tuple["ScoreDifference", ...] = ()
-    """Differences in the other scores."""
+    """Differences in the other scores; that in loss is tested, too."""
+    probe: str = ""
+    """The one of the two that is a probe, so that it learned from val, too; "" for none or both."""
     verdict: str = ""
     """One sentence with the numbers."""
 
@@ -77,6 +79,10 @@ class Pair:
             return self.difference, self.low, self.high
         return -self.difference, -self.high, -self.low
 
+    def score(self, name: str) -> "ScoreDifference":
+        """The difference in one of the other scores."""
+        return next(one for one in self.scores if one.score == name)
+
     @property
     def borderline(self) -> bool:
         """The interval excludes 0, yet p does not: no verdict."""
@@ -93,24 +99,12 @@ class ScoreDifference:
     low: float | None
     """None, as `high`: not to be had from one picture."""
     high: float | None
-
-
-def compared(candidates: Sequence[Candidate], basis: Basis) -> tuple[Pair, ...]:
-    """Every two tested models, or each and the baseline; the more accurate one first, p-values after Holm.
-
-    Raises UsageError where the baseline is not a tested model.
-    """
-    tested = sorted((c for c in candidates if c.answered), key=lambda c: -float(c.correct.mean()))
-    pairs = list(combinations(tested, 2))
-    if baseline := basis.terms.baseline:
-        if baseline not in [c.model for c in tested]:
-            there = ", ".join(c.model for c in tested) or "none"
-            raise UsageError(f"--baseline {baseline}: not a tested model here (there: {there})")
-        pairs = [(a, b) for a, b in pairs if baseline in (a.model, b.model)]
-    return tuple(
-        dataclasses.replace(pair, verdict=words.verdict(pair, len(pairs)))
-        for pair in judged([pair_of(a, b, basis) for a, b in pairs])
-    )
+    p: float | None = None
+    """Of "no difference"; this and the next: None where the score is not tested."""
+    p_adjusted: float | None = None
+    """Corrected for all pairs of the family, a second family beside that of accuracy."""
+    decided: bool = False
+    """`p_adjusted` ≤ .05, and the interval leaves out 0."""
 
 
 def pair_of(a: Candidate, b: Candidate, basis: Basis) -> Pair:
@@ -146,10 +140,11 @@ def pair_of(a: Candidate, b: Candidate, basis: Basis) -> Pair:
         low=found.low,
         high=found.high,
         p=found.p,
-        p_holm=found.p,
+        p_adjusted=found.p,
         method=(f"t over {units} × seeds" if several else exact) + basis.corrected,
         margin=basis.terms.margin,
         scores=_score_differences(a, b, basis),
+        probe=_learned_from_val(a, b),
     )
 
 
@@ -167,27 +162,7 @@ def _score_differences(a: Candidate, b: Candidate, basis: Basis) -> tuple[ScoreD
     return tuple(found)
 
 
-def against_probes(candidates: Sequence[Candidate], basis: Basis) -> tuple[Pair, ...]:
-    """Every fine-tuned model against its own probe, p-values adjusted over these pairs alone."""
-    tested = {c.model: c for c in candidates if c.answered}
-    beside = [(tested[c.probe_of], c) for c in tested.values() if c.probe_of in tested]
-    raw = [pair_of(tuned, probe, basis) for tuned, probe in beside]
-    tuned_ones = [tuned.model for tuned, _ in beside]
-    return tuple(
-        dataclasses.replace(pair, verdict=words.probe_verdict(pair, tuned, len(raw)))
-        for pair, tuned in zip(judged(raw), tuned_ones, strict=True)
-    )
-
-
-def judged(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs with their p-values adjusted over all of them (Holm), and what these say."""
-    adjusted = holm([pair.p for pair in pairs])
-    found = []
-    for pair, p in zip(pairs, adjusted, strict=True):
-        kind: Verdict = "not distinguishable"
-        if p <= ALPHA:
-            kind = "better"
-        elif pair.margin is not None and -pair.margin <= pair.low and pair.high <= pair.margin:
-            kind = "equivalent"
-        found.append(dataclasses.replace(pair, p_holm=p, kind=kind))
-    return found
+def _learned_from_val(a: Candidate, b: Candidate) -> str:
+    """The probe of the two, where the other is none."""
+    probes = [one.model for one in (a, b) if one.answered[0].recipe().name == "probe"]
+    return probes[0] if len(probes) == 1 else ""

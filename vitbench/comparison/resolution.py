@@ -141,16 +141,18 @@ def _gaps(tests: Sequence[Tested], basis: Basis) -> Gaps:
         gaps = [one.gap(pairs) for one in tests] or [_exact_gap(basis, pairs)]
         return [math.inf if gap is None else gap for gap in gaps]
 
-    first = each(many)  # somebody must be the first
+    first, last, measured = each(many), each(1), any(one.parts for one in tests)
+    # of Holm's steps somebody must be the first; among flips the other pairs may hardly count
+    none = math.isinf(min(first if measured else last))
     return Gaps(
-        least=None if math.isinf(min(first)) else min(each(1)),
+        least=None if none else min(last),
         most=None if math.isinf(max(first)) else max(first),
         pairs=len(tests),
         n=basis.n,
         groups=None if basis.groups is None else basis.units,
         least_net=smallest_net(1, basis.inflation),
         most_net=smallest_net(many, basis.inflation),
-        measured=any(one.parts for one in tests),
+        measured=measured,
         corrected=basis.corrected,
     )
 

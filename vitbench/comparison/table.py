@@ -10,13 +10,14 @@ from vitbench.comparison.advice import advice
 from vitbench.comparison.arms import between_arms
 from vitbench.comparison.basis import Basis, Terms, basis_of
 from vitbench.comparison.candidates import Candidate, competitors, joined_test, read_candidates
+from vitbench.comparison.families import against_probes, compared, shown
 from vitbench.comparison.inverted import fold_inflation
 from vitbench.comparison.leakfree import LeakFree, checked, leak_free, leak_free_answer
 from vitbench.comparison.leaks import Clean, Known, clean_of, known_of, leak_notes, unknown
 from vitbench.comparison.lessons import Lesson, lessons_of
 from vitbench.comparison.looks import Looks, LooksElsewhere, look_notes, looks_elsewhere, looks_of
 from vitbench.comparison.notes import notes_of
-from vitbench.comparison.pairs import Pair, against_probes, compared
+from vitbench.comparison.pairs import Pair
 from vitbench.comparison.resolution import Gaps, Plan, resolution_of
 from vitbench.comparison.rows import Recall, Row, floor_row, recalls_of, row_of
 from vitbench.records import Benchmark
@@ -44,13 +45,13 @@ class Comparison:
     """Answers the training split's class shares for every picture; None without test pictures."""
     pairs: tuple[Pair, ...]
     probes: tuple[Pair, ...]
-    """Each fine-tuned model and its own frozen probe, adjusted among themselves; not among `pairs`."""
+    """Each fine-tuned model and its own frozen probe, corrected among themselves; not among `pairs`."""
     notes: tuple[str, ...]
     """What a reader must know to trust the table, one line each."""
     answer: str
     """Which model is best, in plain words."""
     smallest_gap: float | None
-    """The smallest accuracy gap that could reach p ≤ .05 after Holm, as the last pair; None: none could. Over
+    """The smallest accuracy gap that could reach p ≤ .05, corrected for all pairs; None: none could. Over
     several seeds it is that of the pair whose answers vary least, as they were measured."""
     smallest_gap_text: str
     groups: int | None = None
@@ -58,7 +59,11 @@ class Comparison:
     margin: float | None = None
     """Differences inside ± this are called equivalent; None: none are."""
     baseline: str = ""
-    """The only model that others are compared with; "": every two."""
+    """The only model whose pairs are shown; "": every two. All are corrected together in any case."""
+    family: int = 0
+    """Pairs that were tested and corrected together, shown or not."""
+    loss_text: str = ""
+    """What log loss shows on the same pictures, as a sentence; "" without pairs."""
     gaps: Gaps | None = None
     """From that gap to the one that the first pair needs; how they come about."""
     plan: Plan | None = None
@@ -76,7 +81,7 @@ class Comparison:
     looks_elsewhere: tuple[LooksElsewhere, ...] = ()
     """Other benchmarks of the same results folder that looked at these test pictures."""
     arms: tuple[Pair, ...] = ()
-    """Each model under every two of its arms, adjusted among themselves; the same two are among `pairs`."""
+    """Each model under every two of its arms: those of all pairs, in their own words."""
     lessons: tuple[Lesson, ...] = ()
     """What each distilled model took over from its teacher."""
     advice: str = ""
@@ -112,14 +117,16 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
     own = [c for c in candidates if not c.probe_of]
     known = known_of(benchmarks)
     free = leak_free(candidates, test, unknown(known, test), basis)
-    pairs = checked(compared(own, basis), free, _compared)
-    rows = _ranked([row_of(c, basis) for c in candidates], pairs, terms)
-    free_rows = _leak_free_rows(free, pairs, terms)
-    arms = checked(between_arms(candidates, basis), free, between_arms)
-    lessons = lessons_of(candidates, rows, (*arms, *pairs), basis)
+    judged = compared(own, basis)
+    family = checked(judged, free, _compared)
+    pairs = shown(family, own, terms.baseline)
+    rows = _ranked([row_of(c, basis) for c in candidates], family)
+    free_rows = _leak_free_rows(free, family)
+    arms = checked(between_arms(candidates, judged), free, _between_arms)
+    lessons = lessons_of(candidates, rows, family, basis)
     floor = floor_row(first, test)
     split = first.manifest["split"]
-    resolution = resolution_of(own, pairs, basis)
+    resolution = resolution_of(own, family, basis)
     clean = clean_of(free_rows)
     answer = _answer(free_rows, rows, pairs, terms)
     looks, elsewhere = looks_of(candidates), looks_elsewhere(benchmarks)
@@ -140,6 +147,8 @@ def compare_many(benchmarks: Sequence[Benchmark], terms: Terms = DEFAULT_TERMS) 
         probes=checked(against_probes(candidates, basis), free, against_probes),
         margin=terms.margin,
         baseline=terms.baseline,
+        family=len(family),
+        loss_text=words.loss_text(pairs),
         recalls=recalls_of(candidates, basis),
         known=known,
         clean=clean,
@@ -166,13 +175,17 @@ def _compared(candidates: Sequence[Candidate], basis: Basis) -> Sequence[Pair]:
     return compared([c for c in candidates if not c.probe_of], basis)
 
 
-def _leak_free_rows(free: LeakFree | None, pairs: Sequence[Pair], terms: Terms) -> list[Row]:
+def _between_arms(candidates: Sequence[Candidate], basis: Basis) -> Sequence[Pair]:
+    return between_arms(candidates, _compared(candidates, basis))
+
+
+def _leak_free_rows(free: LeakFree | None, pairs: Sequence[Pair]) -> list[Row]:
     """The competitors' rows without the pictures that training knows, ranked by themselves; [] for none."""
     if free is None or free.basis is None:
         return []
     clean = [pair.clean for pair in pairs if pair.clean is not None]
     rows = [row_of(candidate, free.basis) for candidate in competitors(free.candidates)]
-    return _ranked([dataclasses.replace(row, probe_of="") for row in rows], clean, terms)
+    return _ranked([dataclasses.replace(row, probe_of="") for row in rows], clean)
 
 
 def _answer(free_rows: Sequence[Row], rows: Sequence[Row], pairs: Sequence[Pair], terms: Terms) -> str:
@@ -183,17 +196,16 @@ def _answer(free_rows: Sequence[Row], rows: Sequence[Row], pairs: Sequence[Pair]
     return leak_free_answer(pairs, free_rows, said) or words.answer(rows, pairs, n, terms.baseline)
 
 
-def _ranked(rows: Sequence[Row], pairs: Sequence[Pair], terms: Terms) -> list[Row]:
+def _ranked(rows: Sequence[Row], pairs: Sequence[Pair]) -> list[Row]:
     """Rows by accuracy, the untested last, with the range of ranks that the pairs leave open.
 
-    A probe stands below the model it belongs to. Against a baseline nobody has a rank: not all pairs are
-    tested.
+    A probe stands below the model it belongs to.
     """
     own = [row for row in rows if not row.probe_of]
     tested = sorted((row for row in own if row.top1 is not None), key=lambda row: -(row.top1 or 0.0))
     beats = [(pair.model_a, pair.model_b) for pair in pairs if pair.distinguishable]
-    ranked = list(tested) if terms.baseline else []
-    for row in tested if not terms.baseline else ():
+    ranked = []
+    for row in tested:
         better = sum(loser == row.model for _, loser in beats)
         worse = sum(winner == row.model for winner, _ in beats)
         ranked.append(dataclasses.replace(row, rank=(1 + better, len(tested) - worse)))

@@ -48,12 +48,14 @@ def rounded(n: int) -> int:
     return -(-n // step) * step
 
 
-def verdict(pair: "Pair", pairs: int) -> str:
+def verdict(pair: "Pair") -> str:
     """One sentence on two models: better, equivalent or not distinguishable, with all its numbers.
 
-    `pairs`: how many pairs stand in the table; from two on, the p-value after Holm is given and decides.
+    From two pairs in the family on, the corrected p-value is given and decides.
     """
-    numbers, on = _numbers(pair, pairs), _on(pair)
+    numbers, on = _numbers(pair), _on(pair)
+    if pair.probe:
+        numbers += f"; {pair.probe} is a probe and learned from val, too"
     if pair.kind == "better":
         within = pair.margin is not None and pair.high <= pair.margin
         small = f"; yet by less than the margin of {points(pair.margin or 0)[1:]} points" if within else ""
@@ -66,12 +68,9 @@ def verdict(pair: "Pair", pairs: int) -> str:
     return f"{pair.model_a} and {pair.model_b} are not distinguishable {on}: {numbers}{_borderline(pair)}"
 
 
-def probe_verdict(pair: "Pair", tuned: str, pairs: int) -> str:
-    """One sentence on a fine-tuned model and its own frozen probe, differences as the fine-tuned one's gain.
-
-    `pairs`: as of `verdict`, over the models that have a probe.
-    """
-    numbers, on = _numbers(pair, pairs, tuned), _on(pair)
+def probe_verdict(pair: "Pair", tuned: str) -> str:
+    """One sentence on a fine-tuned model and its own frozen probe, differences as the former's gain."""
+    numbers, on = f"{_numbers(pair, tuned)}; the probe learned from val, too", _on(pair)
     if not pair.distinguishable:
         return (
             f"{tuned} is not distinguishable from its own frozen probe {on}: {numbers}{_borderline(pair)}; "
@@ -82,13 +81,13 @@ def probe_verdict(pair: "Pair", tuned: str, pairs: int) -> str:
     return f"{tuned} loses to its own frozen probe {on}: {numbers}: use the probe, or tune (--tune 3)"
 
 
-def arm_verdict(pair: "Pair", model: str, arms: Mapping[str, str], pairs: int) -> str:
+def arm_verdict(pair: "Pair", model: str, arms: Mapping[str, str]) -> str:
     """One sentence on two arms of a model: "vit: distill is better than plain on 60 images: …".
 
-    arms: the two candidates' names → their arms in words; `pairs`: as of `verdict`, over all arms' pairs.
+    arms: the candidates' names → their arms in words.
     """
     named = dataclasses.replace(pair, model_a=arms[pair.model_a], model_b=arms[pair.model_b])
-    return f"{model}: {verdict(named, pairs)}"
+    return f"{model}: {verdict(named)}"
 
 
 def lesson_text(lesson: "Lesson") -> str:
@@ -128,12 +127,38 @@ def _share(share: "Share") -> str:
     return f"{100 * share.value:.1f} % [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 
-def _numbers(pair: "Pair", pairs: int, model: str = "") -> str:
+def loss_text(pairs: Sequence["Pair"]) -> str:
+    """What log loss shows on the same pictures, beside accuracy, as a sentence; "" without tested pairs."""
+    tested = [
+        (pair, pair.score("loss")) for pair in pairs if pair.scores and pair.score("loss").p is not None
+    ]
+    if not tested:
+        return ""
+    told = [
+        f"{winner} than {loser} ({f'{-abs(loss.difference):.3f}'.replace('-', '−')}, "
+        f"{p_text(loss.p_adjusted or 0.0)})"
+        for pair, loss in tested
+        if loss.decided
+        for winner, loser in [(pair.model_a, pair.model_b)[:: 1 if loss.difference < 0 else -1]]
+    ]
+    rest = len(tested) - len(told)
+    how = f"p{_corrected(tested[0][0].family)}, a test of its own"
+    head = f"By log loss, which sees how sure every answer was ({how}): "
+    if not told:
+        return f"{head}{'the two are not' if rest == 1 else 'no two are'} distinguishable."
+    others = (
+        f"; the other {'pair is' if rest == 1 else f'{rest} pairs are'} not distinguishable" if rest else ""
+    )
+    return f"{head}lower is {listed(told)}{others}."
+
+
+def _numbers(pair: "Pair", model: str = "") -> str:
     """Difference as the gain of `model` (of the better one, if none is named), interval, test and counts."""
     value, low, high = pair.gain_of(model or pair.model_a)
     text = f"{points(value)} points, 95 % CI [{points(low)}, {points(high)}], {pair.method} {p_text(pair.p)}"
-    if pairs > 1 and pair.p_holm != pair.p:
-        text += f", {p_text(pair.p_holm)} after Holm over {pairs} pairs"
+    if pair.family > 1:
+        same = p_text(pair.p_adjusted) == p_text(pair.p)
+        text += f", {'the same' if same else p_text(pair.p_adjusted)}{_corrected(pair.family)}"
     if pair.a_only is not None and pair.b_only is not None:
         text += f" ({pair.model_a} alone right on {pair.a_only}, {pair.model_b} alone on {pair.b_only})"
     return text
@@ -168,22 +193,22 @@ def gap_text(gaps: "Gaps") -> str:
     if gaps.n == 0:
         return "There are no test pictures."
     on = pictures(gaps.n) if gaps.groups is None else f"{pictures(gaps.n)} in {gaps.groups} groups"
-    reached = f"p ≤ {ALPHA:.2f}{_after_holm(gaps.pairs)}{gaps.corrected}"
+    reached = f"p ≤ {ALPHA:.2f}{_corrected(gaps.pairs)}{gaps.corrected}"
     kind = "" if gaps.groups is None else " groups"
     if gaps.least is None:
         return (
             f"With {on} no gap between two models could have reached {reached}: "
-            f"that takes at least {gaps.most_net}{kind}."
+            f"that takes at least {gaps.least_net}{kind}."
         )
     each = "" if gaps.groups is None else ", each of another group"
     if gaps.least_net == gaps.most_net or gaps.most is None:
         far = f"{100 * gaps.least:.1f} points ({gaps.least_net} pictures{each})"
         return f"On {on}, only a gap of {far} or more could have reached {reached}."
-    first = f"{100 * gaps.most:.1f} points ({gaps.most_net} pictures{each})"
-    last = f"{100 * gaps.least:.1f} ({gaps.least_net} pictures)"
+    far = f"{100 * gaps.least:.1f} to {100 * gaps.most:.1f} points"
+    counted = f"{gaps.least_net} to {gaps.most_net} pictures{each}"
     return (
-        f"On {on}, only a gap of {first} or more could have reached {reached}, and of {last} "
-        "once all other pairs had."
+        f"On {on}, only a gap of {far} ({counted}), depending on the other pairs, or more could have "
+        f"reached {reached}."
     )
 
 
@@ -195,7 +220,7 @@ def seeds_gap_text(gaps: "Gaps") -> str:
         apart = f"{100 * low:.1f} to {far} points, depending on the pair and on how many others are decided,"
     return (
         f"On {pictures(gaps.n)} and these seeds, a gap of {apart} or more was needed to reach "
-        f"p ≤ {ALPHA:.2f}{_after_holm(gaps.pairs)}{gaps.corrected}, as much as the answers vary over "
+        f"p ≤ {ALPHA:.2f}{_corrected(gaps.pairs)}{gaps.corrected}, as much as the answers vary over "
         "pictures and seeds."
     )
 
@@ -204,7 +229,7 @@ def plan_text(plan: "Plan") -> str:
     """How many pictures a named difference would need, as a sentence."""
     aim = (
         f"To show a difference of {points(plan.difference)[1:]} points in 4 of 5 such comparisons (80 % "
-        f"power, {plan.method}{_after_holm(plan.pairs)})"
+        f"power, {plan.method}{_corrected(plan.pairs)})"
     )
     if plan.pictures is None and plan.discordance is None:
         return (
@@ -231,8 +256,8 @@ def plan_text(plan: "Plan") -> str:
     return f"{aim} takes {needed}, {there}, if models disagree in being right {share}."
 
 
-def _after_holm(pairs: int) -> str:
-    return "" if pairs <= 1 else f" after Holm over {pairs} pairs"
+def _corrected(pairs: int) -> str:
+    return "" if pairs <= 1 else f" corrected for {pairs} pairs"
 
 
 def answer(rows: Sequence["Row"], pairs: Sequence["Pair"], n: int, baseline: str = "") -> str:

@@ -164,6 +164,7 @@ def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list
     lines = ["", f"{head}; {comparison.split_rule}" if comparison.split_rule else head, comparison.answer]
     lines += [f"Next: {comparison.advice}"] if comparison.advice else []
     lines += [f"- {pair.verdict}." for pair in (*comparison.pairs, *comparison.probes)]
+    lines += [comparison.loss_text] if comparison.loss_text else []
     lines += [comparison.smallest_gap_text]
     lines += [comparison.detect_text] if comparison.detect_text else []
     lines += [*arm_lines(comparison), *lesson_lines(comparison)]

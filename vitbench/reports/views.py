@@ -8,7 +8,7 @@ from vitbench.comparison.arms import arm_word
 from vitbench.comparison.pairs import Pair
 from vitbench.comparison.rows import Row, rank_text
 from vitbench.comparison.table import Comparison
-from vitbench.comparison.words import amount, points
+from vitbench.comparison.words import amount, p_text, points
 from vitbench.records import percent
 from vitbench.reports.cells import Axis, Bar, Cell, Head, Line, Table, interval, kept, number
 from vitbench.reports.report import Badge, Report
@@ -194,8 +194,9 @@ def pairs_table(pairs: Sequence[Pair], name: str, title: str) -> Table:
         Head("first − second, points", axis=ends),
         Head("only first right"),
         Head("only second right"),
-        Head("p, adjusted" if len(pairs) > 1 else "p"),
+        Head("p, corrected" if any(pair.family > 1 for pair in pairs) else "p"),
         Head("verdict", numeric=False),
+        Head("log loss, first − second"),
     )
     lines = [
         Line(
@@ -208,13 +209,23 @@ def pairs_table(pairs: Sequence[Pair], name: str, title: str) -> Table:
                 ),
                 number(pair.a_only, str(pair.a_only)),
                 number(pair.b_only, str(pair.b_only)),
-                Cell("< 0.001" if pair.p_holm < 0.001 else f"{pair.p_holm:.3f}", pair.p_holm),
+                Cell("< 0.001" if pair.p_adjusted < 0.001 else f"{pair.p_adjusted:.3f}", pair.p_adjusted),
                 Cell(_verdict(pair)),
+                _loss(pair),
             )
         )
         for pair in pairs
     ]  # fmt: skip
     return kept(name, title, heads, lines)
+
+
+def _loss(pair: Pair) -> Cell:
+    """The difference in log loss with its corrected p-value."""
+    loss = pair.score("loss")
+    if loss.p_adjusted is None:
+        return Cell("–")
+    signed = f"{loss.difference:+.3f}".replace("-", "−")
+    return Cell(signed, loss.difference, f"{p_text(loss.p_adjusted)}{', lower' if loss.decided else ''}")
 
 
 def _verdict(pair: Pair) -> str:
