@@ -388,7 +388,7 @@ def test_a_class_missing_in_val_leaves_val_in_use(tmp_path: Path) -> None:
     benchmark = train(root, name="x", results=tmp_path / "results", near=False, **ways)
     (run,) = benchmark.runs
     assert (run.status, run.metrics()["val"]["n"], run.metrics()["test"]["n"]) == ("finished", 4, 9)
-    said = "val/ lacks class 'b': what val decides (epoch, temperature, tuning) rests on the 2 classes that are there"
+    said = "val/ lacks class 'b': what val decides (epoch, temperature, tuning) rests on the other 2"
     assert [note for note in benchmark.manifest["notes"] if "lacks" in note] == [said]
     page = (benchmark.folder / "report.html").read_text(encoding="utf-8")
     assert page.count("val/ lacks class") == 1

@@ -687,8 +687,7 @@ def test_real_val_that_lacks_a_class(photos: Callable[[str], Path]) -> None:
     split = split_images(images)
     assert sizes(split) == (278, 22, 276)
     note = (
-        "val/ lacks class 'Red-Delicious': what val decides (epoch, temperature, tuning) rests on the 4 classes "
-        "that are there"
+        "val/ lacks class 'Red-Delicious': what val decides (epoch, temperature, tuning) rests on the other 4"
     )
     assert [said for said in (*images.notes, *split.notes) if "Red-Delicious" in said] == [note]
 

@@ -89,9 +89,7 @@ def can_choose(classes: Iterable[str]) -> bool:
 
 def _choice(have: set[str]) -> str:
     if can_choose(have):
-        return (
-            f": what val decides (epoch, temperature, tuning) rests on the {len(have)} classes that are there"
-        )
+        return f": what val decides (epoch, temperature, tuning) rests on the other {len(have)}"
     return f" and holds {quoted(have)} alone, which can choose no epoch: 15 % of train/ takes its place"
 
 
