@@ -79,7 +79,8 @@ def test_a_part_that_spells_a_class_otherwise(tmp_path: Path, classes: Maker, pa
 @pytest.mark.parametrize(
     ("val", "said"),
     [
-        (("a", "b"), "val/ lacks class 'c': what val decides (epoch, temperature, tuning) rests on the other 2"),
+        (("a", "b"), "val/ lacks class 'c': what val decides (epoch, temperature, tuning) rests on the "
+         "other 2"),
         (("a",), "val/ lacks class 'b', 'c' and holds 'a' alone, which can choose no epoch: 15 % of train/ "
          "takes its place"),
     ],
