@@ -16,6 +16,7 @@ from PIL import Image
 from vitbench.data.ahead import in_batches
 from vitbench.data.batches import evaluation_transform
 from vitbench.data.decode import Decoded, decode_in_full, picture_bytes
+from vitbench.data.kinds import unread_notes, what_was_found
 from vitbench.data.scan import find_images
 from vitbench.data.walk import Walk, shown
 from vitbench.errors import UnreadableImageError, VitbenchError
@@ -201,8 +202,10 @@ def _of_folder(folder: Path, on_event: Callable[[str], None]) -> list[Question]:
     pictures = find_images(folder, walked)
     if walked.left_out:
         on_event(walked.left_out_note(folder))
+    for note in unread_notes(walked):
+        on_event(note)
     if not pictures:
-        raise VitbenchError(f"{shown(folder)}: no pictures in it")
+        raise VitbenchError(f"{shown(folder)}: no pictures in it{what_was_found(walked)}")
     found = []
     for picture in pictures:
         inside = picture.relative_to(folder).parts
