@@ -10,7 +10,7 @@ from vitbench.records.commands import command, verb_of
 FOR_PROBES = frozenset(
     {
         "models", "recipe", "image_size", "weights", "split_seed", "folds", "group", "burst_seconds",
-        "layout", "skip_bad", "near", "strict", "device", "workers", "store", "store_dir",
+        "layout", "skip_bad", "near", "pixel_range", "strict", "device", "workers", "store", "store_dir",
     }
 )  # fmt: skip
 """The settings that mean something where nothing is trained."""
