@@ -1,5 +1,6 @@
 """Which saved models answer: a benchmark, a run, a fold; probes beside models only when they are named."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from painted import paint
 
 from vitbench.benchmark.predict import panel_for
 from vitbench.cli.options import Outputs
-from vitbench.cli.predict import predict_images
+from vitbench.cli.predict import _listed, predict_images
 from vitbench.errors import UsageError
 from vitbench.models.create import create
 from vitbench.models.folder import save_model
@@ -117,3 +118,25 @@ def test_without_folds_the_split_tells(tmp_path: Path, saved: Path) -> None:
     for name in ("b", "b/vit-s0", "b/vit-s0/model"):
         assert set(panel_for(name, [], tmp_path).seen().values()) == {"train", "test"}
     assert panel_for(str(saved), [], tmp_path).seen() == {}
+
+
+def test_a_file_of_weights_is_no_model(saved: Path, tmp_path: Path) -> None:
+    """`--run best.pth` where the file lies there: refused; inside a saved model, its folder is named."""
+    (tmp_path / "best.pth").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"best\.pth: is a file, .*folder of a saved model"):
+        panel_for(str(tmp_path / "best.pth"), (), tmp_path)
+    with pytest.raises(UsageError, match=r"name the folder of the saved model, --run \S*model$"):
+        panel_for(str(saved / "model.safetensors"), (), tmp_path)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\0"])
+def test_lists_of_paths_are_taken_as_they_come(end: bytes, tmp_path: Path) -> None:
+    """`find -print0`, Windows line ends, a byte order mark, names that are no UTF-8."""
+    names = ["a.png", "b c.png", os.fsdecode(b"caf\xe9.png")]
+    mark = b"" if end == b"\0" else b"\xef\xbb\xbf"
+    assert _listed(mark + b"".join(os.fsencode(name) + end for name in names)) == names
+
+
+def test_a_list_of_paths_with_null_bytes_holds_any_name() -> None:
+    """Also one with an end of a line in it."""
+    assert _listed(b"a\nb.png\0c\r\0") == ["a\nb.png", "c\r"]

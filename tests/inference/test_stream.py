@@ -11,7 +11,7 @@ import torch
 from painted import paint
 from torch import nn
 
-from vitbench.inference.stream import Question, answer, batch_size
+from vitbench.inference.stream import Question, answer, batch_size, collect
 from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
 from vitbench.models.plan import plan_model
@@ -94,3 +94,45 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path) -> Non
             held[done] = psutil.Process().memory_info().rss / 1e6
     print(f"\nMB held after so many predictions: {held}")
     assert held[20_000] < held[1_000] + 30
+
+
+@pytest.fixture
+def shots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """shots [1]/cat/a.png, shots [1]/b.png, shots 1/x.png and a file called *.png; the current folder."""
+    for name in ("shots [1]/cat/a.png", "shots [1]/b.png", "shots 1/x.png", "*.png"):
+        paint(tmp_path / name, (9, 9, 9), 0, (8, 8))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("shots [1]/*.png", ["shots [1]/b.png"]),
+        ("shots [1]/*", ["shots [1]/b.png", "shots [1]/cat/a.png"]),
+        ("shots*", ["shots 1/x.png", "shots [1]/b.png", "shots [1]/cat/a.png"]),
+        ("shots [1]/**", ["shots [1]/b.png", "shots [1]/cat/a.png"]),
+        ("shots [1]/**/*.png", ["shots [1]/b.png", "shots [1]/cat/a.png"]),
+        ("*/c[a]t/?.png", ["shots [1]/cat/a.png"]),
+        ("./shots [1]/c*/*", ["./shots [1]/cat/a.png"]),
+        ("*.png", ["*.png"]),
+        ("shots [1]/none*.png", ["shots [1]/none*.png"]),
+        ("shots [1]", ["shots [1]/b.png", "shots [1]/cat/a.png"]),
+        ("a\0*", ["a\0*"]),
+    ],
+)
+def test_a_quoted_glob_is_expanded_as_a_shell_would(shots: Path, pattern: str, found: list[str]) -> None:
+    """Folders with brackets, folders that match, `**`; a name that is there is no pattern."""
+    assert sorted(question.path for question in collect([pattern])) == found
+
+
+def test_a_glob_below_the_home_folder(shots: Path) -> None:
+    """A shell leaves "~" alone in quotes, and Windows has none that would expand it."""
+    assert [question.path for question in collect(["~/shots 1/*"])] == [f"{shots}/shots 1/x.png"]
+
+
+def test_a_matched_folders_pictures_are_labelled_as_if_it_were_named(shots: Path) -> None:
+    """`shots*` in quotes and without: the same questions."""
+    named = collect(["shots 1", "shots [1]"])
+    assert sorted(collect(["shots*"]), key=str) == sorted(named, key=str)

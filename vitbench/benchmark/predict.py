@@ -1,5 +1,7 @@
 """`predict`: which saved models answer, found by benchmark, run or folder; looks at test sets are counted."""
 
+import os
+import shlex
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -249,7 +251,23 @@ def _single(name: str, results: Path) -> Panel | None:
                 raise VitbenchError(f"{path}: this run is {run.status}; {way_on}")
             _refuse_encoder(run)
             return _of_run(run, _models_of(run))
+    if not (results / name).is_dir():
+        for path in (Path(name), results / name):
+            _refuse_file(path)
     return None
+
+
+def _refuse_file(path: Path) -> None:
+    """UsageError for a file: weights alone say neither which network they are of nor what it names."""
+    if not (files.is_there(path) and path.is_file()):
+        return
+    near = [place for place in path.resolve().parents[:2] if (place / "config.json").exists()]
+    way_on = (
+        f"name the folder of the saved model, --run {shlex.quote(os.path.relpath(near[0]))}"
+        if near
+        else "name a benchmark, a run or the folder of a saved model (config.json and model.safetensors)"
+    )
+    raise UsageError(f"--run {path}: is a file, which does not say what network it is of; {way_on}")
 
 
 def _going_on(run: Run) -> str:

@@ -1,6 +1,8 @@
 """`vitbench predict`: pictures in, every model's answer out."""
 
+import codecs
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -85,12 +87,21 @@ def _write_report(answers: Sequence[Answer], panel: Panel, outputs: Outputs, pat
 
 
 def _paths(sources: Sequence[str]) -> list[str]:
+    """What is named, in the place of "-" what stdin lists."""
     found: list[str] = []
     for source in sources:
-        found += [line.rstrip("\r\n") for line in sys.stdin if line.strip()] if source == "-" else [source]
+        found += _listed(sys.stdin.buffer.read()) if source == "-" else [source]
     if not found:
         raise UsageError("no picture named: stdin was empty")
     return found
+
+
+def _listed(content: bytes) -> list[str]:
+    """The paths in a list, one a line, or with null bytes between them as `find -print0` has it."""
+    if b"\0" in content:
+        return [os.fsdecode(path) for path in content.split(b"\0") if path]
+    lines = [os.fsdecode(line) for line in content.removeprefix(codecs.BOM_UTF8).split(b"\n") if line.strip()]
+    return [line if os.path.lexists(line) else line.removesuffix("\r") for line in lines]
 
 
 def _with_progress(answers: Iterator[Answer], total: int) -> Iterator[Answer]:

@@ -53,20 +53,52 @@ def collect(sources: Sequence[str], on_event: Callable[[str], None] = lambda _: 
     """
     found: list[Question] = []
     for source in sources:
-        if os.path.isdir(source):  # noqa: PTH112  (False also for what can be no path)
-            found += _of_folder(Path(source), on_event)
-        elif glob.has_magic(source) and not os.path.lexists(source):
-            found += [_of_file(match) for match in _matches(source) or [source]]
-        else:
-            found.append(_of_file(source))
+        for path in _meant(source):
+            found += _of_folder(Path(path), on_event) if _is_folder(path) else [_of_file(path)]
     return found
 
 
+def _is_folder(path: str) -> bool:
+    """False also for what can be no path."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _meant(source: str) -> list[str]:
+    """The files and folders that a source names; itself where it is there, or nothing is found.
+
+    A shell that was kept from expanding a pattern, or has no patterns (Windows), is stood in for: "~" is the
+    user's home, and a folder that is matched with what lies in it is named by the latter alone.
+    """
+    if os.path.lexists(source):
+        return [source]
+    pattern = os.path.expanduser(source)  # noqa: PTH111  (Path would take "./" away)
+    with contextlib.suppress(OSError, ValueError):  # a null byte, which no path has
+        found = _matches(pattern)
+        above = {str(folder) for path in found for folder in Path(path).parents}
+        return [path for path in found if str(Path(path)) not in above] or [source]
+    return [source]
+
+
 def _matches(pattern: str) -> list[str]:
-    """What a glob finds, sorted; nothing for a pattern that no path can have (a null byte in it)."""
-    with contextlib.suppress(OSError, ValueError):
-        return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
-    return []
+    """What a glob finds, sorted. A part of it that is the name of a file or folder there is that name.
+
+    So "shots [1]/*.jpg" finds what lies in the folder "shots [1]".
+    """
+    root = Path(pattern).anchor
+    places = {root}
+    for part in pattern[len(root) :].replace(os.sep, "/").split("/"):
+        places = {found for place in places for found in _step(place, part)}
+    return sorted(places)
+
+
+def _step(place: str, part: str) -> list[str]:
+    """Where one part of a path or glob leads from a place."""
+    literal = os.path.join(place, part)  # noqa: PTH118  (Path would take "./" away)
+    if os.path.lexists(literal) or not part:
+        return [literal if part else place]
+    if not glob.has_magic(part):
+        return []
+    return glob.glob(os.path.join(glob.escape(place), part), recursive=True)  # noqa: PTH118, PTH207
 
 
 def answer(
