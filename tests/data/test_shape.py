@@ -61,6 +61,8 @@ def test_the_part_that_a_name_stands_for(name: str, means: tuple[str, str] | Non
         "flowers_train/cat flowers_train/dog flowers_test/cat flowers_test/dog",
         "a_train/a_train/cat a_train/a_train/dog a_test/a_test/cat a_test/a_test/dog",
         "train/images/cat train/images/dog test/images/cat test/images/dog",
+        "train_aug/cat train_aug/dog test_clean/cat test_clean/dog",
+        "cropped_train/cat cropped_train/dog test_set/cat test_set/dog docs/a.txt",
     ],
 )
 def test_a_split_under_other_names_is_read_and_said(tmp_path: Path, places: str) -> None:

@@ -76,7 +76,7 @@ def _shape_of(root: Path, layout: Layout, found: Walk) -> Shape:
     """Which folders are classes of which part."""
     beside = Walk()
     tops = _without_links_back(root, folders_in(root, beside), beside)
-    known = families(tops)
+    known = _known_parts(tops)
     if layout == "loose":
         return _loose(root, tops, known, beside, found)
     found.add(beside)
@@ -110,6 +110,21 @@ def _nothing_in(root: Path, found: Walk) -> str:
 
 
 # --- parts ----------------------------------------------------------------------------------------
+
+
+def _known_parts(tops: Sequence[Path]) -> dict[str, Family]:
+    """`families`; where none is a split, the one that train_aug/ and test_clean/ with classes inside make."""
+    known = families(tops)
+    if any(map(is_split, known.values())):
+        return known
+    mixed: Family = {}
+    for family in known.values():
+        for part, folders in family.items():
+            mixed.setdefault(part, []).extend(filter(holds_classes, folders))
+    mixed = {part: folders for part, folders in mixed.items() if folders}
+    beside = any(part_of(top.name) is None and holds_pictures(top) for top in tops)
+    clear = is_split(mixed) and all(len(folders) == 1 for folders in mixed.values()) and not beside
+    return {"": mixed} if clear else known
 
 
 def _split_among(root: Path, tops: Sequence[Path], known: Mapping[str, Family], asked: bool) -> Family | None:
