@@ -17,6 +17,13 @@ def test_import_is_light_and_every_name_is_there() -> None:
     assert all(hasattr(vitbench, name) for name in vitbench.__all__)
 
 
+def test_dir_lists_the_public_names_without_torch() -> None:
+    """For completion in a notebook."""
+    code = "import sys, vitbench; print(dir(vitbench) == sorted(vitbench.__all__), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
 def test_compare_and_predict_from_python(two_models: Benchmark, tmp_path: Path) -> None:
     """A benchmark's comparison and its answers on a new picture, without the command line."""
     comparison = vitbench.compare(two_models)

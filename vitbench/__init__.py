@@ -50,6 +50,11 @@ _HOME = {
 }
 
 
+def __dir__() -> list[str]:
+    """The public names, whether or not they are imported yet."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'vitbench' has no attribute {name!r}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from vitbench.benchmark.heads import heads_seconds
 from vitbench.benchmark.plan import Plan
 from vitbench.data.ahead import Ahead
 from vitbench.data.batches import (
@@ -22,6 +23,7 @@ from vitbench.models.create import count_parameters, create
 from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.weights import RANDOM
 from vitbench.records import Split, duration
+from vitbench.records.commands import probing
 from vitbench.training.jobs import Job, Teacher
 from vitbench.training.loop import Trainer, build_trainer
 from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm, synchronise
@@ -31,6 +33,7 @@ from vitbench.training.step import train_step
 from vitbench.training.watch import Watch
 
 LONG_SECONDS = 2 * 3600
+SMALL_SIZE = 64
 FLOAT_BYTES = 4
 PROBE_PICTURES = 4
 PROBE_SECONDS = 4.0
@@ -54,6 +57,8 @@ class _Timing:
     """What was measured of one model."""
 
     parameters: int
+    width: int
+    """Features that a linear head reads."""
     step: float
     """Seconds of a training step per picture; NaN where it could not be timed."""
     decode: float
@@ -92,10 +97,11 @@ def stages(plan: Plan, estimates: Mapping[str, Estimate]) -> dict[str, float]:
 
 
 def _time_model(job: Job, split: Split) -> _Timing:
-    recipe, parameters = job.recipe, 0
+    recipe, parameters, width = job.recipe, 0, 0
     try:
         model = learner(job.plan, recipe, RANDOM)
         parameters = count_parameters(model)
+        width = int(getattr(model, "num_features", 0))
         if recipe.name == "probe":
             step = 3 / forward_speed(model.to(job.machine.device), job, PROBE_PICTURES)
         else:
@@ -106,7 +112,7 @@ def _time_model(job: Job, split: Split) -> _Timing:
             raise
         step = UNKNOWN  # training itself halves its micro-batch, and says so if even that does not help
     free_memory(job.machine.device)
-    return _Timing(parameters, step, *_picture_seconds(job, split))
+    return _Timing(parameters, width, step, *_picture_seconds(job, split))
 
 
 def _like(teacher: Teacher, split: Split) -> LoadedModel:
@@ -126,7 +132,8 @@ def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
     # A forward pass is about a third of a training step.
     forward = step / 3 + always
     if recipe.name == "probe":
-        return Estimate(timing.parameters / 1e6, len(split.contents) * (forward + once), model_mb, model_mb)
+        seconds = len(split.contents) * (forward + once) + heads_seconds(split, timing.width)
+        return Estimate(timing.parameters / 1e6, seconds, model_mb, model_mb)
     workers = Ahead(job.machine.workers).most
     view = timing.view + always
     per_view = step + view if workers == 0 else max(step, view / workers)
@@ -274,13 +281,21 @@ def shortcut_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
     if math.isnan(seconds) or seconds < LONG_SECONDS or plan.jobs[0].machine.device != "cpu" or not trained:
         return ""
     now, first = trained[0].recipe.preprocessing.size, trained[0].plan.alias
-    alone = sum(estimates[job.run_name].seconds for job in trained if job.plan.alias == first)
-    ranked = "" if trained[0].recipe.masking else "vitbench probe ranks the models in minutes, "
-    return (
-        f"that is long for a CPU; {ranked}--quick shows the whole way in minutes, --image-size 64 would take "
-        f"about {duration(seconds * (64 / now) ** 2)}, --models {first} "
-        f"alone about {duration(alone)}; a GPU is what this job wants"
+    ways = (
+        []
+        if trained[0].recipe.masking
+        else [f"`{probing(plan.settings, plan.split.root)}` ranks the models in minutes"]
     )
+    if not plan.settings.quick:
+        ways.append("--quick shows the whole way in minutes")
+    if now > SMALL_SIZE:
+        ways.append(
+            f"--image-size {SMALL_SIZE} would take about {duration(seconds * (SMALL_SIZE / now) ** 2)}"
+        )
+    if len({job.plan.alias for job in trained}) > 1:
+        alone = sum(estimates[job.run_name].seconds for job in trained if job.plan.alias == first)
+        ways.append(f"--models {first} alone about {_time(alone)}")
+    return f"that is long for a CPU; {', '.join([*ways, 'a GPU is what this job wants'])}"
 
 
 def _total_seconds(plan: Plan, estimates: Mapping[str, Estimate]) -> float:

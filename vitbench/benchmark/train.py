@@ -9,7 +9,8 @@ from typing import Any
 from vitbench import files
 from vitbench.benchmark import folder, moved
 from vitbench.benchmark.arms import place_of_teacher
-from vitbench.benchmark.estimate import Estimate, estimate_jobs, plan_lines, shortcut_line, stages
+from vitbench.benchmark.described import described
+from vitbench.benchmark.estimate import Estimate, estimate_jobs, stages
 from vitbench.benchmark.idle import refuse_idle_options
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.benchmark.shard import Shard
@@ -303,13 +304,8 @@ def _conclude(benchmark: Benchmark, request: Request, watch: Watch) -> None:
 def announce(plan: Plan, watch: Watch) -> dict[str, Estimate]:
     """Tell the watcher the plan and every warning; returns the estimates behind it."""
     estimates = estimate_jobs(plan, watch)
-    for line in plan_lines(plan, estimates):
+    for line in described(plan, estimates):
         watch.message(line)
-    by_model = {job.plan.alias: job.plan.notes for job in plan.jobs}
-    for note in (*plan.notes, *(f"{model}: {note}" for model, notes in by_model.items() for note in notes)):
-        watch.message(f"note: {note}")
-    if plan.jobs and (shortcut := shortcut_line(plan, estimates)):
-        watch.message(shortcut)
     return estimates
 
 

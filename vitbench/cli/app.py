@@ -183,7 +183,8 @@ def list_models(
         typer.Option(help="Fetch pretrained weights into DIR, for --weights DIR without a network."),
     ] = None,
     models: Annotated[
-        str | None, typer.Option(help="What --download fetches. [default: all aliases]")
+        str | None,
+        typer.Option(help="Only these, comma-separated. [default: all aliases]"),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -197,10 +198,14 @@ def list_models(
     """
     from vitbench.cli.show import download_models, show_models
 
+    if pattern is not None and models is not None:
+        raise UsageError(f"--models {models}: names models, as the pattern {pattern} does; give one of them")
+    if download is not None and any(given is not None for given in (pattern, max_params, max_gmacs)):
+        raise UsageError("--download: fetches what --models says; leave the other options away")
     if download is not None:
         download_models(download, models)
         return
-    show_models(pattern, max_params, max_gmacs, as_json=json)
+    show_models(pattern, max_params, max_gmacs, models, as_json=json)
 
 
 def _version(value: bool) -> None:

@@ -171,7 +171,9 @@ ShardOption = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan (with --json as JSON), write nothing.")
+]
 
 # --------------------------------------------------------------------------------------------------
 

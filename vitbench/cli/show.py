@@ -14,7 +14,6 @@ from vitbench.comparison.advice import leading_probes
 from vitbench.data.walk import shown
 from vitbench.records import Benchmark, benchmarks_in
 from vitbench.records.commands import going_on, predicting, training_from, training_of
-from vitbench.training.watch import Watch
 
 if TYPE_CHECKING:
     from vitbench.comparison.table import Comparison
@@ -35,13 +34,6 @@ ENCODER_COLUMNS = {
     "seconds_per_epoch": "s/epoch",
     "encoder": "encoder",
 }
-
-
-class PlanWatch(Watch):
-    """Prints messages on stdout: in a dry run the plan is the result."""
-
-    def message(self, text: str) -> None:
-        print(text)
 
 
 def console() -> Console:
@@ -101,12 +93,18 @@ def show_encoders(benchmark: Benchmark, *, as_json: bool) -> None:
 
 
 def show_models(
-    pattern: str | None, max_params: float | None, max_gmacs: float | None, *, as_json: bool
+    pattern: str | None,
+    max_params: float | None,
+    max_gmacs: float | None,
+    names: str | None = None,
+    *,
+    as_json: bool,
 ) -> None:
     """`vitbench models`."""
     from vitbench.models.listing import models_table
 
-    rows = models_table(max_params, max_gmacs, pattern)
+    named = [name.strip() for name in (names or "").split(",") if name.strip()]
+    rows = models_table(max_params, max_gmacs, pattern, named)
     if as_json:
         for row in rows:
             print(json.dumps(row, ensure_ascii=False))

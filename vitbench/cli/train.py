@@ -47,6 +47,7 @@ from vitbench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from vitbench.benchmark.train import Request
     from vitbench.records import Benchmark
 
 
@@ -289,17 +290,15 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
         with contextlib.suppress(*unread):
             refuse_unusable(call.data or DATA, explicit.get("layout", "auto"))
     from vitbench.benchmark.shard import Shard
-    from vitbench.benchmark.train import Request, announce, carry_out, prepare
+    from vitbench.benchmark.train import Request, carry_out
     from vitbench.cli.progress import watch
-    from vitbench.cli.show import PlanWatch
 
     shard = None if call.shard is None else Shard.of(call.shard)
     request = Request(explicit, call.data, call.name, call.results, resume, shard, call.resume_anyway)
     if (left := supervise.inherited) is not None:
         request = request.after(left.benchmark, left.leave)
     if call.dry_run:
-        plan, _ = prepare(request, PlanWatch(), dry_run=True)
-        announce(plan, PlanWatch())
+        _show_plan(request, as_json=call.as_json)
         return
     with watch(call.results, shard=call.shard, track=call.track) as display:
         benchmark = carry_out(request, display, call.track)
@@ -307,6 +306,24 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
     if shard is None or benchmark.finished:
         _show(benchmark, as_json=call.as_json)
     raise typer.Exit(status_of(sum(run.status == "finished" for run in runs), len(runs)))
+
+
+def _show_plan(request: "Request", *, as_json: bool) -> None:
+    """`--dry-run`: the plan is the result, on stdout; how it comes about is progress."""
+    from vitbench.benchmark.described import described, plan_json
+    from vitbench.benchmark.estimate import estimate_jobs
+    from vitbench.benchmark.train import prepare
+    from vitbench.cli.progress import watch
+    from vitbench.data.walk import shown
+
+    with watch(request.results) as display:
+        plan, _ = prepare(request, display, dry_run=True)
+        estimates = estimate_jobs(plan, display)
+    if as_json:
+        print(plan_json(plan, estimates))
+        return
+    for line in described(plan, estimates):
+        print(shown(line))
 
 
 def _show(benchmark: "Benchmark", *, as_json: bool) -> None:

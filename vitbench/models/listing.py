@@ -24,18 +24,30 @@ MOST_MATCHES = 200
 
 
 def models_table(
-    max_params: float | None = None, max_gmacs: float | None = None, pattern: str | None = None
+    max_params: float | None = None,
+    max_gmacs: float | None = None,
+    pattern: str | None = None,
+    names: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Rows (keys: `COLUMNS`) of the families, or of timm's names that match a shell `pattern`.
+    """Rows (keys: `COLUMNS`) of the families, of these `names`, or of timm's that match a shell `pattern`.
 
     `max_params` in millions, `max_gmacs` in thousand million multiply-adds at the native size, both
     inclusive. For timm's names both are counted on networks without memory; None where one cannot be
     built or run so. At most `MOST_MATCHES` names are looked at, which the last row says if it cuts.
     """
-    rows = (
-        [_family_row(family) for family in FAMILIES] if pattern is None else _timm_rows(pattern, max_params)
-    )
+    if names:
+        rows = [row for name in families.expand(names) for row in _named_rows(name, max_params)]
+    elif pattern is None:
+        rows = [_family_row(family) for family in FAMILIES]
+    else:
+        rows = _timm_rows(pattern, max_params)
     return [row for row in rows if _within(row["params_m"], max_params) and _within(row["gmacs"], max_gmacs)]
+
+
+def _named_rows(name: str, max_params: float | None) -> list[dict[str, Any]]:
+    """The row of an alias, or those of a timm name, one for each of its weights."""
+    own = [_family_row(family) for family in FAMILIES if family.alias == name]
+    return own or _timm_rows(name if "." in name else f"{name}.*", max_params)
 
 
 def matches(pattern: str) -> list[str]:

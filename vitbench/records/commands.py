@@ -72,6 +72,12 @@ def predicting(benchmark: Benchmark, newest: Benchmark | None) -> str:
     return command("predict", "IMAGE", run=run, results=benchmark.folder.parent)
 
 
+def probing(settings: Settings, data: Path | str) -> str:
+    """What ranks the same models on the same pictures in minutes."""
+    chosen = _differing(settings, SAME_SPLIT | {"models", "weights", "image_size", "device"})
+    return command("probe", data, **chosen)
+
+
 def training_from(encoders: Benchmark) -> str:
     """What trains classes from the encoders that masked pre-training made; of a loose heap DATA is open."""
     manifest, settings = encoders.manifest, encoders.settings
