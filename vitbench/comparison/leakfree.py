@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from vitbench.comparison.rows import Row
 
 
+NAMED = 2
+"""Pairs that the answer names; the others have their own sentences."""
+
+
 @dataclass(frozen=True)
 class LeakFree:
     """The same models on the test pictures that training does not know."""
@@ -90,7 +94,8 @@ def leak_free_answer(pairs: Sequence[Pair], rows: Sequence["Row"], clean_answer:
     if not undone:
         return ""
     n, left_out = undone[0].n, undone[0].left_out
-    said = listed([_said(pair) for pair in undone])
+    more = [f"{len(undone) - NAMED} more"] if len(undone) > NAMED else []
+    said = listed([*(_said(pair) for pair in undone[:NAMED]), *more])
     if not rows:
         known = f"training knows copies of all {n} test pictures"
         return f"No verdict: {known}. What they say does not stand: {said}."
