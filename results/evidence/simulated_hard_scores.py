@@ -74,4 +74,4 @@ def kept(rates: ScoreRates, names: tuple[str, ...]) -> list[Rate]:
     return [which[name] for which in (rates.single, rates.paired) for name in names]
 
 
-PARTS = (Part(21, 600, overconfident), Part(22, 600, tiny_classes))
+PARTS = (Part(21, 250, overconfident), Part(22, 250, tiny_classes))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.confusion import confusions
-from vitbench.comparison.evidence import behind, mixed_up, most_right
+from vitbench.comparison.evidence import behind, mixed_up, most_right, surely_under
 from vitbench.comparison.inverted import fold_inflation
 from vitbench.comparison.power import safely_planned
 from vitbench.comparison.words import listed, p_text, pictures, points, rounded
@@ -137,10 +137,13 @@ def _lost_to_probe(case: Case) -> str:
 
 
 def _no_gain_over_probe(case: Case) -> str:
-    """Evidence: the interval of the best model's gain over its probe ends below `GAP`."""
+    """Evidence: a 99 % interval of the best model's gain over its probe ends below `GAP`."""
     name = case.best.model
     pair = next((pair for model, pair in case.against_probes if model == name), None)
-    if pair is None or pair.distinguishable or pair.gain_of(name)[2] >= GAP:
+    if pair is None or pair.distinguishable:
+        return ""
+    value, _, high = pair.gain_of(name)
+    if not surely_under(value, high, GAP):
         return ""
     what = "more pictures" if case.tuned else "--tune 3 or more pictures"
     return (
