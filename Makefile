@@ -39,6 +39,7 @@ lint: $(INSTALLED)  ## ruff, mypy --strict, the order of the rooms
 
 evidence: $(INSTALLED)  ## simulate the statistics anew (a quarter of an hour)
 	$(BIN)/python results/evidence/simulate_statistics.py
+	$(BIN)/python results/evidence/sentences.py
 
 DEVICE ?= auto
 PHOTOS ?= ../shared/datasets

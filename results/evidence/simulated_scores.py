@@ -141,4 +141,4 @@ def grouped_scores(rng: np.random.Generator, runs: int) -> Section:
     return Section("The same scores: pictures in groups", words, rates.all)
 
 
-PARTS = (Part(5, 1000, one_run_scores), Part(6, 1000, seed_scores), Part(7, 1000, grouped_scores))
+PARTS = (Part(5, 400, one_run_scores), Part(6, 400, seed_scores), Part(7, 400, grouped_scores))
