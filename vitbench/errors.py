@@ -16,6 +16,10 @@ class UsageError(VitbenchError):
     exit_code = 2
 
 
+class UnfitModelError(UsageError):
+    """One model cannot be run as it was asked; where there are others, they go on."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asked the process to stop, and what was under way is saved.
 

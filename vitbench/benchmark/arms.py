@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitbench.errors import UsageError, WeightsError
+from vitbench.errors import UnfitModelError, UsageError, WeightsError
 from vitbench.models import families
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import saved_weights, tag_asked, weights_for
@@ -32,7 +32,7 @@ class Wanted:
 
     @property
     def name(self) -> str:
-        return run_name(f"{self.arm}-{self.plan.alias}" if self.arm else self.plan.alias, self.seed)
+        return _name(self.arm, self.plan.alias, self.seed)
 
 
 def wanted_runs(settings: Settings, split: Split) -> list[Wanted]:
@@ -44,7 +44,7 @@ def wanted_runs(settings: Settings, split: Split) -> list[Wanted]:
             raise UsageError(
                 f"--teacher {way.teacher}: is the only model, and would teach itself; name another"
             )
-        for plan in model_plans(way):
+        for plan in _planned(way)[0]:
             if way.teacher is not None and plan.alias == way.teacher:
                 continue  # it does not teach itself
             for seed in settings.seeds:
@@ -59,27 +59,48 @@ def wanted_runs(settings: Settings, split: Split) -> list[Wanted]:
     return list({**teachers, **students}.values())
 
 
-def model_plans(way: Settings) -> list[ModelPlan]:
-    """The models of an arm, each once, with the weights' tag that it asks for; what cannot run is refused."""
+def unfit_runs(settings: Settings) -> dict[str, str]:
+    """Why runs that are asked for cannot be: a model does not run at its size, or cannot be probed or masked.
+
+    UnfitModelError where that is so of all of them; UsageError for a name that timm does not know.
+    """
+    found: dict[str, UnfitModelError] = {}
+    fit = 0
+    for arm, way in settings.ways.items():
+        plans, unfit = _planned(way)
+        fit += len(plans)
+        found |= {_name(arm, model, seed): error for model, error in unfit.items() for seed in settings.seeds}
+    if not fit:
+        raise next(iter(found.values()))
+    return {name: str(error) for name, error in found.items()}
+
+
+def _planned(way: Settings) -> tuple[list[ModelPlan], dict[str, UnfitModelError]]:
+    """The models of an arm, each once, with the weights' tag that it asks for; and those that cannot be."""
     size = shared(way)["image_size"]
-    plans = []
+    plans, unfit = [], {}
     for name in families.expand(way.models):
-        tag = tag_asked(way.weights, name)
-        plans.append(plan_model(name, size, tag))
-    return plans
+        try:
+            plan = plan_model(name, size, tag_asked(way.weights, name))
+            _check_use(way, plan)
+        except UnfitModelError as error:
+            unfit[name] = error
+            continue
+        plans.append(plan)
+    return plans, unfit
 
 
-def refuse_models(settings: Settings) -> None:
-    """UsageError for a model that cannot run at this size, or be probed or masked where that is asked."""
-    plans = [(way, plan) for way in settings.ways.values() for plan in model_plans(way)]
-    for way, plan in plans:
-        if way.pretrain or way.recipe == "simmim":
-            check_masking(plan, masking_of(way, plan))
-    unfit = [plan.alias for _, plan in plans if not plan.linear_head]
-    if settings.recipe == "probe" and unfit:
-        raise UsageError(
-            f"--models {', '.join(unfit)}: no linear classifier on pooled features to be fitted; leave it out"
+def _check_use(way: Settings, plan: ModelPlan) -> None:
+    if way.pretrain or way.recipe == "simmim":
+        check_masking(plan, masking_of(way, plan))
+    if way.recipe == "probe" and not plan.linear_head:
+        raise UnfitModelError(
+            f"{plan.alias} has no linear classifier on pooled features to be fitted; leave it out"
         )
+
+
+def _name(arm: str, model: str, seed: int) -> str:
+    return run_name(f"{arm}-{model}" if arm else model, seed)
 
 
 # --- teachers -------------------------------------------------------------------------------------
@@ -96,7 +117,7 @@ def _taught_first(settings: Settings, teacher: str, seed: int) -> Wanted:
     """The teacher's own run, trained in the plain way from the weights that the benchmark names."""
     own: dict[str, Any] = {"arms": {}, "teacher": None, "pretrain": False, "models": (teacher,)}
     plain = settings.model_copy(update={**own, "weights": weights_for(settings.weights, teacher)})
-    return Wanted("", plain, model_plans(plain)[0], seed)
+    return Wanted("", plain, _planned(plain)[0][0], seed)
 
 
 def _teacher(way: Settings, split: Split, seed: int) -> Teacher:

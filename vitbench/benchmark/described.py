@@ -11,13 +11,15 @@ from vitbench.benchmark.plan import Plan
 
 def described(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
     """The plan, every warning, and what would be quicker."""
-    lines = [*plan_lines(plan, estimates), *(f"note: {note}" for note in _notes(plan))]
+    failed = (f"{name}: failed: {reason}" for name, reason in plan.unfit.items())
+    lines = [*plan_lines(plan, estimates), *failed, *(f"note: {note}" for note in _notes(plan))]
     shortcut = shortcut_line(plan, estimates) if plan.jobs else ""
     return [*lines, *([shortcut] if shortcut else [])]
 
 
 def plan_json(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
-    """One JSON object: data, pictures, classes, train, val, test, folds, split, runs [{…}], finished, notes.
+    """One JSON object: data, pictures, classes, train, val, test, folds, split, runs [{…}], finished, failed
+    {run: why it cannot be}, notes.
 
     Of a run: run, timm_name, image_size, native_size, init, params_m, seconds (null where unknown), disk_mb
     while it trains and model_mb afterwards. With folds train, val and test count the first one.
@@ -47,6 +49,7 @@ def plan_json(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
             for job in plan.jobs
         ],
         "finished": list(plan.finished),
+        "failed": dict(plan.unfit),
         "notes": _notes(plan),
     }
     return json.dumps(content, ensure_ascii=False, allow_nan=False)

@@ -26,7 +26,7 @@ from vitbench.records import Split, duration
 from vitbench.records.commands import probing
 from vitbench.training.jobs import Job, Teacher
 from vitbench.training.loop import Trainer, build_trainer
-from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm, synchronise
+from vitbench.training.machine import free_memory, synchronise
 from vitbench.training.objectives import learner
 from vitbench.training.probe import forward_speed
 from vitbench.training.step import train_step
@@ -72,11 +72,12 @@ def estimate_jobs(plan: Plan, watch: Watch) -> dict[str, Estimate]:
     found: dict[str, Estimate] = {}
     timed: dict[str, _Timing] = {}
     for job in sorted(plan.jobs, key=lambda job: job.recipe.name == "probe"):  # a training says more
-        model = job.model.removesuffix("-probe")
-        if model not in timed:
-            watch.message(f"timing a few steps of {model} …")
-            timed[model] = _time_model(job, plan.split)
-        found[job.run_name] = _estimate(job, plan.split, timed[model])
+        if job.base not in timed:
+            watch.message(f"timing a few steps of {job.base} …")
+            watch.timing(job.base)
+            timed[job.base] = _time_model(job, plan.split)
+            watch.timing("")
+        found[job.run_name] = _estimate(job, plan.split, timed[job.base])
     return found
 
 
@@ -107,10 +108,8 @@ def _time_model(job: Job, split: Split) -> _Timing:
         else:
             teacher = None if job.teacher is None else _like(job.teacher, split)
             step = _step_seconds(build_trainer(model, recipe, split, job.machine, teacher=teacher))
-    except (RuntimeError, MemoryError, ValueError) as error:
-        if not (is_out_of_memory(error) or starves_batch_norm(error)):
-            raise
-        step = UNKNOWN  # training itself halves its micro-batch, and says so if even that does not help
+    except Exception:  # noqa: BLE001
+        step = UNKNOWN  # training itself halves its micro-batch, and says what it is if that does not help
     free_memory(job.machine.device)
     return _Timing(parameters, width, step, *_picture_seconds(job, split))
 

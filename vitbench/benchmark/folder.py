@@ -177,7 +177,7 @@ def _write(plan: "Plan", folder: Path) -> None:
             "notes": list(plan.split.notes),
         },
         "settings": plan.settings.model_dump(mode="json"),
-        "runs": [job.run_name for job in plan.jobs],
+        "runs": plan.run_names,
         "notes": list(plan.notes),
         "skipped": [dataclasses.asdict(bad) for bad in plan.images.bad],
         **_versions(plan),
@@ -200,7 +200,7 @@ def add_runs(benchmark: Benchmark, plan: "Plan") -> None:
 
 def _add_runs(benchmark: Benchmark, plan: "Plan") -> None:
     manifest, stored, asked = benchmark.manifest, benchmark.settings, plan.settings
-    new = [job.run_name for job in plan.jobs if job.run_name not in manifest["runs"]]
+    new = [name for name in plan.run_names if name not in manifest["runs"]]
     if not new:
         return
     # A general `--weights` of this call is meant for its models only.

@@ -2,20 +2,20 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from vitbench.benchmark.arms import Wanted, refuse_models, wanted_runs
+from vitbench.benchmark.arms import Wanted, unfit_runs, wanted_runs
 from vitbench.benchmark.provenance import seen_lines
 from vitbench.data.epochs import balance_note, epoch_size, shown_once_note
 from vitbench.data.groups import keep_together, refuse_grouping
 from vitbench.data.likeness import refuse_warnings
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images, without_labels
-from vitbench.errors import ClassesError, UsageError
+from vitbench.errors import ClassesError, RunFailedError, UsageError
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import WORDS, InitialWeights, asked_of_each, resolve_weights
 from vitbench.records import Benchmark, ImageSet, PixelRange, Recipe, Run, Settings, Split, run_name
@@ -45,6 +45,21 @@ class Plan:
     """Runs that were asked for and are done already."""
     warnings: tuple[str, ...] = ()
     """What teachers and first weights know of these test pictures, each one line."""
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """Runs that were asked for and cannot be, each with the reason: they fail, the others go on."""
+
+    @property
+    def run_names(self) -> list[str]:
+        """What is still to do, and what fails."""
+        return [*(job.run_name for job in self.jobs), *self.unfit]
+
+    def without(self, models: Mapping[str, str]) -> "Plan":
+        """The plan without jobs for these models, the reasons given; RunFailedError where none is left."""
+        out = {job.run_name: models[job.base] for job in self.jobs if job.base in models}
+        jobs = tuple(job for job in self.jobs if job.run_name not in out)
+        if out and not jobs and not self.finished:
+            raise RunFailedError("; ".join(f"{name}: {reason}" for name, reason in out.items()))
+        return dataclasses.replace(self, jobs=jobs, unfit={**self.unfit, **out})
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -75,7 +90,7 @@ def make_plan(
     refuse_grouping(settings.group, settings.burst_seconds)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
-    refuse_models(settings)
+    unfit = unfit_runs(settings)
     if settings.recipe == "simmim":
         images, split = _divided_unlabelled(settings, data, watch)
     else:
@@ -83,6 +98,7 @@ def make_plan(
         images, split = _divided(settings, data, watch, folds)
     before = {run.name: run for run in benchmark.runs} if benchmark else {}
     asked = [one for one in wanted_runs(settings, split) if one.name in before or not only_known]
+    unfit = {name: why for name, why in unfit.items() if name in before or not only_known}
     finished = [one.name for one in asked if one.name in before and before[one.name].status == "finished"]
     # A finished run is planned again only where its probe is lacking: asked for now, or not finished.
     status = {run.model: run.status for run in before.values()}
@@ -100,7 +116,9 @@ def make_plan(
     warnings = tuple(dict.fromkeys(line for job in jobs for line in seen_lines(job, split)))
     if settings.strict and warnings:
         raise UsageError(f"{warnings[0]} (--strict)")
-    return Plan(settings, images, split, (*probes, *jobs), tuple(finished), warnings)
+    done = {run.name for run in before.values() if run.status == "finished"}
+    unfit = {name: why for name, why in unfit.items() if name not in done}
+    return Plan(settings, images, split, (*probes, *jobs), tuple(finished), warnings, unfit)
 
 
 def _divided(

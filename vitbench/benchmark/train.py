@@ -1,8 +1,9 @@
 """`train`: the plan carried out run by run; one model's failure leaves the others alone."""
 
 import dataclasses
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.benchmark.shard import Shard
 from vitbench.comparison.table import compare_many
 from vitbench.data.batches import LostPictureError
-from vitbench.errors import RefusedError, UsageError, VitbenchError
+from vitbench.errors import RefusedError, UsageError, VitbenchError, first_line
 from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
 from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings, Split
@@ -54,6 +55,8 @@ class Request:
     """With `resume`: also a run that was begun with other versions or threads."""
     leave: tuple[str, ...] = ()
     """Runs that are not to be tried (again)."""
+    crashed: Mapping[str, str] = field(default_factory=dict)
+    """Models whose timed steps killed an earlier process, each with what to say of it."""
 
     @property
     def verb(self) -> str:
@@ -98,7 +101,8 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
         if explicit.get("recipe") == "simmim" or explicit.get("pretrain"):
             explicit.setdefault("weights", ("random",))
         settings = Settings.of(explicit)
-        return make_plan(settings, request.data or DEFAULT_DATA, watch, dry_run=dry_run), None
+        plan = make_plan(settings, request.data or DEFAULT_DATA, watch, dry_run=dry_run)
+        return plan.without(request.crashed), None
     return _further(request, benchmark, explicit, watch, dry_run), benchmark
 
 
@@ -123,7 +127,7 @@ def _further(
         for job in plan.jobs
         if job.run_name not in request.leave
     )
-    return dataclasses.replace(plan, jobs=jobs)
+    return dataclasses.replace(plan, jobs=jobs).without(request.crashed)
 
 
 def _place(fields: dict[str, Any], results: Path) -> None:
@@ -277,7 +281,8 @@ def _shared(
     jobs = tuple(job for job in plan.jobs if job.run_name in mine)
     finished = tuple(name for name in plan.finished if name in mine)
     watch.message(f"shard {request.shard}: {len(jobs)} of {len(benchmark.runs)} runs to do here")
-    return dataclasses.replace(plan, jobs=jobs, finished=finished), benchmark
+    unfit = {name: reason for name, reason in plan.unfit.items() if name in mine}
+    return dataclasses.replace(plan, jobs=jobs, finished=finished, unfit=unfit), benchmark
 
 
 def _conclude(benchmark: Benchmark, request: Request, watch: Watch) -> None:
@@ -337,6 +342,9 @@ def _reason(error: VitbenchError, run: Run) -> str:
 
 def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
     runs = {run.name: run for run in benchmark.runs}
+    for name, reason in plan.unfit.items():
+        runs[name].folder.mkdir(exist_ok=True)
+        files.write_json(runs[name].folder / "failure.json", {"reason": reason})
     for job in plan.jobs:
         run = runs[job.run_name]
         try:
@@ -351,8 +359,23 @@ def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
             files.write_json(run.folder / "failure.json", {"reason": _reason(error, run)})
             watch.run_finished(run.name, f"failed: {_reason(error, run)}")
             continue
+        except Exception as error:  # each network of timm's can fail in its own way
+            if isinstance(error, OSError) or started()[1] > 1:  # other processes wait inside this run
+                raise
+            _note_bug(run, error, watch)
+            continue
         test = run.metrics()["test"]
         if test is None:
             watch.run_finished(run.name, f"pre-trained, val loss {run.metrics()['val']['loss']:.3f}")
             continue
         watch.run_finished(run.name, f"{test['correct']} of {test['n']} test pictures right")
+
+
+def _note_bug(run: Run, error: Exception, watch: Watch) -> None:
+    """Fail a run of which nobody foresaw the error; the traceback goes to its `log.txt`."""
+    log = run.folder / "log.txt"
+    with files.naming(log), log.open("a", encoding="utf-8") as stream:
+        stream.writelines(traceback.format_exception(error))
+    reason = f"{type(error).__name__}: {first_line(error)}; the traceback is in {log}"
+    files.write_json(run.folder / "failure.json", {"reason": reason})
+    watch.run_finished(run.name, f"failed: {reason}")

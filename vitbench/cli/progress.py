@@ -108,9 +108,12 @@ class LineWatch(Watch):
     def message(self, text: str) -> None:
         self.show(shown(text))
 
+    def timing(self, model: str) -> None:
+        supervise.tell(timing=model)
+
     def benchmark_started(self, name: str, seconds: Mapping[str, float]) -> None:
         self.benchmark = name
-        supervise.tell(self.results / name)
+        supervise.tell(benchmark=str((self.results / name).resolve()))
         self.clock.estimates = dict(seconds)
 
     def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:

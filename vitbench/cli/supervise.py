@@ -3,7 +3,8 @@
 Linux kills what uses most memory when none is left. `vitbench train`, `probe` and `pretrain` are therefore
 two processes: the parent, which never loads torch, starts the same command again as its child and passes
 signals on. When the child is killed inside a run, the parent notes in that run why it failed and
-starts another child for the runs that are left. A parent that is killed takes its child with it.
+starts another child for the runs that are left; when it is killed while a model is timed for the plan,
+another child makes the plan without that model. A parent that is killed takes its child with it.
 """
 
 import ctypes
@@ -18,7 +19,8 @@ from pathlib import Path
 from types import FrameType
 
 COMMANDS = ("train", "probe", "pretrain")
-NOT_CARRIED_OUT = frozenset({"-h", "--help", "--dry-run"})
+HELP = frozenset({"-h", "--help"})
+NOT_CARRIED_OUT = HELP | {"--dry-run"}
 DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT) if sys.platform == "linux" else ()
 """What the kernel, or a fault in compiled code, ends a process with; other signals are somebody's wish."""
 CHILD = "VITBENCH_CHILD"
@@ -30,9 +32,12 @@ PR_SET_PDEATHSIG = 1
 class Inheritance:
     """What a child takes over from one that was killed."""
 
-    benchmark: Path
+    benchmark: Path | None
+    """None: it had none yet."""
     leave: tuple[str, ...]
     """The runs inside which children were killed."""
+    crashed: dict[str, str]
+    """The models whose timing killed children, each with what to say of it."""
 
 
 _pipe: int | None = None
@@ -47,7 +52,7 @@ def wanted(arguments: list[str]) -> bool:
         sys.platform == "linux"
         and bool(arguments)
         and arguments[0] in COMMANDS
-        and not NOT_CARRIED_OUT.intersection(arguments)
+        and not HELP.intersection(arguments)
         and started_so  # a test, or a program that calls `main` itself, is not
         and CHILD not in os.environ
         and "RANK" not in os.environ
@@ -68,14 +73,15 @@ def begin() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     _pipe = told["pipe"]
     os.set_inheritable(told["pipe"], False)
-    if told["benchmark"]:
-        inherited = Inheritance(Path(told["benchmark"]), tuple(told["leave"]))
+    if told["benchmark"] or told["crashed"]:
+        benchmark = Path(told["benchmark"]) if told["benchmark"] else None
+        inherited = Inheritance(benchmark, tuple(told["leave"]), dict(told["crashed"]))
 
 
-def tell(benchmark: Path) -> None:
-    """Let the parent, if there is one, know which benchmark is being carried out."""
+def tell(**news: str) -> None:
+    """Let the parent, if there is one, know the `benchmark` being carried out, or the model in `timing`."""
     if _pipe is not None:
-        os.write(_pipe, os.fsencode(benchmark.resolve()))
+        os.write(_pipe, json.dumps(news).encode() + b"\n")
 
 
 # --- in the parent --------------------------------------------------------------------------------
@@ -85,25 +91,44 @@ def run() -> int:
     """Carry the command out in children; the exit status of the last one."""
     benchmark: Path | None = None
     leave: tuple[str, ...] = ()
+    crashed: dict[str, str] = {}
     while True:
-        child, told = _start(benchmark, leave)
-        benchmark = told or benchmark
+        child, news = _start(benchmark, leave, crashed)
+        benchmark = Path(news["benchmark"]) if "benchmark" in news else benchmark
         if child.returncode >= 0:
             return child.returncode
         if -child.returncode not in DEADLY:
             return 128 - child.returncode
         if sys.stderr.isatty():
             print("\x1b[?25h", file=sys.stderr)  # the cursor, which the child's display hid
+        if (model := news.get("timing")) and model not in crashed:
+            cause, way_out = _words(-child.returncode)
+            crashed[model] = f"the process that timed its first steps {cause}; {way_out}"
+            print(f"{model}: failed: {crashed[model]}", file=sys.stderr)
+            continue
         killed = _note(child, benchmark)
         if killed is None:
             return 1
         leave = (*leave, killed)
 
 
-def _start(benchmark: Path | None, leave: tuple[str, ...]) -> tuple["subprocess.Popen[bytes]", Path | None]:
-    """A child that has come to its end, and the benchmark that it told of."""
+def _words(number: int) -> tuple[str, str]:
+    """What a signal that ends processes tells of the cause, and what helps."""
+    killed = f"was killed by the system ({signal.Signals(number).name})"
+    if number == signal.SIGKILL:
+        needs_less = "a smaller --image-size, --micro-batch or model needs less"
+        return f"{killed}, most likely because memory ran out", needs_less
+    way_out = "another --image-size, --device or version of torch may do, or leave the model out"
+    return f"{killed}: a fault in torch's compiled code for this network on this machine", way_out
+
+
+def _start(
+    benchmark: Path | None, leave: tuple[str, ...], crashed: dict[str, str]
+) -> tuple["subprocess.Popen[bytes]", dict[str, str]]:
+    """A child that has come to its end, and the last it told of each thing."""
     receiver, sender = os.pipe()
     told = {"parent": os.getpid(), "pipe": sender, "benchmark": str(benchmark or ""), "leave": leave}
+    told["crashed"] = crashed
     environment = {**os.environ, CHILD: json.dumps(told)}
     early: list[int] = []
     child: subprocess.Popen[bytes] | None = None
@@ -128,8 +153,8 @@ def _start(benchmark: Path | None, leave: tuple[str, ...]) -> tuple["subprocess.
         signal.signal(number, handler)
     os.close(sender)
     with open(receiver, "rb") as stream:  # noqa: PTH123  # a descriptor
-        said = stream.read()
-    return child, Path(os.fsdecode(said)) if said else None
+        said = stream.read().splitlines()
+    return child, {key: value for line in said for key, value in json.loads(line).items()}
 
 
 def _has_told(receiver: int) -> bool:
@@ -142,14 +167,11 @@ def _note(child: "subprocess.Popen[bytes]", benchmark: Path | None) -> str | Non
     from vitbench.errors import RefusedError
     from vitbench.training.locks import holder, locked
 
-    name = signal.Signals(-child.returncode).name
-    killed = f"its process was killed by the system ({name})"
-    if -child.returncode == signal.SIGKILL:
-        killed += ", most likely because memory ran out"
+    cause, way_out = _words(-child.returncode)
     folders = [] if benchmark is None else [path.parent for path in sorted(benchmark.glob("*/.lock.json"))]
     for folder in folders:
         if holder(folder).get("pid") == child.pid:
-            reason = f"{killed}; a smaller --image-size, --micro-batch or model needs less"
+            reason = f"its process {cause}; {way_out}"
             try:
                 with locked(folder):
                     files.write_json(folder / "failure.json", {"reason": reason})
@@ -158,5 +180,5 @@ def _note(child: "subprocess.Popen[bytes]", benchmark: Path | None) -> str | Non
             print(f"{folder.name}: failed: {reason}", file=sys.stderr)
             return folder.name
     where = "before the first run" if benchmark is None else f"{benchmark.name}: outside of its runs"
-    print(f"vitbench: {where}, {killed}; close other programs and call it again", file=sys.stderr)
+    print(f"vitbench: {where}, its process {cause}; close other programs and call it again", file=sys.stderr)
     return None

@@ -1,6 +1,7 @@
 """`vitbench train`: its options, and what it shares with `probe` and `pretrain`."""
 
 import contextlib
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -296,7 +297,9 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
     shard = None if call.shard is None else Shard.of(call.shard)
     request = Request(explicit, call.data, call.name, call.results, resume, shard, call.resume_anyway)
     if (left := supervise.inherited) is not None:
-        request = request.after(left.benchmark, left.leave)
+        request = dataclasses.replace(request, crashed=left.crashed)
+        if left.benchmark is not None:
+            request = request.after(left.benchmark, left.leave)
     if call.dry_run:
         _show_plan(request, as_json=call.as_json)
         return
@@ -321,9 +324,11 @@ def _show_plan(request: "Request", *, as_json: bool) -> None:
         estimates = estimate_jobs(plan, display)
     if as_json:
         print(plan_json(plan, estimates))
-        return
-    for line in described(plan, estimates):
-        print(shown(line))
+    else:
+        for line in described(plan, estimates):
+            print(shown(line))
+    done = len(plan.jobs) + len(plan.finished)
+    raise typer.Exit(status_of(done, done + len(plan.unfit)))
 
 
 def _show(benchmark: "Benchmark", *, as_json: bool) -> None:

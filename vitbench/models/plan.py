@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from vitbench.errors import UsageError, first_line
+from vitbench.errors import UnfitModelError, UsageError, first_line
 from vitbench.models import families
 from vitbench.models.families import Kind
 from vitbench.records import Preprocessing
@@ -60,14 +60,22 @@ class ModelPlan:
     """It has a second head that can learn from a teacher."""
 
 
-@functools.cache
 def plan_model(name: str, image_size: int | Literal["native"] | None, tag: str = "") -> ModelPlan:
     """How a model runs at an image size; None is 224 px. `tag`: of other weights than its default ones.
 
-    Builds it once without memory (`meta`) and sends one picture through, so a size that it cannot
-    take, or whose last pixels it would never see, is a `UsageError` here: one line that names sizes near by
+    Builds it once without memory (`meta`) and sends one picture through, so a size that it cannot take,
+    or whose last pixels it would never see, is an `UnfitModelError` here: one line that names sizes near by
     with which the same was tried and went well.
     """
+    found = _planned(name, image_size, tag)
+    if isinstance(found, str):
+        raise UnfitModelError(found)
+    return found
+
+
+@functools.cache
+def _planned(name: str, image_size: int | Literal["native"] | None, tag: str) -> ModelPlan | str:
+    """The plan, or why there is none; both are asked for again and again."""
     from vitbench.models.windows import in_words, windows_of
 
     timm_name = families.timm_name_of(families.expand([name])[0])
@@ -82,7 +90,7 @@ def plan_model(name: str, image_size: int | Literal["native"] | None, tag: str =
     if seen.trouble:
         near = _sizes_that_run(timm_name, config, size, seen.step)
         hint = f"try --image-size {' or '.join(map(str, near))}" if near else "leave it out"
-        raise UsageError(f"{name} {seen.trouble}; {hint}")
+        return f"{name} {seen.trouble}; {hint}"
     model, windows = seen.model, in_words(windows_of(seen.model))
     return ModelPlan(
         alias=name,

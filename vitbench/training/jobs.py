@@ -88,6 +88,11 @@ class Job:
         """The name that the runs of all seeds share: "vit", "distill-vit"."""
         return self.run_name.rpartition("-s")[0]
 
+    @property
+    def base(self) -> str:
+        """The same for a model and the probe beside it."""
+        return self.model.removesuffix("-probe")
+
     def with_recipe(self, **changes: Any) -> "Job":
         """The job with other values in its recipe and in every trial's."""
         return dataclasses.replace(

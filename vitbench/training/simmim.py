@@ -22,7 +22,7 @@ from vitbench.data.ahead import even_slices
 from vitbench.data.batches import eval_batches
 from vitbench.data.store import open_store
 from vitbench.data.views import Dice
-from vitbench.errors import UsageError
+from vitbench.errors import UnfitModelError
 from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
 from vitbench.models.plan import ModelPlan
@@ -117,18 +117,18 @@ def enlarge(masks: Tensor, side: int) -> Tensor:
 
 
 def check_masking(plan: ModelPlan, masking: Masking) -> None:
-    """`UsageError` where a model cannot be pre-trained so, or not with these cells; takes no memory."""
+    """`UnfitModelError` where a model cannot be pre-trained so, or not with these cells; takes no memory."""
     with torch.device("meta"):
         check_encoder(create(plan, 0, RANDOM, seed=0), plan, masking)
 
 
 def check_encoder(encoder: Any, plan: ModelPlan, masking: Masking) -> None:
-    """`UsageError` where cells do not fit the patches, the strides and the pictures of a built network."""
+    """`UnfitModelError` where cells do not fit the patches, strides and pictures of a built network."""
     proj: Any = getattr(getattr(encoder, "patch_embed", None), "proj", None)
     # Not so: a convolutional stem (hybrids), and patches that overlap. Visible ones would see hidden pixels.
     plain = isinstance(proj, nn.Conv2d) and proj.in_channels == 3 and proj.kernel_size == proj.stride
     if plan.kind not in KINDS or not plain:
-        raise UsageError(
+        raise UnfitModelError(
             f"{plan.alias}: masked pre-training needs patches cut straight from the pixels; "
             f"use {', '.join(KINDS[:-1])} or {KINDS[-1]}"
         )
@@ -137,20 +137,20 @@ def check_encoder(encoder: Any, plan: ModelPlan, masking: Masking) -> None:
     if size % stride:
         below = size // stride * stride
         near = f"{below} or {below + stride}" if below else str(stride)
-        raise UsageError(
+        raise UnfitModelError(
             f"{plan.alias}: masked pre-training rebuilds squares of {stride} px, and {size} is no multiple "
             f"of that; try --image-size {near}"
         )
     possible = [str(cell) for cell in range(patch, size, patch) if size % cell == 0]
     if str(masking.size) not in possible:
         works = f"{', '.join(possible)} do" if possible else "none does, use a larger --image-size"
-        raise UsageError(
+        raise UnfitModelError(
             f"--mask-size {masking.size} does not fit {plan.alias} at {size} px: cells are whole patches of "
             f"{patch} px, and several side by side fill the picture; {works}"
         )
     cells = (size // masking.size) ** 2
     if hidden_cells(masking, cells) == cells:
-        raise UsageError(
+        raise UnfitModelError(
             f"--mask-ratio {masking.ratio:g} hides all {cells} cells of {masking.size} px; "
             "use a smaller one, or a smaller --mask-size"
         )

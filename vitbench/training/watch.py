@@ -20,6 +20,9 @@ class Watch:
     def message(self, text: str) -> None:
         """One line for the user: a warning, a fallback, a step taken."""
 
+    def timing(self, model: str) -> None:
+        """A few steps of a model are timed for the plan now; "": they are over."""
+
     def benchmark_started(self, name: str, seconds: Mapping[str, float]) -> None:
         """The benchmark's folder is there; the estimated seconds of every run still to do, in their order."""
 
