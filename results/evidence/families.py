@@ -1,0 +1,250 @@
+"""One network of every module of timm: planned and trained, or refused in one true line? Writes families.md.
+
+    python results/evidence/families.py                # all modules, about twenty minutes on one core
+    python results/evidence/families.py pit cait swin  # these modules, to standard output
+
+Each network is tried in a process of its own, so that a crash is seen as one. Random weights, two classes,
+two steps on two pictures each, as `vitbench train` takes them: the plan with its timed steps, the training,
+the test, costs, and the saved model read back and asked.
+"""
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # children are forked: other threads would not be in them
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+from timm.models import _registry
+
+from vitbench.benchmark.estimate import estimate_jobs
+from vitbench.benchmark.plan import make_plan
+from vitbench.errors import UnfitModelError, first_line
+from vitbench.models.create import gmacs
+from vitbench.models.folder import load_model
+from vitbench.models.plan import plan_model
+from vitbench.records import Run, Settings
+from vitbench.training.runs import train_run
+from vitbench.training.watch import Watch
+
+PAGE = Path(__file__).with_suffix(".md")
+SMALL_WORDS = (
+    "test_", "tiny", "nano", "atto", "femto", "pico", "small", "18", "26", "_xxs", "_xs", "_s", "b0",
+    "_t", "50",
+)  # fmt: skip
+"""In the names of small networks; of those with the fewest, the one with the fewest parameters is taken."""
+COUNTED = 5
+BESIDES = ("repvgg_a0", "mobileone_s0")
+"""Networks that are tried beside the smallest of their module: what began with them ended in a crash."""
+TRAINED_AT_MOST = 2.0
+"""GMACs at the native size; what takes more is planned there, and trained at the smallest of `SIZES`."""
+SIZES = (64, 96, 128, 160, 192, 224, 240, 256, 288, 384, 448, 512)
+SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of one network."""
+
+    module: str
+    name: str
+    millions: float
+    native: int = 0
+    size: int = 0
+    """At which it was trained; 0: it was not."""
+    outcome: str = ""
+    """trained, refused, failed or crashed."""
+    line: str = ""
+    """Why not, or what its row would be noted with."""
+    seconds: float = 0.0
+
+
+# --- which networks -------------------------------------------------------------------------------
+
+
+def modules() -> dict[str, list[str]]:
+    """timm's classifiers by the module that they stand in, those that look small first."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in timm.list_models():
+        found[_registry._model_to_module[name]].append(name)
+    return {module: sorted(names, key=_rank) for module, names in sorted(found.items())}
+
+
+def _rank(name: str) -> tuple[int, int, str]:
+    first = min((i for i, word in enumerate(SMALL_WORDS) if word in name), default=len(SMALL_WORDS))
+    return first, len(name), name
+
+
+def smallest(names: Sequence[str]) -> tuple[str, float]:
+    """Of the first few that are built for classes, the network with the fewest parameters, in millions."""
+    counted = {name: _millions(name) for name in names[:COUNTED]}
+    return min(counted.items(), key=lambda pair: (pair[1], pair[0]))
+
+
+def _millions(name: str) -> float:
+    with torch.device("meta"):
+        return round(sum(p.numel() for p in timm.create_model(name, num_classes=2).parameters()) / 1e6, 2)
+
+
+# --- one network, in a process of its own ---------------------------------------------------------
+
+
+def paint(folder: Path) -> Path:
+    """Two classes of five noisy pictures that colour tells apart."""
+    for number, (name, colour) in enumerate((("blue", (50, 60, 200)), ("red", (200, 50, 60)))):
+        (folder / name).mkdir(parents=True)
+        for place in range(5):
+            noise = np.random.default_rng(10 * number + place).normal(0, 30, (90, 90, 3))
+            pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{place}.png")
+    return folder
+
+
+def attempt(module: str, name: str, millions: float, data: Path) -> Tried:
+    """What comes of a network; its process may die of it."""
+    reader, writer = os.pipe()
+    started = time.monotonic()
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        signal.alarm(SECONDS)
+        try:
+            told = _carry_out(name, data)
+        except Exception as error:  # noqa: BLE001
+            told = {"outcome": "failed", "line": f"{type(error).__name__}: {first_line(error)}"}
+        os.write(writer, json.dumps(told).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        said = stream.read()
+    _, status = os.waitpid(child, 0)
+    told = json.loads(said) if said else {}
+    if not told:
+        ended = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit {status}"
+        told = {"outcome": "crashed", "line": f"its process ended by {ended}"}
+    return Tried(module, name, millions, **told, seconds=round(time.monotonic() - started, 1))
+
+
+def _carry_out(name: str, data: Path) -> dict[str, object]:
+    try:
+        native = plan_model(name, "native")
+    except UnfitModelError as error:
+        return {"outcome": "refused", "line": str(error)}
+    costly = gmacs(native, 2) > TRAINED_AT_MOST
+    sizes = [size for size in SIZES if size < native.image_size and costly]
+    size = next((s for s in sizes if _runs(name, s)), native.image_size)
+    asked = {
+        "models": (name,), "weights": ("random",), "image_size": size, "epochs": 1, "per_class": 2,
+        "batch_size": 2, "workers": 0, "with_probe": False, "store": False, "near": False,
+    }  # fmt: skip
+    settings = Settings.of({key: value for key, value in asked.items() if key in Settings.model_fields})
+    plan = make_plan(settings, data, Watch())
+    (job,) = plan.jobs
+    timed = estimate_jobs(plan, Watch())[job.run_name]
+    with tempfile.TemporaryDirectory() as place:
+        run = Run(Path(place) / job.run_name)
+        train_run(job, run, plan.split, Watch())
+        loaded = load_model(run.model_folder)
+        with torch.inference_mode():
+            answer = loaded.module(torch.zeros(1, 3, size, size))
+        if tuple(answer.shape) != (1, 2) or run.status != "finished" or np.isnan(timed.seconds):
+            raise RuntimeError(f"answers of shape {tuple(answer.shape)}, run {run.status}, timed {timed}")
+        notes = run.metrics()["notes"]
+    return {"native": native.image_size, "size": size, "outcome": "trained", "line": "; ".join(notes)}
+
+
+def _runs(name: str, size: int) -> bool:
+    try:
+        plan_model(name, size)
+    except UnfitModelError:
+        return False
+    return True
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def page(rows: Sequence[Tried], seconds: float) -> str:
+    """families.md."""
+    count = Counter(row.outcome for row in rows)
+    lines = [
+        "# One network of every module of timm",
+        "",
+        f"Written by `python results/evidence/families.py` with timm {version('timm')}, torch "
+        f"{version('torch')}, Python {platform.python_version()} on {platform.machine()}, one thread, "
+        f"{seconds / 60:.0f} minutes beside other work. The smallest network of each module; random weights, "
+        "two classes, two steps on two pictures each, each network in a process of its own: plan with timed "
+        "steps, training, test, costs, and the saved model read back and asked. Each is planned at its "
+        f"native size, and trained there where a forward pass takes at most {TRAINED_AT_MOST:g} GMACs, else "
+        "at the smallest size that it takes.",
+        "",
+        f"- modules tried: **{len({row.module for row in rows})}**, with {len(rows)} networks",
+        f"- planned: **{len(rows) - count['refused'] - count['crashed']}**",
+        f"- trained: **{count['trained']}**",
+        f"- refused with their line: **{count['refused']}**",
+        f"- failed in another way: **{count['failed']}**",
+        f"- crashes: **{count['crashed']}**",
+        "",
+    ]
+    for title, outcomes in (("Not trained", ("refused", "failed", "crashed")), ("Trained", ("trained",))):
+        chosen = [row for row in rows if row.outcome in outcomes]
+        if chosen:
+            lines += [f"## {title}", "", *_table(chosen), ""]
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[Tried]) -> list[str]:
+    head = "| module | network | M parameters | native px | trained at px | outcome | line, or notes |"
+    cells = [
+        f"| {row.module} | {row.name} | {row.millions:.1f} | {row.native or ''} | {row.size or ''} "
+        f"| {row.outcome} | {row.line.replace('|', '/')} |"
+        for row in rows
+    ]
+    return [head, "| --- | --- | ---: | ---: | ---: | --- | --- |", *cells]
+
+
+def tried(only: Sequence[str] = ()) -> list[Tried]:
+    """What came of the smallest network of these modules, or of all; a line on stderr for each."""
+    torch.set_num_threads(1)
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        data = paint(Path(place) / "pictures")
+        for module, names in modules().items():
+            if only and module not in only:
+                continue
+            for network in (smallest(names), *((name, _millions(name)) for name in BESIDES if name in names)):
+                rows.append(attempt(module, *network, data))
+                print(json.dumps(asdict(rows[-1])), file=sys.stderr, flush=True)
+    return rows
+
+
+def main() -> None:
+    """Try all and write the page, or some and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", help="of timm.models, such as pit; all")
+    only = parser.parse_args().modules
+    started = time.monotonic()
+    rows = tried(only)
+    text = page(rows, time.monotonic() - started)
+    if only:
+        print(text)
+    else:
+        PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
