@@ -1,11 +1,12 @@
 """One network of every module of timm: planned and trained, or refused in one true line? Writes families.md.
 
-    python results/evidence/families.py                # all modules, about twenty minutes on one core
+    python results/evidence/families.py                # all modules; goes on where it was interrupted
     python results/evidence/families.py pit cait swin  # these modules, to standard output
 
 Each network is tried in a process of its own, so that a crash is seen as one. Random weights, two classes,
 two steps on two pictures each, as `vitbench train` takes them: the plan with its timed steps, the training,
-the test, costs, and the saved model read back and asked.
+the test, costs, and the saved model read back and asked. What was found is kept in families.jsonl; delete it
+to try all anew.
 """
 
 import argparse
@@ -41,6 +42,7 @@ from vitbench.training.runs import train_run
 from vitbench.training.watch import Watch
 
 PAGE = Path(__file__).with_suffix(".md")
+RECORD = PAGE.with_suffix(".jsonl")
 SMALL_WORDS = (
     "test_", "tiny", "nano", "atto", "femto", "pico", "small", "18", "26", "_xxs", "_xs", "_s", "b0",
     "_t", "50",
@@ -51,6 +53,8 @@ BESIDES = ("repvgg_a0", "mobileone_s0")
 """Networks that are tried beside the smallest of their module: what began with them ended in a crash."""
 TRAINED_AT_MOST = 2.0
 """GMACs at the native size; what takes more is planned there, and trained at the smallest of `SIZES`."""
+WHOLE_AT_MOST = 40.0
+"""Million parameters; of larger networks only the steps are taken, for their checkpoints take minutes."""
 SIZES = (64, 96, 128, 160, 192, 224, 240, 256, 288, 384, 448, 512)
 SECONDS = 600
 
@@ -66,7 +70,7 @@ class Tried:
     size: int = 0
     """At which it was trained; 0: it was not."""
     outcome: str = ""
-    """trained, refused, failed or crashed."""
+    """trained (to a finished run), steps (two or more were taken), refused, failed or crashed."""
     line: str = ""
     """Why not, or what its row would be noted with."""
     seconds: float = 0.0
@@ -123,7 +127,7 @@ def attempt(module: str, name: str, millions: float, data: Path) -> Tried:
         os.close(reader)
         signal.alarm(SECONDS)
         try:
-            told = _carry_out(name, data)
+            told = _carry_out(name, millions, data)
         except Exception as error:  # noqa: BLE001
             told = {"outcome": "failed", "line": f"{type(error).__name__}: {first_line(error)}"}
         os.write(writer, json.dumps(told).encode())
@@ -139,7 +143,7 @@ def attempt(module: str, name: str, millions: float, data: Path) -> Tried:
     return Tried(module, name, millions, **told, seconds=round(time.monotonic() - started, 1))
 
 
-def _carry_out(name: str, data: Path) -> dict[str, object]:
+def _carry_out(name: str, millions: float, data: Path) -> dict[str, object]:
     try:
         native = plan_model(name, "native")
     except UnfitModelError as error:
@@ -155,16 +159,21 @@ def _carry_out(name: str, data: Path) -> dict[str, object]:
     plan = make_plan(settings, data, Watch())
     (job,) = plan.jobs
     timed = estimate_jobs(plan, Watch())[job.run_name]
+    if np.isnan(timed.seconds):
+        raise RuntimeError("its timed steps failed")
+    told = {"native": native.image_size, "size": size}
+    if millions > WHOLE_AT_MOST:
+        return {**told, "outcome": "steps"}
     with tempfile.TemporaryDirectory() as place:
         run = Run(Path(place) / job.run_name)
         train_run(job, run, plan.split, Watch())
         loaded = load_model(run.model_folder)
         with torch.inference_mode():
             answer = loaded.module(torch.zeros(1, 3, size, size))
-        if tuple(answer.shape) != (1, 2) or run.status != "finished" or np.isnan(timed.seconds):
-            raise RuntimeError(f"answers of shape {tuple(answer.shape)}, run {run.status}, timed {timed}")
+        if tuple(answer.shape) != (1, 2) or run.status != "finished":
+            raise RuntimeError(f"answers of shape {tuple(answer.shape)}, run {run.status}")
         notes = run.metrics()["notes"]
-    return {"native": native.image_size, "size": size, "outcome": "trained", "line": "; ".join(notes)}
+    return {**told, "outcome": "trained", "line": "; ".join(notes)}
 
 
 def _runs(name: str, size: int) -> bool:
@@ -178,29 +187,34 @@ def _runs(name: str, size: int) -> bool:
 # --- the page -------------------------------------------------------------------------------------
 
 
-def page(rows: Sequence[Tried], seconds: float) -> str:
+def page(rows: Sequence[Tried]) -> str:
     """families.md."""
     count = Counter(row.outcome for row in rows)
+    minutes = sum(row.seconds for row in rows) / 60
     lines = [
         "# One network of every module of timm",
         "",
         f"Written by `python results/evidence/families.py` with timm {version('timm')}, torch "
         f"{version('torch')}, Python {platform.python_version()} on {platform.machine()}, one thread, "
-        f"{seconds / 60:.0f} minutes beside other work. The smallest network of each module; random weights, "
+        f"{minutes:.0f} minutes beside other work. The smallest network of each module; random weights, "
         "two classes, two steps on two pictures each, each network in a process of its own: plan with timed "
         "steps, training, test, costs, and the saved model read back and asked. Each is planned at its "
         f"native size, and trained there where a forward pass takes at most {TRAINED_AT_MOST:g} GMACs, else "
-        "at the smallest size that it takes.",
+        "at the smallest size that it takes. Of networks with more than "
+        f"{WHOLE_AT_MOST:g} million parameters the steps alone are taken, no run is saved.",
         "",
         f"- modules tried: **{len({row.module for row in rows})}**, with {len(rows)} networks",
         f"- planned: **{len(rows) - count['refused'] - count['crashed']}**",
-        f"- trained: **{count['trained']}**",
+        f"- trained: **{count['trained'] + count['steps']}**, {count['steps']} of them by steps alone",
         f"- refused with their line: **{count['refused']}**",
         f"- failed in another way: **{count['failed']}**",
         f"- crashes: **{count['crashed']}**",
         "",
     ]
-    for title, outcomes in (("Not trained", ("refused", "failed", "crashed")), ("Trained", ("trained",))):
+    for title, outcomes in (
+        ("Not trained", ("refused", "failed", "crashed")),
+        ("Trained", ("trained", "steps")),
+    ):
         chosen = [row for row in rows if row.outcome in outcomes]
         if chosen:
             lines += [f"## {title}", "", *_table(chosen), ""]
@@ -217,33 +231,42 @@ def _table(rows: Sequence[Tried]) -> list[str]:
     return [head, "| --- | --- | ---: | ---: | ---: | --- | --- |", *cells]
 
 
-def tried(only: Sequence[str] = ()) -> list[Tried]:
-    """What came of the smallest network of these modules, or of all; a line on stderr for each."""
+def tried(only: Sequence[str], record: Path | None = None) -> list[Tried]:
+    """What came of the smallest network of these modules; a line on stderr, and in `record`, for each."""
     torch.set_num_threads(1)
+    known = [Tried(**json.loads(line)) for line in record.read_text().splitlines()] if record else []
     rows = []
     with tempfile.TemporaryDirectory() as place:
         data = paint(Path(place) / "pictures")
         for module, names in modules().items():
-            if only and module not in only:
+            if module not in only:
                 continue
-            for network in (smallest(names), *((name, _millions(name)) for name in BESIDES if name in names)):
-                rows.append(attempt(module, *network, data))
-                print(json.dumps(asdict(rows[-1])), file=sys.stderr, flush=True)
+            if before := [row for row in known if row.module == module]:
+                rows += before
+                continue
+            found = [
+                attempt(module, *network, data)
+                for network in (smallest(names), *((one, _millions(one)) for one in BESIDES if one in names))
+            ]
+            lines = "".join(json.dumps(asdict(row)) + "\n" for row in found)
+            print(lines, end="", file=sys.stderr, flush=True)
+            if record:
+                with record.open("a", encoding="utf-8") as stream:
+                    stream.write(lines)
+            rows += found
     return rows
 
 
 def main() -> None:
     """Try all and write the page, or some and print it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("modules", nargs="*", help="of timm.models, such as pit; all")
     only = parser.parse_args().modules
-    started = time.monotonic()
-    rows = tried(only)
-    text = page(rows, time.monotonic() - started)
     if only:
-        print(text)
-    else:
-        PAGE.write_text(text, encoding="utf-8")
+        print(page(tried(only)))
+        return
+    RECORD.touch()
+    PAGE.write_text(page(tried(list(modules()), RECORD)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -301,8 +301,7 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
         if left.benchmark is not None:
             request = request.after(left.benchmark, left.leave)
     if call.dry_run:
-        _show_plan(request, as_json=call.as_json)
-        return
+        raise typer.Exit(_show_plan(request, as_json=call.as_json))
     with watch(call.results, shard=call.shard, track=call.track) as display:
         benchmark = carry_out(request, display, call.track)
     runs = shard.share(benchmark.runs) if shard else benchmark.runs
@@ -311,8 +310,8 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
     raise typer.Exit(status_of(sum(run.status == "finished" for run in runs), len(runs)))
 
 
-def _show_plan(request: "Request", *, as_json: bool) -> None:
-    """`--dry-run`: the plan is the result, on stdout; how it comes about is progress."""
+def _show_plan(request: "Request", *, as_json: bool) -> int:
+    """`--dry-run`: the plan is the result, on stdout; how it comes about is progress. The exit status."""
     from vitbench.benchmark.described import described, plan_json
     from vitbench.benchmark.estimate import estimate_jobs
     from vitbench.benchmark.train import prepare
@@ -328,7 +327,7 @@ def _show_plan(request: "Request", *, as_json: bool) -> None:
         for line in described(plan, estimates):
             print(shown(line))
     done = len(plan.jobs) + len(plan.finished)
-    raise typer.Exit(status_of(done, done + len(plan.unfit)))
+    return status_of(done, done + len(plan.unfit))
 
 
 def _show(benchmark: "Benchmark", *, as_json: bool) -> None:

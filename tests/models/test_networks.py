@@ -1,0 +1,60 @@
+"""The page of timm's networks: its script still tries them, each in a process of its own."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+EVIDENCE = Path(__file__).parents[2] / "results" / "evidence"
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="it forks")]
+
+
+@pytest.fixture(scope="module")
+def networks() -> ModuleType:
+    """results/evidence/families.py as a module."""
+    sys.path.insert(0, str(EVIDENCE))
+    import families
+
+    sys.path.remove(str(EVIDENCE))
+    return families
+
+
+CHOSEN = (
+    "beit", "byobnet", "cait", "coat", "convnext", "crossvit", "davit", "deit", "efficientnet", "fastvit",
+    "gcvit", "hiera", "hrnet", "inception_v3", "levit", "maxxvit", "mobilenetv3", "nest", "pit", "pvt_v2",
+    "resnet", "swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr", "tiny_vit", "twins",
+    "vision_transformer", "volo", "xcit",
+)  # fmt: skip
+"""Every kind of stem, window and head; the whole of timm stands on the page."""
+
+
+def test_networks_of_every_kind_are_trained_or_refused_in_one_line(networks: ModuleType) -> None:
+    """The smallest of 29 modules, RepVGG and MobileOne: no crash, no error that nobody foresaw."""
+    rows = networks.tried(CHOSEN)
+    assert {row.module for row in rows} == set(CHOSEN)
+    assert [(row.name, row.line) for row in rows if row.outcome not in ("trained", "refused")] == []
+    assert all(row.line and "\n" not in row.line for row in rows if row.outcome == "refused")
+
+
+def test_a_crash_is_seen_as_one(
+    networks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that ends its process by a signal is a row that says so; the next one is tried."""
+    monkeypatch.setattr(networks, "_carry_out", lambda *_: os.kill(os.getpid(), signal.SIGSEGV))
+    row = networks.attempt("pit", "pit_ti_224", 4.6, tmp_path)
+    assert (row.outcome, row.line) == ("crashed", "its process ended by SIGSEGV")
+
+
+def test_the_page_says_what_was_tried(networks: ModuleType) -> None:
+    """Counts in front, a table of what was not trained and one of what was."""
+    rows = [
+        networks.Tried("pit", "pit_ti_224", 4.6, 224, 224, "trained", "", 1.0),
+        networks.Tried("coat", "coat_tiny", 5.4, outcome="refused", line="it shares parameters"),
+    ]
+    page = networks.page(rows)
+    assert "- modules tried: **2**" in page
+    assert "- crashes: **0**" in page
+    assert "| coat | coat_tiny | 5.4 |  |  | refused | it shares parameters |" in page
