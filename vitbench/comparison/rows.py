@@ -93,6 +93,8 @@ class Row:
     rank: tuple[int, int] | None = None
     """(1 + number of models that are better, n − number that are worse); None: not tested, or a probe."""
     native_size: int | None = None
+    windows: str = ""
+    """Attention windows per stage, of a network that has them: "7", "8,8,4,2"."""
     benchmark: str = ""
     runs: tuple[str, ...] = ()
     """Names of the tested runs."""
@@ -110,7 +112,7 @@ class Row:
         "latency_ms_p95", "peak_memory_mb", "status",
         "top1_std", "interval", "loss_low", "loss_high", "macro_f1_low", "macro_f1_high",
         "balanced_accuracy_low", "balanced_accuracy_high", "brier", "brier_low", "brier_high", "ece",
-        "ece_null", "temperature", "temperature_shown", "loss_tempered", "arm", "trains",
+        "ece_null", "temperature", "temperature_shown", "loss_tempered", "arm", "trains", "windows",
     )  # fmt: skip
     """The columns of `comparison.csv`."""
 
@@ -213,6 +215,7 @@ def _told(run: Run) -> dict[str, Any]:
         "recipe": recipe.name,
         "image_size": recipe.preprocessing.size,
         "native_size": about.get("native_size"),
+        "windows": str(about.get("windows") or ""),
         "device": device_of(run),
     }
 

@@ -137,6 +137,8 @@ def _about_weights(row: Row, several: bool) -> list[Badge]:
         found.append((f"{first} first" if then else first, meaning))
     if row.native_size and row.image_size and row.native_size != row.image_size:
         found.append((f"{row.image_size} px, made for {row.native_size}", "Not at its native input size"))
+    if row.windows:
+        found.append((f"windows {row.windows}", "Side of its attention windows, stage by stage, in tokens"))
     return [Badge(row.model, text, meaning) for text, meaning in found]
 
 
