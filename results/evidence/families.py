@@ -48,12 +48,12 @@ SMALL_WORDS = (
     "_t", "50",
 )  # fmt: skip
 """In the names of small networks; of those with the fewest, the one with the fewest parameters is taken."""
-COUNTED = 5
-BESIDES = ("repvgg_a0", "mobileone_s0")
-"""Networks that are tried beside the smallest of their module: what began with them ended in a crash."""
-TRAINED_AT_MOST = 2.0
+COUNTED, FEW = 5, 12.0
+BESIDES = ("repvgg_a0", "mobileone_s0", "fastvit_t8")
+"""Networks that are tried too, at their native size: what began with them ended in a crash."""
+TRAINED_AT_MOST = 0.3
 """GMACs at the native size; what takes more is planned there, and trained at the smallest of `SIZES`."""
-WHOLE_AT_MOST = 40.0
+WHOLE_AT_MOST = 12.0
 """Million parameters; of larger networks only the steps are taken, for their checkpoints take minutes."""
 SIZES = (64, 96, 128, 160, 192, 224, 240, 256, 288, 384, 448, 512)
 SECONDS = 600
@@ -93,8 +93,12 @@ def _rank(name: str) -> tuple[int, int, str]:
 
 
 def smallest(names: Sequence[str]) -> tuple[str, float]:
-    """Of the first few that are built for classes, the network with the fewest parameters, in millions."""
-    counted = {name: _millions(name) for name in names[:COUNTED]}
+    """The first network with few parameters, or of the first few the one with fewest; its millions of them."""
+    counted: dict[str, float] = {}
+    for name in names[:COUNTED]:
+        counted[name] = _millions(name)
+        if counted[name] <= FEW:
+            break
     return min(counted.items(), key=lambda pair: (pair[1], pair[0]))
 
 
@@ -148,7 +152,7 @@ def _carry_out(name: str, millions: float, data: Path) -> dict[str, object]:
         native = plan_model(name, "native")
     except UnfitModelError as error:
         return {"outcome": "refused", "line": str(error)}
-    costly = gmacs(native, 2) > TRAINED_AT_MOST
+    costly = name not in BESIDES and gmacs(native, 2) > TRAINED_AT_MOST
     sizes = [size for size in SIZES if size < native.image_size and costly]
     size = next((s for s in sizes if _runs(name, s)), native.image_size)
     asked = {
@@ -200,8 +204,8 @@ def page(rows: Sequence[Tried]) -> str:
         "two classes, two steps on two pictures each, each network in a process of its own: plan with timed "
         "steps, training, test, costs, and the saved model read back and asked. Each is planned at its "
         f"native size, and trained there where a forward pass takes at most {TRAINED_AT_MOST:g} GMACs, else "
-        "at the smallest size that it takes. Of networks with more than "
-        f"{WHOLE_AT_MOST:g} million parameters the steps alone are taken, no run is saved.",
+        f"at the smallest size that it takes ({', '.join(BESIDES)}: at the native one). Of networks with more "
+        f"than {WHOLE_AT_MOST:g} million parameters the steps alone are taken, no run is saved.",
         "",
         f"- modules tried: **{len({row.module for row in rows})}**, with {len(rows)} networks",
         f"- planned: **{len(rows) - count['refused'] - count['crashed']}**",
@@ -235,26 +239,27 @@ def tried(only: Sequence[str], record: Path | None = None) -> list[Tried]:
     """What came of the smallest network of these modules; a line on stderr, and in `record`, for each."""
     torch.set_num_threads(1)
     known = [Tried(**json.loads(line)) for line in record.read_text().splitlines()] if record else []
-    rows = []
+    rows = [row for row in known if row.module in only]
+    names = modules()
+    chosen = {one: (module, millions) for module in only for one, millions in _chosen(names[module])}
+    missing = [one for one in chosen if one not in {row.name for row in rows}]
     with tempfile.TemporaryDirectory() as place:
         data = paint(Path(place) / "pictures")
-        for module, names in modules().items():
-            if module not in only:
-                continue
-            if before := [row for row in known if row.module == module]:
-                rows += before
-                continue
-            found = [
-                attempt(module, *network, data)
-                for network in (smallest(names), *((one, _millions(one)) for one in BESIDES if one in names))
-            ]
-            lines = "".join(json.dumps(asdict(row)) + "\n" for row in found)
-            print(lines, end="", file=sys.stderr, flush=True)
+        for name in sorted(missing, key=lambda one: chosen[one][1]):  # an interruption costs the large ones
+            module, millions = chosen[name]
+            rows.append(attempt(module, name, millions, data))
+            line = json.dumps(asdict(rows[-1])) + "\n"
+            print(line, end="", file=sys.stderr, flush=True)
             if record:
                 with record.open("a", encoding="utf-8") as stream:
-                    stream.write(lines)
-            rows += found
-    return rows
+                    stream.write(line)
+    return sorted(rows, key=lambda row: (row.module, row.name))
+
+
+def _chosen(names: Sequence[str]) -> list[tuple[str, float]]:
+    """A module's smallest network, and those that are tried too; each with its millions of parameters."""
+    besides = [(name, _millions(name)) for name in BESIDES if name in names]
+    return list(dict.fromkeys([smallest(names), *besides]))
 
 
 def main() -> None:
