@@ -93,7 +93,7 @@ def _rank(name: str) -> tuple[int, int, str]:
 
 
 def smallest(names: Sequence[str]) -> tuple[str, float]:
-    """The first network with few parameters, or of the first few the one with fewest; its millions of them."""
+    """The first network with few parameters, or of the first few that with fewest; its millions of them."""
     counted: dict[str, float] = {}
     for name in names[:COUNTED]:
         counted[name] = _millions(name)
@@ -204,8 +204,8 @@ def page(rows: Sequence[Tried]) -> str:
         "two classes, two steps on two pictures each, each network in a process of its own: plan with timed "
         "steps, training, test, costs, and the saved model read back and asked. Each is planned at its "
         f"native size, and trained there where a forward pass takes at most {TRAINED_AT_MOST:g} GMACs, else "
-        f"at the smallest size that it takes ({', '.join(BESIDES)}: at the native one). Of networks with more "
-        f"than {WHOLE_AT_MOST:g} million parameters the steps alone are taken, no run is saved.",
+        f"at the smallest size that it takes ({', '.join(BESIDES)}: at the native one). Of networks with "
+        f"more than {WHOLE_AT_MOST:g} million parameters the steps alone are taken, no run is saved.",
         "",
         f"- modules tried: **{len({row.module for row in rows})}**, with {len(rows)} networks",
         f"- planned: **{len(rows) - count['refused'] - count['crashed']}**",
