@@ -48,6 +48,7 @@ def test_leaks_that_turn_the_verdict_are_said_first(tmp_path: Path) -> None:
     )
     assert found.answer.endswith("What all 200 say does not stand: vit better than swin (+15.0 points).")
     assert pair.verdict.startswith("Without 80 images that training knows: swin is better than vit")
+    assert "cannot be told apart" not in found.advice
 
 
 def test_ranks_rest_on_what_both_say(tmp_path: Path) -> None:

@@ -268,6 +268,8 @@ def _tie(case: Case) -> str:
     leaders = case.leaders
     if len(leaders) < 2 or any(row.recipe == "probe" for row in leaders):
         return ""
+    if not all(pair.stands for pair in case.comparison.pairs):  # leaks hold them together, not chance
+        return ""
     share = f"{len(leaders)} models cannot be told apart"
     if all(len(row.seeds) == 1 for row in leaders):
         seeds = "--seeds 0,1,2 shows how much of their difference is luck of the training"
