@@ -31,8 +31,8 @@ class World:
 
     n: int
     seeds: int = 1
-    seed_sd: float = 0.0
-    """Spread of the seeds' skill, probits."""
+    seed_sd: Any = 0.0
+    """Spread of the seeds' skill, probits; (m,): of each model."""
     groups: Array | None = None
     alike: float = 0.0
     """Correlation of that variable within a group; 1: the pictures of a group are copies."""
@@ -50,11 +50,12 @@ class World:
     def right(self, rng: np.random.Generator, runs: int, accuracies: Sequence[float]) -> Iterator[Array]:
         """`runs` times (models, seeds, n) bool."""
         of_all, of_model = self.shared
-        skill = (ndtri(np.array(accuracies)) * np.sqrt(1 + self.seed_sd**2))[None, :, None, None]
+        spread = np.broadcast_to(np.asarray(self.seed_sd, np.float32), len(accuracies))[None, :, None, None]
+        skill = ndtri(np.array(accuracies))[None, :, None, None] * np.sqrt(1 + spread**2)
         m, k = len(accuracies), self.seeds
         for start in range(0, runs, AT_A_TIME):
             r = min(AT_A_TIME, runs - start)
-            luck = self.seed_sd * rng.standard_normal((r, m, k, 1), dtype=np.float32)
+            luck = spread * rng.standard_normal((r, m, k, 1), dtype=np.float32)
             own = np.sqrt(1 - of_all - of_model) * self.normal(rng, r, m, k)
             model = np.sqrt(of_model) * self.normal(rng, r, m, 1)
             yield from skill + luck + own + model + np.sqrt(of_all) * self.normal(rng, r, 1, 1) > 0
