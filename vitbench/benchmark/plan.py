@@ -16,8 +16,9 @@ from vitbench.data.likeness import refuse_warnings
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images, without_labels
 from vitbench.errors import ClassesError, RunFailedError, UsageError
+from vitbench.models import hub
 from vitbench.models.plan import ModelPlan
-from vitbench.models.weights import WORDS, InitialWeights, asked_of_each, resolve_weights
+from vitbench.models.weights import RANDOM, WAYS_ON, WORDS, InitialWeights, asked_of_each, resolve_weights
 from vitbench.records import Benchmark, ImageSet, PixelRange, Recipe, Run, Settings, Split, run_name
 from vitbench.training import tuning
 from vitbench.training.jobs import Job
@@ -84,7 +85,8 @@ def make_plan(
     """Check the folder, split it, plan every model and get hold of the weights of what is to be done.
 
     `benchmark`: the one that is gone on with; its finished runs need nothing, and with `only_known` no
-    run is added to it. A dry run takes random weights for all, and so touches no network and no cache.
+    run is added to it. A dry run takes random weights for those of the hub: it
+    only looks whether these are here, or the hub can be reached.
     Raises VitbenchError or UsageError for whatever would go wrong later and can be seen now.
     """
     refuse_grouping(settings.group, settings.burst_seconds)
@@ -116,6 +118,9 @@ def make_plan(
     warnings = tuple(dict.fromkeys(line for job in jobs for line in seen_lines(job, split)))
     if settings.strict and warnings:
         raise UsageError(f"{warnings[0]} (--strict)")
+    if dry_run:
+        firsts = dict.fromkeys(f"{job.plan.alias}: {job.weights.note}" for job in jobs if job.weights.note)
+        warnings = (*warnings, *firsts)
     done = {run.name for run in before.values() if run.status == "finished"}
     unfit = {name: why for name, why in unfit.items() if name not in done}
     return Plan(settings, images, split, (*probes, *jobs), tuple(finished), warnings, unfit)
@@ -155,20 +160,34 @@ def _starts(
 ) -> dict[str, InitialWeights]:
     """What the runs begin with, by `Wanted.model`; a dry run takes random weights for those of the hub."""
     found: dict[str, InitialWeights] = {}
+    taught_by = {one.teacher.plan.alias for one in todo if one.teacher and one.teacher.plan}
     for arm, asked in dict.fromkeys((one.arm, one.way.weights) for one in todo):  # a teacher has its own
         alike = [one for one in todo if (one.arm, one.way.weights) == (arm, asked)]
         mine = {one.model: one for one in alike}
         way, plans = alike[0].way, [one.plan for one in mine.values()]
         specs = (*asked, *_as_before(way, [(one.plan, before.get(one.name)) for one in alike]))
-        from_hub = [a for a, word in asked_of_each(specs, plans).items() if word in ("pretrained", "auto")]
+        every = asked_of_each(specs, plans)
+        from_hub = {alias: word for alias, word in every.items() if word in ("pretrained", "auto")}
         if dry_run:
             specs += tuple(f"{alias}=random" for alias in from_hub)
-        weights = resolve_weights(specs, plans, on_event=watch.message)
+        ways_on = TEACHERS_WAYS_ON if {plan.alias for plan in plans} <= taught_by else WAYS_ON
+        weights = resolve_weights(specs, plans, on_event=watch.message, ways_on=ways_on)
         for model, one in mine.items():
             found[model] = weights[one.plan.alias]
             if dry_run and one.plan.alias in from_hub:
-                found[model] = dataclasses.replace(found[model], label="pretrained")
+                found[model] = _expected(one.plan, from_hub[one.plan.alias])
     return found
+
+
+def _expected(plan: ModelPlan, asked: str) -> InitialWeights:
+    """What `train` would begin with where `asked` is "pretrained" or "auto", as far as a dry run can see."""
+    why = hub.lacking(plan.timm_name)
+    if not why:
+        return dataclasses.replace(RANDOM, label="pretrained")
+    if asked == "auto":
+        return dataclasses.replace(RANDOM, note=f"RANDOM first weights, no pretrained ones here: {why}")
+    note = f"its pretrained weights are not to be had here, and train would refuse it: {why}; {WAYS_ON}"
+    return dataclasses.replace(RANDOM, label="pretrained (not to be had here)", note=note)
 
 
 def _job(
@@ -193,6 +212,11 @@ def _job(
     return Job(one.name, plan, first, recipe, machine, tries, settings.final, one.arm, one.teacher, pretrain)
 
 
+TEACHERS_WAYS_ON = (
+    "give --weights MODEL=PATH for it, fill the cache (HF_HOME) where there is a network, or name a run or a "
+    "saved model that knows these classes with --teacher"
+)
+"""A teacher with random weights has nothing to teach."""
 PROBE_SHARE = 0.2
 """A probe is shown beside a fine-tuned model where it costs at most this share of the training."""
 

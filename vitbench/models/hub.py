@@ -7,14 +7,18 @@ hold as everywhere.
 """
 
 import contextlib
+import functools
 import json
 import os
 import queue
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +31,7 @@ from vitbench.models.tensors import check_safetensors
 NOT_TRIED = "another model's weights are missing"
 """The reason of a model that nothing was fetched for, because one that is required failed."""
 REPORT_SECONDS = 10.0
+CONNECT_SECONDS = 3.0
 """How often a running download is reported."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -65,6 +70,34 @@ def fetch(
     if sources and not any(isinstance(got.get(key), str) for key in required):
         got.update(_download(sources, required, timeout_seconds, on_event))
     return {key: got.get(key, NOT_TRIED) for key in models}
+
+
+def lacking(timm_name: str) -> str:
+    """Why pretrained weights are not to be had here, as far as is seen without asking for them; "" if so."""
+    from huggingface_hub import constants
+
+    source = source_of(timm_name)
+    if isinstance(source, str):
+        return source
+    if _cached(source) is not None:
+        return ""
+    if constants.HF_HUB_OFFLINE:
+        return "no whole file in the cache, and HF_HUB_OFFLINE forbids the network"
+    return _unreachable(constants.ENDPOINT)
+
+
+@functools.cache
+def _unreachable(address: str) -> str:
+    """Why no connection can be made; "" if one can, or where a proxy would make it."""
+    parts = urllib.parse.urlsplit(address)
+    if urllib.request.getproxies():
+        return ""
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    try:
+        socket.create_connection((str(parts.hostname), port), CONNECT_SECONDS).close()
+    except OSError as error:
+        return f"{parts.hostname}: {error}"
+    return ""
 
 
 def source_of(timm_name: str) -> Source | str:

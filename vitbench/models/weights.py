@@ -18,6 +18,7 @@ from vitbench.models.folder import label_names
 from vitbench.models.plan import ModelPlan
 from vitbench.models.tensors import check_safetensors
 from vitbench.records import Benchmark, Fingerprints, Run
+from vitbench.records.commands import command
 from vitbench.records.fingerprints import NOT_KNOWN, NOTHING
 
 WAYS_ON = "give --weights PATH, fill the cache (HF_HOME) where there is a network, or use --weights random"
@@ -62,6 +63,7 @@ def resolve_weights(
     plans: Sequence[ModelPlan],
     timeout_seconds: float = 15.0,
     on_event: Callable[[str], None] = lambda _: None,
+    ways_on: str = WAYS_ON,
 ) -> dict[str, InitialWeights]:
     """What each plan starts from, by alias; everything is on this machine and whole when it returns.
 
@@ -69,7 +71,7 @@ def resolve_weights(
     safetensors file, a saved model's folder, a run, a benchmark with one run of the model, a folder filled
     by `download_weights`), or any of these after "MODEL=" for one model. A hub that makes no progress for
     `timeout_seconds` is given up; a download that moves is never cut. Failures are a one-line
-    `WeightsError`, misuse is a `UsageError`.
+    `WeightsError` that ends in `ways_on`, misuse is a `UsageError`.
     """
     asked = asked_of_each(specs, plans)
     _refuse_shared_file(specs, plans)
@@ -78,7 +80,7 @@ def resolve_weights(
     wanted = [p for p in plans if asked[p.alias] in ("pretrained", "auto")]
     required = {p.alias for p in wanted if asked[p.alias] == "pretrained"}
     got = hub.fetch({p.alias: p.timm_name for p in wanted}, required, timeout_seconds, on_event)
-    _refuse_failures(got, required, WAYS_ON)
+    _refuse_failures(got, required, ways_on)
     for plan in wanted:
         outcome = got[plan.alias]
         if isinstance(outcome, Path):
@@ -231,7 +233,8 @@ def _from_path(plan: ModelPlan, spec: str) -> InitialWeights:
         return _from_benchmark(plan, path)
     file = path / f"{plan.timm_name}.safetensors"
     if not file.exists():
-        raise WeightsError(f"{path}: holds no {file.name}; fill it with vitbench models --download {path}")
+        filling = command("models", download=path, models=plan.alias)
+        raise WeightsError(f"{path}: holds no {file.name}; `{filling}` fills it")
     return _from_filled_folder(plan, file)
 
 
