@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def png(values: np.ndarray, colour_type: int) -> io.BytesIO:
     return io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
 
 
-def tiff(values: np.ndarray, order: str = "<", **tags: int) -> io.BytesIO:
+def tiff(values: np.ndarray, order: str = "<", **tags: int | Sequence[int]) -> io.BytesIO:
     """An uncompressed TIFF of (H, W) or (H, W, C) values, written by hand."""
     height, width, *rest = values.shape
     channels, bits = (rest or [1])[0], values.dtype.itemsize * 8
@@ -79,7 +80,9 @@ def tiff(values: np.ndarray, order: str = "<", **tags: int) -> io.BytesIO:
         256: (width,), 257: (height,), 258: (bits,) * channels, 259: (1,), 262: (2 if channels > 1 else 1,),
         273: (8,), 277: (channels,), 278: (height,), 279: (len(content),), 339: (form,) * channels,
     }  # fmt: skip
-    entries |= {int(tag[1:]): (value,) for tag, value in tags.items()}
+    entries |= {
+        int(tag[1:]): (value,) if isinstance(value, int) else tuple(value) for tag, value in tags.items()
+    }
     at = 8 + len(content)
     directory, extra = struct.pack(order + "H", len(entries)), b""
     behind = at + 2 + 12 * len(entries) + 4
@@ -227,6 +230,20 @@ def test_netpbm_of_more_than_8_bits(mark: bytes, channels: int) -> None:
     assert np.array_equal(found[..., 2], np.rint(ramp(4095).round() * (255 / 4095)))
     with pytest.raises(UnreadableImageError):
         decode(io.BytesIO(content[:-100]))
+
+
+def test_channels_that_lie_apart_are_refused() -> None:
+    """Pillow would read 8 of their 16 bits."""
+    with pytest.raises(UnreadableImageError, match=r"16-bit channels lie apart"):
+        decode(tiff(np.zeros((8, 8, 3), np.uint16), t284=2, t273=(8, 8, 8), t279=(128, 128, 128)))
+
+
+def test_a_palette_of_8_bit_values_is_not_black() -> None:
+    """A TIFF's palette should hold 16-bit values; where all are below 256 they are meant as 8-bit ones."""
+    index = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for step in (1, 257):
+        found = decode(tiff(index, t262=3, t320=[value * step for value in range(256)] * 3))
+        assert np.array_equal(np.asarray(found)[..., 0], index)
 
 
 def test_values_beyond_the_range_are_cut_off() -> None:

@@ -28,8 +28,9 @@ GAP = 8
 kinds of picture lie in one folder: 8 or 12 bits among 16, fractions among whole numbers."""
 BAND_ROWS = 64
 """Rows that are rescaled at a time."""
-SAMPLE_FORMAT, PHOTOMETRIC = 339, 262
-SIGNED, WHITE_IS_ZERO = 2, 0
+BITS, PHOTOMETRIC, PLANES, COLOURS, SAMPLE_FORMAT = 258, 262, 284, 320, 339
+"""Tags of a TIFF; what some of them say:"""
+WHITE_IS_ZERO, APART, SIGNED = 0, 2, 2
 
 Mode = Literal["L", "RGB", "RGBA", "CMYK"]
 
@@ -123,7 +124,13 @@ def deep_values(image: ImageFile, stream: BinaryIO, again: Callable[[], ImageFil
     Loads it in either case. `stream` is its file, `again` opens it another time. Pillow gives 16-bit colours
     their upper halves only; the lower ones are had by telling it that the bytes are the other way round.
     """
-    raw = _raw_mode(image)
+    raw, tags = _raw_mode(image), getattr(image, "tag_v2", {})
+    bits = tags.get(BITS, (1,))
+    if tags.get(PLANES) == APART and max(bits) > 8 and (len(bits) > 1 or image.tile[0].codec_name == "raw"):
+        raise UnreadableImageError(
+            "a TIFF whose 16-bit channels lie apart, of which 8 bits can be read; save them together (planar "
+            "configuration 1)"
+        )
     if image.format == "PPM" and (found := _netpbm(image, stream)):
         return found
     if (image.format == "SGI" and ";16" in raw) or (image.tile and image.tile[0].codec_name == "SGI16"):
@@ -140,6 +147,8 @@ def deep_values(image: ImageFile, stream: BinaryIO, again: Callable[[], ImageFil
         values |= np.asarray(_loaded_as(again(), _other_half(raw)))
         return Deep(values, mode)
     image.load()
+    if image.mode == "P" and 0 < max(tags.get(COLOURS, (0,))) < 256:
+        image.putpalette(bytes(np.reshape(tags[COLOURS], (3, -1)).T.astype(np.uint8)))  # should be of 16 bits
     return _gray(image)
 
 
