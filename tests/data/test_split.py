@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from vitbench.data.deal import quota
 from vitbench.data.groups import TOGETHER, keep_together
 from vitbench.data.scan import scan_folder
-from vitbench.data.split import SMALL_TEST, quota, split_images, write_split
+from vitbench.data.split import SMALL_TEST, split_images, write_split
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import ImageSet, Part, Picture, Split
 

@@ -16,7 +16,7 @@ from vitbench.comparison.evidence import behind, mixed_up, most_right, surely_un
 from vitbench.comparison.inverted import fold_inflation
 from vitbench.comparison.power import safely_planned
 from vitbench.comparison.words import listed, p_text, pictures, points, rounded
-from vitbench.data.split import AUTO_FOLDS, LEAST_AUTO_FOLDS
+from vitbench.data.deal import AUTO_FOLDS, LEAST_AUTO_FOLDS
 from vitbench.records import Array, Benchmark, percent
 
 if TYPE_CHECKING:
