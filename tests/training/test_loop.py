@@ -1,6 +1,7 @@
 """The loop: bit-equal after an interruption, honest about failure, right about batches and epochs."""
 
 import csv
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -296,3 +297,15 @@ def test_initial_weights_stand_in_the_recipe(trained: Trained) -> None:
     run = trained().runs[0]
     model = create(plan_model("test_vit", 32), 3, RANDOM, 0, run.recipe().drop_path)
     assert run.recipe().initial_sha256 == state_sha256(model)
+
+
+def test_a_run_of_one_step_is_no_librarys_business(
+    trained: Callable[..., Benchmark], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A single step in a single epoch: no library logs or warns of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        benchmark = trained(epochs=1, batch_size=64)
+    assert [record.getMessage() for record in caplog.records] == []
+    (run,) = benchmark.runs
+    assert len(run.epochs()) == 1

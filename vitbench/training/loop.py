@@ -154,7 +154,8 @@ def build_trainer(
         warmup = round(recipe.warmup_epochs * steps)
         scheduler = timm.scheduler.CosineLRScheduler(
             optimizer,
-            t_initial=max(1, recipe.epochs * steps - warmup),
+            # A single step has the full rate either way; of a cosine that is one step long timm warns.
+            t_initial=max(2, recipe.epochs * steps - warmup),
             lr_min=recipe.min_lr,
             warmup_t=warmup,
             warmup_lr_init=recipe.min_lr,
