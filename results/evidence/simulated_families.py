@@ -137,7 +137,7 @@ def recipes_of_one_run(rng: np.random.Generator, runs: int) -> Section:
 
 PARTS = (
     Part(8, 600, families),
-    *(Part(stream, 800, partial(same_recipe, seeds=k)) for stream, k in ((9, 2), (34, 3), (35, 5))),
-    Part(30, 1000, unequal_seeds),
-    Part(31, 500, recipes_of_one_run),
+    *(Part(stream, 800, partial(same_recipe, seeds=k)) for stream, k in ((9, 2), (50, 3), (51, 5))),
+    Part(52, 1000, unequal_seeds),
+    Part(53, 500, recipes_of_one_run),
 )
