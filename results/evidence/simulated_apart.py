@@ -129,4 +129,4 @@ def no_difference_in_loss(rng: np.random.Generator, runs: int) -> Section:
     return Section("False claims about log loss", words, [rate], False, None, True)
 
 
-PARTS = (Part(54, 250, told_apart), Part(55, 800, no_difference_in_loss))
+PARTS = (Part(54, 150, told_apart), Part(55, 600, no_difference_in_loss))

@@ -169,10 +169,10 @@ def _seeds(tested: Sequence["Row"]) -> list[str]:
         "seed changes a model is taken from all models together where its own seeds differ less, because few "
         "seeds can agree by luck"
     ]
-    if 2 in numbers:
+    if numbers & {2, 3}:
         lines.append(
-            'Two seeds tell little: a false "better" stands in at most 5 % of tables where seeds of all '
-            "models vary about alike, in up to 7 % where some vary 15 times as much; three seeds mend that"
+            'Two or three seeds tell little: a false "better" stands in at most 5 % of tables where seeds of '
+            "all models vary about alike, in up to 7 % where some vary 15 times as much; five seeds mend that"
         )
     single = [
         row.model for row in own if len(row.seeds) == 1 and (row.recipe != "probe" or "random" in row.init)

@@ -142,7 +142,8 @@ def loss_text(pairs: Sequence["Pair"]) -> str:
         for winner, loser in [(pair.model_a, pair.model_b)[:: 1 if loss.difference < 0 else -1]]
     ]
     rest = len(tested) - len(told)
-    how = f"p{_corrected(tested[0][0].family)}, a test of its own"
+    family = tested[0][0].family
+    how = f"a test of its own{', p' + _corrected(family) if family > 1 else ''}"
     head = f"By log loss, which sees how sure every answer was ({how}): "
     if not told:
         return f"{head}{'the two are not' if rest == 1 else 'no two are'} distinguishable."
