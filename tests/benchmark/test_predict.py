@@ -10,7 +10,7 @@ import pytest
 from comparison.fabricate import CLASSES, make_benchmark
 from painted import paint
 
-from vitbench.benchmark.predict import panel_for
+from vitbench.benchmark.predict import panel_for, predict
 from vitbench.cli.options import Outputs
 from vitbench.cli.predict import _listed, predict_images
 from vitbench.errors import UsageError
@@ -140,3 +140,10 @@ def test_lists_of_paths_are_taken_as_they_come(end: bytes, tmp_path: Path) -> No
 def test_a_list_of_paths_with_null_bytes_holds_any_name() -> None:
     """Also one with an end of a line in it."""
     assert _listed(b"a\nb.png\0c\r\0") == ["a\nb.png", "c\r"]
+
+
+@pytest.mark.parametrize("top_k", [0, -1])
+def test_no_answers_at_all_cannot_be_asked_for(top_k: int) -> None:
+    """`vitbench.predict(…, top_k=0)` from Python, as `--top-k 0` on the command line."""
+    with pytest.raises(UsageError, match=f"top_k {top_k}: "):
+        next(predict("a.png", top_k=top_k))

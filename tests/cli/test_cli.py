@@ -91,6 +91,7 @@ def test_bare_train_without_pictures_says_what_to_do(tmp_path: Path) -> None:
         ("train data --track excel", "--track excel: there are tensorboard, wandb, trackio"),
         ("train data --nonsense", "--nonsense"),
         ("data check data --layout round", "--layout round"),
+        ("data augment data views --image-size 999999999", "image-size"),
         ("predict x.jpg --out answers.xml", "--out answers.xml"),
         ("predict x.jpg --report answers.pdf", "--report answers.pdf: name an .html file"),
         ("predict x.jpg --report nowhere/answers.html", "nowhere: no such folder"),

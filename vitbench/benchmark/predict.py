@@ -44,6 +44,8 @@ def predict(
     pictures of more than 8 bits; None: what it was in training. Answers for the benchmark's own test
     pictures count as a look at its test set, in `looks.csv`; `watch` hears of it.
     """
+    if top_k < 1:
+        raise UsageError(f"top_k {top_k}: a number of answers, from 1")
     name = str(run.folder) if isinstance(run, Benchmark | Run) else None if run is None else str(run)
     panel = panel_for(name, models, Path(results)).meaning(pixel_range)
     questions = collect([str(image) for image in images])

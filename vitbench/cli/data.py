@@ -149,7 +149,10 @@ def augment(
     data: Annotated[Path, typer.Argument(help="Folder of class folders, or of train/ val/ test/.")],
     out: Annotated[Path, typer.Argument(help="New folder for the views.")],
     per_class: Annotated[
-        int, typer.Option(min=1, help="Views per class; one with more training pictures shows each once.")
+        int,
+        typer.Option(
+            min=1, max=1_000_000, help="Views per class; one with more training pictures shows each once."
+        ),
     ] = 200,
     level: Annotated[
         str,
@@ -160,7 +163,7 @@ def augment(
         ),
     ] = "geometry",
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror views.")] = True,
-    image_size: Annotated[int, typer.Option(min=8, help="Side of a view, px.")] = 224,
+    image_size: Annotated[int, typer.Option(min=8, max=8192, help="Side of a view, px.")] = 224,
     seed: Annotated[int, typer.Option(help="Seed of the views.")] = 0,
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     layout: LayoutOption = "auto",
