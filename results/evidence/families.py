@@ -195,6 +195,8 @@ def page(rows: Sequence[Tried]) -> str:
     """families.md."""
     count = Counter(row.outcome for row in rows)
     minutes = sum(row.seconds for row in rows) / 60
+    every, done = modules(), {row.module for row in rows}
+    left = [module for module in every if module not in done]
     lines = [
         "# One network of every module of timm",
         "",
@@ -207,7 +209,8 @@ def page(rows: Sequence[Tried]) -> str:
         f"at the smallest size that it takes ({', '.join(BESIDES)}: at the native one). Of networks with "
         f"more than {WHOLE_AT_MOST:g} million parameters the steps alone are taken, no run is saved.",
         "",
-        f"- modules tried: **{len({row.module for row in rows})}**, with {len(rows)} networks",
+        f"- modules tried: **{len(done)}** of {len(every)}, with {len(rows)} networks",
+        *([f"- not tried yet: {', '.join(left)}"] if left else []),
         f"- planned: **{len(rows) - count['refused'] - count['crashed']}**",
         f"- trained: **{count['trained'] + count['steps']}**, {count['steps']} of them by steps alone",
         f"- refused with their line: **{count['refused']}**",

@@ -55,6 +55,9 @@ def test_the_page_says_what_was_tried(networks: ModuleType) -> None:
         networks.Tried("coat", "coat_tiny", 5.4, outcome="refused", line="it shares parameters"),
     ]
     page = networks.page(rows)
-    assert "- modules tried: **2**" in page
+    assert "- modules tried: **2** of " in page
+    left = next(line for line in page.splitlines() if line.startswith("- not tried yet: beit, "))
+    assert " swin_transformer," in left
+    assert " pit," not in left
     assert "- crashes: **0**" in page
     assert "| coat | coat_tiny | 5.4 |  |  | refused | it shares parameters |" in page
