@@ -33,10 +33,10 @@ def simulate(module: str, scale: float) -> list[Section]:
     return [section for part in parts for section in part.simulate(scale)]
 
 
-def store(module: str) -> str:
+def store(module: str, scale: float = 1.0) -> str:
     """Simulate a module and keep what it finds; the line that says how long it took."""
     start = time.monotonic()
-    found = [section.stored() for section in simulate(module, 1.0)]
+    found = [section.stored() for section in simulate(module, scale)]
     text = json.dumps(found, ensure_ascii=False, separators=(",", ":"), default=float)
     (STORE / f"{module}.json").write_text(text.replace('{"title"', '\n{"title"') + "\n", encoding="utf-8")
     return f"{module}: {time.monotonic() - start:.0f} s"
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tiny run, printed")
     parser.add_argument("--page", action="store_true", help="only write the page from what is stored")
     parser.add_argument("--jobs", type=int, default=2, help="modules at a time (default: 2)")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the runs per cell (default: 1)")
     options = parser.parse_args()
     modules: Sequence[str] = options.modules or MODULES
     if unknown := {*modules} - {*MODULES}:
@@ -69,7 +70,7 @@ def main() -> None:
     if not options.page:
         STORE.mkdir(exist_ok=True)
         with ProcessPoolExecutor(options.jobs) as pool:
-            for line in pool.map(store, modules):
+            for line in pool.map(store, modules, [options.scale] * len(modules)):
                 print(line, flush=True)
     text = page([section for module in MODULES for section in stored(module)], before())
     Path(__file__).with_name("statistics.md").write_text(text, encoding="utf-8")
