@@ -167,22 +167,23 @@ def test_few_mistakes_are_left_alone(tmp_path: Path) -> None:
     assert advice(tmp_path, {"vit-s0": [1, 1, *LABELS[2:]]}) == ""
 
 
-@pytest.mark.parametrize(("top1", "said"), [(0.99, True), (0.90, False), (None, False)])
+@pytest.mark.parametrize(("top1", "said"), [(1.0, True), (0.90, False), (None, False)])
 def test_training_far_above_test_is_said(tmp_path: Path, top1: float | None, said: bool) -> None:
-    """99 % in training, 80 % on test pictures: more pictures; 90 %, or unknown under mixup, is left alone."""
-    benchmark = make_benchmark(tmp_path / "b", {"vit-s0": wrong(60, step=5)}, LABELS, train=TRAIN)
+    """All right in training, 75 % on test: more pictures; 90 %, or unknown under mixup, is left alone."""
+    benchmark = make_benchmark(tmp_path / "b", {"vit-s0": wrong(75, step=4)}, LABELS, train=TRAIN)
     trained(benchmark, "vit-s0", top1)
-    start = "99.0 % right in training against 80.0 % on the test pictures (vit; exact 95 % limit 83.7): more"
+    start = "100.0 % right in training against 75.0 % on the test pictures (vit; exact 99 % limit 80.6): more"
     assert (start in compare(benchmark).advice) == said
 
 
-def test_one_picture_proves_no_learning_by_heart(tmp_path: Path) -> None:
-    """100 % in training, 0 of 1 right: the exact limit is 95 %; only the small test part is told of."""
-    benchmark = make_benchmark(tmp_path / "b", {"vit-s0": [1]}, [0], train=TRAIN)
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_or_two_pictures_prove_no_learning_by_heart(tmp_path: Path, n: int) -> None:
+    """100 % in training, 0 of 1 or 2 right: the exact limit is 99 or 90 %, and nothing is said of it."""
+    benchmark = make_benchmark(tmp_path / "b", {"vit-s0": [1] * n}, [0] * n, train=TRAIN)
     trained(benchmark, "vit-s0", 1.0)
     assert (
         compare(benchmark).advice
-        == "1 test picture can show no gap between two models: more can show smaller ones."
+        == f"{n} test picture{'s' * (n > 1)} can show no gap between two models: more can show smaller ones."
     )
 
 

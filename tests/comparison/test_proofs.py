@@ -51,11 +51,11 @@ def test_two_classes_have_no_pair_to_single_out() -> None:
 
 
 def test_exact_upper_limit() -> None:
-    """0 of 1: 95 %; 0 of 3: 1 − .05^(1/3); all right: 1; else where so few have a chance of 5 %."""
-    assert most_right(0, 1) == pytest.approx(0.95)
-    assert most_right(0, 3) == pytest.approx(1 - 0.05 ** (1 / 3))
+    """0 of 1: 99 %; 0 of 3: 1 − .01^(1/3); all right: 1; else where so few have a chance of 1 %."""
+    assert most_right(0, 1) == pytest.approx(0.99)
+    assert most_right(0, 3) == pytest.approx(1 - 0.01 ** (1 / 3))
     assert most_right(7, 7) == most_right(0, 0) == 1
-    assert stats.binom.cdf(80, 100, most_right(80, 100)) == pytest.approx(0.05)
+    assert stats.binom.cdf(80, 100, most_right(80, 100)) == pytest.approx(0.01)
 
 
 def test_chance_by_every_permutation() -> None:

@@ -245,7 +245,7 @@ def _overfit(case: Case) -> str:
     test = float(case.best.correct[0].mean())
     return (
         f"{percent(train)} % right in training against {percent(test)} % on the test pictures "
-        f"({case.judged}; exact 95 % limit {percent(most)}): more training pictures, of the kind that is "
+        f"({case.judged}; exact 99 % limit {percent(most)}): more training pictures, of the kind that is "
         "tested, narrow such a gap"
     )
 

@@ -103,10 +103,13 @@ def surely_under(value: float, high: float, limit: float) -> bool:
 
 
 def most_right(right: int, n: int) -> float:
-    """The one-sided exact 95 % upper limit of a share (Clopper & Pearson 1934); 1 for n = 0 or all right."""
+    """The one-sided exact 99 % upper limit of a share (Clopper & Pearson 1934); 1 for n = 0 or all right.
+
+    99 %, because at 95 % two wrong pictures would already speak of all that there are.
+    """
     from scipy.special import betaincinv
 
-    return float(betaincinv(right + 1, n - right, 1 - ALPHA)) if right < n else 1.0
+    return float(betaincinv(right + 1, n - right, 0.99)) if right < n else 1.0
 
 
 def chance_p(labels: Array, answers: Array) -> float:
