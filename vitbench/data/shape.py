@@ -27,6 +27,7 @@ from vitbench.data.walk import (
 )
 from vitbench.errors import ClassesError, VitbenchError
 from vitbench.records import Part
+from vitbench.records.commands import command
 
 Layout = Literal["auto", "flat", "split", "loose"]
 Owner = tuple[Part | None, str, Path]
@@ -105,7 +106,7 @@ def _nothing_in(root: Path, found: Walk) -> str:
     if found.left_out:
         what += f" but {shown(found.left_out[0][0].name)}/ ({found.left_out[0][1]})"
     what += what_was_found(found)
-    unread = "; to learn from them without classes: `vitbench pretrain`" if loose else ""
+    unread = f"; to learn from them without classes: `{command('pretrain', root)}`" if loose else ""
     return f"{shown(root)}: {what}{_tables_in(root)}; {HOW_TO}{unread}"
 
 
