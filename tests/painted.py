@@ -31,12 +31,17 @@ def paint(path: Path, colour: tuple[int, int, int], key: int, size: tuple[int, i
     Image.fromarray(pixels).save(path)
 
 
-def paint_folder(root: Path, per_class: int = 12, names: Mapping[str, str] | None = None) -> Path:
-    """Three classes that colour tells apart; `names` gives folders other names than their colours."""
+def paint_folder(
+    root: Path, per_class: int = 12, names: Mapping[str, str] | None = None, first: int = 0
+) -> Path:
+    """Three classes that colour tells apart; `names` gives folders other names than their colours.
+
+    Another `first` paints other pictures.
+    """
     for place, (colour, rgb) in enumerate(COLOURS.items()):
         for number in range(per_class):
             folder = (names or {}).get(colour, colour)
-            paint(root / folder / f"{number:02d}.png", rgb, 1000 * place + number)
+            paint(root / folder / f"{number:02d}.png", rgb, first + 1000 * place + number)
     return root
 
 

@@ -45,7 +45,7 @@ VALUES = {
     "--shard": "1/1", "--results": "results", "--config": "config.toml",
     "--store-dir": "decoded", "--max-params": "30.5", "--max-gmacs": "5.5", "--baseline": "test_vit",
     "--margin": "2", "--detect": "3.5", "--format": "md", "--report": "page.html", "--run": "two",
-    "--pixel-range": "0,4095",
+    "--pixel-range": "0,4095", "--data": "photos",
     "--top-k": "2", "--out": "out.csv", "--sheet": "sheet.png", "--download": "weights",
 }  # fmt: skip
 """A value of each option that takes one; a new option needs one here."""
@@ -135,7 +135,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, two_models: Benchmark) -> Pa
     paint(place / "one.png", (200, 40, 40), 1)
     (place / "config.toml").write_text("split_seed = 2\n")
     shutil.copytree(two_models.folder, place / "results" / "two")
-    train(place / "data", name="other", results=place / "results", **{**TINY, "epochs": 1})
+    shutil.copytree(two_models.manifest["data"], place / "photos")  # where its pictures may have moved
+    others = paint_folder(place / "others", first=5000)  # `compare --across` takes no data set twice
+    train(others, name="other", results=place / "results", **{**TINY, "epochs": 1})
     return place
 
 

@@ -176,10 +176,11 @@ def test_hostile_names_are_shown_not_run(tmp_path: Path) -> None:
         "c\\xff.jpg",
         "{{ 7*7 }}.jpg",
     ]
-    runs = {"vit-s0": [0, 1, 2, 3], "swin-s0": [1, 0, 2, 3], "x-s0": "failed: <b>no</b>"}
-    benchmark = make_benchmark(
-        tmp_path / "<b>", runs, range(4), names, paths, train=[0, 1, 1, 1, 2, 2, 3, 3, 3]
-    )
+    labels = [0, 1, 2, 3] * 12
+    paths += [f"{number}.jpg" for number in range(44)]
+    wrong = [label or 1 for label in labels]  # every picture of the first class: advice names it
+    runs = {"vit-s0": wrong, "swin-s0": [0, *wrong[1:]], "x-s0": "failed: <b>no</b>"}
+    benchmark = make_benchmark(tmp_path / "<b>", runs, labels, names, paths)
     assert names[0] in compare(benchmark).advice
     _, tags = page_of(benchmark, figures=True)
     assert [tag for tag, _ in tags.tags].count("script") == 1
