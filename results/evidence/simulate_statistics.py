@@ -22,7 +22,20 @@ from pathlib import Path
 
 from simulated_page import Before, Section, page
 
-MODULES = ("accuracy", "groups", "seeds", "scores", "families", "apart", "folds", "dependence", "power")
+MODULES = (
+    "accuracy",
+    "groups",
+    "seeds",
+    "scores",
+    "families",
+    "apart",
+    "folds",
+    "dependence",
+    "power",
+    "hard_scores",
+    "temperature",
+    "advice",
+)
 """In the order of the page."""
 STORE = Path(__file__).with_name("statistics")
 QUICK = 0.002
