@@ -172,7 +172,7 @@ def _seeds(tested: Sequence["Row"]) -> list[str]:
     if numbers & {2, 3}:
         lines.append(
             'Two or three seeds tell little: a false "better" stands in at most 5 % of tables where seeds of '
-            "all models vary about alike, in up to 7 % where some vary 15 times as much; five seeds mend that"
+            "all models vary about alike, in up to 8 % where some vary 15 times as much; five seeds mend that"
         )
     single = [
         row.model for row in own if len(row.seeds) == 1 and (row.recipe != "probe" or "random" in row.init)
