@@ -112,7 +112,8 @@ def calls() -> Iterator[tuple[str, list[str]]]:
             words = []
             for word in line:
                 name, _, value = word.partition("=")
-                value = value or (command if name == "--name" else VALUES.get(name, ""))
+                if takes_value.get(name):  # a KeyError: the option needs a value in VALUES
+                    value = value or (command if name == "--name" else VALUES[name])
                 words += [name, value] if takes_value.get(name) else [name]
             if words:
                 yield command, words

@@ -62,7 +62,7 @@ def near_names(name: str, known: Sequence[str], aliases: Mapping[str, str]) -> l
     best = max(scores.values(), default=0)
     found = [one for one, score in scores.items() if score == best and best >= _FAMILY]
     places = {one: list(of).index(one) for one in found if one in of}
-    found.sort(key=lambda one: (-places.get(one, -len(of)), _plainness(one, tokens[one], asked)))
+    found.sort(key=lambda one: (places.get(one, len(of)), _plainness(one, tokens[one], asked)))
     close = []
     if best < _score(asked, asked):  # a word of it is known to nobody: it may be a slip of the finger
         close = difflib.get_close_matches(name.lower(), list(aliases), n=1, cutoff=0.6)
