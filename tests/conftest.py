@@ -22,6 +22,17 @@ from vitbench.records import Benchmark
 from vitbench.training.watch import Watch
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--gpu`: tests may use the machine's GPU."""
+    parser.addoption("--gpu", action="store_true", help="use this machine's GPU: device auto, tests/gpu")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without `--gpu` no test finds a GPU, nor does a process that one starts: they compare a CPU's bytes."""
+    if not config.getoption("--gpu"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def pytest_unconfigure() -> None:
     """The tests' own feature store goes with them."""
     shutil.rmtree(os.environ["VITBENCH_CACHE"], ignore_errors=True)

@@ -12,10 +12,12 @@ import torch
 from vitbench.data.store import store_folder
 from vitbench.errors import UsageError
 from vitbench.records import Machine, Settings
-from vitbench.training.launch import started
+from vitbench.training.launch import started, started_here
 
 CPU_EVAL_BATCH = 32
 ACCELERATOR_EVAL_BATCH = 128
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_ALLOC_FAILED")
+"""What says so in an error that is no `torch.OutOfMemoryError`; the last is cuBLAS's and cuDNN's."""
 
 
 def choose_device(asked: str) -> torch.device:
@@ -46,7 +48,8 @@ def choose_precision(
         return asked
     if device.type != "cuda":
         return "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    with torch.cuda.device(device):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def choose_machine(settings: Settings, device: torch.device, batch_size: int) -> Machine:
@@ -59,6 +62,12 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
         raise UsageError(f"--batch-size {batch_size}: has not a picture for each of {count} processes")
     if count > 1 and (device.index is not None or device.type == "mps"):
         raise UsageError(f"--device {device}: {count} processes cannot share it; use cuda, or --device cpu")
+    if count > 1 and device.type == "cuda" and started_here() > torch.cuda.device_count():
+        cards = torch.cuda.device_count()
+        raise UsageError(
+            f"--device {device}: {started_here()} processes on this machine, which has {cards} "
+            f"{'GPU' if cards == 1 else 'GPUs'}; start one for each (--nproc_per_node), or use --device cpu"
+        )
     share = -(-batch_size // count)
     accelerated = device.type != "cpu"
     store = str(Path(settings.store_dir).absolute() if settings.store_dir else store_folder())
@@ -104,9 +113,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
-    )
+    return isinstance(error, RuntimeError) and any(said in text for said in NO_MEMORY)
 
 
 def starves_batch_norm(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import pickle
+import re
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from vitbench.errors import Interrupted, RunFailedError
+from vitbench.errors import Interrupted, RunFailedError, first_line
 from vitbench.training.launch import started
 
 PATIENCE = timedelta(days=7)
@@ -147,15 +148,37 @@ class Processes:
         return loss, right
 
     def _collect(self, call: Callable[[], Any]) -> None:
-        """Carry a collective call out; where another process has gone, this one stops too."""
+        """Carry a collective call out; where another process has gone, this one stops too.
+
+        RunFailedError, the cause in it, where it cannot be carried out for another reason. The group is of
+        no use then, so those that follow end, and the first process with them at its next order.
+        """
         try:
             call()
         except RuntimeError as error:
             if not self.first:
                 raise LostError from error
+            if not _has_gone(error):
+                raise RunFailedError(
+                    f"the {self.count} processes cannot exchange what they computed ({first_line(error)}); "
+                    "--resume goes on when that is mended"
+                ) from error
             raise Interrupted(
                 signal.SIGTERM, "another of its processes has ended; what is finished is saved"
             ) from error
+
+
+GONE = re.compile(
+    r"connection (was )?(closed|reset|aborted|refused)|broken pipe|socket (is )?closed|closed by (remote )?peer"
+    r"|pair closure|remote process exit|communicator was aborted",
+    re.IGNORECASE,
+)
+"""How gloo and nccl say that the other end of a connection has gone."""
+
+
+def _has_gone(error: RuntimeError) -> bool:
+    """Whether a collective call failed because a process at its other end is no longer there."""
+    return isinstance(error, dist.DistNetworkError) or GONE.search(str(error)) is not None
 
 
 class _Meeting:
@@ -235,11 +258,17 @@ _times = itertools.count()
 
 
 def _join(rank: int, count: int) -> None:
-    """Make the group: gloo, and for tensors on CUDA devices nccl."""
+    """Make the group: gloo, and for tensors on CUDA devices nccl.
+
+    Where no backend is named, torch makes the accelerator's alone, which cannot take an order: it is on the CPU.
+    """
     store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
     # What an earlier group of the same processes wrote there would be taken for this one's addresses.
     store = PrefixStore(f"vitbench {next(_times)}", store)
-    dist.init_process_group(store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    nccl = torch.cuda.is_available() and dist.is_nccl_available()  # Windows has none
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if nccl else "gloo", store=store, rank=rank, world_size=count, timeout=PATIENCE
+    )
 
 
 @contextlib.contextmanager
