@@ -34,6 +34,7 @@ from vitbench.training.sums import Sums
 from vitbench.training.supervised import Supervised
 
 SIZE, BATCH = 64, 8
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # that there is no CUDA
 MACHINE = Machine("cuda", "no card", BATCH, 16, 1, 0)
 SHALLOW: dict[str, dict[str, Any]] = {"vit": {"depth": 2}, "swin": {"depths": (1, 2, 1, 1)}}
 """Networks of the real kinds, with fewer blocks: every kind of block is there."""
@@ -66,41 +67,37 @@ def recipe_for(plan: ModelPlan, split: Split, **changes: Any) -> Recipe:
     return build_recipe(settings, plan, split, 0, "random", "bf16").model_copy(update=changes)
 
 
+def each_tensor(network: nn.Module, change: Callable[[Tensor], Tensor]) -> nn.Module:
+    """Replace every parameter and buffer of a network by what `change` makes of it."""
+    for module in network.modules():
+        for name, parameter in module._parameters.items():
+            new = None if parameter is None else change(parameter.detach())
+            if parameter is not None and (type(new), new.device) != (type(parameter.data), parameter.device):
+                module._parameters[name] = nn.Parameter(new, requires_grad=parameter.requires_grad)
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = None if buffer is None else change(buffer)
+    return network
+
+
 def moved(self: nn.Module, *given: Any, device: Any = None, **more: Any) -> nn.Module:
     """`Module.to` for parameters that cannot be swapped in place."""
-    place = (
-        device if device is not None else next((one for one in given if isinstance(one, torch.device)), None)
-    )
-    for module in self.modules():
-        for tensors, wrap in ((module._parameters, nn.Parameter), (module._buffers, lambda t, **_: t)):
-            for name, tensor in tensors.items():
-                if tensor is not None and place is not None and tensor.device.type != place.type:
-                    keep = {"requires_grad": tensor.requires_grad}
-                    tensors[name] = wrap(tensor.detach().to(place), **keep)
-    return self
+    devices = [one for one in (device, *given) if isinstance(one, torch.device)]
+    return each_tensor(self, lambda tensor: tensor.to(devices[0])) if devices else self
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[nn.Module], nn.Module]]:
-    """Inside, all tensors are fake; `fake(module)` makes those of a network so."""
-    mode, generator, learning = FakeTensorMode(allow_non_fake_inputs=True), torch.Generator, []
+    """Inside, all new tensors are fake; `fake(module)` makes those of a network so."""
+    mode, generator = FakeTensorMode(allow_non_fake_inputs=True), torch.Generator
+    learning: list[nn.Module] = []
 
     def faked(network: nn.Module) -> nn.Module:
-        learning.append(network)
-        for module in network.modules():
-            for name, parameter in module._parameters.items():
-                if parameter is not None:
-                    real, keep = parameter.detach(), parameter.requires_grad
-                    module._parameters[name] = nn.Parameter(mode.from_tensor(real), requires_grad=keep)
-            for name, buffer in module._buffers.items():
-                module._buffers[name] = None if buffer is None else mode.from_tensor(buffer)
+        learning.append(each_tensor(network, mode.from_tensor))
         return network
 
     def backward(self: Tensor, *given: Any, **more: Any) -> None:
-        for network in learning:
-            for parameter in network.parameters():
-                if parameter.requires_grad:
-                    parameter.grad = torch.zeros_like(parameter)
+        for parameter in nn.ModuleList(learning).parameters():
+            parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
 
     def equal(one: Tensor, other: Tensor) -> bool:
         assert one.device == other.device

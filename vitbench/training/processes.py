@@ -169,7 +169,7 @@ class Processes:
 
 
 GONE = re.compile(
-    r"connection (was )?(closed|reset|aborted|refused)|broken pipe|socket (is )?closed|closed by (remote )?peer"
+    r"connection (was )?(closed|reset|aborted|refused)|broken pipe|socket (is )?closed"
     r"|pair closure|remote process exit|communicator was aborted",
     re.IGNORECASE,
 )
@@ -260,7 +260,7 @@ _times = itertools.count()
 def _join(rank: int, count: int) -> None:
     """Make the group: gloo, and for tensors on CUDA devices nccl.
 
-    Where no backend is named, torch makes the accelerator's alone, which cannot take an order: it is on the CPU.
+    Where no backend is named, torch makes the accelerator's alone, which an order cannot pass.
     """
     store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
     # What an earlier group of the same processes wrote there would be taken for this one's addresses.
