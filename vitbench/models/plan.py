@@ -215,10 +215,12 @@ def _look(timm_name: str, arguments: dict[str, Any], size: int) -> _Look:
                 return _Look(model, nothing, shared, 0)
             picture = torch.empty(1, 3, size, size)
             with WatchingWindows(model) as windows, WatchingTheEdge(picture) as edge:
-                model(picture)
+                answer = model(picture)
     except Exception as error:  # noqa: BLE001  # each network of timm's refuses a size in its own way
         reason = first_line(error) if str(error).strip() else "its layers do not fit it"
         return _Look(None, nothing, f"does not run at {size} px ({reason})", step)
+    if tuple(getattr(answer, "shape", ())) != (1, 2):
+        return _Look(model, nothing, "is an encoder without a classifier", 0)
     if edge.lost and edge.patches:
         trouble = f"sees patches of {edge.step} px, and {size} is no multiple of that: it never sees the rest"
         return _Look(model, windows.padding, trouble, edge.step)
