@@ -67,5 +67,5 @@ def _refuse_idle_teaching(explicit: Mapping[str, Any], known: Settings | None) -
         asked = asked or any(isinstance(arm, Mapping) and arm.get(needed) for arm in arms.values())
         found = [name for name in idle if name in explicit]
         if found and not asked:
-            name = "no-plain" if found[0] == "plain" else found[0].replace("_", "-")
+            name = found[0].replace("_", "-") if explicit[found[0]] is not False else f"no-{found[0]}"
             raise UsageError(f"--{name}: needs {option}")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from vitbench import files
 from vitbench.cli.options import DATA, PixelRangeOption, two_ends
 from vitbench.errors import UsageError, VitbenchError
 
@@ -86,14 +87,14 @@ def check(
     kept = keep_together(images, group, burst_seconds)
     print(check_report(images, kept if kept is not images else None))
     if len(images.bad) > SHOWN_BAD and (listed := list_bad(data, images.bad)):
-        print(f"all {len(images.bad)} that cannot be read: {listed}")
+        print(f"all {len(images.bad)} that cannot be read: {files.shown(listed)}")
     try:
         split_images(kept)
     except VitbenchError as error:
         print(f"note: as it stands, train would refuse this: {error}")
     if out is not None:
         count = write_pairs(images, out)
-        print(f"{count} {'pair' if count == 1 else 'pairs'} written to {out}")
+        print(f"{count} {'pair' if count == 1 else 'pairs'} written to {files.shown(out)}")
     if strict:
         refuse_warnings(images)
     if images.bad:
@@ -136,12 +137,12 @@ def split(
         found = split_images(images, split_seed, count)
         for note in (*images.notes, *found.notes, images.searched):
             display.message(f"note: {note}")
-    print(f"{data}: {found.rule}")
+    print(files.shown(f"{data}: {found.rule}"))
     for line in _counts(found):
-        print(line)
+        print(files.shown(line))
     if out is not None:
         write_split(found, out)
-        print(f"written to {out}")
+        print(f"written to {files.shown(out)}")
 
 
 @data_app.command()
@@ -194,7 +195,7 @@ def augment(
             seed=seed,
             on_progress=display.checking,
         )
-    print(f"{count} views of {len(found.train)} training pictures written to {out}")
+    print(f"{count} views of {len(found.train)} training pictures written to {files.shown(out)}")
     if count > per_class * len(found.classes):
         print(f"a class with more than {per_class} training pictures shows each of them once")
 

@@ -102,7 +102,7 @@ TEX_ESCAPES = {
 
 def _cell(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
-    flat = " ".join(text.split())
+    flat = files.shown(" ".join(text.split()))
     return "".join(MARKDOWN_ESCAPES.get(character, character) for character in flat)
 
 
