@@ -31,7 +31,7 @@ BENCHMARK_FILES = {
     "benchmark.json", "split.csv", "leaks.csv", "predictions.csv", "comparison.csv", "comparison.md",
     "comparison.json",
     "curves.svg", "curves.png", "cost.svg", "cost.png", "confusion.svg", "confusion.png", "report.html",
-    "report.json",
+    "report.json", "photos.zip", "test.prints",
 }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ CHOSEN = (
 """Every kind of stem, window and head; the whole of timm stands on the page."""
 
 
+@pytest.mark.timeout(1800)
 def test_networks_of_every_kind_are_trained_or_refused_in_one_line(networks: ModuleType) -> None:
     """The smallest of 29 modules, RepVGG and MobileOne: no crash, no error that nobody foresaw."""
     rows = networks.tried(CHOSEN)
