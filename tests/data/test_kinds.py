@@ -1,6 +1,7 @@
 """Which kinds of file are read, which of several pictures in a file, and what is said of the others."""
 
 import io
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -208,3 +209,11 @@ def test_files_with_several_pictures_are_counted(tmp_path: Path, classes: Maker)
         "1 file with several sizes: the largest is taken",
     )
     assert [scan_folder(root, near=False).notes for _ in range(2)] == [expected, expected]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path, classes: Maker) -> None:
+    """One among the files that are left out says nothing of itself, and nobody reads it."""
+    root = classes(tmp_path, {"cat": 3, "dog": 3})
+    os.mkfifo(root / "cat" / "queue")
+    assert "left out, not pictures by their names: 1 without an ending" in scan_folder(root).notes

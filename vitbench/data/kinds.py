@@ -64,8 +64,10 @@ def _advice(suffix: str, example: Path | None) -> str:
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file; b"" where they are not to be had."""
+    """The first bytes of a file; b"" where they are not to be had, as of a pipe, which would wait."""
     try:
+        if not path.is_file():
+            return b""
         with path.open("rb") as stream:
             return stream.read(12)
     except OSError:
