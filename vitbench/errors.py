@@ -56,6 +56,19 @@ class RunFailedError(VitbenchError):
     """One model's run failed for good (out of memory, NaN loss); the other models go on."""
 
 
+class DeviceLostError(VitbenchError):
+    """The device can do nothing more for this process; another process may find it whole.
+
+    `run` is the one in which that happened, "" outside of runs.
+    """
+
+    exit_code = 69
+
+    def __init__(self, text: str, run: str = "") -> None:
+        super().__init__(text)
+        self.run = run
+
+
 class RefusedError(VitbenchError):
     """A run cannot be gone on with here and now; nothing of it was touched."""
 

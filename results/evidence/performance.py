@@ -50,6 +50,12 @@ ALL = (
     "techniques {photos}/flowers5 --model tf_efficientnet_lite0 --image-size 64 --batch 32",
 )
 """What `all` runs, one process after the other; {mosaics} is the folder that `photos` writes first."""
+ON_A_CARD = tuple(
+    f"speed {{mosaics}} --model {model} --image-size 224 --batch {batch}"
+    for model in ("vit", "swin", "swinv2")
+    for batch in (32, 128, 256)
+)
+"""What it runs besides on a GPU, which a small batch leaves idle: a step of 8 is launch time there."""
 
 
 def main() -> None:
@@ -247,14 +253,21 @@ def growth(asked: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _all(asked: argparse.Namespace) -> None:
-    """Every row of `ALL` in a process of its own; the mosaics are made first."""
+    """Every row in a process of its own; the mosaics are made first."""
     with tempfile.TemporaryDirectory(prefix="vitbench-mosaics-") as temporary:
         folder = asked.mosaics or Path(temporary) / "mosaics"
         script = [sys.executable, str(Path(__file__))]
         subprocess.run([*script, "photos", str(folder), "--photos", str(asked.photos)], check=True)
-        for row in ALL:
+        for row in rows_for(asked.device):
             words = [word.format(mosaics=folder, photos=asked.photos) for word in row.split()]
             subprocess.run([*script, *words, "--device", asked.device], check=True)
+
+
+def rows_for(device: str) -> tuple[str, ...]:
+    """What `all` runs on a device."""
+    from vitbench.training.machine import choose_device
+
+    return (*ALL, *ON_A_CARD) if choose_device(device).type == "cuda" else ALL
 
 
 def _numbers(text: str) -> list[int]:

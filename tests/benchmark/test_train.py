@@ -137,6 +137,7 @@ def test_a_run_names_the_techniques_of_its_steps(trained: Trained) -> None:
         "fused_attention": True,
         "precision": "fp32",
         "float32_matmul_precision": "highest",
+        "tf32_convolutions": False,
         "compiled": False,
         "cuda_graphs": False,
     }

@@ -83,6 +83,29 @@ print(left.crashed, left.benchmark, flush=True)
     assert out.splitlines()[-1].startswith(str({"swin": reason}).rstrip("'}\""))
 
 
+def test_a_lost_device_is_left_to_another_child(tmp_path: Path) -> None:
+    """A child that the device fails in one of three runs: the next one leaves that run, the rest is done."""
+    body = "run == 'swin-s0' and (supervise.tell(lost=run), sys.exit(69))"
+    process = start(tmp_path, body)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert out.splitlines() == ["child after None", "child after ['swin-s0']"]
+
+
+def test_a_device_lost_in_timing_is_told_to_the_next_child(tmp_path: Path) -> None:
+    """The plan is made anew without that model; where it helps nothing, the status is the child's own."""
+    body = """pass
+    break
+print(left.crashed if left else None, flush=True)
+supervise.tell(timing="swin"); supervise.tell(lost=""); sys.exit(69)
+"""
+    process = start(tmp_path, body)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 69
+    said = {"swin": "its first steps made the device fail; leave it out, or try --device cpu"}
+    assert out.splitlines()[1::2] == ["None", str(said)]
+
+
 def test_a_death_outside_of_all_runs_ends_it(tmp_path: Path) -> None:
     """Nothing is tried for ever: status 1 and a line."""
     process = start(tmp_path, "pass\n    os.kill(os.getpid(), signal.SIGKILL)")

@@ -16,7 +16,7 @@ from torch import nn
 from vitbench.benchmark.predict import predict
 from vitbench.benchmark.train import train
 from vitbench.data import known, scan
-from vitbench.data.batches import cut_way, training_picture, training_way
+from vitbench.data.batches import MADE, cut_way, training_picture, training_way
 from vitbench.data.decode import decode
 from vitbench.data.depth import folder_range, own_range
 from vitbench.data.scan import scan_folder
@@ -314,7 +314,10 @@ def test_plain_folders_know_no_range(tmp_path: Path) -> None:
     for label in ("cat", "dog"):
         paint(tmp_path / label / "a.png", (9, 9, 9), len(label))
     assert scan_folder(tmp_path).pixel_range is None
-    assert (training_way(224, "none"), cut_way(PLAIN)) == ("train-224-1", "eval-256-bilinear-1-center-1")
+    assert (training_way(224, "none"), cut_way(PLAIN)) == (
+        f"train-224-{MADE}",
+        f"eval-256-bilinear-1-center-{MADE}",
+    )
 
 
 def test_another_range_is_another_picture_in_the_store(tmp_path: Path) -> None:

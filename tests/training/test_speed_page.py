@@ -7,7 +7,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from painted import paint
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 EVIDENCE = Path(__file__).parents[2] / "results" / "evidence"
 
@@ -48,6 +50,42 @@ def test_four_arms_train_the_same_views(
         rate = sum(pictures / seconds for pictures, seconds in rounds) / 2
         assert f"| {f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'} (" in page
     assert "No GPU was measured" in page
+
+
+def test_a_card_is_measured_with_batches_that_fill_it(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step of 8 is launch time there: besides, three models at 32, 128 and 256; a CPU's stay."""
+    from vitbench.training import machine
+
+    monkeypatch.setattr(machine, "choose_device", torch.device)
+    assert bench.rows_for("cpu") == bench.ALL
+    more = [row.split() for row in bench.rows_for("cuda")[len(bench.ALL) :]]
+    assert {row[row.index("--batch") + 1] for row in more} == {"32", "128", "256"}
+    assert len(more) == 9
+
+
+@pytest.mark.parametrize(("device", "side"), [("cpu", 2048), ("cuda", 8192)])
+def test_the_peak_is_of_a_product_that_fills_the_device(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, device: str, side: int
+) -> None:
+    """Ten products of noise, on a card of 8192², in the precision of the training (fake tensors, no card)."""
+    import performance_speed
+
+    seen: list[torch.Tensor] = []
+
+    def product(one: torch.Tensor) -> float:
+        seen.append(one)
+        return 0.5 / len(seen)  # the tenth is the best
+
+    monkeypatch.setattr(performance_speed, "_product_seconds", product)
+    with FakeTensorMode():
+        assert performance_speed.peak_flops(torch.device(device), "bf16") == 2 * side**3 / 0.05
+    assert {(one.device.type, one.dtype, one.shape) for one in seen} == {
+        (device, torch.bfloat16, (side, side))
+    }
+    performance_speed.peak_flops(torch.device("cpu"), "fp32", 64)
+    assert seen[-1].std() > 0.9
 
 
 def test_parts_of_a_step_are_all_of_it(bench: ModuleType, coloured: Path) -> None:

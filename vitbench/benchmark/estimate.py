@@ -26,7 +26,7 @@ from vitbench.records import Split, duration
 from vitbench.records.commands import probing
 from vitbench.training.jobs import Job, Teacher
 from vitbench.training.loop import Trainer, build_trainer
-from vitbench.training.machine import free_memory, synchronise
+from vitbench.training.machine import free_memory, refuse_lost, synchronise
 from vitbench.training.objectives import learner
 from vitbench.training.probe import forward_speed
 from vitbench.training.step import train_step
@@ -104,14 +104,20 @@ def _time_model(job: Job, split: Split) -> _Timing:
         parameters = count_parameters(model)
         width = int(getattr(model, "num_features", 0))
         if recipe.name == "probe":
-            step = 3 / forward_speed(model.to(job.machine.device), job, PROBE_PICTURES)
+            step = 3 / forward_speed(model.to(job.machine.device), job, _probed(job))
         else:
             teacher = None if job.teacher is None else _like(job.teacher, split)
             step = _step_seconds(build_trainer(model, recipe, split, job.machine, teacher=teacher))
     except Exception:  # noqa: BLE001
         step = UNKNOWN  # training itself halves its micro-batch, and says what it is if that does not help
+        refuse_lost(job.machine.device)
     free_memory(job.machine.device)
     return _Timing(parameters, width, step, *_picture_seconds(job, split))
+
+
+def _probed(job: Job) -> int:
+    """How many pictures at a time tell a probe's speed."""
+    return PROBE_PICTURES if job.machine.device == "cpu" else job.machine.eval_batch
 
 
 def _like(teacher: Teacher, split: Split) -> LoadedModel:
@@ -157,12 +163,18 @@ def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
 
 
 def _step_seconds(trainer: Trainer) -> float:
-    """Seconds of a training step per picture, on black pictures that already lie in memory."""
+    """Seconds of a training step per picture, on pictures of noise that already lie in memory.
+
+    On a CPU four pictures tell what a batch takes; on a GPU they tell what it takes to launch a step.
+    """
     recipe = trainer.recipe
     size = recipe.preprocessing.size
     fits = max(PROBE_PICTURES, 32 * 64**2 // size**2)  # a full batch of 32 at 64 px, 4 pictures at 224 px
+    if trainer.device.type != "cpu":
+        fits = recipe.batch_size
     batch = min(fits, recipe.batch_size, trainer.machine.micro_batch)
-    images = torch.zeros(batch, 3, size, size, dtype=torch.uint8)
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, generator=noise)
     labels = torch.arange(batch) % len(trainer.split.classes)
     trainer.train_mode()
     times: list[float] = []

@@ -22,7 +22,7 @@ from vitbench.models.weights import RANDOM, WAYS_ON, WORDS, InitialWeights, aske
 from vitbench.records import Benchmark, ImageSet, PixelRange, Recipe, Run, Settings, Split, run_name
 from vitbench.training import tuning
 from vitbench.training.jobs import Job
-from vitbench.training.machine import alone, choose_device, choose_machine, choose_precision
+from vitbench.training.machine import alone, choose_device, choose_machine, choose_precision, unused_card
 from vitbench.training.recipes import (
     build_recipe,
     distillation,
@@ -91,6 +91,8 @@ def make_plan(
     """
     refuse_grouping(settings.group, settings.burst_seconds)
     device = choose_device(settings.device)
+    if settings.device == "auto" and (line := unused_card(device)):
+        watch.message(line)
     precision = choose_precision(settings.precision, device)
     unfit = unfit_runs(settings)
     if settings.recipe == "simmim":

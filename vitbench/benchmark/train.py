@@ -30,6 +30,7 @@ from vitbench.training.folds import train_folds
 from vitbench.training.follow import follow
 from vitbench.training.jobs import Job, discard_checkpoints
 from vitbench.training.launch import started
+from vitbench.training.machine import refuse_lost
 from vitbench.training.probe import probe_run
 from vitbench.training.runs import pretrain_run, train_run
 from vitbench.training.watch import Watch
@@ -363,6 +364,7 @@ def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
             if isinstance(error, OSError) or started()[1] > 1:  # other processes wait inside this run
                 raise
             _note_bug(run, error, watch)
+            refuse_lost(job.machine.device, run.name)
             continue
         test = run.metrics()["test"]
         if test is None:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from vitbench.errors import DeviceLostError
+
 COMMANDS = ("train", "probe", "pretrain")
 HELP = frozenset({"-h", "--help"})
 NOT_CARRIED_OUT = HELP | {"--dry-run"}
@@ -95,6 +97,13 @@ def run() -> int:
     while True:
         child, news = _start(benchmark, leave, crashed)
         benchmark = Path(news["benchmark"]) if "benchmark" in news else benchmark
+        if child.returncode == DeviceLostError.exit_code and (run := news.get("lost")) not in (None, *leave):
+            if run:  # which says itself why it failed
+                leave = (*leave, run)
+                continue
+            if (model := news.get("timing")) and model not in crashed:
+                crashed[model] = "its first steps made the device fail; leave it out, or try --device cpu"
+                continue
         if child.returncode >= 0:
             return child.returncode
         if -child.returncode not in DEADLY:

@@ -278,7 +278,7 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
     """`train`, `probe` and `pretrain`: plan, carry out, show."""
     from vitbench.cli import supervise
     from vitbench.data.scan import refuse_unusable
-    from vitbench.errors import ClassesError
+    from vitbench.errors import ClassesError, DeviceLostError
 
     if call.track is not None:
         from vitbench.training.track import check
@@ -303,7 +303,11 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
     if call.dry_run:
         raise typer.Exit(_show_plan(request, as_json=call.as_json))
     with watch(call.results, shard=call.shard, track=call.track) as display:
-        benchmark = carry_out(request, display, call.track)
+        try:
+            benchmark = carry_out(request, display, call.track)
+        except DeviceLostError as error:
+            supervise.tell(lost=error.run)
+            raise
     runs = shard.share(benchmark.runs) if shard else benchmark.runs
     if shard is None or benchmark.finished:
         _show(benchmark, as_json=call.as_json)

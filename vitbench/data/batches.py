@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import PIL
 import torch
 from PIL import Image
 from torch import Tensor
@@ -24,8 +25,11 @@ Share = Callable[[int], slice]
 
 
 NO_STORE = open_store("")
-MADE = "1"
-"""Counts the ways in which stored pictures were made: another number, and all are made again."""
+MADE = f"1-pillow{PIL.__version__.partition('.')[0]}"
+"""Counts the ways in which stored pictures were made: another number, and all are made again.
+
+Pillow's major version is part of the way: 13 changed the order in which tall pictures are resized.
+"""
 SCALED = 2
 """A JPEG's own scaling leaves at least so many times what is kept, so that bicubic has the last word."""
 

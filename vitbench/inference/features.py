@@ -20,6 +20,7 @@ from vitbench.data.batches import eval_batches
 from vitbench.data.cache import cache_folder
 from vitbench.data.store import open_store
 from vitbench.errors import RunFailedError
+from vitbench.inference.forward import answering
 from vitbench.models.create import linear_heads
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
@@ -108,10 +109,9 @@ def _computed(
     on_progress: Callable[[int, int], None] | None,
 ) -> Array:
     """(N, D) float32 features over batches (B, 3, S, S) of normalised pictures."""
-    model.eval()
     found: list[Array] = []
     done = 0
-    with torch.inference_mode():
+    with answering(model):
         for batch in batches:
             maps = model.forward_features(batch.to(device, non_blocking=True))  # type: ignore[operator]
             pooled = model.forward_head(maps, pre_logits=True)  # type: ignore[operator]

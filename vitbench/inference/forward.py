@@ -1,7 +1,8 @@
 """Forward passes: pictures through a model, probabilities out. Always evaluation mode, always fp32."""
 
+import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,14 +14,31 @@ from vitbench.data.store import open_store
 from vitbench.records import Array, Machine, Picture, Predictions, Preprocessing, Split, label_indices
 
 
+@contextlib.contextmanager
+def answering(model: nn.Module) -> Iterator[None]:
+    """Inside, a model answers: evaluation mode, in which it is left, no gradients, true fp32.
+
+    cuDNN's convolutions would be TF32 (10 bits of mantissa) by torch's default, some 1e-3 from a CPU's.
+    """
+    convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    model.eval()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.set_float32_matmul_precision(products)
+
+
 def probabilities(model: nn.Module, batches: Iterable[Tensor], device: torch.device) -> Array:
     """(N, C) float64 softmax of the model's logits over batches (B, 3, H, W) of normalised pictures.
 
     The model is put into evaluation mode and left there.
     """
-    model.eval()
     found = []
-    with torch.inference_mode():
+    with answering(model):
         for batch in batches:
             logits = model(batch.to(device, non_blocking=True))
             found.append(logits.float().cpu().double().softmax(dim=1).numpy())
@@ -60,9 +78,8 @@ def latency_ms(model: nn.Module, size: int, device: torch.device) -> tuple[float
     After three warm-up passes, 30 timed ones or as many as fit into five seconds, at least 5.
     """
     picture = torch.zeros(1, 3, size, size, device=device)
-    model.eval()
     times: list[float] = []
-    with torch.inference_mode():
+    with answering(model):
         for _ in range(3):
             model(picture).cpu()
         while len(times) < 5 or (len(times) < 30 and sum(times) < 5):

@@ -422,3 +422,5 @@ class Machine:
     """That share every global batch, each with so many threads and workers."""
     store: str = ""
     """The folder that keeps decoded pictures; never changes what comes out. "": none."""
+    libraries: str = ""
+    """A card's own, in which another version may give other last bits; "" elsewhere."""

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from vitbench import files
 from vitbench.data.batches import eval_batches
 from vitbench.data.store import open_store
-from vitbench.inference.forward import predict_pictures
+from vitbench.inference.forward import answering, predict_pictures
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Array, Machine, Picture, Predictions, Preprocessing, Recipe, Split
 from vitbench.training.objective import Normalise, Objective
@@ -122,11 +122,10 @@ def head_answers(
         split.root, split.test, preprocessing, machine.eval_batch, machine.workers, store=store
     )
     heads: dict[str, list[Array]] = {"cls": [], "dist": []}
-    model.eval()
-    model.set_distilled_training(True)  # type: ignore[operator]
-    model.training = True  # this module alone: it returns both answers, nothing in it drops out
     try:
-        with torch.inference_mode():
+        with answering(model):
+            model.set_distilled_training(True)  # type: ignore[operator]
+            model.training = True  # this module alone: it returns both answers, nothing in it drops out
             for batch in batches:
                 for name, logits in zip(heads, model(batch.to(device)), strict=True):
                     heads[name].append(logits.argmax(dim=1).cpu().numpy())

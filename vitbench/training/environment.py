@@ -23,6 +23,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "system": platform.platform(),
         "versions": {name: version(name) for name in PACKAGES},
         "device": machine.device_name,
+        "libraries": machine.libraries,
         "threads": machine.threads,
         "workers": machine.workers,
         "micro_batch": machine.micro_batch,
@@ -45,6 +46,10 @@ def changed_since(run: Run, machine: Machine) -> list[str]:
         for name in MATTER
         if name in versions and versions[name] != version(name)
     ]
+    if (before := known.get("libraries")) and machine.libraries:  # on a card then and now
+        cards = [name.partition(", ")[0] for name in (known["device"], machine.device_name)]
+        pairs = (cards, (before, machine.libraries))
+        found += [f"{was} → {now}" for was, now in pairs if was != now]
     # The arithmetic of other devices does not depend on it.
     if machine.device == "cpu" and known.get("threads", machine.threads) != machine.threads:
         found.append(f"threads {known['threads']} → {machine.threads}")

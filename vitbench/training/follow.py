@@ -4,6 +4,7 @@ They write nothing, print nothing, and leave signals to the first process; when 
 """
 
 import contextlib
+import dataclasses
 import signal
 import warnings
 from collections.abc import Iterator
@@ -104,6 +105,7 @@ class _Follower:
             self._step(self.trainer, one, two)
         elif order is Order.ANSWER:
             self.at = (0, 0)
+            self.trainer.machine = dataclasses.replace(self.trainer.machine, eval_batch=two)
             answer(self.trainer, PARTS[one])
         elif order is Order.SETTLE:
             settle(self.trainer)

@@ -24,7 +24,7 @@ from vitbench.models.weights import InitialWeights
 from vitbench.records import Fingerprints, Machine, Recipe, Run, Split
 from vitbench.training.environment import changed_since, environment
 from vitbench.training.locks import locked
-from vitbench.training.machine import choose_device
+from vitbench.training.machine import choose_device, named
 from vitbench.training.watch import Watch
 
 T = TypeVar("T")
@@ -228,9 +228,7 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
         if before != now:
             watch.message(f"{run.name}: goes on with {what} {before}, as it started (not {now})")
     fallbacks = list(written["fallbacks"])
-    machine = dataclasses.replace(
-        machine, threads=here.threads, processes=here.processes, device_name=here.device_name
-    )
+    machine = named(dataclasses.replace(machine, threads=here.threads, processes=here.processes))
     if changed := changed_since(run, machine):
         if not job.resume_anyway:
             raise RefusedError(refusal(run, changed))

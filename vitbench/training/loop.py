@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import timm.optim
@@ -31,7 +32,7 @@ from vitbench.models.create import state_sha256
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split, best_epoch
 from vitbench.training import checkpoint, signals
-from vitbench.training.machine import PeakMemory
+from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory
 from vitbench.training.objective import Objective
 from vitbench.training.objectives import OBJECTIVES
 from vitbench.training.processes import ALONE, Order, Processes
@@ -43,6 +44,8 @@ from vitbench.training.watch import Watch
 
 LOG_LINES_PER_EPOCH = 20
 PARTS = ("val", "test")
+
+Judgement = TypeVar("Judgement")
 
 
 @dataclass
@@ -280,10 +283,31 @@ def _state(trainer: Trainer) -> dict[str, Tensor]:
     return {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
 
 
-def evaluate(trainer: Trainer, part: str) -> Predictions:
-    """The judged weights' answers on "val" or "test"."""
-    trainer.processes.order(Order.ANSWER, PARTS.index(part))
-    return answer(trainer, part)
+def evaluate(trainer: Trainer, part: str, report: Callable[[str], None] = lambda _: None) -> Predictions:
+    """The judged weights' answers on "val" or "test"; `report` as of `eased`."""
+
+    def answered() -> Predictions:
+        trainer.processes.order(Order.ANSWER, PARTS.index(part), trainer.machine.eval_batch)
+        return answer(trainer, part)
+
+    return eased(trainer, answered, report)
+
+
+def eased(trainer: Trainer, judge: Callable[[], Judgement], report: Callable[[str], None]) -> Judgement:
+    """What `judge` returns; where memory ends, with half as many pictures at a time, which `report` hears.
+
+    Training keeps its micro-batch, which fitted.
+    """
+    while True:
+        try:
+            return judge()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or trainer.machine.eval_batch == 1:
+                raise
+        half = trainer.machine.eval_batch // 2
+        free_memory(trainer.machine.device)
+        trainer.machine = dataclasses.replace(trainer.machine, eval_batch=half)
+        report(f"out of memory in evaluation: {half} pictures at a time there, training as before")
 
 
 # --- several processes: what all of them do on the first one's order -------------------------------
@@ -417,13 +441,19 @@ class Judged:
 
 def _judge(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> Judged:
     """What val says; a call to stop does not wait for it, the epoch's steps are saved then."""
-    objective, split, machine = trainer.objective, trainer.split, trainer.machine
+    objective, split, judged = trainer.objective, trainer.split, trainer.evaluated
+
+    def report(text: str) -> None:
+        watch.message(f"{run.name}: {text}")
+
     try:
         with signals.let_through():
             if not objective.answers:
-                return Judged(objective.val_loss(trainer.evaluated, split, machine))
-            val = evaluate(trainer, "val")
-            agreement = objective.agreement(val, split, machine)
+                return Judged(
+                    eased(trainer, lambda: objective.val_loss(judged, split, trainer.machine), report)
+                )
+            val = evaluate(trainer, "val", report)
+            agreement = eased(trainer, lambda: objective.agreement(val, split, trainer.machine), report)
             return Judged(float(val.losses.mean()), float(val.correct.mean()), agreement)
     except Interrupted:
         _save_inside(trainer, sums, run, watch)

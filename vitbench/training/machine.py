@@ -2,7 +2,11 @@
 
 import dataclasses
 import gc
+import os
 import platform
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +14,7 @@ import psutil
 import torch
 
 from vitbench.data.store import store_folder
-from vitbench.errors import UsageError
+from vitbench.errors import DeviceLostError, UsageError, first_line
 from vitbench.records import Machine, Settings
 from vitbench.training.launch import started, started_here
 
@@ -36,6 +40,33 @@ def choose_device(asked: str) -> torch.device:
         reason = str(error).splitlines()[0][:80]
         raise UsageError(f"--device {asked}: not usable here ({reason}); try --device cpu") from error
     return device
+
+
+def unused_card(device: torch.device) -> str:
+    """One line on an NVIDIA card that is here and that torch cannot use: why, and what helps; else ""."""
+    tool = shutil.which("nvidia-smi")
+    if device.type != "cpu" or tool is None or "CUDA_VISIBLE_DEVICES" in os.environ:  # or somebody hides it
+        return ""
+    try:
+        said = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    card = re.search(r"^GPU \d+: (.+?) \(", said, re.MULTILINE)
+    if card is None:
+        return ""
+    if torch.version.cuda is None:
+        wheel = "https://download.pytorch.org/whl/cu130"
+        why = (
+            f"this torch ({torch.__version__}) is built without CUDA; one with it comes by "
+            f"`pip install --force-reinstall torch torchvision --index-url {wheel}`"
+        )
+    else:
+        try:
+            torch.zeros(1, device="cuda")
+            why = "torch finds no device; restart the machine, or its driver"
+        except (RuntimeError, AssertionError) as error:
+            why = first_line(error)
+    return f"{card[1]} is here and is not used: {why}"
 
 
 def choose_precision(
@@ -80,7 +111,15 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
         workers=settings.workers,
         processes=count,
         store=store if settings.store else "",
+        libraries=device_libraries(device),
     )
+
+
+def named(machine: Machine) -> Machine:
+    """The machine with the names that its device and the device's libraries have here and now."""
+    device = torch.device(machine.device)
+    name = device_name(device) + _together(machine.processes)
+    return dataclasses.replace(machine, device_name=name, libraries=device_libraries(device))
 
 
 def alone(machine: Machine) -> Machine:
@@ -100,6 +139,14 @@ def device_name(device: torch.device) -> str:
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
+def device_libraries(device: torch.device) -> str:
+    """ "CUDA 13.0, cuDNN 91900"; "" on other devices."""
+    if device.type != "cuda":
+        return ""
+    cudnn: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return f"CUDA {torch.version.cuda}, cuDNN {cudnn}"
+
+
 def synchronise(device: torch.device) -> None:
     """Wait until the device has finished, so that a clock can be read."""
     if device.type == "cuda":
@@ -114,6 +161,25 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and any(said in text for said in NO_MEMORY)
+
+
+def refuse_lost(device: str, run: str = "") -> None:
+    """DeviceLostError where a CUDA device does not even add two numbers any more, as after an illegal access.
+
+    Such an error stays with the process: whatever it asks of the device from then on fails with it.
+    """
+    if not device.startswith("cuda"):
+        return
+    try:
+        torch.ones(1, device=device).add(1).cpu()
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            return
+        line = first_line(error)
+        raise DeviceLostError(
+            f"{device}: can do nothing more for this process ({line}); --resume goes on with what is left",
+            run,
+        ) from error
 
 
 def starves_batch_norm(error: BaseException) -> bool:

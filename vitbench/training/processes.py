@@ -45,7 +45,7 @@ class Order(IntEnum):
     STEP = 3
     """A step (from 1) of an epoch (from 1)."""
     ANSWER = 4
-    """A share of val (0) or test (1)."""
+    """A share of val (0) or test (1), in batches of so many."""
     SETTLE = 5
     """The memory format in which a model is saved."""
     COMPARE = 6

@@ -23,6 +23,7 @@ from vitbench.data.batches import eval_batches
 from vitbench.data.store import open_store
 from vitbench.data.views import Dice
 from vitbench.errors import UnfitModelError
+from vitbench.inference.forward import answering
 from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
 from vitbench.models.plan import ModelPlan
@@ -314,8 +315,7 @@ class Masked(Objective):
 
 def _reconstruct(judged: nn.Module, pictures: Tensor, masks: Tensor) -> Tensor:
     """(B, 3, S, S) as the network predicts it; it is put into evaluation mode and left there."""
-    judged.eval()
-    with torch.inference_mode():
+    with answering(judged):
         reconstruction: Tensor = judged(pictures, masks)
     return reconstruction
 

@@ -142,6 +142,7 @@ def techniques(trainer: "Trainer") -> dict[str, str | bool]:
         "fused_attention": all(attention) if attention else "none in this model",
         "precision": trainer.recipe.precision,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "tf32_convolutions": trainer.device.type == "cuda" and torch.backends.cudnn.allow_tf32,
         "compiled": False,
         "cuda_graphs": False,
     }
