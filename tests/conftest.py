@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `vitbench` does, before torch is loaded
+# Every step is shown and every epoch saved, which a training of a second would not live to see.
+os.environ["VITBENCH_LOOK_SECONDS"] = os.environ["VITBENCH_SAVE_SECONDS"] = "0"
 os.environ.pop("COLUMNS", None)  # what is printed is as wide as in a pipe; pytest-xdist sets 80
 if "PYTEST_XDIST_WORKER" in os.environ:  # one core each, also for the processes that tests start
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -24,7 +24,7 @@ from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import RANDOM
 from vitbench.records import Benchmark, Distillation, Machine, Preprocessing, Recipe, Settings, best_epoch
-from vitbench.training import fitted, loop
+from vitbench.training import fitted, loop, saving
 from vitbench.training.distillation import Distilled
 from vitbench.training.recipes import build_recipe, distillation
 from vitbench.training.watch import Watch
@@ -138,8 +138,8 @@ def test_nothing_of_the_teacher_is_optimised_or_kept(coloured: Path) -> None:
     assert not teacher.training
     for name, tensor in teacher.state_dict().items():  # batch statistics among them
         assert torch.equal(tensor, before[name]), name
-    assert {name.partition(".")[0] for name in loop._state(trainer)} == {"model", "optimizer"}
-    assert {name for name in loop._state(trainer) if name.startswith("model.")} == {
+    assert {name.partition(".")[0] for name in saving.state_of(trainer)} == {"model", "optimizer"}
+    assert {name for name in saving.state_of(trainer) if name.startswith("model.")} == {
         f"model.{name}" for name in model.state_dict()
     }
 

@@ -115,11 +115,11 @@ def test_a_stop_during_val_keeps_the_steps_of_the_epoch(
     """Ctrl-C while val is answered does not wait for it: the epoch's training is saved, val comes again."""
     usual = loop.evaluate
 
-    def interrupted(trainer: loop.Trainer, part: str) -> Any:
+    def interrupted(trainer: loop.Trainer, part: str, *report: Any) -> Any:
         if len(trainer.rows) == 1:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(5)
-        return usual(trainer, part)
+        return usual(trainer, part, *report)
 
     monkeypatch.setattr(loop, "evaluate", interrupted)
     with pytest.raises(Interrupted, match="step 3 of 3 of epoch 2"):

@@ -7,9 +7,11 @@ one that was never interrupted (CPU, same build and thread count).
 """
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -30,8 +32,8 @@ from vitbench.errors import Interrupted, RunFailedError, first_line
 from vitbench.inference.forward import predict_pictures
 from vitbench.models.create import state_sha256
 from vitbench.models.folder import LoadedModel
-from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split, best_epoch
-from vitbench.training import checkpoint, signals
+from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split
+from vitbench.training import checkpoint, saving, signals
 from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory
 from vitbench.training.objective import Objective
 from vitbench.training.objectives import OBJECTIVES
@@ -42,7 +44,8 @@ from vitbench.training.sums import Sums
 from vitbench.training.supervised import MixPictures
 from vitbench.training.watch import Watch
 
-LOG_LINES_PER_EPOCH = 20
+LOOK_SECONDS = float(os.environ.get("VITBENCH_LOOK_SECONDS") or 1)
+"""How often the loss is read, logged and shown; 0: at every step."""
 PARTS = ("val", "test")
 
 Judgement = TypeVar("Judgement")
@@ -71,6 +74,11 @@ class Trainer:
     saver: Saver = field(default_factory=Saver)
     sums: Sums | None = None
     """Of the epoch that was left inside; None: the next one begins at its first step."""
+    held: dict[str, Tensor] | None = None
+    """The chosen epoch's weights, where they are not on disk yet."""
+    saved_at: float = field(default_factory=time.monotonic)
+    save_cost: float = 0.0
+    """Seconds for which the last checkpoint held the training up."""
 
     @property
     def device(self) -> torch.device:
@@ -193,7 +201,7 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     """
     folder = run.folder / "checkpoint"
     log = _Log(run.folder / "log.txt")
-    restore(trainer, folder, watch.message)
+    saving.restore(trainer, folder, watch.message)
     share_state(trainer)
     peak = PeakMemory(trainer.device)
     if not trainer.stopped:
@@ -205,82 +213,24 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     with signals.held_back(), trainer.saver:
         while not trainer.stopped:
             row = _train_epoch(trainer, run, watch, log, peak)
-            best = _keep(trainer, row, run, log)
+            best, asked, prepared = saving.take(trainer, row), signals.pending(), trainer.ahead.in_words()
+            if asked or saving.due(trainer):
+                saving.save(trainer, run, partial(log.epoch, row, prepared, " saved"))
+            else:
+                saving.keep(trainer)
+                log.epoch(row, prepared)
             watch.epoch_finished(run.name, row, best)
             if trouble := open_store(trainer.machine.store).complaint():
                 watch.message(trouble)
-            if signals.pending():
+            if asked:
                 trainer.saver.wait()
                 signals.obey(f"{run.name} is saved after epoch {row.epoch}")
     # A kill between checkpoint and epochs.csv leaves the table one row short.
-    files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in trainer.rows])
+    files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [saving.as_row(r) for r in trainer.rows])
     best_weights = checkpoint.read_tensors(
         checkpoint.best_path(folder, trainer.best_epoch), trainer.best_sha256
     )
     trainer.evaluated.load_state_dict(best_weights)
-
-
-def _keep(trainer: Trainer, row: Epoch, run: Run, log: "_Log") -> bool:
-    """Save an epoch that is done, and its weights where it is the best so far; whether it is.
-
-    The state is copied here and written beside the next epoch's steps.
-    """
-    folder = run.folder / "checkpoint"
-    trainer.saver.wait()  # before the state is copied: memory holds one copy, not two
-    trainer.rows.append(row)
-    rows, scaler = tuple(trainer.rows), trainer.scaler.state_dict()
-    trainer.best_epoch = best_epoch(rows).epoch
-    best = trainer.best_epoch == row.epoch
-    weights = checkpoint.pack(trainer.evaluated.state_dict()) if best else b""
-    state = checkpoint.pack(_state(trainer))
-    prepared = trainer.ahead.in_words()
-
-    def write() -> None:
-        folder.mkdir(exist_ok=True)
-        if best:
-            trainer.best_sha256 = checkpoint.write(checkpoint.best_path(folder, row.epoch), weights)
-        checkpoint.save(folder, rows, (trainer.best_epoch, trainer.best_sha256), state, scaler)
-        files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [_as_row(r) for r in rows])
-        judged = (
-            "" if row.val_top1 is None else f": val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}"
-        )
-        log.line(f"epoch {row.epoch} saved{judged}; {prepared}")
-
-    trainer.saver.begin(write)
-    return best
-
-
-def restore(trainer: Trainer, folder: Path, report: Callable[[str], None]) -> None:
-    """Take up the newest whole checkpoint; without one the trainer stays as it was built."""
-    saved = checkpoint.load_newest(folder, report)
-    if saved is not None:
-        _take_up(trainer, saved)
-
-
-def _take_up(trainer: Trainer, saved: checkpoint.Checkpoint) -> None:
-    trainer.model.load_state_dict(saved.part("model"))
-    checkpoint.load_optimizer(trainer.optimizer, saved.part("optimizer"))
-    if trainer.ema is not None:
-        trainer.ema.module.load_state_dict(saved.part("ema"))
-    if saved.scaler:
-        trainer.scaler.load_state_dict(saved.scaler)
-    trainer.rows = list(saved.rows)
-    trainer.best_epoch, trainer.best_sha256 = saved.best_epoch, saved.best_sha256
-    if saved.inside is not None:
-        trainer.sums = Sums.carried(trainer.device, saved.inside)
-        if trainer.scheduler is not None:  # the epoch's row names the rate of its last step
-            trainer.scheduler.step_update(trainer.update(trainer.sums.step))
-
-
-def _state(trainer: Trainer) -> dict[str, Tensor]:
-    """All tensors that a step changes, as "model.…", "optimizer.…" and "ema.…"."""
-    parts = {
-        "model": trainer.model.state_dict(),
-        "optimizer": checkpoint.optimizer_tensors(trainer.optimizer),
-    }
-    if trainer.ema is not None:
-        parts["ema"] = trainer.ema.module.state_dict()
-    return {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
 
 
 def evaluate(trainer: Trainer, part: str, report: Callable[[str], None] = lambda _: None) -> Predictions:
@@ -319,11 +269,11 @@ def share_state(trainer: Trainer) -> None:
     if processes.count == 1:
         return
     processes.order(Order.LOAD)
-    tensors = processes.send_tensors(_state(trainer) if processes.first else None)
+    tensors = processes.send_tensors(saving.state_of(trainer) if processes.first else None)
     scaler = processes.send(trainer.scaler.state_dict())
     with processes.together():
         if not processes.first:
-            _take_up(trainer, checkpoint.Checkpoint((), 0, "", scaler, None, tensors))
+            saving.take_up(trainer, checkpoint.Checkpoint((), 0, "", scaler, None, tensors))
     processes.agree(state_sha256(trainer.model), "the weights to begin with")
 
 
@@ -370,20 +320,22 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
     sums = trainer.sums or Sums.fresh(trainer.device)
     trainer.sums = None
     trainer.train_mode()
-    last_shown = time.perf_counter()
-    log_every = max(1, steps // LOG_LINES_PER_EPOCH)
+    looked = time.perf_counter()
     for images, labels in trainer.batches(epoch, sums.step):
         loss, right = train_step(trainer, images, labels, trainer.update(sums.step + 1))
         sums.add(loss, right, len(labels))
         now = time.perf_counter()
         # Reading the loss waits for the device: once in a while, not at every step.
-        if sums.step % log_every == 0 or sums.step == steps or now - last_shown > 1:
-            last_shown = now
+        if now - looked >= LOOK_SECONDS or sums.step == steps:
+            looked = now
             mean = _finite(sums.mean_loss, epoch, sums.step, recipe)
             trainer.saver.look()
             peak.sample()
             log.line(f"epoch {epoch} step {sums.step}/{steps} loss {mean:.4f}")
             watch.step(epoch, sums.step, mean, sums.seen / sums.seconds)
+            if saving.due_inside(trainer) and sums.step < steps:
+                with sums.left_out():
+                    saving.save(trainer, run, inside=sums.saved())
         if signals.pending():
             _save_inside(trainer, sums, run, watch)
     seconds = sums.seconds
@@ -411,23 +363,14 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
 
 def _save_inside(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> None:
     """Save the epoch's steps so far for a signal that came in; raises Interrupted where it asks to stop."""
-    started = time.perf_counter()
     epoch = len(trainer.rows) + 1
-    _finite(sums.mean_loss, epoch, sums.step, trainer.recipe)
-    trainer.saver.wait()
-    best = (trainer.best_epoch, trainer.best_sha256)
-    checkpoint.save(
-        run.folder / "checkpoint",
-        tuple(trainer.rows),
-        best,
-        checkpoint.pack(_state(trainer)),
-        trainer.scaler.state_dict(),
-        sums.saved(),
-    )
-    saved = f"{run.name} is saved at step {sums.step} of {trainer.steps_per_epoch} of epoch {epoch}"
-    signals.obey(saved)
-    watch.message(saved)
-    sums.leave_out(time.perf_counter() - started)
+    with sums.left_out():
+        _finite(sums.mean_loss, epoch, sums.step, trainer.recipe)
+        saving.save(trainer, run, inside=sums.saved())
+        trainer.saver.wait()
+        saved = f"{run.name} is saved at step {sums.step} of {trainer.steps_per_epoch} of epoch {epoch}"
+        signals.obey(saved)
+        watch.message(saved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,10 +413,6 @@ def _finite(loss: float, epoch: int, step: int, recipe: Recipe) -> float:
     return loss
 
 
-def _as_row(row: Epoch) -> dict[str, float | None]:
-    return {name: getattr(row, name) for name in Epoch.columns()}
-
-
 class _Log:
     """`log.txt`: a line per event with its time, appended."""
 
@@ -483,3 +422,10 @@ class _Log:
     def line(self, text: str) -> None:
         with files.naming(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+    def epoch(self, row: Epoch, prepared: str, saved: str = "") -> None:
+        """An epoch that is done, `saved` or not; `prepared` as of `Ahead.in_words`."""
+        judged = (
+            "" if row.val_top1 is None else f": val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}"
+        )
+        self.line(f"epoch {row.epoch}{saved}{judged}; {prepared}")

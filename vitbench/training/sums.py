@@ -1,7 +1,8 @@
 """What the steps of one epoch add up to, and how it is carried over an interruption."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,9 +58,12 @@ class Sums:
         self.seen += pictures
         self.step += 1
 
-    def leave_out(self, seconds: float) -> None:
-        """Let time that went into something else than training not count."""
-        self.started += seconds
+    @contextlib.contextmanager
+    def left_out(self) -> Iterator[None]:
+        """The time inside goes into something else than training, and does not count."""
+        before = time.perf_counter()
+        yield
+        self.started += time.perf_counter() - before
 
     @property
     def mean_loss(self) -> float:
