@@ -71,7 +71,7 @@ def test_the_corrected_p_decides(tmp_path: Path) -> None:
     assert 0.05 < pair.p_adjusted < 15 * pair.p
     assert not pair.distinguishable
     assert pair.borderline
-    assert pair.verdict.endswith("borderline: the interval leaves out 0, the test does not")
+    assert pair.verdict.endswith("; the corrected test does not")
 
 
 def test_rank_leaves_open_what_pairs_leave_open(tmp_path: Path) -> None:
@@ -298,5 +298,5 @@ def test_different_classes_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_numbers_in_words() -> None:
     """Signed points with a true minus; p-values to three digits."""
-    assert [points(x) for x in (0.0333, -0.048, 0.0, -0.0001)] == ["+3.3", "−4.8", "0.0", "0.0"]
+    assert [points(x) for x in (0.0333, -0.048, 0.0, -0.0001)] == ["+3.3", "−4.8", "0.0", "−0.01"]
     assert [p_text(p) for p in (0.625, 1.0, 0.05, 0.0001)] == ["p = 0.625", "p = 1", "p = 0.05", "p < 0.001"]

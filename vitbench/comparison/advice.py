@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from vitbench.comparison.candidates import Candidate
-from vitbench.comparison.confusion import confusions
+from vitbench.comparison.confusion import tallied
 from vitbench.comparison.evidence import behind, mixed_up, most_right, surely_under
 from vitbench.comparison.inverted import fold_inflation
 from vitbench.comparison.power import safely_planned
@@ -74,9 +74,14 @@ class Case:
 
     @property
     def judged(self) -> str:
-        """The model of `best`, and which run of several the rules on single pictures look at: its first."""
-        several = len(self.best.answered) > 1
-        return f"{self.best.model}, seed {self.best.answered[0].seed}" if several else self.best.model
+        """The model of `best`, and what the rules on single pictures look at of it.
+
+        That is its first run of several, and of pictures in groups one each.
+        """
+        said = self.best.model
+        if len(self.best.answered) > 1:
+            said += f", seed {self.best.answered[0].seed}"
+        return said if len(self.alone) == self.comparison.n_test else f"{said}, one picture per group"
 
     @property
     def tuned(self) -> bool:
@@ -119,13 +124,13 @@ def _leaks(case: Case) -> str:
     if not known:
         return ""
     return (
-        f"{known} of {case.comparison.n_test} test pictures have a copy among those that were learned from: "
-        "take one of each pair away (leaks.csv) and train again"
+        f"{known} of {pictures(case.comparison.n_test)} {'has' if known == 1 else 'have'} a copy among those "
+        "that were learned from: take one of each pair away (leaks.csv) and train again"
     )
 
 
 def _lost_to_probe(case: Case) -> str:
-    """Evidence: the pair's test, after Holm over all probes."""
+    """Evidence: the pair's test, corrected for all probes."""
     lost = [
         (name, pair) for name, pair in case.against_probes if pair.distinguishable and pair.model_a != name
     ]
@@ -162,23 +167,28 @@ def _small_test(case: Case) -> str:
     best = case.comparison.tested[0]
     if not best.interval.startswith("Wilson"):  # over several seeds smaller gaps can show
         width = percent((best.top1_high or 0.0) - (best.top1_low or 0.0))
-        return f"{pictures(n)} leave {best.model} an interval of {width} points: {what or 'more narrow it'}"
+        leave = f"{pictures(n)} {'leaves' if n == 1 else 'leave'}"
+        return f"{leave} {best.model} an interval of {width} points: {what or 'more narrow it'}"
     least = "between two models" if gap is None else f"under {percent(gap)} points"
     return f"{pictures(n)} can show no gap {least}: {what or _planned(case)}"
 
 
 def _planned(case: Case) -> str:
-    """How many pictures a gap of `GAP` is planned with, as often as the median pair may disagree."""
+    """How many pictures a gap of `GAP` is planned with, as often as the median pair may disagree.
+
+    None beside the plan that was asked for: one page has one plan.
+    """
+    more = "more can" if case.comparison.smallest_gap is None else "more can show smaller ones"
     disagree = sorted(
         (pair.a_only + pair.b_only, pair.n)
         for pair in case.comparison.pairs
         if pair.a_only is not None and pair.b_only is not None
     )
-    if not disagree:
-        return "more can show smaller ones"
+    if not disagree or case.comparison.plan:
+        return more
     needed = safely_planned(GAP, *disagree[len(disagree) // 2], case.comparison.family)
     if needed is None:
-        return "more can show smaller ones"
+        return more
     needed = round(needed * fold_inflation(case.comparison.folds))
     return (
         f"about {rounded(needed)} independent ones show one of {100 * GAP:.0f} points in 4 of 5 such "
@@ -201,7 +211,7 @@ def _behind(case: Case) -> str:
     found = behind(*case.independent, len(classes), BEHIND)
     if found is None:
         return ""
-    worst, counts = found.place, confusions(case.best.predictions[0])
+    worst, counts = found.place, tallied(*case.independent, len(classes))
     total, right = counts.sum(axis=1), counts.diagonal()
     taken = counts[worst].copy()
     taken[worst] = -1
@@ -239,10 +249,11 @@ def _overfit(case: Case) -> str:
     """Evidence: training accuracy lies above the exact upper limit of test accuracy by at least `OVERFIT`."""
     train = case.best.answered[0].metrics().get("train", {}).get("top1")
     labels, answers = case.independent
-    most = most_right(int((labels == answers).sum()), len(labels))
+    right = int((labels == answers).sum())
+    most = most_right(right, len(labels))
     if train is None or train - most < OVERFIT:
         return ""
-    test = float(case.best.correct[0].mean())
+    test = right / len(labels)
     return (
         f"{percent(train)} % right in training against {percent(test)} % on the test pictures "
         f"({case.judged}; exact 99 % limit {percent(most)}): more training pictures, of the kind that is "

@@ -17,9 +17,13 @@ def confusion_counts(candidate: Candidate) -> Array:
 
 def confusions(predictions: Predictions) -> Array:
     """(C, C) int64: rows true, columns answered."""
-    n = len(predictions.classes)
-    counts = np.zeros((n, n), dtype=np.int64)
-    np.add.at(counts, (predictions.labels, predictions.answers), 1)
+    return tallied(predictions.labels, predictions.answers, len(predictions.classes))
+
+
+def tallied(labels: Array, answers: Array, n_classes: int) -> Array:
+    """(C, C) int64 from (n,) class indices: rows true, columns answered."""
+    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
+    np.add.at(counts, (labels, answers), 1)
     return counts
 
 

@@ -1,8 +1,7 @@
 """The interval of a paired difference that holds 0 just where the test that decides does not reject it.
 
 For one run per model where pictures depend on each other: in groups, or through folds that share training
-pictures. Pictures that stand each for itself have exact McNemar and Newcombe's interval (`statistics`),
-which agree as they are.
+pictures. Pictures that stand each for itself have exact McNemar and Newcombe's interval (`statistics`).
 """
 
 import math

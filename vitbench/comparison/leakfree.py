@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vitbench.comparison.basis import Basis, basis_of
 from vitbench.comparison.candidates import Candidate, TestSet
 from vitbench.comparison.pairs import Pair
-from vitbench.comparison.words import listed, points
+from vitbench.comparison.words import counted, listed, pictures, points
 from vitbench.records import Array
 
 if TYPE_CHECKING:
@@ -78,11 +78,9 @@ def checked(
 
 def _undone(pair: Pair) -> str:
     if pair.clean is None:
-        return f"Training knows all {pair.n} images, so this does not stand: {pair.verdict}"
-    return (
-        f"Without {pair.left_out} images that training knows: {pair.clean.verdict}. What all {pair.n} say "
-        f"does not stand: {pair.verdict}"
-    )
+        return f"Training knows {_all(pair.n, 'image')}, so this does not stand: {pair.verdict}"
+    without = f"Without {counted(pair.left_out, 'image')} that training knows"
+    return f"{without}: {pair.clean.verdict}. What all {pair.n} say does not stand: {pair.verdict}"
 
 
 def leak_free_answer(pairs: Sequence[Pair], rows: Sequence["Row"], clean_answer: str) -> str:
@@ -97,12 +95,17 @@ def leak_free_answer(pairs: Sequence[Pair], rows: Sequence["Row"], clean_answer:
     more = [f"{len(undone) - NAMED} more"] if len(undone) > NAMED else []
     said = listed([*(_said(pair) for pair in undone[:NAMED]), *more])
     if not rows:
-        known = f"training knows copies of all {n} test pictures"
-        return f"No verdict: {known}. What they say does not stand: {said}."
+        known = f"training knows copies of {_all(n, 'test picture')}"
+        return f"No verdict: {known}. What {'it says' if n == 1 else 'they say'} does not stand: {said}."
+    decide = "1 decides" if n - left_out == 1 else f"{n - left_out} decide"
     return (
-        f"Training knows copies of {left_out} of the {n} test pictures; the other {n - left_out} decide. "
+        f"Training knows copies of {left_out} of the {pictures(n)}; the other {decide}. "
         f"{clean_answer} What all {n} say does not stand: {said}."
     )
+
+
+def _all(n: int, noun: str) -> str:
+    return f"the only {noun}" if n == 1 else f"all {n} {noun}s"
 
 
 def _said(pair: Pair) -> str:

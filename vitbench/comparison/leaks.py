@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitbench.comparison.candidates import TestSet
-from vitbench.comparison.words import listed
+from vitbench.comparison.words import listed, pictures
 from vitbench.records import Array, Benchmark, percent
 
 if TYPE_CHECKING:
@@ -94,9 +94,10 @@ def leak_notes(known: Sequence[Known], clean: Sequence[Clean], n: int) -> list[s
     many = len({one.path for one in known})
     if not many:
         return []
+    are = "is a copy or near-copy" if many == 1 else "are copies or near-copies"
     said = (
-        f"{many} of {n} test pictures are copies or near-copies of pictures that the models learned from or "
-        "were chosen by (leaks.csv): their scores may be too good"
+        f"{many} of {pictures(n)} {are} of pictures that the models learned from or were chosen by "
+        "(leaks.csv): their scores may be too good"
     )
     if not clean:
         return [f"{said}; no test picture is left without them"]

@@ -7,7 +7,7 @@ from vitbench.comparison.arms import arm_word
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.lessons import HEADS, distilled
 from vitbench.comparison.statistics import ALPHA
-from vitbench.comparison.words import listed, p_text
+from vitbench.comparison.words import counted, listed, p_text
 from vitbench.records import Benchmark
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def _groups(benchmarks: Sequence[Benchmark], basis: "Basis", own: Sequence["Row"
         counts = listed([f"{name} alone has {groups}" for name, groups in alone.items()])
         joined = f"; the benchmarks group them differently ({counts}), so their groups are joined"
     return [
-        f"The {basis.n} test pictures stand in {basis.units} groups (copies, bursts, or what --group names): "
-        f"intervals and tests count whole groups, not pictures{joined}"
+        f"The {basis.n} test pictures stand in {counted(basis.units, 'group')} (copies, bursts, or what "
+        f"--group names): intervals and tests count whole groups, not pictures{joined}"
     ]
 
 

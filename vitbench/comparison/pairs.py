@@ -84,8 +84,20 @@ class Pair:
         return next(one for one in self.scores if one.score == name)
 
     @property
+    def apart_in_loss(self) -> bool:
+        """One has the lower log loss, with and without the pictures that training knows."""
+        loss = self.score("loss")
+        if not loss.decided or not self.left_out:
+            return loss.decided
+        if self.clean is None:
+            return False
+        clean = self.clean.score("loss")
+        same = (clean.difference > 0) == (loss.difference > 0)
+        return clean.decided and same == (self.clean.model_a == self.model_a)
+
+    @property
     def borderline(self) -> bool:
-        """The interval excludes 0, yet p does not: no verdict."""
+        """Alone the two would be told apart (the interval excludes 0), among all pairs they are not."""
         return self.kind != "better" and (self.low > 0 or self.high < 0)
 
 

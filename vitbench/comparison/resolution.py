@@ -83,7 +83,7 @@ def resolution_of(candidates: Sequence[Candidate], pairs: Sequence[Pair], basis:
     by_name = {candidate.model: candidate for candidate in candidates}
     tests = [Tested(pair, by_name[pair.model_a], by_name[pair.model_b], basis) for pair in pairs]
     gaps = _gaps(tests, basis)
-    text = words.seeds_gap_text(gaps) if gaps.measured and gaps.least is not None else words.gap_text(gaps)
+    text = words.seeds_gap_text(gaps) if gaps.measured else words.gap_text(gaps)
     if basis.terms.detect is None:
         return Resolution(gaps, None, text, "")
     if not tests:

@@ -15,15 +15,32 @@ if TYPE_CHECKING:
     from vitbench.comparison.table import Comparison
 
 
+ROUNDING = 1e-7
+"""Percentage points that are none."""
+
+
 def points(fraction: float) -> str:
-    """A difference of accuracies in signed percentage points: 0.0333 → "+3.3", −0.048 → "−4.8"."""
-    rounded = round(100 * fraction, 1) + 0.0
-    return "0.0" if rounded == 0 else f"{rounded:+.1f}".replace("-", "−")
+    """A difference of accuracies in signed percentage points: 0.0333 → "+3.3", −0.048 → "−4.8".
+
+    What would round to 0 has one significant digit (0.0002 → "+0.02"), so that an end of an interval that
+    leaves out 0 never reads as one that holds it.
+    """
+    value = 100 * fraction
+    if abs(value) < ROUNDING:
+        return "0.0"
+    digits = 1 if round(abs(value), 1) else math.ceil(-math.log10(abs(value)))
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def p_digits(p: float) -> str:
+    """ "0.620": three decimals, or as many as show on which side of .05 it lies ("0.0503")."""
+    texts = (f"{p:.{digits}f}" for digits in range(3, 18))
+    return next(text for text in texts if (float(text) <= ALPHA) == (p <= ALPHA))
 
 
 def p_text(p: float) -> str:
-    """ "p = 0.625", or "p < 0.001"."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}".rstrip("0").rstrip(".")
+    """ "p = 0.62", or "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p_digits(p).rstrip('0').rstrip('.')}"
 
 
 def amount(value: float) -> str:
@@ -32,14 +49,25 @@ def amount(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
+def nats(loss: float) -> str:
+    """A loss without its sign: three decimals, or what shows its first digit (0.0004)."""
+    digits = 3 if loss >= 5e-4 or loss <= 0 else math.ceil(-math.log10(loss))
+    return f"{loss:.{digits}f}"
+
+
 def listed(names: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def counted(n: int, noun: str) -> str:
+    """ "1 group", "60 groups"."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def pictures(n: int) -> str:
     """ "1 test picture", "60 test pictures"."""
-    return f"{n} test picture{'' if n == 1 else 's'}"
+    return counted(n, "test picture")
 
 
 def rounded(n: int) -> int:
@@ -135,15 +163,16 @@ def loss_text(pairs: Sequence["Pair"]) -> str:
     if not tested:
         return ""
     told = [
-        f"{winner} than {loser} ({f'{-abs(loss.difference):.3f}'.replace('-', '−')}, "
-        f"{p_text(loss.p_adjusted or 0.0)})"
+        f"{winner} than {loser} (−{nats(abs(loss.difference))}, {p_text(loss.p_adjusted or 0.0)})"
         for pair, loss in tested
-        if loss.decided
+        if pair.apart_in_loss
         for winner, loser in [(pair.model_a, pair.model_b)[:: 1 if loss.difference < 0 else -1]]
     ]
     rest = len(tested) - len(told)
     family = tested[0][0].family
     how = f"a test of its own{', p' + _corrected(family) if family > 1 else ''}"
+    if any(pair.left_out for pair, _ in tested):
+        how += ", with and without the pictures that training knows"
     head = f"By log loss, which sees how sure every answer was ({how}): "
     if not told:
         return f"{head}{'the two are not' if rest == 1 else 'no two are'} distinguishable."
@@ -166,12 +195,14 @@ def _numbers(pair: "Pair", model: str = "") -> str:
 
 
 def _on(pair: "Pair") -> str:
-    images = f"on {pair.n} image{'' if pair.n == 1 else 's'}"
-    return images if pair.groups is None else f"{images} in {pair.groups} groups"
+    images = f"on {counted(pair.n, 'image')}"
+    return images if pair.groups is None else f"{images} in {counted(pair.groups, 'group')}"
 
 
 def _borderline(pair: "Pair") -> str:
-    return "; borderline: the interval leaves out 0, the test does not" if pair.borderline else ""
+    if not pair.borderline:
+        return ""
+    return "; borderline: the interval, of this pair alone, leaves out 0; the corrected test does not"
 
 
 def parts_text(comparison: "Comparison") -> str:
@@ -193,8 +224,7 @@ def gap_text(gaps: "Gaps") -> str:
     """The smallest gap that this test set could have shown with one run each, as a sentence."""
     if gaps.n == 0:
         return "There are no test pictures."
-    on = pictures(gaps.n) if gaps.groups is None else f"{pictures(gaps.n)} in {gaps.groups} groups"
-    reached = f"p ≤ {ALPHA:.2f}{_corrected(gaps.pairs)}{gaps.corrected}"
+    on, reached = _on_pictures(gaps), _reached(gaps)
     kind = "" if gaps.groups is None else " groups"
     if gaps.least is None:
         return (
@@ -215,26 +245,43 @@ def gap_text(gaps: "Gaps") -> str:
 
 def seeds_gap_text(gaps: "Gaps") -> str:
     """The same over several seeds: from the last step of the steadiest pair to the first of the shakiest."""
+    if gaps.least is None:
+        return (
+            f"With {_on_pictures(gaps)} and these seeds no gap between two models could have reached "
+            f"{_reached(gaps)}: too few pictures, or answers that vary too much over pictures and seeds."
+        )
     low, apart = gaps.least or 0.0, f"{100 * (gaps.least or 0.0):.1f} points"
     far = "more than 100" if gaps.most is None else f"{100 * gaps.most:.1f}"
     if gaps.pairs > 1 and f"{100 * low:.1f}" != far:
         apart = f"{100 * low:.1f} to {far} points, depending on the pair and on how many others are decided,"
     return (
-        f"On {pictures(gaps.n)} and these seeds, a gap of {apart} or more was needed to reach "
-        f"p ≤ {ALPHA:.2f}{_corrected(gaps.pairs)}{gaps.corrected}, as much as the answers vary over "
-        "pictures and seeds."
+        f"On {_on_pictures(gaps)} and these seeds, a gap of {apart} or more was needed to reach "
+        f"{_reached(gaps)}, as much as the answers vary over pictures and seeds."
     )
+
+
+def _on_pictures(gaps: "Gaps") -> str:
+    grouped = "" if gaps.groups is None else f" in {counted(gaps.groups, 'group')}"
+    return f"{pictures(gaps.n)}{grouped}"
+
+
+def _reached(gaps: "Gaps") -> str:
+    return f"p ≤ {ALPHA:.2f}{_corrected(gaps.pairs)}{gaps.corrected}"
 
 
 def plan_text(plan: "Plan") -> str:
     """How many pictures a named difference would need, as a sentence."""
     aim = (
         f"To show a difference of {points(plan.difference)[1:]} points in 4 of 5 such comparisons (80 % "
-        f"power, {plan.method}{_corrected(plan.pairs)})"
+        f"power, {plan.method}{',' if plan.pairs > 1 else ''}{_corrected(plan.pairs)})"
     )
+    seeds = counted(plan.seeds, "seed")
+    if plan.discordance is None and (plan.n if plan.n_groups is None else plan.n_groups) < 2:
+        unit = "picture" if plan.n_groups is None else "group"
+        return f"{aim} no number can be planned: one {unit} does not tell how much the answers vary."
     if plan.pictures is None and plan.discordance is None:
         return (
-            f"{aim} no number of test pictures is enough with {plan.seeds} seeds: they differ too much; add "
+            f"{aim} no number of test pictures is enough with {seeds} a model: they differ too much; add "
             "seeds."
         )
     many = "more than ten million" if plan.pictures is None else f"about {rounded(plan.pictures)}"
@@ -243,7 +290,7 @@ def plan_text(plan: "Plan") -> str:
         f"and there {'is' if plan.n == 1 else 'are'} {plan.n}",
     )
     if plan.groups is not None:
-        needed = f"{many} test pictures, {rounded(plan.groups)} groups like those here"
+        needed = f"{many} test pictures, {counted(rounded(plan.groups), 'group')} like those here"
         there += f" in {plan.n_groups}"
     elif plan.discordance is None:
         needed = f"{many} test pictures"

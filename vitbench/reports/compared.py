@@ -101,7 +101,7 @@ def plain_gap(comparison: Comparison) -> str:
     few = f"at the very best: {round(gap * n)} of these {n} test pictures"
     if comparison.groups is not None:
         few += f", each of another one of their {comparison.groups} groups"
-    if any(pair.a_only is None for pair in comparison.pairs):
+    if comparison.gaps is not None and comparison.gaps.measured:
         few = "for the two models that vary least from picture to picture and training to training"
     return f"{100 * gap:.1f} points {few}. A smaller gap cannot be told from chance."
 

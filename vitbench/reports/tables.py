@@ -8,7 +8,7 @@ from vitbench import files
 from vitbench.comparison.arms import arm_by_arm, arm_means, arm_word
 from vitbench.comparison.rows import Row
 from vitbench.comparison.table import Comparison
-from vitbench.comparison.words import amount, lesson_text, points
+from vitbench.comparison.words import amount, lesson_text, pictures, points
 from vitbench.records import percent
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def screen_table(comparison: Comparison, width: int = 80) -> "RenderableType":
 
 def sentences(comparison: Comparison, shown: Sequence[Column] = COLUMNS) -> list[str]:
     """What stands under the table, one paragraph each."""
-    head = f"{comparison.name}: {comparison.n_test} test pictures, {len(comparison.classes)} classes"
+    head = f"{comparison.name}: {pictures(comparison.n_test)}, {len(comparison.classes)} classes"
     lines = ["", f"{head}; {comparison.split_rule}" if comparison.split_rule else head, comparison.answer]
     lines += [f"Next: {comparison.advice}"] if comparison.advice else []
     lines += [f"- {pair.verdict}." for pair in (*comparison.pairs, *comparison.probes)]

@@ -8,7 +8,7 @@ from vitbench.comparison.arms import arm_word
 from vitbench.comparison.pairs import Pair
 from vitbench.comparison.rows import Row, rank_text
 from vitbench.comparison.table import Comparison
-from vitbench.comparison.words import amount, p_text, points
+from vitbench.comparison.words import amount, nats, p_digits, p_text, points
 from vitbench.records import percent
 from vitbench.reports.cells import Axis, Bar, Cell, Head, Line, Table, interval, kept, number
 from vitbench.reports.report import Badge, Report
@@ -209,7 +209,7 @@ def pairs_table(pairs: Sequence[Pair], name: str, title: str) -> Table:
                 ),
                 number(pair.a_only, str(pair.a_only)),
                 number(pair.b_only, str(pair.b_only)),
-                Cell("< 0.001" if pair.p_adjusted < 0.001 else f"{pair.p_adjusted:.3f}", pair.p_adjusted),
+                Cell("< 0.001" if pair.p_adjusted < 0.001 else p_digits(pair.p_adjusted), pair.p_adjusted),
                 Cell(_verdict(pair)),
                 _loss(pair),
             )
@@ -224,8 +224,11 @@ def _loss(pair: Pair) -> Cell:
     loss = pair.score("loss")
     if loss.p_adjusted is None:
         return Cell("–")
-    signed = f"{loss.difference:+.3f}".replace("-", "−")
-    return Cell(signed, loss.difference, f"{p_text(loss.p_adjusted)}{', lower' if loss.decided else ''}")
+    signed = f"{'−' if loss.difference < 0 else '+'}{nats(abs(loss.difference))}"
+    lower = (
+        f", lower is {pair.model_a if loss.difference < 0 else pair.model_b}" if pair.apart_in_loss else ""
+    )
+    return Cell(signed, loss.difference, f"{p_text(loss.p_adjusted)}{lower}")
 
 
 def _verdict(pair: Pair) -> str:

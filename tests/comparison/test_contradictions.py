@@ -1,0 +1,89 @@
+"""Nothing on a page speaks against anything else on it, nor against what it counts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fabricate import make_benchmark
+from test_leak_verdicts import LABELS, leaking, wrong_on
+
+from vitbench.comparison.basis import Terms
+from vitbench.comparison.statistics import paired_difference
+from vitbench.comparison.table import compare
+from vitbench.comparison.words import p_text, points
+
+
+def test_an_end_of_an_interval_that_is_not_0_does_not_read_0() -> None:
+    """0.02 points are "+0.02"; what is rounding alone is 0."""
+    assert [points(x) for x in (0.0002, -0.000004, 1e-17)] == ["+0.02", "−0.0004", "0.0"]
+
+
+def test_a_p_beside_the_limit_shows_on_which_side_it_is() -> None:
+    """.0503 is no "p = 0.05", which is a verdict; .0497 is."""
+    assert [p_text(p) for p in (0.0503, 0.05, 0.0497)] == ["p = 0.0503", "p = 0.05", "p = 0.05"]
+
+
+def test_two_pictures_leave_no_interval_without_0() -> None:
+    """One model right on both and the other on none: p = .5, and 0 is in the interval."""
+    found = paired_difference(np.array([True, True]), np.array([False, False]))
+    assert (found.p, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
+def test_leaks_undo_a_verdict_on_loss(tmp_path: Path) -> None:
+    """vit is right on the 80 that training knows, the two are equal on the other 120: no lower loss."""
+    runs = {"vit-s0": wrong_on(range(80, 105)), "swin-s0": wrong_on(range(40, 105))}
+    (pair,) = (found := compare(leaking(tmp_path, runs, 80))).pairs
+    assert pair.score("loss").decided
+    assert not pair.apart_in_loss
+    assert found.loss_text == (
+        "By log loss, which sees how sure every answer was (a test of its own, with and without the pictures "
+        "that training knows): the two are not distinguishable."
+    )
+
+
+def test_seeds_that_vary_too_much_are_named_as_the_cause(tmp_path: Path) -> None:
+    """Eight pictures, all or none right by seed: no gap could show, and not because six pictures are few."""
+    labels = [0, 1, 2, 0, 1, 2, 0, 1]
+    none = [(x + 1) % 3 for x in labels]
+    runs = {"a-s0": labels, "a-s1": none, "b-s0": none, "b-s1": labels}
+    assert compare(make_benchmark(tmp_path / "b", runs, labels)).smallest_gap_text == (
+        "With 8 test pictures and these seeds no gap between two models could have reached p ≤ 0.05: too few "
+        "pictures, or answers that vary too much over pictures and seeds."
+    )
+
+
+def test_advice_counts_the_pictures_that_its_test_looks_at(tmp_path: Path) -> None:
+    """Twelve bursts of five daisies, the first of each wrong: 0 of 12, not 48 of 60, lie behind."""
+    labels = [0] * 60 + [1, 2] * 12
+    answers = [1 if i < 60 and i % 5 == 0 else label for i, label in enumerate(labels)]
+    groups = [f"burst {i // 5}" if i < 60 else str(i) for i in range(84)]
+    found = compare(make_benchmark(tmp_path / "b", {"vit-s0": answers}, labels, groups=groups))
+    assert "0 of 12 pictures of daisy right against 24 of 24 of the other classes (vit, one picture per " in (
+        found.advice
+    )
+
+
+def test_one_page_has_one_plan(tmp_path: Path) -> None:
+    """Where --detect plans for 5 points, advice does not name another number of pictures for them."""
+    labels = [0, 1, 2] * 20
+    runs = {"a-s0": labels, "b-s0": [(x + (i < 3)) % 3 for i, x in enumerate(labels)]}
+    benchmark = make_benchmark(tmp_path / "b", runs, labels, rule="test/ as it was given")
+    assert "independent ones show one of 5 points" in compare(benchmark).advice
+    planned = compare(benchmark, Terms(detect=0.05))
+    assert "4 of 5 such comparisons" in planned.detect_text
+    assert "4 of 5 such comparisons" not in planned.advice
+
+
+@pytest.mark.parametrize("known", [1, 2])
+def test_one_of_anything_is_singular(tmp_path: Path, known: int) -> None:
+    """One leaked picture, then a test set that is a single group."""
+    runs = {"vit-s0": wrong_on(range(50, 60)), "swin-s0": LABELS}
+    leaky = compare(leaking(tmp_path, runs, known))
+    assert leaky.notes[0].startswith(
+        {1: "1 of 200 test pictures is a copy or", 2: "2 of 200 test pictures are copies or"}[known]
+    )
+    groups = ["burst"] * 3 if known == 1 else ["burst", "burst", "other"]
+    grouped = compare(
+        make_benchmark(tmp_path / "g", {"a-s0": [0] * 3, "b-s0": [1] * 3}, [0] * 3, groups=groups)
+    )
+    assert f"on 3 images in {'1 group' if known == 1 else '2 groups'}:" in grouped.pairs[0].verdict
