@@ -87,3 +87,23 @@ def test_one_of_anything_is_singular(tmp_path: Path, known: int) -> None:
         make_benchmark(tmp_path / "g", {"a-s0": [0] * 3, "b-s0": [1] * 3}, [0] * 3, groups=groups)
     )
     assert f"on 3 images in {'1 group' if known == 1 else '2 groups'}:" in grouped.pairs[0].verdict
+
+
+def test_one_run_beside_seeds_has_an_interval_like_its_test(tmp_path: Path) -> None:
+    """a's seeds differ by 60 points; b's one run stands far below with them: not told apart, and so are the
+    intervals of the two."""
+    labels = [0, 1, 2] * 40
+
+    def right(n: int) -> list[int]:
+        return [label if i < n else (label + 1) % 3 for i, label in enumerate(labels)]
+
+    runs = {"a-s0": right(118), "a-s1": right(46), "b-s0": right(20)}
+    found = compare(make_benchmark(tmp_path / "b", runs, labels))
+    (pair,), (a, b) = found.pairs, found.rows
+    assert (pair.kind, b.interval) == ("not distinguishable", "t over images × seeds")
+    assert a.top1_low is not None
+    assert b.top1_high is not None
+    assert a.top1_low < b.top1_high
+    alone = compare(make_benchmark(tmp_path / "alone", {"b-s0": right(20)}, labels)).rows[0]
+    assert alone.top1_high is not None
+    assert alone.top1_high < b.top1_high

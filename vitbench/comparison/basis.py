@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vitbench.comparison.bootstrap import SCORES, Interval, Replicated, Resamples, replicates
 from vitbench.comparison.candidates import Candidate, TestSet, competitors
 from vitbench.comparison.seeds import NO_SEED, Seeds, seed_parts
-from vitbench.comparison.statistics import Part
+from vitbench.comparison.statistics import Part, run_among_seeds, runs_accuracy
 from vitbench.errors import UsageError
 from vitbench.records import Array
 
@@ -63,6 +63,18 @@ class Basis:
     def units(self) -> int:
         """Independent units among the pictures: groups, or the pictures themselves."""
         return self.resamples.units
+
+    def accuracy_interval(self, candidate: Candidate) -> tuple[float, float]:
+        """95 % interval of its accuracy; of a single run, with what other models tell of a seed."""
+        seed = self.borrowed_seed(candidate)
+        if seed.variance == 0:
+            return runs_accuracy(candidate.correct, self.groups, self.inflation)
+        return run_among_seeds(candidate.correct[0], seed, self.groups, self.inflation)
+
+    def borrowed_seed(self, candidate: Candidate) -> Part:
+        """How much a seed changes the accuracy of a model with one run, as the others tell; else nothing."""
+        one = len(candidate.answered) == 1
+        return self.seeds_of("top1", candidate.model, candidate.model)[0] if one else NO_SEED
 
     def seeds_of(self, score: str, *models: str) -> Seeds:
         """How much a seed of each of two models changes a score; nothing for what has no seed."""

@@ -122,6 +122,9 @@ def _lesson(
     def share(same: Array) -> Share:
         return Share(float(same.mean()), *runs_accuracy(same, basis.groups, basis.inflation))
 
+    def right(one: Candidate) -> Share:
+        return Share(float(one.correct.mean()), *basis.accuracy_interval(one))
+
     heads = {f"{name}_right": share(said == labels) for name, said in heard.alone.items()}
     heads |= {f"{name}_agrees": share(said == heard.teacher) for name, said in heard.alone.items()}
     nothing = dict.fromkeys(("cls_right", "cls_agrees", "dist_right", "dist_agrees"))
@@ -140,12 +143,12 @@ def _lesson(
         tau=given[0].tau,
         through=given[0].through,
         n=basis.n,
-        right=share(student.correct),
+        right=right(student),
         agrees=share(answers == heard.teacher),
         **{**nothing, **heads},
         teacher_right=share((heard.teacher[:1] if one_teacher else heard.teacher) == labels),
         twin=twin.model if twin else "",
-        twin_right=share(twin.correct) if twin else None,
+        twin_right=right(twin) if twin else None,
         twin_agrees=share(_twin_agrees(student, twin, heard)) if twin else None,
         gain=_gain(student, twin, pairs) if twin else None,
         seconds_per_epoch=own,

@@ -180,7 +180,7 @@ def _seeds(tested: Sequence["Row"]) -> list[str]:
     if single:
         lines.append(
             f"{listed(single)}: one run only; how much another seed would change it is taken from the other "
-            "models in every test, and is not in its own interval"
+            "models in every test and in its interval of top-1, and is not in those of its other scores"
         )
     elif len(numbers) > 1:
         lines.append("The models have different numbers of seeds")

@@ -24,7 +24,8 @@ from vitbench.comparison.statistics import Part
 class Gaps:
     """How far apart two models must be for a verdict, as fractions; None: no gap could have shown.
 
-    Holm tests one pair after the other, the first at .05 / pairs and the last at .05: so a range.
+    Pairs are tested one after the other, the first at .05 / pairs (by sign flips at that or more), the last
+    at .05: so a range.
     """
 
     least: float | None

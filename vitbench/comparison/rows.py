@@ -20,7 +20,7 @@ from vitbench.comparison.calibration import (
 from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet
 from vitbench.comparison.confusion import recalls
 from vitbench.comparison.evidence import chance_p
-from vitbench.comparison.statistics import accuracy_interval, runs_accuracy
+from vitbench.comparison.statistics import accuracy_interval
 from vitbench.inference.metrics import scores
 from vitbench.records import Benchmark, Predictions, Run
 
@@ -240,13 +240,16 @@ def _scores(candidate: Candidate, basis: Basis) -> dict[str, Any]:
     labels = candidate.predictions[0].labels[basis.alone]
     answers = np.stack([predictions.answers[basis.alone] for predictions in candidate.predictions])
     found["chance_p"] = chance_p(labels, answers)
-    found["top1_low"], found["top1_high"] = runs_accuracy(candidate.correct, basis.groups, basis.inflation)
-    if len(each) == 1:
+    found["top1_low"], found["top1_high"] = basis.accuracy_interval(candidate)
+    over = "images" if basis.groups is None else "groups"
+    if len(each) > 1 or basis.borrowed_seed(candidate).variance:
+        interval = f"t over {over} × seeds"
+    else:
         interval = "Wilson" if basis.groups is None else "Wilson over groups"
-        return {**found, "correct": each[0]["correct"], "interval": interval + basis.corrected}
-    std = float(np.std([one["top1"] for one in each], ddof=1))
-    interval = f"t over {'images' if basis.groups is None else 'groups'} × seeds"
-    return {**found, "top1_std": std, "interval": interval + basis.corrected}
+    found["interval"] = interval + basis.corrected
+    if len(each) == 1:
+        return {**found, "correct": each[0]["correct"]}
+    return {**found, "top1_std": float(np.std([one["top1"] for one in each], ddof=1))}
 
 
 def _within(score: str, limits: Interval) -> Interval:

@@ -194,15 +194,19 @@ def seeds_accuracy(
     them for independent, which they are not. Where all variances are 0 (or there is one picture or
     group): `accuracy_interval` of the first run.
     """
-    from scipy.special import stdtrit
-
     groups = telling(groups)
     per_image = correct.mean(axis=0)
     images = inflated(image_part(per_image, groups), inflation)
     variance, freedom = satterthwaite([images, seed_part(correct.mean(axis=1))])
     if images.freedom == 0 or variance == 0:
         return accuracy_interval(correct[0], groups, inflation)
-    mean = float(per_image.mean())
+    return _wilson_of(float(per_image.mean()), variance, freedom)
+
+
+def _wilson_of(mean: float, variance: float, freedom: float) -> tuple[float, float]:
+    """Wilson's interval of as many pictures as have this variance, at the t of its degrees of freedom."""
+    from scipy.special import stdtrit
+
     few = Z95 / float(stdtrit(freedom, 1 - ALPHA / 2))
     n = mean * (1 - mean) / variance * few**2
     return wilson(mean * n, n)
@@ -213,6 +217,24 @@ def runs_accuracy(correct: Array, groups: Array | None = None, inflation: float 
     if len(correct) == 1:
         return accuracy_interval(correct[0], groups, inflation)
     return seeds_accuracy(correct, groups, inflation)
+
+
+def run_among_seeds(
+    correct: Array, seed: "Part", groups: Array | None = None, inflation: float = 1.0
+) -> tuple[float, float]:
+    """95 % interval of one run's accuracy, (n,) bool, of which other models tell how much a seed changes it.
+
+    `seeds_accuracy` with that variance; never narrower than `accuracy_interval`, which it is where all
+    pictures are right, or none, or there is one picture or group.
+    """
+    groups, mean = telling(groups), float(correct.mean())
+    alone = accuracy_interval(correct, groups, inflation)
+    images = inflated(image_part(correct.astype(float), groups), inflation)
+    variance, freedom = satterthwaite([images, seed])
+    if images.freedom == 0 or variance == 0 or mean in (0.0, 1.0):
+        return alone
+    low, high = _wilson_of(mean, variance, freedom)
+    return min(low, alone[0]), max(high, alone[1])
 
 
 class Part(NamedTuple):
