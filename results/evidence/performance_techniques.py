@@ -15,7 +15,6 @@ from performance_page import USUAL
 from performance_speed import in_turn
 
 from vitbench.training import loop
-from vitbench.training import step as step_module
 from vitbench.training.loop import Trainer
 from vitbench.training.machine import synchronise
 from vitbench.training.step import techniques, train_step
@@ -53,11 +52,8 @@ def _other_memory_format(case: Case) -> Way:
     usual = techniques(make_trainer(case))["channels_last"]
     other = torch.contiguous_format if usual else torch.channels_last
 
-    def during() -> AbstractContextManager[Any]:
-        return mock.patch.object(step_module, "memory_format", return_value=other)
-
-    with during(), mock.patch.object(loop, "memory_format", return_value=other):
-        return Way(make_trainer(case), during)
+    with mock.patch.object(loop, "memory_format", return_value=other):
+        return Way(make_trainer(case))
 
 
 def _attention(fused: bool) -> Callable[[Case], Way]:

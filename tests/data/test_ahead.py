@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from vitbench.data.ahead import even_slices, in_batches
+from vitbench.data import ahead
+from vitbench.data.ahead import Ahead, even_slices, in_batches
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,36 @@ def test_work_ahead_is_bounded() -> None:
     source = (taken.append(i) or [i] for i in range(1_000_000))  # type: ignore[func-returns-value]
     next(in_batches(lambda i: i, source, 1))
     assert len(taken) < 10
+
+
+@pytest.fixture
+def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 16)
+
+
+@pytest.mark.usefixtures("sixteen_cores")
+def test_threads_double_while_they_are_waited_for() -> None:
+    """1, 2, 4, 8, 16 after four batches each, and no more; a model that does not wait keeps what it has."""
+    threads, seen = Ahead(None), []
+    for _ in range(6):
+        seen.append(threads.workers)
+        for _ in range(ahead.WINDOW):
+            threads.count(waited=1.0, busy=1.0)
+    assert seen == [1, 2, 4, 8, 16, 16]
+    patient = Ahead(None)
+    for _ in range(40):
+        patient.count(waited=0.0, busy=1.0)
+    assert patient.workers == 1
+
+
+@pytest.mark.usefixtures("sixteen_cores")
+def test_pictures_that_are_seen_once_have_every_core_from_the_start() -> None:
+    """Of one batch of 64, sixteen are prepared at the same time: each waits until the others are there."""
+    together = threading.Barrier(16, timeout=30)
+
+    def prepare(item: int) -> int:
+        together.wait()
+        return item
+
+    assert next(in_batches(prepare, [list(range(64))], Ahead(None, at_once=True))) == list(range(64))
+    assert (Ahead(3, at_once=True).workers, Ahead(0, at_once=True).workers) == (3, 0)

@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
+from vitbench.data import ahead, batches
+from vitbench.data.ahead import Ahead, in_batches
 from vitbench.data.batches import (
     eval_batches,
     evaluation_transform,
@@ -181,3 +183,40 @@ def test_transform_follows_the_preprocessing() -> None:
     white = Image.new("RGB", (40, 40), (255, 255, 255))
     got = evaluation_transform(PREPROCESSING)(white)
     assert got[:, 0, 0].tolist() == pytest.approx([2.5, 2.0, 1.75])
+
+
+def test_views_lie_side_by_side_as_pillow_gives_them(split: Split) -> None:
+    """A batch is one copy of its views' rows, (B, S, S, 3) in memory; nothing turns them one by one."""
+    for images, _ in train_batches(split, recipe(split), 1):
+        assert images.permute(0, 2, 3, 1).is_contiguous()
+
+
+def test_a_cards_batches_are_put_into_pinned_memory(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From there alone a copy to a CUDA device is asynchronous; the views are stacked right into it."""
+    empty, asked = torch.empty, []
+
+    def pinning(*given: Any, pin_memory: bool = False, **more: Any) -> torch.Tensor:
+        asked.append(pin_memory)  # which needs a card
+        return empty(*given, **more)
+
+    monkeypatch.setattr(torch, "empty", pinning)
+    for pinned in (True, False):
+        asked.clear()
+        found = joined(train_batches(split, recipe(split), 1, Ahead(1, pinned=pinned)))
+        assert set(asked) == {pinned}
+        assert found == joined(train_batches(split, recipe(split), 1))
+
+
+def test_evaluation_decodes_on_every_core(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pictures are seen once: as many threads as cores prepare the first batch, as the default is."""
+    threads: list[Ahead] = []
+
+    def spying(prepare: Any, work: Any, workers: Ahead) -> Any:
+        threads.append(workers)
+        return in_batches(prepare, work, workers)
+
+    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(batches, "in_batches", spying)
+    list(eval_batches(split.root, split.test, PREPROCESSING, 2, None))
+    list(eval_batches(split.root, split.test, PREPROCESSING, 2, 3))
+    assert [one.workers for one in threads] == [16, 3]

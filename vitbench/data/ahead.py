@@ -2,7 +2,7 @@
 
 Threads, not processes: Pillow frees the interpreter while it decodes and resizes, and a thread starts
 at once where a process imports torch first. What comes out never depends on their number, so it may
-change on the way: one more while the model waits for pictures, up to one per core.
+change on the way: twice as many while the model waits for pictures, up to one per core.
 """
 
 import os
@@ -24,7 +24,7 @@ AHEAD = 2
 WINDOW = 4
 """Batches after which the waiting is looked at."""
 WAITS = 0.02
-"""The share of the time that a model may wait before another thread helps."""
+"""The share of the time that a model may wait before more threads help."""
 MOST = 16
 """Threads there are at most, however many cores."""
 
@@ -32,10 +32,15 @@ MOST = 16
 class Ahead:
     """How many threads prepare ahead, and how long was waited for them; kept from epoch to epoch."""
 
-    def __init__(self, workers: int | None) -> None:
-        """`workers`: so many, 0 for the caller's own thread; None: one, and more where it is waited for."""
+    def __init__(self, workers: int | None, *, at_once: bool = False, pinned: bool = False) -> None:
+        """`workers`: so many, 0 for the caller's own thread; None: one, and more where it is waited for.
+
+        `at_once`: all of these from the first batch on, as pictures that are seen once call for: they have to
+        be decoded. `pinned`: batches are put where a CUDA device fetches them by itself.
+        """
         self.most = min(os.cpu_count() or 1, MOST) if workers is None else workers
-        self.workers = 1 if workers is None else workers
+        self.workers = self.most if at_once or workers is not None else 1
+        self.pinned = pinned
         self.waited = 0.0
         """Seconds in which the caller waited for pictures."""
         self.busy = 0.0
@@ -44,14 +49,15 @@ class Ahead:
         self._gate = threading.Semaphore(self.workers)
 
     def count(self, waited: float, busy: float) -> None:
-        """Note what one batch took; another thread helps where too much of the time is waiting."""
+        """Note what one batch took; as many threads again help where too much of the time is waiting."""
         self.waited, self.busy = self.waited + waited, self.busy + busy
         batches, before, working = self._window
         batches, before, working = batches + 1, before + waited, working + busy
         if batches == WINDOW:
             if self.workers < self.most and before > WAITS * (before + working):
-                self.workers += 1
-                self._gate.release()
+                more = min(self.workers, self.most - self.workers)
+                self.workers += more
+                self._gate.release(more)
             batches, before, working = 0, 0.0, 0.0
         self._window = (batches, before, working)
 

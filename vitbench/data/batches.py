@@ -103,7 +103,7 @@ def train_batches(
     share: Share = whole,
     store: Store = NO_STORE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """An epoch's batches: images uint8 (B, 3, S, S), not normalised, and labels int64 (B,).
+    """An epoch's batches: images uint8 (B, 3, S, S), channels last, not normalised, and labels int64 (B,).
 
     With `share`, only the images of that part of every batch are prepared; labels are those of all.
 
@@ -124,19 +124,21 @@ def train_batches(
     plan = plan_epoch(split.train, recipe.per_class, recipe.seed, epoch, recipe.fixed_views, recipe.repeats)
     batches = [plan[part] for part in even_slices(len(plan), recipe.batch_size)]
     shares = [batch[share(len(batch))] for batch in batches]
-    nothing = torch.empty(0, 3, size, size, dtype=torch.uint8)
-    for batch, images in zip(batches, in_batches(prepared, shares, workers), strict=True):
-        yield torch.stack(images) if images else nothing, torch.from_numpy(labels[[i for i, _ in batch]])
+    threads = workers if isinstance(workers, Ahead) else Ahead(workers)
+    for batch, images in zip(batches, in_batches(prepared, shares, threads), strict=True):
+        # Side by side as Pillow gives them, (B, S, S, 3): to turn each one would take ten times as long.
+        stacked = torch.empty((len(images), size, size, 3), dtype=torch.uint8, pin_memory=threads.pinned)
+        if images:
+            torch.stack(images, out=stacked)
+        yield stacked.permute(0, 3, 1, 2), torch.from_numpy(labels[[i for i, _ in batch]])
 
 
 def view_of(recipe: Recipe, turn: int, picture: Picture, k: int, image: Image.Image) -> Tensor:
-    """uint8 (3, S, S): view `k` of a training picture, as `training_picture` gives it, in an epoch."""
+    """uint8 (S, S, 3): view `k` of a training picture, as `training_picture` gives it, in an epoch."""
     aspect = picture.width / picture.height
     view = draw_view(recipe.seed, turn, picture.sha256, k, aspect, recipe.augment, recipe.flip)
     size, interpolation = recipe.preprocessing.size, recipe.preprocessing.interpolation
-    return torch.from_numpy(render(view, image, size, interpolation)).permute(
-        2, 0, 1
-    )  # (S, S, 3) -> (3, S, S)
+    return torch.from_numpy(render(view, image, size, interpolation))
 
 
 # --- evaluation -----------------------------------------------------------------------------------
@@ -181,7 +183,8 @@ def eval_batches(
 ) -> Iterator[Tensor]:
     """Float (B, 3, S, S) batches of pictures in their order, prepared for evaluation, never augmented.
 
-    With `share`, that part of the batches.
+    With `share`, that part of the batches. `workers` as None: a thread per core, for most pictures are
+    seen for the first time and have to be decoded.
 
     Raises `LostPictureError` naming a file that is gone or is no longer the one that was scanned.
     """
@@ -195,7 +198,8 @@ def eval_batches(
 
     batches = [pictures[part] for part in even_slices(len(pictures), batch_size)]
     batches = batches[share(len(batches))]
-    for tensors in in_batches(prepared, batches, workers):
+    threads = workers if isinstance(workers, Ahead) else Ahead(workers, at_once=True)
+    for tensors in in_batches(prepared, batches, threads):
         yield torch.stack(tensors)
 
 

@@ -42,6 +42,7 @@ from vitbench.training.saver import Saver
 from vitbench.training.step import memory_format, train_step
 from vitbench.training.sums import Sums
 from vitbench.training.supervised import MixPictures
+from vitbench.training.upload import uploaded
 from vitbench.training.watch import Watch
 
 LOOK_SECONDS = float(os.environ.get("VITBENCH_LOOK_SECONDS") or 1)
@@ -66,6 +67,8 @@ class Trainer:
     scaler: torch.amp.GradScaler
     mix: MixPictures | None
     steps_per_epoch: int
+    memory_format: torch.memory_format = torch.contiguous_format
+    """Of the model's weights and of the pictures that it is given."""
     processes: Processes = field(default_factory=lambda: ALONE)
     rows: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
@@ -105,7 +108,7 @@ class Trainer:
         batches = train_batches(
             self.split, self.recipe, epoch, self.ahead, share, open_store(self.machine.store)
         )
-        batches = islice(batches, done, None)
+        batches = islice(uploaded(batches, self.device), done, None)
         for step in range(done + 1, self.steps_per_epoch + 1):
             self.processes.order(Order.STEP, epoch, step)
             with self.processes.together():
@@ -147,8 +150,11 @@ def build_trainer(
 ) -> Trainer:
     """Optimiser, schedule, moving average and objective around a freshly created model."""
     device = torch.device(machine.device)
-    for network in (model, *([teacher.module] if teacher else [])):
-        network.to(device=device, memory_format=memory_format(network, device))  # type: ignore[call-overload]
+    own = memory_format(model, device)
+    model.to(device=device, memory_format=own)  # type: ignore[call-overload]
+    if teacher is not None:
+        kept = memory_format(teacher.module, device)
+        teacher.module.to(device=device, memory_format=kept)  # type: ignore[call-overload]
     steps = -(-epoch_size(split.train, recipe.per_class) // recipe.batch_size)
     # The fused step is one pass over the weights; MPS has none in all supported versions of torch.
     fused = {"fused": True} if device.type in ("cpu", "cuda") else {}
@@ -188,8 +194,9 @@ def build_trainer(
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
         mix=MixPictures(recipe) if recipe.mixup or recipe.cutmix else None,
         steps_per_epoch=steps,
+        memory_format=own,
         processes=processes,
-        ahead=Ahead(machine.workers),
+        ahead=Ahead(machine.workers, pinned=device.type == "cuda"),
     )
 
 

@@ -56,8 +56,8 @@ def _gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
     device, recipe, count = trainer.device, trainer.recipe, len(labels)
     epoch, step = divmod(update, trainer.steps_per_epoch)
     seed_step(recipe.seed, epoch + 1, step + 1)
-    pixels = images.to(device, non_blocking=True).float().div_(255)
-    pixels = pixels.contiguous(memory_format=memory_format(trainer.model, device))
+    images = images.to(device, non_blocking=True).contiguous(memory_format=trainer.memory_format)
+    pixels = images.float().div_(255)
     labels = labels.to(device, non_blocking=True)
     own = trainer.processes.share(count)
     if trainer.mix is not None:
@@ -138,7 +138,7 @@ def techniques(trainer: "Trainer") -> dict[str, str | bool]:
     attention = [m.fused_attn for m in trainer.model.modules() if hasattr(m, "fused_attn")]
     return {
         "fused_optimizer": bool(trainer.optimizer.param_groups[0].get("fused")),
-        "channels_last": memory_format(trainer.model, trainer.device) is torch.channels_last,
+        "channels_last": trainer.memory_format is torch.channels_last,
         "fused_attention": all(attention) if attention else "none in this model",
         "precision": trainer.recipe.precision,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
