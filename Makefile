@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults bench lint evidence format clean
+.PHONY: help demo test test-slow test-faults bench gpu lint evidence format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,10 @@ DEVICE ?= auto
 PHOTOS ?= ../shared/datasets
 bench: $(INSTALLED)  ## measure speed (hours; idle machine; PHOTOS=folder of JPEGs with flowers5 in it, DEVICE=cuda)
 	$(BIN)/python results/evidence/performance.py all --photos $(PHOTOS) --device $(DEVICE)
+
+gpu: $(INSTALLED)  ## check this machine's GPU, right and fast (eight minutes), and write results/evidence/gpu.md
+	$(BIN)/python tests/gpu/check.py --minutes 7.3 --out results/evidence/gpu.jsonl; status=$$?; \
+	  $(BIN)/python results/evidence/gpu.py && exit $$status
 
 format: $(INSTALLED)  ## format the code
 	$(BIN)/ruff check --fix vitbench tests results

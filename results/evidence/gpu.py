@@ -1,0 +1,63 @@
+"""Writes gpu.md from gpu.jsonl, the lines that `make gpu` leaves on a machine with a GPU.
+
+    python results/evidence/gpu.py
+
+A check without a line, or without a card, is "not measured".
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+CHECKS = {
+    "environment": "Versions, and the card",
+    "train": "Three models in each precision: first and last loss, val top-1, memory",
+    "predict": "One saved benchmark asked on CPU and card: largest difference of a probability",
+    "resume": "Killed and gone on with: the largest difference of a weight, beside that of a mere repetition",
+    "memory_ends": "With 1.5 GB of the card: smaller micro-batches, and finished all the same",
+    "limit": "The full step on a batch that lies on the card: pictures/s, ms until it is launched, peak MB",
+    "end_to_end": "Whole trainings on photos: pictures/s, threads, waiting, share that is training",
+    "graph": "Forward and backward replayed as a CUDA graph: pictures/s, ms until launched, peak MB",
+    "views": "Views/s that threads supply; ms to stack 32 and to copy them",
+    "repeatable": "The same steps twice: equal weights?, pictures/s; also with deterministic algorithms",
+    "processes": "Two processes under torchrun",
+    "probe": "Features/s of a frozen model",
+    "together": "Several trainings at a time on one card: pictures/s of each",
+    "compiled": "The step compiled",
+}
+NOT_A_FIGURE = ("check", "seconds")
+
+
+def lines_of(path: Path) -> dict[str, dict[str, Any]]:
+    """The last line of each check; none where nothing was measured."""
+    if not path.exists():
+        return {}
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return {line["check"]: line for line in lines}
+
+
+def page(lines: dict[str, dict[str, Any]]) -> str:
+    """The page in Markdown."""
+    card = lines.get("environment", {}).get("gpu")
+    where = f"Measured on {card}." if card else "Not measured: no machine with a GPU was at hand."
+    parts = [
+        f"# vitbench on a GPU\n\n{where} `make gpu` measures it, `results/evidence/gpu.py` writes this page."
+    ]
+    for name, about in CHECKS.items():
+        found = lines.get(name, {}) if card else {}
+        rows = [f"| {key} | {_shown(value)} |" for key, value in found.items() if key not in NOT_A_FIGURE]
+        table = "\n".join(["| | |", "|---|---|", *rows]) if rows else "Not measured."
+        parts.append(f"## {name}\n\n{about}.\n\n{table}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    record = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "gpu.jsonl"
+    record.with_suffix(".md").write_text(page(lines_of(record)), encoding="utf-8")

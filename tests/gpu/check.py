@@ -1,0 +1,602 @@
+"""What vitbench does on a GPU: is it right, then how fast against the limit. One JSON line per check.
+
+    make gpu                                              # about eight minutes, and results/evidence/gpu.md
+    python tests/gpu/check.py --device cpu --quick        # the script itself, in a few minutes anywhere
+
+`--only limit,graph`: some of the checks. Needs no network and no installed vitbench, but the clone that it
+lies in. A check that fails says so in its line and leaves the others alone; one that would begin after
+--minutes is passed over. Speeds: [pictures/s, ms until a step is launched, peak MB].
+"""
+
+import argparse
+import atexit
+import csv
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+
+STARTED, HERE, WORK = (
+    time.monotonic(),
+    Path(__file__).resolve(),
+    Path(tempfile.mkdtemp(prefix="vitbench-gpu-")),
+)
+atexit.register(shutil.rmtree, WORK, ignore_errors=True)
+ROOT = next((p for p in HERE.parents if (p / "vitbench" / "__init__.py").exists()), Path.cwd())
+os.environ |= {
+    "VITBENCH_CACHE": str(WORK / "cache"),
+    "HF_HUB_OFFLINE": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(WORK / "site"), os.environ.get("PYTHONPATH", "")])
+sys.path[:0] = [str(ROOT), str(WORK / "site")]
+(WORK / "site" / "vitbench-0.1.0.dist-info").mkdir(
+    parents=True
+)  # for a clone that was never installed: `environment.json` asks
+(WORK / "site" / "vitbench-0.1.0.dist-info" / "METADATA").write_text(
+    "Metadata-Version: 2.1\nName: vitbench\nVersion: 0.1.0\n"
+)
+
+import numpy as np
+import timm.layers
+import torch
+from PIL import Image
+from safetensors.numpy import load_file
+from vitbench.benchmark.predict import predict as ask
+from vitbench.benchmark.train import train as carry_out
+from vitbench.data.ahead import Ahead
+from vitbench.data.batches import train_batches
+from vitbench.data.demo import write_demo
+from vitbench.data.scan import scan_folder
+from vitbench.data.split import split_images
+from vitbench.data.store import open_store, store_folder
+from vitbench.inference.features import features_of
+from vitbench.models.create import create, state_sha256
+from vitbench.models.plan import plan_model
+from vitbench.models.weights import RANDOM
+from vitbench.records import Settings
+from vitbench.training import loop, step
+from vitbench.training.machine import choose_machine, free_memory, synchronise
+from vitbench.training.probe import forward_speed
+from vitbench.training.recipes import build_recipe
+from vitbench.training.watch import Watch
+
+RESULTS, SPLITS = WORK / "results", {}
+FULL = {
+    "models": ["vit", "swin", "swinv2"],
+    "size": 224,
+    "small": 64,
+    "batches": (32, 128, 256),
+    "seconds": 1.5,
+    "photo": (1600, 1200),
+    "views": 200,
+}
+TINY = {
+    "models": ["test_vit"],
+    "size": 64,
+    "small": 32,
+    "batches": (4, 8),
+    "seconds": 0.3,
+    "photo": (320, 240),
+    "views": 12,
+}
+
+
+def start(*words, launcher=(), code="pass", **more):
+    """A vitbench command, started; `code` runs first in the process that trains, `more` is environment."""
+    script = WORK / f"start-{len(list(WORK.glob('start-*')))}.py"
+    guard = "True" if launcher else "'VITBENCH_CHILD' in os.environ"
+    script.write_text(f"import os\nif {guard}:\n    {code}\nfrom vitbench.cli import main\nmain()\n")
+    with script.with_suffix(".log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *launcher, str(script), *map(str, words)],
+            cwd=WORK,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **more},
+            start_new_session=True,
+        )
+    process.log = script.with_suffix(".log")
+    return process
+
+
+def ended(process, seconds):
+    """(exit status, what it said last); one that hangs is killed with its children."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    lines = [line for line in process.log.read_text().splitlines() if line.strip()]
+    own = [line for line in lines if re.search(r"^vitbench:|failed: |right$", line)]
+    return process.poll() if process.poll() is not None else "hung", " | ".join((own or lines)[-2:])[-250:]
+
+
+def training(c, name, models, size, **more):
+    """The words of `vitbench train` on the built-in pictures."""
+    usual = {
+        "weights": "random",
+        "epochs": 2 if c.quick else 3,
+        "per-class": 40,
+        "device": c.device,
+        "results": RESULTS,
+    }
+    asked = {**usual, "models": ",".join(models), "image-size": size, "name": name, **more}
+    return [
+        "train",
+        "demo",
+        "--no-near-duplicates",
+        *itertools.chain(*((f"--{key}", value) for key, value in asked.items())),
+    ]
+
+
+def trainer_for(c, model, batch, precision="bf16", data="demo"):
+    """vitbench's own trainer, by the fine-tuning recipe on random weights, and a batch on its device."""
+    free_memory(c.device)
+    torch.cuda.reset_peak_memory_stats() if c.cuda else None
+    if data not in SPLITS:
+        SPLITS[data] = split_images(scan_folder(WORK / data, near=False), 0)
+    split, plan = SPLITS[data], plan_model(model, c.size)
+    settings = Settings.of({"image_size": c.size, "batch_size": batch, "device": c.device})
+    recipe = build_recipe(settings, plan, split, 0, "pretrained", precision)
+    network = create(plan, len(split.classes), RANDOM, 0, recipe.drop_path)
+    trainer = loop.build_trainer(
+        network, recipe, split, choose_machine(settings, torch.device(c.device), batch)
+    )
+    trainer.train_mode()
+    images = torch.randint(
+        0, 256, (batch, 3, c.size, c.size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    return trainer, images.to(c.device), (torch.arange(batch) % len(split.classes)).to(c.device)
+
+
+def speed(c, work, pictures, seconds=None):
+    """[pictures/s, ms until the call returns (lower quartile), MB]."""
+    for _ in range(4):
+        work()
+    synchronise(torch.device(c.device))
+    began, calls = time.perf_counter(), []
+    while time.perf_counter() - began < (seconds or c.seconds):
+        before = time.perf_counter()
+        work()
+        calls.append(time.perf_counter() - before)
+    synchronise(torch.device(c.device))
+    rate = len(calls) * pictures / (time.perf_counter() - began)
+    return [
+        round(rate),
+        round(1000 * sorted(calls)[len(calls) // 4], 3),
+        round(torch.cuda.max_memory_allocated() / 1e6) if c.cuda else 0,
+    ]
+
+
+def environment(c):
+    """Versions, and what torch is set to."""
+    names = [
+        "vitbench",
+        "torch",
+        "torchvision",
+        "timm",
+        "numpy",
+        "pillow",
+        "scikit-learn",
+        "scipy",
+        "pydantic",
+    ]
+    found = {
+        "python": sys.version.split()[0],
+        "cores": os.cpu_count(),
+        **{name: version(name) for name in names},
+    }
+    found |= {
+        "tf32 convolutions": torch.backends.cudnn.allow_tf32,
+        "matmul": torch.get_float32_matmul_precision(),
+    }
+    return found | (
+        {
+            "gpu": str(torch.cuda.get_device_properties(0)),
+            "cudnn": torch.backends.cudnn.version(),
+            "nccl": torch.cuda.nccl.version(),
+        }
+        if c.cuda
+        else {}
+    )
+
+
+def train(c):
+    """Three models in each precision by the command line, side by side: finite, learning, finished."""
+    running = {
+        p: start(*training(c, p, c.models, c.small, precision=p))
+        for p in ("fp32", "bf16", *(["fp16"] if c.cuda else []))
+    }
+    found = {"good": True}
+    for precision, process in running.items():
+        found[precision] = {"ended": ended(process, 240)}
+        for run in sorted((RESULTS / precision).glob("*-s0")):
+            with (run / "epochs.csv").open(newline="") as stream:
+                rows = [
+                    {key: float(value) for key, value in row.items() if value}
+                    for row in csv.DictReader(stream)
+                ]
+            first, last = rows[0]["train_loss"], rows[-1]["train_loss"]
+            found[precision][run.name] = [
+                round(first, 3),
+                round(last, 3),
+                f"val {rows[-1]['val_top1']:.3f}",
+                f"{rows[-1]['peak_memory_mb']:.0f} MB",
+            ]
+            found["good"] &= process.returncode == 0 and last < first < 1e9
+    return found
+
+
+def resume(c):
+    """Killed (SIGKILL) and gone on with, beside two that were not: what differs, by whose doing?"""
+    names, model = ("whole", "again", "cut"), f"{c.models[0]}-s0"
+    running = {
+        name: start(
+            *training(c, name, c.models[:1], c.size if c.cuda else 32, epochs=8 if c.cuda else 4),
+            VITBENCH_SAVE_SECONDS="0",
+        )
+        for name in names
+    }
+    saved, until = RESULTS / "cut" / model / "checkpoint" / "epoch-0002.json", time.monotonic() + 200
+    while not saved.exists() and time.monotonic() < until and running["cut"].poll() is None:
+        time.sleep(0.02)
+    early = running["cut"].poll() is not None
+    if not early:
+        os.killpg(running["cut"].pid, signal.SIGKILL)
+        running["cut"].wait()
+    status, said = ended(start("train", "--resume", "--name", "cut", "--results", RESULTS), 200)
+    assert all(ended(running[name], 200)[0] == 0 for name in names[:2]), "an uninterrupted run failed"
+    there = {name: load_file(RESULTS / name / model / "model" / "model.safetensors") for name in names}
+    apart = {
+        one: max(float(np.abs(there["whole"][key] - there[one][key]).max()) for key in there[one])
+        for one in names[1:]
+    }
+    return {
+        "good": status == 0 and not early,
+        "said": said,
+        "largest difference of a weight": {"repeated": apart["again"], "resumed": apart["cut"]},
+    }
+
+
+def repeatable(c):
+    """Eight steps done twice: [equal weights, pictures/s], as it is and with deterministic algorithms."""
+    found, torch.utils.deterministic.fill_uninitialized_memory = {}, False
+    for model, precision, strict in itertools.product(c.models, ("bf16", "fp32"), (False, True)):
+        torch.use_deterministic_algorithms(strict)  # with warn_only, attention stays as it is
+        name, digests = f"{model} {precision}{' deterministic' if strict else ''}", set()
+        try:
+            for _ in range(2):
+                trainer, images, labels = trainer_for(c, model, c.batches[0], precision)
+                for number in range(8):
+                    step.train_step(trainer, images, labels, number)
+                digests.add(state_sha256(trainer.model))
+            found[name] = [
+                len(digests) == 1,
+                speed(c, lambda: step.train_step(trainer, images, labels, 9), len(labels), 0.4)[0],
+            ]
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {str(error)[:120]}"
+    torch.use_deterministic_algorithms(False)
+    return found
+
+
+def predict(c):
+    """One saved benchmark asked on CPU and device: how far apart probabilities and answers are."""
+
+    def said(device):
+        answers = ask(WORK / "demo" / "test", run=RESULTS / "bf16", results=RESULTS, device=device, top_k=99)
+        return [dict(pairs) for answer in answers for pairs in answer.said.values()]
+
+    both = list(zip(said("cpu"), said(c.device), strict=True))
+    apart = max(abs(one[key] - other[key]) for one, other in both for key in one)
+    changed = sum(next(iter(one)) != next(iter(other)) for one, other in both)
+    return {"good": apart < 1e-3, "largest difference": apart, "answers": f"{changed} of {len(both)} change"}
+
+
+def memory_ends(c):
+    """With 1.5 GB of the card: smaller micro-batches, and the run is finished all the same."""
+    if not c.cuda:
+        return {"skipped": "needs CUDA"}
+    share = 1.5e9 / torch.cuda.get_device_properties(0).total_memory
+    code = f"import torch; torch.cuda.set_per_process_memory_fraction({share})"
+    status, said = ended(start(*training(c, "oom", ["swin"], c.size, epochs=1), code=code), 200)
+    about = json.loads((RESULTS / "oom" / "swin-s0" / "recipe.json").read_text())
+    return {
+        "good": status == 0 and bool(about["fallbacks"]),
+        "micro_batch": about["machine"]["micro_batch"],
+        "fallbacks": about["fallbacks"],
+        "said": said,
+    }
+
+
+def processes(c):
+    """Two under torchrun: on this machine's CPU, and on the device, where one card is refused in a line."""
+    twice = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    short = {"epochs": 1, "batch-size": 32, "workers": 1}
+    running = {
+        "device": start(*training(c, "two", c.models[:1], c.small, **short), launcher=twice),
+        "cpu": start(*training(c, "two-cpu", ["test_vit"], 32, **{**short, "device": "cpu"}), launcher=twice),
+    }
+    found = {name: ended(process, 120) for name, process in running.items()}
+    alone = c.cuda and torch.cuda.device_count() == 1
+    there = "which has 1 GPU" in found["device"][1] if alone else found["device"][0] == 0
+    return {"good": found["cpu"][0] == 0 and there, **found}
+
+
+def limit(c, compiled=False):
+    """The full step on a batch that lies in the device's memory; 32 is the recipe's batch."""
+
+    def formats(wanted):
+        loop.memory_format = wanted
+
+    large, usual, fused, matmul, nothing = (
+        c.batches[1],
+        loop.memory_format,
+        timm.layers.set_fused_attn,
+        torch.set_float32_matmul_precision,
+        lambda: None,
+    )
+    ways = {f"bf16 {batch}": (batch, "bf16", nothing, nothing) for batch in c.batches} | {
+        f"fp32 {large}": (large, "fp32", nothing, nothing)
+    }
+    if c.cuda:
+        ways |= {
+            f"fp16 {large}": (large, "fp16", nothing, nothing),
+            f"tf32 {large}": (large, "fp32", lambda: matmul("high"), lambda: matmul("highest")),
+        }
+        ways |= {f"fused attention {large}": (large, "bf16", lambda: fused(True, experimental=True), fused)}
+        ways |= {
+            f"channels last {large}": (
+                large,
+                "bf16",
+                lambda: formats(lambda model: torch.channels_last),
+                lambda: formats(usual),
+            )
+        }
+    found, ways = {}, {f"compiled bf16 {large}": (large, "bf16", nothing, nothing)} if compiled else ways
+    for model, (name, (batch, precision, on, off)) in itertools.product(
+        c.models[: 2 if compiled else 3], ways.items()
+    ):
+        name = f"{model} {name}"
+        try:
+            on()
+            trainer, images, labels = trainer_for(c, model, batch, precision)
+            began, trainer.objective = (
+                time.perf_counter(),
+                torch.compile(trainer.objective) if compiled else trainer.objective,
+            )
+            float(step.train_step(trainer, images, labels, 1)[0])
+            first = [f"first step after {time.perf_counter() - began:.0f} s"] * compiled
+            found[name] = [*first, *speed(c, lambda: step.train_step(trainer, images, labels, 1), batch)]
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {str(error)[:80]}"
+        off()
+        trainer = images = labels = None
+    return found
+
+
+def compiled(c):
+    """The same with a compiled objective, and the seconds until its first step is done."""
+    return limit(c, compiled=True) if c.cuda else {"skipped": "needs CUDA"}
+
+
+class Clock(Watch):
+    """(training s, all s, pictures/s) of every epoch by run."""
+
+    def run_started(self, run, epochs, steps, epoch):
+        self.last, self.rows = time.perf_counter(), {**getattr(self, "rows", {}), run: []}
+
+    def epoch_finished(self, run, row, best):
+        self.rows[run].append((row.seconds, time.perf_counter() - self.last, row.images_per_second))
+        self.last = time.perf_counter()
+
+
+def end_to_end(c):
+    """Trainings on photos: pictures/s, threads, waiting, the share of the epochs' time that is training."""
+    found = {}
+    for augment, batch in (("geometry", c.batches[0]), ("light", c.batches[0]), ("geometry", c.batches[-1])):
+        clock, began, name = Clock(), time.perf_counter(), f"{augment}-{batch}"
+        asked = {
+            "models": tuple(c.models),
+            "weights": ("random",),
+            "image_size": c.size,
+            "epochs": 4,
+            "per_class": c.views,
+            "device": c.device,
+        }
+        carry_out(
+            WORK / "photos",
+            name=name,
+            results=RESULTS,
+            watch=clock,
+            augment=augment,
+            batch_size=batch,
+            near=False,
+            **asked,
+        )
+        for run, rows in clock.rows.items():
+            who = re.findall(
+                r"(\d+ thread|training's own).*?([\d.]+%) of the time",
+                (RESULTS / name / run / "log.txt").read_text(),
+            )[-1]
+            found[f"{run} {name}"] = [
+                round(rows[-1][2]),
+                *who,
+                f"{sum(row[0] for row in rows[1:]) / sum(row[1] for row in rows[1:]):.0%}",
+            ]
+        found[f"{name}: s in all, in epochs"] = [
+            round(time.perf_counter() - began, 1),
+            round(sum(row[1] for rows in clock.rows.values() for row in rows), 1),
+        ]
+    return found
+
+
+def graph(c):
+    """Forward and backward as one CUDA graph at the recipe's batch; clip and optimiser as they are."""
+    found = {}
+    for model in c.models if c.cuda else ():
+        trainer, images, labels = trainer_for(c, model, 32)
+
+        def gradients():
+            with torch.autocast("cuda", dtype=torch.bfloat16, cache_enabled=False):
+                trainer.objective(images.float().div_(255), labels)["loss"].backward()
+
+        def replayed():
+            captured.replay()
+            torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), 1.0)
+            trainer.optimizer.step()
+
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                gradients()
+                trainer.optimizer.zero_grad(set_to_none=True)
+        torch.cuda.current_stream().wait_stream(side)
+        captured = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(captured):
+            gradients()
+        found[model] = speed(c, replayed, 32)
+    return found
+
+
+def views(c):
+    """Views/s from the store that so many threads supply while nothing trains; ms to stack and copy 32."""
+    trainer, images, _ = trainer_for(c, "test_vit", 32, "fp32", "photos")
+    found, store = {}, open_store(str(store_folder()))
+    for augment, threads in itertools.product(("geometry", "light", "deit"), (1, 4, 16)):
+        recipe = trainer.recipe.model_copy(update={"augment": augment, "per_class": 20_000})
+        batches = train_batches(trainer.split, recipe, 1, Ahead(threads), store=store)
+        for _ in range(6):
+            next(batches)
+        found[f"{augment}, {threads} threads"] = speed(c, lambda: next(batches), 32)[0]
+        batches.close()
+    host = images.cpu()
+    rows = [one.permute(1, 2, 0).contiguous() for one in host]
+    found["ms to stack"] = speed(c, lambda: torch.stack(rows), 32, 0.2)[1]
+    for name, batch in (("pageable", host), *((("pinned", host.pin_memory()),) if c.cuda else ())):
+        found[f"ms to copy, {name}"] = round(
+            32_000 / speed(c, lambda: batch.to(c.device, non_blocking=True), 32, 0.2)[0], 3
+        )
+    return found
+
+
+def probe(c):
+    """Features/s of a frozen model, first and from stored cuts, beside its forward passes alone (fp32)."""
+    found = {}
+    for model in c.models[:2]:
+        trainer, _, _ = trainer_for(c, model, 32, "fp32", "photos")
+        split, machine, rates = trainer.split, trainer.machine, []
+        pictures = (*split.train, *split.val, *split.test)
+        alone = forward_speed(
+            trainer.model,
+            SimpleNamespace(machine=machine, plan=SimpleNamespace(image_size=c.size)),
+            machine.eval_batch,
+        )
+        for turn in range(2):
+            began = time.perf_counter()
+            features_of(
+                trainer.model, f"{model}{turn}", split.root, pictures, trainer.recipe.preprocessing, machine
+            )
+            rates.append(round(len(pictures) / (time.perf_counter() - began)))
+        found[model] = {"forward alone": round(alone), "first": rates[0], "stored": rates[1]}
+    return found
+
+
+def together(c):
+    """Several trainings at a time on one device, a process each, the recipe's batch: pictures/s of each."""
+    found = {}
+    for count in (2, 4) if c.cuda else (1,):
+        command = [
+            sys.executable,
+            str(HERE),
+            "--device",
+            c.device,
+            "--burn",
+            str(time.time() + (20 if c.cuda else 12)),
+            *(["--quick"] * c.quick),
+        ]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+        found[count] = [int(one.communicate(timeout=100)[0].split()[-1]) for one in running]
+    return found
+
+
+CHECKS = (
+    environment,
+    train,
+    predict,
+    resume,
+    memory_ends,
+    limit,
+    end_to_end,
+    graph,
+    views,
+    repeatable,
+    processes,
+    probe,
+    together,
+    compiled,
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tiny model and tiny pictures: does the script run?"
+    )
+    parser.add_argument(
+        "--only", default=",".join(check.__name__ for check in CHECKS), help="[default: %(default)s]"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=8.0, help="no check begins later [default: %(default)s]"
+    )
+    parser.add_argument("--out", type=Path, help="the lines, in a file too")
+    parser.add_argument("--burn", type=float, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    c = SimpleNamespace(
+        **vars(asked), cuda=asked.device.startswith("cuda"), **(TINY if asked.quick else FULL)
+    )
+    write_demo(WORK / "demo")
+    if asked.burn:  # one of `together`: a training that begins at this time
+        trainer, images, labels = trainer_for(c, c.models[0], c.batches[0])
+        float(step.train_step(trainer, images, labels, 1)[0])
+        time.sleep(max(0.0, asked.burn - time.time()))
+        print(speed(c, lambda: step.train_step(trainer, images, labels, 1), len(labels), 3.0)[0])
+        return
+    for label, number in itertools.product("abcde", range(14)):  # synthetic JPEG photos
+        small = np.random.default_rng([ord(label), number]).integers(
+            0, 256, (c.photo[1] // 40, c.photo[0] // 40, 3), dtype=np.uint8
+        )
+        (WORK / "photos" / label).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(small).resize(c.photo, Image.Resampling.BICUBIC).save(
+            WORK / "photos" / label / f"{number}.jpg", quality=90
+        )
+    for check in [check for check in CHECKS if check.__name__ in asked.only.split(",")]:
+        began = time.monotonic()
+        try:
+            found = check(c) if began - STARTED < 60 * asked.minutes else {"skipped": "no time left"}
+        except Exception as error:  # whatever it is, it is the finding
+            found = {"good": False, "error": f"{type(error).__name__}: {str(error)[:300]}"}
+        line = json.dumps(
+            {"check": check.__name__, "seconds": round(time.monotonic() - began, 1), **found}, default=str
+        )
+        print(line, flush=True)
+        if asked.out:
+            asked.out.write_text((asked.out.read_text() if asked.out.exists() else "") + line + "\n")
+
+
+if __name__ == "__main__":
+    main()
