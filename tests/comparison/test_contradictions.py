@@ -1,5 +1,6 @@
 """Nothing on a page speaks against anything else on it, nor against what it counts."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from fabricate import make_benchmark
 from test_leak_verdicts import LABELS, leaking, wrong_on
 
+from vitbench import files
 from vitbench.comparison.basis import Terms
 from vitbench.comparison.statistics import paired_difference
 from vitbench.comparison.table import compare
@@ -107,3 +109,28 @@ def test_one_run_beside_seeds_has_an_interval_like_its_test(tmp_path: Path) -> N
     alone = compare(make_benchmark(tmp_path / "alone", {"b-s0": right(20)}, labels)).rows[0]
     assert alone.top1_high is not None
     assert alone.top1_high < b.top1_high
+
+
+def test_groups_of_several_classes_are_not_all_spoken_for_by_one(tmp_path: Path) -> None:
+    """Thirty scenes with one picture of each class, all named right: proof of learning, and no class is
+    mixed up with another."""
+    labels = [i // 30 for i in range(90)]
+    answers = [(label + (i % 10 == 0)) % 3 for i, label in enumerate(labels)]
+    groups = [str(i % 30) for i in range(90)]
+    benchmark = make_benchmark(tmp_path / "b", {"vit-s0": answers}, labels, groups=groups)
+    rows = benchmark.split_rows()
+    for row in rows:  # contents in no order of classes, as real ones are
+        row["sha256"] = hashlib.sha256(row["path"].encode()).hexdigest()
+    files.write_csv(benchmark.folder / "split.csv", list(rows[0]), rows)
+    found = compare(benchmark)
+    assert found.rows[0].chance_p == pytest.approx(0.001)
+    assert not any("no proof" in note for note in found.notes)
+    assert "mixed up" not in found.advice
+
+
+def test_no_p_is_above_1(tmp_path: Path) -> None:
+    """Two models that name one class whatever they see: each p = 1, not "1 or more"."""
+    labels = [0, 1, 2] * 10
+    found = compare(make_benchmark(tmp_path / "b", {"a-s0": [0] * 30, "b-s0": [1] * 30}, labels))
+    (note,) = (note for note in found.notes if "no proof" in note)
+    assert note.endswith("(each p = 1)")

@@ -80,9 +80,12 @@ class TestSet:
 
     @property
     def alone(self) -> Array:
-        """(G,) places of pictures that stand for themselves: one per group, the first by content."""
+        """(G,) places of pictures that stand for themselves: one per group, the first by content.
+
+        Never by class: in groups that hold several classes the same one would stand for all of them.
+        """
         first: dict[str, int] = {}
-        for place in self.sorted_places():
+        for place in sorted(range(len(self.paths)), key=lambda i: (self.contents[i], self.paths[i])):
             first.setdefault(self.groups[place], place)
         return np.array(list(first.values()), dtype=np.int64)
 

@@ -98,10 +98,11 @@ def _chance(tested: Sequence["Row"]) -> list[str]:
     if not low:
         return []
     named = [f"{row.model} ({100 * (row.balanced_accuracy or 0.0):.1f} %)" for row in low]
-    least = p_text(min(row.chance_p or 0.0 for row in low))
+    ps = [row.chance_p or 0.0 for row in low]
+    each, more = "each " if len(low) > 1 else "", " or more" if max(ps) > min(ps) else ""
     return [
         f"{listed(named)}: no proof of having learned anything; permuted labels give such a balanced "
-        f"accuracy too often ({'each ' if len(low) > 1 else ''}{least}{' or more' if len(low) > 1 else ''})"
+        f"accuracy too often ({each}{p_text(min(ps))}{more})"
     ]
 
 
