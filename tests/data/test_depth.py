@@ -13,7 +13,7 @@ from painted import TINY, paint
 from PIL import Image
 from torch import nn
 
-from vitbench.benchmark.predict import predict
+from vitbench.benchmark.predict import ask, panel_for, predict
 from vitbench.benchmark.train import train
 from vitbench.data import known, scan
 from vitbench.data.batches import MADE, cut_way, training_picture, training_way
@@ -353,8 +353,8 @@ def test_the_memory_of_the_check_knows_the_range(tmp_path: Path, monkeypatch: py
     assert scan_folder(root).pixel_range == PixelRange(0, 4095)
 
 
-@pytest.mark.parametrize("asked", ["4095", "4095,0", "0,inf", "nan,1", "a,b", "1,2,3", ""])
-def test_a_range_has_two_ends(asked: str) -> None:
+@pytest.mark.parametrize("asked", [[True, 5], "4095", "4095,0", "0,inf", "nan,1", "a,b", "1,2,3", ""])
+def test_a_range_has_two_ends(asked: object) -> None:
     """Anything else is refused in one line that names the option and an example."""
     with pytest.raises(
         UsageError, match=r"^--pixel-range .*two numbers, the smaller one first, such as 0,4095"
@@ -376,8 +376,15 @@ def test_train_and_predict_far_from_the_data(tmp_path: Path) -> None:
     Image.fromarray(ramp(5000).astype(np.uint16)).save(tmp_path / "bright.tif")
     root.rename(tmp_path / "gone")
     dim, bright = predict(alone, tmp_path / "bright.tif", run=run.model_folder)
-    assert (dim.shown, dim.assumed, dim.cut_off) == (PixelRange(0, 4095), False, False)
-    assert (bright.held, bright.cut_off) == (PixelRange(0, 5000), True)
+    assert (dim.shown, dim.assumed, dim.cut_off, dim.dim) == (PixelRange(0, 4095), False, False, True)
+    lines: list[str] = []
+    panel = panel_for(str(run.model_folder), (), results)
+    list(ask(panel, [Question(str(alone), None)], torch.device("cpu"), 1, lines.append))
+    assert lines == [
+        f"1 picture all but black where 0…4095 is black to white, as in the training pictures (e.g. {alone}: "
+        "0…300); convert to their values, or --pixel-range LOW,HIGH says what is meant"
+    ]
+    assert (bright.held, bright.cut_off, bright.dim) == (PixelRange(0, 5000), True, False)
     (told,) = predict(alone, run=run.model_folder, pixel_range=(0, 300))
     assert told.shown == PixelRange(0, 300)
     assert np.asarray(small(alone, 256, benchmark.pixel_range)).max() == 19  # 300 of 4095

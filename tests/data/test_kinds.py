@@ -129,6 +129,21 @@ def test_where_nothing_else_is_there_the_error_says_what_is(tmp_path: Path, clas
         collect([str(root / "cat")])
 
 
+def test_a_class_of_pictures_that_were_not_fetched(tmp_path: Path, classes: Maker) -> None:
+    """Links to nowhere are named where they are all that a class holds, and pointers of Git LFS are told."""
+    root = classes(tmp_path / "photos", {"cat": 3, "dog": 3})
+    (root / "fox").mkdir()
+    for number in range(2):
+        (root / "fox" / f"{number}.png").symlink_to(f"/nowhere/{number}.png")
+    said = r"'fox' \(0\.png: link to a file that is not there and 1 more\); add some"
+    with pytest.raises(ClassesError, match=said):
+        scan_folder(root, skip_bad=True)
+    pointer = tmp_path / "pointer.jpg"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(UnreadableImageError, match=r"^a pointer of Git LFS, .*`git lfs pull`$"):
+        decode(pointer)
+
+
 # --- several pictures -------------------------------------------------------------------------------
 
 

@@ -43,7 +43,10 @@ def read(root: Path, layout: str = "auto") -> tuple[set[str], list[str]]:
         ("dev", ("val", "")), ("eval", ("val", "")), ("images_test", ("test", "")), ("tst", ("test", "")),
         ("test_tube", ("test", "tube")), ("flowers test 2", ("test", "flowers")),
         ("Testudo", None), ("validated", None), ("contest", None), ("pretrain", None), ("cat", None),
-        ("train_test", None), ("2017", None),
+        ("train_test", None), ("2017", None), ("hold-out", ("test", "")), ("Held_Out set", ("test", "")),
+        ("训练集", ("train", "")), ("測試", ("test", "")), ("학습", ("train", "")), ("検証", ("val", "")),
+        ("Trainingsdaten", ("train", "")), ("Testdaten", ("test", "")), ("prueba", ("test", "")),
+        ("Validación", ("val", "")), ("entraînement", ("train", "")), ("treino", ("train", "")),
     ],
 )  # fmt: skip
 def test_the_part_that_a_name_stands_for(name: str, means: tuple[str, str] | None) -> None:
@@ -58,6 +61,7 @@ def test_the_part_that_a_name_stands_for(name: str, means: tuple[str, str] | Non
         "seg_train/cat seg_train/dog seg_test/cat seg_test/dog seg_pred",
         "Train/cat Train/dog images_test/cat images_test/dog",
         "train2017/cat train2017/dog test2017/cat test2017/dog",
+        "训练集/cat 训练集/dog 测试集/cat 测试集/dog",
         "flowers_train/cat flowers_train/dog flowers_test/cat flowers_test/dog",
         "a_train/a_train/cat a_train/a_train/dog a_test/a_test/cat a_test/a_test/dog",
         "train/images/cat train/images/dog test/images/cat test/images/dog",

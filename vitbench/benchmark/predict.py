@@ -156,6 +156,7 @@ class _Odd:
     several: list[Several] = field(default_factory=list)
     assumed: list[Answer] = field(default_factory=list)
     cut_off: list[Answer] = field(default_factory=list)
+    dim: list[Answer] = field(default_factory=list)
 
     def add(self, found: Answer) -> None:
         if found.several:
@@ -164,6 +165,8 @@ class _Odd:
             self.assumed.append(found)
         if found.cut_off:
             self.cut_off.append(found)
+        if found.dim:
+            self.dim.append(found)
 
     def lines(self) -> list[str]:
         """A line for each kind that occurred."""
@@ -180,6 +183,13 @@ class _Odd:
             lines.append(
                 f"{pictures(len(self.cut_off))} with values beyond {first.shown}, the black and white of the "
                 f"training pictures, cut off there (e.g. {shown(first.path)}: {first.held})"
+            )
+        if self.dim:
+            first = self.dim[0]
+            lines.append(
+                f"{pictures(len(self.dim))} all but black where {first.shown} is black to white, as in the "
+                f"training pictures (e.g. {shown(first.path)}: {first.held}); convert to their values, or "
+                "--pixel-range LOW,HIGH says what is meant"
             )
         return lines
 

@@ -52,6 +52,9 @@ MAX_BYTES = 4 * MAX_PIXELS
 MAX_ASPECT = 100
 """A longer strip is refused: evaluation scales the shorter side, so 1 × 60,000 px would become gigabytes."""
 
+LFS_MARK = b"version http"
+"""How a file begins that Git LFS puts where a picture was not fetched."""
+
 # What Pillow and its plug-ins raise on broken files. Wide, because a hostile file reaches every corner.
 DECODER_ERRORS: tuple[type[Exception], ...] = (
     OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, EOFError, RuntimeError,
@@ -237,6 +240,8 @@ def _reason(error: Exception, head: bytes = b"") -> str:
                 "a TIFF that is damaged at its beginning or of a kind that is not read (5 channels, 64 bits "
                 "and the like); save it as gray or RGB of 8 or 16 bits"
             )
+        if head.startswith(LFS_MARK):
+            return "a pointer of Git LFS, not the picture; fetch it with `git lfs pull`"
         return "not an image of a known format, or damaged at its beginning"
     if isinstance(error, FileNotFoundError):
         return "no such file"

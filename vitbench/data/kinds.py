@@ -40,7 +40,14 @@ def what_lies_in(folders: Sequence[Path]) -> str:
 
 
 def what_was_found(found: Walk) -> str:
-    """The most frequent kind of file that was left out, with what to do: " (9 files end in …)", or ""."""
+    """What cannot be read, or the most frequent kind of file that was left out, with what to do; or "".
+
+    It stands behind an error: " (9 files end in .dcm (DICOM), …)".
+    """
+    if found.unusable:
+        first = found.unusable[0]
+        more = f" and {len(found.unusable) - 1} more" if len(found.unusable) > 1 else ""
+        return f" ({shown(Path(first.path).name)}: {first.reason}{more})"
     for suffix, count in found.unread.most_common():
         if advice := _advice(suffix, found.examples.get(suffix)):
             return f" ({_ending(count, suffix)}{advice})"

@@ -8,10 +8,23 @@ from pathlib import Path
 
 from vitbench.records import Part
 
-PART_WORDS: Mapping[str, Part] = {
+ENGLISH: Mapping[str, Part] = {
     **dict.fromkeys(("train", "training", "trainval", "trn", "tr"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "val"),
-    **dict.fromkeys(("test", "testing", "tst", "holdout"), "test"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
+}
+PART_WORDS: Mapping[str, Part] = {
+    **ENGLISH,
+    # Chinese, Japanese and Korean, German, Spanish, Portuguese, French
+    **dict.fromkeys(
+        ("训练", "訓練", "训练集", "訓練集", "학습", "훈련", "trainings", "trainingsdaten"), "train"
+    ),
+    **dict.fromkeys(("entrenamiento", "treino", "treinamento", "entrainement", "apprentissage"), "train"),
+    **dict.fromkeys(("验证", "驗證", "验证集", "驗證集", "検証", "검증", "validierung"), "val"),
+    **dict.fromkeys(("validierungs", "validierungsdaten", "validacion", "validacao"), "val"),
+    **dict.fromkeys(
+        ("测试", "測試", "测试集", "測試集", "テスト", "테스트", "testdaten", "prueba", "teste"), "test"
+    ),
 }
 FILLER = (
     r"(?:(?:data)?sets?|data|images?|imgs?|photos?|pictures?|pics?|samples?|examples?|splits?|subset|parts?"
@@ -82,6 +95,8 @@ def is_split(family: Family) -> bool:
 
 def _words(name: str) -> list[str]:
     """The words of a name in lower case, without digits and signs: "MyTrain2017-set" as my, train, set."""
-    text = unicodedata.normalize("NFKC", name)
+    text = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))  # accents of Latin letters
+    text = unicodedata.normalize("NFC", text)
+    text = re.sub(r"(?i)\b(hold|held)[-_ ]out", r"\1out", text)
     text = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
     return re.findall(r"[^\W\d_]+", text.lower())

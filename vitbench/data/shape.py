@@ -13,7 +13,7 @@ from vitbench import files
 from vitbench.data.decode import is_picture_name
 from vitbench.data.kinds import what_was_found
 from vitbench.data.outputs import NO_DATA, is_hidden, output_in
-from vitbench.data.parts import PART_WORDS, Family, families, holds_labels, is_split, part_of, says_nothing
+from vitbench.data.parts import ENGLISH, Family, families, holds_labels, is_split, part_of, says_nothing
 from vitbench.data.walk import (
     LINK_BACK,
     Walk,
@@ -220,7 +220,7 @@ def _notes_on_parts(
     """What is left out beside the parts, and which folders are parts that are called otherwise."""
     notes = []
     names = [(shown(place.relative_to(root).as_posix()), part) for place, part in places]
-    if read := [f"{name}/ as {part}/" for name, part in names if name.lower() not in PART_WORDS]:
+    if read := [f"{name}/ as {part}/" for name, part in names if name.lower() not in ENGLISH]:
         notes.append(f"read as a split: {', '.join(read)} (--layout flat takes each folder as a class)")
     if others := [shown(top.name) for top in tops if top not in taken]:
         notes.append(f"left out beside train/: {some(others)}")

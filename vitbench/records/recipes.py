@@ -150,7 +150,8 @@ class Settings(BaseModel):
         if value is None:
             return None
         try:
-            low, high = ends = tuple(map(float, value.split(",") if isinstance(value, str) else value))
+            given = value.split(",") if isinstance(value, str) else value
+            low, high = ends = tuple(math.nan if isinstance(one, bool) else float(one) for one in given)
         except (TypeError, ValueError):
             low, high = ends = (math.nan, math.nan)
         if not -math.inf < low < high < math.inf:

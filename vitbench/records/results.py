@@ -16,6 +16,9 @@ from vitbench.errors import VitbenchError
 from vitbench.records.pictures import Array, Leak, Part, PixelRange, Several
 from vitbench.records.recipes import Recipe, Settings
 
+DIM = 8
+"""Values that fill no more than such a part of black to white are said: 8 bits among 12, fractions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
@@ -162,6 +165,17 @@ class Answer:
         """It holds values beyond those of black and white."""
         held, shown = self.held, self.shown
         return bool(held and shown and (held.low < shown.low or held.high > shown.high))
+
+    @property
+    def dim(self) -> bool:
+        """Its values fill so little of black to white that models see next to nothing of it."""
+        held, shown = self.held, self.shown
+        return bool(
+            held
+            and shown
+            and shown.low <= held.low
+            and DIM * (held.high - shown.low) <= shown.high - shown.low
+        )
 
     @property
     def mark(self) -> str:
