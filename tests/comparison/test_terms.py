@@ -97,7 +97,7 @@ def test_detect_over_seeds(tmp_path: Path) -> None:
     benchmark = make_benchmark(tmp_path / "b", runs, LABELS)
     assert "takes about " in compare(benchmark, Terms(detect=0.3)).detect_text
     assert (
-        "no number of test pictures is enough with 3 seeds"
+        "no number of test pictures is enough: the seeds differ too much; add some (a model has 3 seeds"
         in compare(benchmark, Terms(detect=0.01)).detect_text
     )
 

@@ -281,8 +281,8 @@ def plan_text(plan: "Plan") -> str:
         return f"{aim} no number can be planned: one {unit} does not tell how much the answers vary."
     if plan.pictures is None and plan.discordance is None:
         return (
-            f"{aim} no number of test pictures is enough with at least {seeds} a model: "
-            "they differ too much; add seeds."
+            f"{aim} no number of test pictures is enough: the seeds differ too much; add some (a model has "
+            f"{seeds} or more here)."
         )
     many = "more than ten million" if plan.pictures is None else f"about {rounded(plan.pictures)}"
     needed, there = (
