@@ -7,7 +7,7 @@ from timm.models import get_pretrained_cfg
 from vitbench.errors import UsageError
 from vitbench.models import families
 from vitbench.models.create import count_parameters, gmacs
-from vitbench.models.families import FAMILIES, Family
+from vitbench.models.families import FAMILIES, Family, expand
 from vitbench.models.plan import plan_model
 
 
@@ -122,3 +122,9 @@ def test_a_name_that_is_like_none_gets_no_hint(name: str) -> None:
     """No network is guessed at."""
     with pytest.raises(UsageError, match="`vitbench models` lists them"):
         families.expand([name])
+
+
+def test_a_path_where_nothing_lies_is_no_misspelt_model() -> None:
+    """A teacher's folder that was moved is answered with its path, not with a network that sounds like it."""
+    with pytest.raises(UsageError, match=r"^no model is called 'results/a/vit-s0/model', .* check the path$"):
+        expand(["results/a/vit-s0/model"])

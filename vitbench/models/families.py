@@ -88,6 +88,8 @@ def _check_timm_name(name: str) -> None:
     base, _, tag = name.partition(".")
     known = timm.list_models()
     if base not in known:
+        if name.count("/") > 1 or name.startswith(("./", "../", "~")):  # a hub's name has one: google/vit-…
+            raise UsageError(f"no model is called '{name}', and no saved model lies there; check the path")
         near = near_names(name, known, {family.alias: family.timm_name for family in FAMILIES})
         hint = f"did you mean {' or '.join(near)}?" if near else "`vitbench models` lists them"
         raise UsageError(f"no model is called '{name}'; {hint}")
