@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from vitbench.data.parts import part_of
+from vitbench.data.scan import scan_folder
 from vitbench.data.shape import survey
 from vitbench.data.walk import Walk
 from vitbench.errors import ClassesError, VitbenchError
@@ -179,3 +180,14 @@ def test_a_folder_deeper_that_is_a_link_to_nowhere(tmp_path: Path, classes: Make
     assert (bad.path, bad.reason) == (
         str(tmp_path / "cat" / "more"), "link to /nowhere/at/all, which is not there",
     )  # fmt: skip
+
+
+def test_a_class_that_dvc_has_not_fetched_is_an_error(tmp_path: Path, classes: Callable[..., Path]) -> None:
+    """bird.dvc without bird/; beside a folder that is there it says nothing."""
+    root = classes(tmp_path, {"cat": 3, "dog": 3})
+    (root / "cat.dvc").write_text("outs: []")
+    (root / "labels.csv.dvc").write_text("outs: []")
+    assert scan_folder(root).classes == ("cat", "dog")
+    (root / "bird.dvc").write_text("outs: []")
+    with pytest.raises(VitbenchError, match=r"bird\.dvc: stands for bird/, which is not there; fetch it"):
+        scan_folder(root)

@@ -58,7 +58,8 @@ def class_name(folder: Path) -> str:
 def folders_in(folder: Path, found: Walk) -> list[Path]:
     """The folders in `folder`, sorted by name; hidden ones, outputs and loose files are noted in `found`.
 
-    Raises `VitbenchError` for a link to nowhere: a class or a part of the split would be missing.
+    Raises `VitbenchError` for a link to nowhere, and for a folder that DVC has not fetched: a class or a part
+    of the split would be missing.
     """
     folders = []
     try:
@@ -83,9 +84,20 @@ def folders_in(folder: Path, found: Walk) -> list[Path]:
                 f"{shown(path)}: a link to {shown(_target(path))}, which is not there or cannot be read; "
                 "mount or fetch what it stands for, or remove the link"
             )
+        elif path.suffix == ".dvc" and not path.with_suffix("").suffix:
+            _refuse_not_pulled(path)
         else:
             _note_unread(path, found)
     return folders
+
+
+def _refuse_not_pulled(pointer: Path) -> None:
+    """Raise for what DVC keeps in place of a folder that is not there: a class would be missing."""
+    if not pointer.with_suffix("").exists():
+        raise VitbenchError(
+            f"{shown(pointer)}: stands for {shown(pointer.stem)}/, which is not there; fetch it (dvc pull) "
+            "or remove the file"
+        )
 
 
 def walk(folder: Path, found: Walk, roots: Iterable[Path] = ()) -> None:
