@@ -53,6 +53,15 @@ def test_looks_of_a_fold_and_of_the_run_stand_in_the_order_of_their_times(tmp_pa
     ]  # fmt: skip
 
 
+def test_within_one_second_the_training_looked_first(tmp_path: Path) -> None:
+    """Times are whole seconds; nobody can ask a model before it is trained."""
+    run = Run(tmp_path / "vit-s0")
+    for fold in ("fold-1", "fold-2"):
+        looked(run.part(fold), "2025-11-03T10:00:00+01:00", "train", 12)
+    looked(run.part("fold-2"), "2025-11-03T10:00:00+01:00", "predict", 1)
+    assert [(look.by, look.pictures) for look in run.looks()] == [("train", 24), ("predict", 1)]
+
+
 def test_a_torn_look_is_passed_over_and_a_damaged_one_is_named(tmp_path: Path) -> None:
     """A line cut by a power loss is no look; one that somebody changed is an error that names the file."""
     run = Run(tmp_path / "vit-s0")

@@ -323,13 +323,15 @@ class Run:
         With folds one training of all of them is one look: its pictures are summed, its time is the last.
         """
         by_fold = [fold._own_looks() for fold in self.folds]
-        found = self._own_looks() + [look for looks in by_fold for look in looks if look.by != "train"]
-        trained = ([look for look in looks if look.by == "train"] for looks in by_fold)
-        for each in zip_longest(*trained):
+        trained = []
+        for each in zip_longest(*([look for look in looks if look.by == "train"] for looks in by_fold)):
             together = [look for look in each if look is not None]
             last = max(together, key=Look.when)
-            found.append(dataclasses.replace(last, pictures=sum(look.pictures for look in together)))
-        return tuple(sorted(found, key=Look.when))
+            trained.append(dataclasses.replace(last, pictures=sum(look.pictures for look in together)))
+        others = [look for looks in by_fold for look in looks if look.by != "train"]
+        return tuple(
+            sorted([*trained, *self._own_looks(), *others], key=Look.when)
+        )  # training first in a second
 
     def _own_looks(self) -> list[Look]:
         path = self.folder / "looks.csv"
