@@ -126,7 +126,7 @@ def no_difference_in_loss(rng: np.random.Generator, runs: int) -> Section:
         "of its answers and more often right, so that its losses are rarer and larger. Counted is a table "
         "with at least one claim. (The product also asks that the interval leave out 0.)"
     )
-    return Section("False claims about log loss", words, [rate], False, None, True)
+    return Section("False claims about log loss", words, [rate], False, None, every_cell=True)
 
 
 PARTS = (Part(54, 150, told_apart), Part(55, 600, no_difference_in_loss))

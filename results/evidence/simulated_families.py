@@ -56,7 +56,12 @@ def families(rng: np.random.Generator, runs: int) -> Section:
         "looked; a family of the leader's own pairs would be false as often as the third row says."
     )
     return Section(
-        'False "better": fixed models', words, [flips, leader, own_family, with_holm], False, 2, True
+        'False "better": fixed models',
+        words,
+        [flips, leader, own_family, with_holm],
+        False,
+        2,
+        every_cell=True,
     )
 
 
@@ -105,7 +110,7 @@ def same_recipe(rng: np.random.Generator, runs: int, seeds: int) -> list[Section
         "steady one: the worst cell is named, and with two or three seeds a note beside the verdicts says so."
     )
     return [
-        Section(f'False "better": {seeds} seeds each', words, [rate], False, None, True),
+        Section(f'False "better": {seeds} seeds each', words, [rate], False, None, every_cell=True),
         Section(f'False "better": {seeds} seeds each, unequal spread', more, [unlike], False),
     ]
 
@@ -126,7 +131,9 @@ def unequal_seeds(rng: np.random.Generator, runs: int) -> Section:
         "how much a seed changes it is taken from the others. To compare first runs only would claim what "
         "the second row says."
     )
-    return Section('False "better": unequal numbers of seeds', words, [rate, first], False, 1, True)
+    return Section(
+        'False "better": unequal numbers of seeds', words, [rate, first], False, 1, every_cell=True
+    )
 
 
 def recipes_of_one_run(rng: np.random.Generator, runs: int) -> Section:

@@ -211,7 +211,9 @@ BEFORE_WORDS = "What the same simulation found in version 5bac591; each on its o
 def page(sections: Sequence[Section], before: Before) -> str:
     versions = f"Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}"
     missed = [line for line in summary(sections)[2:] if line.endswith("**no** |")]
-    verdict = "Every target is met." if not missed else f"{len(missed)} targets are missed; they say **no**."
+    verdict = "Every target is met." if not missed else "One target is missed; it says **no**."
+    if len(missed) > 1:
+        verdict = f"{len(missed)} targets are missed; they say **no**."
     opening = [
         "# Can the intervals and verdicts be believed? A simulation",
         "",
