@@ -10,8 +10,8 @@ from pathlib import Path
 
 from vitbench.data import series
 from vitbench.data.groups import TOGETHER
-from vitbench.data.walk import shown
 from vitbench.errors import ClassesError, VitbenchError
+from vitbench.files import shown
 from vitbench.records import ImageSet, Picture
 
 AUTO_FOLDS = 5
@@ -171,10 +171,11 @@ def _weight(group: Group) -> int:
 
 def _cut_series(by_class: dict[str, list[Group]], shares: Sequence[int], image_set: ImageSet) -> None:
     """Cut, in place, the series that no side can hold whole."""
+    if not any(series.is_series(group) for groups in by_class.values() for group in groups):
+        return
+    near = series.near_of(image_set)
     for label, groups in by_class.items():
-        if any(map(series.is_series, groups)):
-            near = series.near_of(image_set)
-            by_class[label] = series.cut_series(groups, shares, [*map(_weight, groups)], near)
+        by_class[label] = series.cut_series(groups, shares, [*map(_weight, groups)], near)
 
 
 def apart(
