@@ -16,6 +16,8 @@ from vitbench.records.fingerprints import NOTHING, TESTED_ON
 
 SAME_SET = 0.5
 """Of the smaller one's test pictures: two benchmarks that share more stand on one data set."""
+Shared = tuple[str, str, int, int]
+"""Two benchmarks' names, how many test pictures they share, and how many the smaller one has."""
 LEAST_SETS = 6
 """With five sets not even a model that wins on all of them reaches p ≤ .05: 2 · ½⁵ = .0625."""
 
@@ -61,7 +63,8 @@ def compare_across(benchmarks: Sequence[Benchmark]) -> Across:
 
     Raises UsageError where two benchmarks have the same pictures: they are not two pieces of evidence.
     """
-    _refuse_same_data(benchmarks)
+    shared = _shared(benchmarks)
+    _refuse_same_data(benchmarks, shared)
     sets = tuple(compare(benchmark) for benchmark in benchmarks)
     top1 = {one.name: {row.model: row.top1 for row in one.tested} for one in sets}
     everywhere = dict.fromkeys(row.model for one in sets for row in one.tested)
@@ -76,7 +79,7 @@ def compare_across(benchmarks: Sequence[Benchmark]) -> Across:
         means=tuple(means[model] for model in models),
         pairs=pairs,
         answer=_answer(models, pairs, len(sets)),
-        notes=_notes(benchmarks, models, means),
+        notes=_notes(shared, models, means),
     )
 
 
@@ -162,7 +165,7 @@ def _mean_of(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if len(known) == len(values) else None
 
 
-def _refuse_same_data(benchmarks: Sequence[Benchmark]) -> None:
+def _refuse_same_data(benchmarks: Sequence[Benchmark], shared: Sequence[Shared]) -> None:
     """Raise UsageError where two benchmarks stand on one data set, or on copies of one."""
     seen: dict[str, str] = {}
     for benchmark in benchmarks:
@@ -172,16 +175,16 @@ def _refuse_same_data(benchmarks: Sequence[Benchmark]) -> None:
                 f"--across: {other} and {benchmark.name} have the same pictures, which count once; "
                 "leave one away (compare without --across puts them into one table)"
             )
-    for one, other, shared, fewest in _shared(benchmarks):
-        if shared > SAME_SET * fewest:
+    for one, other, count, fewest in shared:
+        if count > SAME_SET * fewest:
             raise UsageError(
-                f"--across: {one} and {other} share {shared} of {fewest} test pictures, as the same files or "
+                f"--across: {one} and {other} share {count} of {fewest} test pictures, as the same files or "
                 "near-copies: that is one data set, which counts once; leave one away"
             )
 
 
-def _shared(benchmarks: Sequence[Benchmark]) -> list[tuple[str, str, int, int]]:
-    """Per two benchmarks that share test pictures: their names, how many, and how many the smaller has."""
+def _shared(benchmarks: Sequence[Benchmark]) -> list[Shared]:
+    """One for every two benchmarks that share test pictures."""
     known = [(b.name, Fingerprints.read(b.folder / TESTED_ON) or NOTHING) for b in benchmarks]
     found = []
     for (one, mine), (other, theirs) in combinations(known, 2):
@@ -192,16 +195,16 @@ def _shared(benchmarks: Sequence[Benchmark]) -> list[tuple[str, str, int, int]]:
 
 
 def _notes(
-    benchmarks: Sequence[Benchmark], models: Sequence[str], means: dict[str, float | None]
+    shared: Sequence[Shared], models: Sequence[str], means: dict[str, float | None]
 ) -> tuple[str, ...]:
     notes = ["Each data set counts once, whatever its size; the means are of its test pictures"]
     lacking = [model for model in models if means[model] is None]
     if lacking:
         notes.append(f"{listed(lacking)}: not tested on every set, so without a mean")
-    for one, other, shared, _ in _shared(benchmarks):
-        are = "test picture is" if shared == 1 else "test pictures are"
+    for one, other, count, _ in shared:
+        are = "test picture is" if count == 1 else "test pictures are"
         notes.append(
-            f"{shared} {are} in {one} and in {other}, as the same file or a near-copy: these sets are not "
+            f"{count} {are} in {one} and in {other}, as the same file or a near-copy: these sets are not "
             "independent"
         )
     return tuple(notes)
