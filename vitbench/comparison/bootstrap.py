@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vitbench.comparison.calibration import LEAST
-from vitbench.comparison.statistics import ALPHA, Part, effective_pictures, satterthwaite, seed_part
+from vitbench.comparison.statistics import (
+    ALPHA,
+    Part,
+    effective_pictures,
+    satterthwaite,
+    seed_part,
+    upper_limit,
+)
 from vitbench.inference.metrics import Z95, brier_scores, wilson
 from vitbench.records import Array, Predictions
 
@@ -178,8 +185,7 @@ def _exact(right: Array, groups: Array | None, n: float | None = None) -> tuple[
     effective = effective_pictures(right, groups) * (n or len(right)) / len(right)
     yes, no = share * effective, (1 - share) * effective
     low = float(betaincinv(yes, no + 1, ALPHA / 2)) if yes > 0 else 0.0
-    high = float(betaincinv(yes + 1, no, 1 - ALPHA / 2)) if no > 0 else 1.0
-    return share, low, high
+    return share, low, upper_limit(yes, no, 1 - ALPHA / 2)
 
 
 @dataclass(frozen=True)

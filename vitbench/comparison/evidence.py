@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vitbench.comparison.statistics import ALPHA
+from vitbench.comparison.statistics import ALPHA, upper_limit
 from vitbench.inference.metrics import Z95
 from vitbench.records import Array
 
@@ -107,9 +107,7 @@ def most_right(right: int, n: int) -> float:
 
     99 %, because at 95 % two wrong pictures would already speak of all that there are.
     """
-    from scipy.special import betaincinv
-
-    return float(betaincinv(right + 1, n - right, 0.99)) if right < n else 1.0
+    return upper_limit(right, n - right, 0.99)
 
 
 def chance_p(labels: Array, answers: Array) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vitbench.comparison.inverted import Nets, stricter_level
 from vitbench.comparison.seeds import half_width
-from vitbench.comparison.statistics import ALPHA, Part
+from vitbench.comparison.statistics import ALPHA, Part, upper_limit
 
 MOST_PICTURES = 10_000_000
 """More are never asked for."""
@@ -124,10 +124,7 @@ def safely_planned(difference: float, disagreed: int, n: int, pairs: int = 1) ->
     With the upper one-sided 80 % limit (Clopper & Pearson 1934) of that share: of plans by a share as it was
     found half have less than the planned power (Browne 1995, Statistics in Medicine 14:1933).
     """
-    from scipy.special import betaincinv
-
-    share = float(betaincinv(disagreed + 1, n - disagreed, POWER)) if disagreed < n else 1.0
-    return pictures_needed(difference, share, pairs)
+    return pictures_needed(difference, upper_limit(disagreed, n - disagreed, POWER), pairs)
 
 
 def _connor(difference: float, discordance: float, pairs: int, target: float) -> int:

@@ -286,6 +286,13 @@ def satterthwaite(parts: Sequence[Part]) -> tuple[float, float]:
     return total, (total**2 / weight if weight else 0.0)
 
 
+def upper_limit(yes: float, no: float, level: float) -> float:
+    """The one-sided exact upper limit of a share, `yes` of `yes` + `no` (Clopper & Pearson 1934)."""
+    from scipy.special import betaincinv
+
+    return float(betaincinv(yes + 1, no, level)) if no > 0 else 1.0
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjusted p-values, in the given order (Holm 1979); compare each with α itself."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
