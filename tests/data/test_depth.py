@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from painted import TINY, paint
+from painted import TINY, Sees, paint
 from PIL import Image
-from torch import nn
 
 from vitbench.benchmark.predict import ask, panel_for, predict
 from vitbench.benchmark.train import train
@@ -254,18 +253,6 @@ def test_values_beyond_the_range_are_cut_off() -> None:
 
 
 # --- the way through --------------------------------------------------------------------------------
-
-
-class Sees(nn.Module):
-    """Remembers what it is shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.shown: list[torch.Tensor] = []
-
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        self.shown += list(pictures)
-        return torch.zeros(len(pictures), 2)
 
 
 @pytest.mark.parametrize(

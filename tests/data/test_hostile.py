@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from painted import TINY, paint, paint_folder
+from painted import TINY, Sees, paint, paint_folder
 from PIL import Image, PngImagePlugin
-from torch import nn
 from typer.testing import CliRunner
 
 from vitbench.benchmark.predict import predict
@@ -23,8 +22,8 @@ from vitbench.cli.data import data_app
 from vitbench.data.batches import LostPictureError, eval_batches
 from vitbench.data.decode import MAX_ASPECT, MAX_BYTES, decode, picture_bytes
 from vitbench.data.scan import scan_folder
-from vitbench.data.walk import shown
 from vitbench.errors import UnreadableImageError, VitbenchError
+from vitbench.files import shown
 from vitbench.inference.stream import Question, answer, collect
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Answer, BadFile, Benchmark, Epoch, Preprocessing
@@ -139,18 +138,6 @@ BAD: Mapping[str, tuple[str, bytes, str]] = {
     "strip": ("x.png", encoded(Image.new("L", (5000, 1)), "PNG"), r"^5000 × 1 px, longer than 100 : 1$"),
     "NaN": ("x.tif", encoded(values(np.float32, np.nan), "TIFF"), r"^holds NaN or infinite values"),
 }  # fmt: skip
-
-
-class Sees(nn.Module):
-    """Remembers what it is shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.shown: list[torch.Tensor] = []
-
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        self.shown += list(pictures)
-        return torch.zeros(len(pictures), 2)
 
 
 def asked(*paths: Path) -> tuple[list[Answer], list[torch.Tensor]]:
