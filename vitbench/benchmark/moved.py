@@ -6,8 +6,8 @@ from pathlib import Path
 
 from vitbench import files
 from vitbench.benchmark.folder import writing
-from vitbench.data.walk import shown
 from vitbench.errors import ClassesError, UsageError, VitbenchError
+from vitbench.files import shown
 from vitbench.records import Benchmark, Settings
 
 

@@ -12,14 +12,13 @@ from PIL import Image
 from vitbench import files
 from vitbench.benchmark import folder
 from vitbench.comparison.candidates import probed_model
-from vitbench.data.depth import pictures
 from vitbench.data.kinds import several_notes
 from vitbench.data.prints import fingerprint, print_of
-from vitbench.data.walk import shown
 from vitbench.errors import UsageError, VitbenchError
+from vitbench.files import shown
 from vitbench.inference.stream import Question, Recognise, answer, collect
 from vitbench.models.folder import LoadedModel, load_model
-from vitbench.records import Answer, Benchmark, Fingerprints, Part, PixelRange, Run
+from vitbench.records import Answer, Benchmark, Fingerprints, Part, PixelRange, Run, counted
 from vitbench.records.commands import command, going_on
 from vitbench.records.fingerprints import NOTHING, TESTED_ON, Found
 from vitbench.records.pictures import LEFT_OUT, Several
@@ -174,22 +173,22 @@ class _Odd:
         if self.assumed:
             first = self.assumed[0]
             lines.append(
-                f"{pictures(len(self.assumed))} of more than 8 bits, and the models were trained on 8 bits "
-                f"alone: black to white is what each shows by itself (in {shown(first.path)} {first.shown}); "
-                "--pixel-range LOW,HIGH says it"
+                f"{counted(len(self.assumed), 'picture')} of more than 8 bits, and the models were trained "
+                f"on 8 bits alone: black to white is what each shows by itself (in {shown(first.path)} "
+                f"{first.shown}); --pixel-range LOW,HIGH says it"
             )
         if self.cut_off:
             first = self.cut_off[0]
             lines.append(
-                f"{pictures(len(self.cut_off))} with values beyond {first.shown}, the black and white of the "
-                f"training pictures, cut off there (e.g. {shown(first.path)}: {first.held})"
+                f"{counted(len(self.cut_off), 'picture')} with values beyond {first.shown}, the black and "
+                f"white of the training pictures, cut off there (e.g. {shown(first.path)}: {first.held})"
             )
         if self.dim:
             first = self.dim[0]
             lines.append(
-                f"{pictures(len(self.dim))} all but black where {first.shown} is black to white, as in the "
-                f"training pictures (e.g. {shown(first.path)}: {first.held}); convert to their values, or "
-                "--pixel-range LOW,HIGH says what is meant"
+                f"{counted(len(self.dim), 'picture')} all but black where {first.shown} is black to "
+                f"white, as in the training pictures (e.g. {shown(first.path)}: {first.held}); convert to "
+                "their values, or --pixel-range LOW,HIGH says what is meant"
             )
         return lines
 

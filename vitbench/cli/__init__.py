@@ -38,7 +38,7 @@ def main() -> None:
 
 def _say(line: str) -> None:
     """The last line on stderr; names in it cannot speak to the terminal."""
-    from vitbench.data.walk import shown
+    from vitbench.files import shown
 
     print(f"vitbench: {shown(line)}", file=sys.stderr)
 

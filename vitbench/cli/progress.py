@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from vitbench import files
 from vitbench.cli import supervise
 from vitbench.cli.options import RESULTS
-from vitbench.data.walk import shown
 from vitbench.errors import Interrupted, StoppedError, VitbenchError
+from vitbench.files import shown
 from vitbench.records import Benchmark, Epoch, duration, percent
 from vitbench.records.commands import going_on
 from vitbench.training.launch import started

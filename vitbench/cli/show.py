@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vitbench.comparison.advice import leading_probes
-from vitbench.data.walk import shown
+from vitbench.files import shown
 from vitbench.records import Benchmark, benchmarks_in
 from vitbench.records.commands import going_on, predicting, training_from, training_of
 

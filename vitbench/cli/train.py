@@ -320,7 +320,7 @@ def _show_plan(request: "Request", *, as_json: bool) -> int:
     from vitbench.benchmark.estimate import estimate_jobs
     from vitbench.benchmark.train import prepare
     from vitbench.cli.progress import watch
-    from vitbench.data.walk import shown
+    from vitbench.files import shown
 
     with watch(request.results) as display:
         plan, _ = prepare(request, display, dry_run=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from vitbench.comparison.basis import Basis, basis_of
 from vitbench.comparison.candidates import Candidate, TestSet
 from vitbench.comparison.pairs import Pair
-from vitbench.comparison.words import counted, listed, pictures, points
-from vitbench.records import Array
+from vitbench.comparison.words import listed, pictures, points
+from vitbench.records import Array, counted
 
 if TYPE_CHECKING:
     from vitbench.comparison.rows import Row

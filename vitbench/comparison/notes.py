@@ -7,8 +7,8 @@ from vitbench.comparison.arms import arm_word
 from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.lessons import HEADS, distilled
 from vitbench.comparison.statistics import ALPHA
-from vitbench.comparison.words import counted, listed, p_text
-from vitbench.records import Benchmark
+from vitbench.comparison.words import listed, p_text
+from vitbench.records import Benchmark, counted
 
 if TYPE_CHECKING:
     from vitbench.comparison.basis import Basis

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vitbench.comparison.statistics import ALPHA
+from vitbench.records import counted
 
 if TYPE_CHECKING:
     from vitbench.comparison.lessons import Lesson, Share
@@ -58,11 +59,6 @@ def nats(loss: float) -> str:
 def listed(names: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def counted(n: int, noun: str) -> str:
-    """ "1 group", "60 groups"."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def pictures(n: int) -> str:

@@ -9,8 +9,8 @@ from vitbench.data.decode import decode
 from vitbench.data.epochs import PerClass, plan_epoch
 from vitbench.data.folders import distinct_name, new_folder
 from vitbench.data.views import draw_view, render
-from vitbench.data.walk import shown
 from vitbench.errors import UnreadableImageError, VitbenchError
+from vitbench.files import shown
 from vitbench.records import Augment, Picture, Split
 
 EPOCH = 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitbench import files
-from vitbench.data.walk import shown
+from vitbench.files import shown
 from vitbench.records import BadFile
 
 SHOWN_BAD = 10

@@ -15,8 +15,8 @@ from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.epochs import plan_epoch, view_epoch
 from vitbench.data.store import Store, open_store
 from vitbench.data.views import draw_view, render, smallest_crop
-from vitbench.data.walk import shown
 from vitbench.errors import UnreadableImageError, VitbenchError
+from vitbench.files import shown
 from vitbench.records import Augment, Picture, PixelRange, Preprocessing, Recipe, Split, label_indices
 
 Transform = Callable[[Image.Image], Tensor]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from vitbench.data.kinds import what_lies_in
 from vitbench.data.shape import Shape, main_part, quoted
-from vitbench.data.walk import shown, some
+from vitbench.data.walk import some
 from vitbench.errors import ClassesError
+from vitbench.files import shown
 from vitbench.records import Part, Picture
 
 LEAST_CHOOSING = 2

@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from vitbench.errors import UnreadableImageError, VitbenchError
-from vitbench.records import Array, PixelRange
+from vitbench.records import Array, PixelRange, counted
 
 TOPS = (1.0, *(2.0**bits - 1 for bits in range(8, 33, 2)))
 """Largest values that are meant as white: 1 of fractions, 255, 1023, 4095, 16383, 65535, …"""
@@ -95,8 +95,8 @@ def folder_range(where: str, held: Sequence[tuple[str, PixelRange]]) -> PixelRan
     if low < 0:
         negative = [path for path, one in held if one.low < 0]
         raise VitbenchError(
-            f"{where}: {pictures(len(negative))} with values below 0 (from {low:g}, to {high:g} in all; e.g. "
-            f"{negative[0]}); {say}"
+            f"{where}: {counted(len(negative), 'picture')} with values below 0 (from {low:g}, to {high:g} "
+            f"in all; e.g. {negative[0]}); {say}"
         )
     varied = sorted((one.high, path) for path, one in held if one.high > one.low)
     for place in range(1, len(varied)):
@@ -104,15 +104,11 @@ def folder_range(where: str, held: Sequence[tuple[str, PixelRange]]) -> PixelRan
         if after >= GAP * before:
             few = varied[:place] if 2 * place <= len(varied) else varied[place:]
             raise VitbenchError(
-                f"{where}: values of two kinds: {pictures(place)} up to {before:g}, "
-                f"{pictures(len(varied) - place)} from {after:g} up, none between (the few: "
+                f"{where}: values of two kinds: {counted(place, 'picture')} up to {before:g}, "
+                f"{counted(len(varied) - place, 'picture')} from {after:g} up, none between (the few: "
                 f"{few[0][1]} …); convert those, or {say}"
             )
     return meant
-
-
-def pictures(count: int) -> str:
-    return f"{count} picture{'' if count == 1 else 's'}"
 
 
 # --- values ---------------------------------------------------------------------------------------

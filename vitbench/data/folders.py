@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vitbench import files
-from vitbench.data.walk import shown
 from vitbench.errors import UsageError, VitbenchError
+from vitbench.files import shown
 
 
 @contextmanager

@@ -24,9 +24,9 @@ from PIL import ExifTags, Image
 from vitbench import files
 from vitbench.data.decode import DECODER_ERRORS, formats_of
 from vitbench.data.scan import THREADS
-from vitbench.data.walk import shown
 from vitbench.errors import UsageError
-from vitbench.records import ImageSet, Picture
+from vitbench.files import shown
+from vitbench.records import ImageSet, Picture, counted
 
 TOGETHER = "together-"
 """How the name of a group begins that is more than copies of one picture; the least digest in it follows."""
@@ -284,13 +284,13 @@ def _group_notes(named: Members, total: int) -> list[str]:
     """What `--group` joined, and which of it spans classes."""
     several = [together for together in named if len(set(together)) > 1]
     alone = total - len({p for together in named for p in together})
-    rest = f"; {_count(alone, 'picture')} in no group" if alone else ""
+    rest = f"; {counted(alone, 'picture')} in no group" if alone else ""
     if not several:
         return [f"kept together by --group: nothing, no group has 2 pictures{rest}"]
     pictures = len({p for together in several for p in together})
     largest = max(len(set(together)) for together in several)
     notes = [
-        f"kept together by --group: {_count(len(several), 'group')} of 2 or more "
+        f"kept together by --group: {counted(len(several), 'group')} of 2 or more "
         f"({pictures} pictures), largest {largest}{rest}"
     ]
     mixed = [sorted({p.label for p in together}) for together in several]
@@ -309,11 +309,11 @@ def _burst_note(bursts: Members, seconds: float, timed: int, total: int) -> str:
     if not timed:
         return f"{option}: no picture carries a capture time (EXIF), so nothing was kept together by it"
     pictures = sum(len(burst) for burst in bursts)
-    found = f"{_count(len(bursts), 'burst')} ({pictures} pictures)" if bursts else "no bursts"
+    found = f"{counted(len(bursts), 'burst')} ({pictures} pictures)" if bursts else "no bursts"
     without = total - timed
     verb = "carries" if without == 1 else "carry"
     return f"{option}: {found}" + (
-        f"; {_count(without, 'picture')} {verb} no capture time" if without else ""
+        f"; {counted(without, 'picture')} {verb} no capture time" if without else ""
     )
 
 
@@ -325,7 +325,3 @@ def copies_notes(pictures: Sequence[Picture]) -> list[str]:
     are = "picture is a near-copy" if near == 1 else "pictures are near-copies"
     notes = [f"{copies} {repeat} another one (equal pixels)"] if copies else []
     return [*notes, f"{near} {are} of another one"] if near else notes
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from vitbench.data.formats import UNREAD_BY_SUFFIX, format_by_mark
 from vitbench.data.known import Seen
-from vitbench.data.walk import Walk, shown, walk
-from vitbench.records import PixelRange
+from vitbench.data.walk import Walk, walk
+from vitbench.files import shown
+from vitbench.records import PixelRange, counted
 from vitbench.records.pictures import Several
 
 SAID: Mapping[Several, str] = {
@@ -84,7 +85,7 @@ def _head(path: Path) -> bytes:
 def several_notes(kinds: Sequence[Several]) -> list[str]:
     """How many files hold several pictures, and which is taken: a line for each kind."""
     counts = Counter(kinds)
-    return [text.format(_files(counts[kind])) for kind, text in SAID.items() if counts[kind]]
+    return [text.format(counted(counts[kind], "file")) for kind, text in SAID.items() if counts[kind]]
 
 
 def depth_notes(seen: Sequence[Seen], meant: PixelRange | None, asked: PixelRange | None) -> list[str]:
@@ -104,7 +105,3 @@ def depth_notes(seen: Sequence[Seen], meant: PixelRange | None, asked: PixelRang
     if beyond:
         notes.append(f"{beyond} of them have values beyond {meant}, which are cut off")
     return notes
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'' if count == 1 else 's'}"

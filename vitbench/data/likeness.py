@@ -9,9 +9,9 @@ from pathlib import Path
 from vitbench import files
 from vitbench.data.near import MOST_PICTURES, Match, Search, find_near
 from vitbench.data.prints import Print, Prints
-from vitbench.data.walk import shown
 from vitbench.errors import VitbenchError
-from vitbench.records import ImageSet, Part, Picture, Split
+from vitbench.files import shown
+from vitbench.records import ImageSet, Part, Picture, Split, counted
 from vitbench.records.pictures import NEAR, SERIES, Leak, Likeness
 
 MOST_ALIKE = 10
@@ -75,8 +75,8 @@ def _searched(near: int, search: Search) -> str:
     """The sentence on what was looked for."""
     if search.count > MOST_PICTURES:
         return f"near-duplicates: not looked for among more than {MOST_PICTURES} different pictures"
-    passed = f" ({_count(search.plain, 'picture')} with too little detail left out)" if search.plain else ""
-    return f"near-duplicates: {_count(near, 'pair') if near else 'none'}{passed}; {TESTED}"
+    passed = f" ({counted(search.plain, 'picture')} with too little detail left out)" if search.plain else ""
+    return f"near-duplicates: {counted(near, 'pair') if near else 'none'}{passed}; {TESTED}"
 
 
 # --- groups ---------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def near_notes(found: Alike) -> list[str]:
     clashes = [pair for pair in near if by_path[pair.path].label != by_path[pair.other].label]
     if clashes:
         notes.append(
-            f"{_count(len(clashes), 'pair')} of near-copies under two classes, e.g. {shown_pair(clashes[0])}"
+            f"{counted(len(clashes), 'pair')} of near-copies under two classes, e.g. {shown_pair(clashes[0])}"
         )
     for left, right in (("train", "test"), ("train", "val"), ("val", "test")):
         crossing = [p for p in near if (by_path[p.other].part, by_path[p.path].part) == (left, right)]
@@ -266,7 +266,3 @@ def write_pairs(image_set: ImageSet, path: Path) -> int:
     ]
     files.write_csv(path, Leak.columns(), rows)
     return len(rows)
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

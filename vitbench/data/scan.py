@@ -20,9 +20,10 @@ from vitbench.data.near import Search
 from vitbench.data.prints import Print, fingerprint, print_of
 from vitbench.data.shape import Layout, Owner, survey
 from vitbench.data.signs import name_notes
-from vitbench.data.walk import Walk, shown, walk
+from vitbench.data.walk import Walk, walk
 from vitbench.errors import UnreadableImageError, VitbenchError
-from vitbench.records import BadFile, ImageSet, Picture, PixelRange
+from vitbench.files import shown
+from vitbench.records import BadFile, ImageSet, Picture, PixelRange, counted
 
 Progress = Callable[[int, int], None]
 
@@ -262,7 +263,7 @@ def _pair(group: Sequence[Picture], differ_in: Literal["label", "part"]) -> str:
 
 
 def _times(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'} (equal pixels)"
+    return f"{counted(count, noun)} (equal pixels)"
 
 
 def _relative(entry: BadFile, root: Path) -> BadFile:

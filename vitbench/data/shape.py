@@ -14,18 +14,9 @@ from vitbench.data.decode import is_picture_name
 from vitbench.data.kinds import what_was_found
 from vitbench.data.outputs import NO_DATA, is_hidden, output_in
 from vitbench.data.parts import ENGLISH, Family, families, holds_labels, is_split, part_of, says_nothing
-from vitbench.data.walk import (
-    LINK_BACK,
-    Walk,
-    class_name,
-    folders_in,
-    is_folder,
-    leads_back,
-    shown,
-    some,
-    walk,
-)
+from vitbench.data.walk import LINK_BACK, Walk, class_name, folders_in, is_folder, leads_back, some, walk
 from vitbench.errors import ClassesError, VitbenchError
+from vitbench.files import shown
 from vitbench.records import Part
 from vitbench.records.commands import command
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vitbench.data.walk import shown
+from vitbench.files import shown
 from vitbench.records import Part, Picture
 
 EDITS = re.compile(

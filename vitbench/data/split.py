@@ -28,8 +28,9 @@ from vitbench.data.deal import (
 from vitbench.data.folders import distinct_name, new_folder
 from vitbench.data.groups import copies_notes
 from vitbench.data.likeness import leaks
-from vitbench.data.walk import class_name, shown
+from vitbench.data.walk import class_name
 from vitbench.errors import UsageError, VitbenchError
+from vitbench.files import shown
 from vitbench.records import ImageSet, Picture, Split
 
 THREE_WAY = (70, 15, 15)

@@ -6,8 +6,8 @@ from statistics import median
 
 from vitbench.data.groups import TOGETHER
 from vitbench.data.likeness import shown_pair
-from vitbench.data.walk import shown
-from vitbench.records import ImageSet, Part, Picture
+from vitbench.files import shown
+from vitbench.records import ImageSet, Part, Picture, counted
 from vitbench.records.pictures import Likeness
 
 MOST_SHOWN = 10
@@ -21,7 +21,7 @@ def check_report(image_set: ImageSet, kept: ImageSet | None = None) -> str:
     """
     pictures = image_set.pictures
     lines = [
-        f"{shown(image_set.root)}: {_count(len(pictures), 'picture')}, {len(image_set.classes)} classes, "
+        f"{shown(image_set.root)}: {counted(len(pictures), 'picture')}, {len(image_set.classes)} classes, "
         + ("class folders" if image_set.layout == "flat" else "split into " + ", ".join(_parts(image_set)))
     ]
     lines += ["", *_class_table(image_set), "", _sizes(pictures), *_duplicates(pictures)]
@@ -77,7 +77,7 @@ def _duplicates(pictures: Sequence[Picture]) -> list[str]:
     copies = sum(len(names) - 1 for names in several)
     if not several:
         return ["duplicates: none with equal pixels"]
-    lines = [f"duplicates: {_count(copies, 'picture')} with the pixels of another one"]
+    lines = [f"duplicates: {counted(copies, 'picture')} with the pixels of another one"]
     lines += [f"  {' = '.join(names)}" for names in several[:MOST_SHOWN]]
     if len(several) > MOST_SHOWN:
         lines.append(f"  … and {len(several) - MOST_SHOWN} more groups")
@@ -111,14 +111,10 @@ def _together(pictures: Sequence[Picture]) -> list[str]:
         if picture.group.startswith(TOGETHER):
             groups.setdefault(picture.group, []).append(shown(picture.path))
     largest = sorted(groups.values(), key=lambda names: (-len(names), names))
-    lines = [f"kept together: {_count(len(groups), 'group')} of different pictures"]
+    lines = [f"kept together: {counted(len(groups), 'group')} of different pictures"]
     for names in largest[:MOST_SHOWN]:
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         lines.append(f"  {', '.join(names[:MOST_NAMES])}{more}")
     if len(largest) > MOST_SHOWN:
         lines.append(f"  … and {len(largest) - MOST_SHOWN} more groups")
     return lines
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -12,13 +12,11 @@ from vitbench import files
 from vitbench.data.decode import is_picture_name
 from vitbench.data.outputs import is_hidden, output_in, output_of
 from vitbench.errors import VitbenchError
+from vitbench.files import shown
 from vitbench.records import BadFile
 
 HIDDEN = "hidden"
 LINK_BACK = "link to a folder that is read anyway"
-
-
-shown = files.shown
 
 
 @dataclass

@@ -18,8 +18,9 @@ from vitbench.data.batches import evaluation_transform
 from vitbench.data.decode import Decoded, decode_in_full, picture_bytes
 from vitbench.data.kinds import unread_notes, what_was_found
 from vitbench.data.scan import find_images
-from vitbench.data.walk import Walk, shown
+from vitbench.data.walk import Walk
 from vitbench.errors import UnreadableImageError, VitbenchError
+from vitbench.files import shown
 from vitbench.inference.forward import probabilities
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Answer, Array, PixelRange, Preprocessing

@@ -44,7 +44,7 @@ from vitbench.records.results import (
     best_epoch,
     run_name,
 )
-from vitbench.records.words import duration, percent
+from vitbench.records.words import counted, duration, percent
 
 __all__ = [
     "ARMS",
@@ -77,6 +77,7 @@ __all__ = [
     "Split",
     "benchmarks_in",
     "best_epoch",
+    "counted",
     "duration",
     "label_indices",
     "percent",

@@ -10,6 +10,11 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return f"{100 * fraction:.{digits}f}"
 
 
+def counted(n: int, noun: str) -> str:
+    """ "1 group", "60 groups"."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """A length of time for a reader: "40 s", "12 min", "3.5 h"."""
     if seconds < 100:

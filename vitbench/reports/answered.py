@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from vitbench.inference.metrics import wilson
-from vitbench.records import Answer, Benchmark, percent
+from vitbench.records import Answer, Benchmark, counted, percent
 from vitbench.reports.anonymous import anonymised
 from vitbench.reports.answers import USED
 from vitbench.reports.compared import notice, texts
@@ -100,7 +100,7 @@ def _agreements(pictures: Sequence[Picture], runs: Sequence[str]) -> tuple[Agree
 
 
 def _photos(n: int) -> str:
-    return f"{n} photo{'' if n == 1 else 's'}"
+    return counted(n, "photo")
 
 
 def _headline(pictures: Sequence[Picture], runs: Sequence[str], scores: Sequence[Score]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vitbench import files
 from vitbench.comparison.candidates import TestSet
-from vitbench.data.walk import shown
+from vitbench.files import shown
 from vitbench.records import Benchmark
 from vitbench.records.commands import command
 from vitbench.reports.report import Twins
