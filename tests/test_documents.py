@@ -1,0 +1,31 @@
+"""The pages that a reader meets first: short enough to be read, and every link in them leads somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "data/README.md", "results/README.md", "results/LOG.md", "vitbench/README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """What a page links to, inside the repository, is there."""
+    folder = (ROOT / page).parent
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8"))
+    inside = [link for link in links if "://" not in link]
+    assert [link for link in inside if not (folder / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_are_named_exist(page: str) -> None:
+    """A source file or an evidence page that a page names in its text is there."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:results/evidence|vitbench|tests)/[\w/]+\.\w+)`", text))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_readme_is_an_invitation() -> None:
+    """The first page has at most 150 lines."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
