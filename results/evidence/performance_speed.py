@@ -16,8 +16,8 @@ import torch
 from performance_arms import Arm, Case, Limit, make_arms, make_trainer, recipe_of, settle
 from torch import Tensor
 
-from vitbench.data.batches import stored_side, training_picture
 from vitbench.data.decode import decode
+from vitbench.data.made import stored_side, training_picture
 from vitbench.models.create import gmacs
 from vitbench.records import Split
 from vitbench.training import step as step_module

@@ -19,8 +19,8 @@ import timm
 import torch
 from PIL import Image
 
-from vitbench.data.batches import SCALED, stored_side
 from vitbench.data.decode import decode, decode_bytes
+from vitbench.data.made import SCALED, stored_side
 from vitbench.data.views import draw_view, render
 from vitbench.records import Array
 

@@ -14,12 +14,11 @@ from vitbench.data.ahead import Ahead, in_batches
 from vitbench.data.batches import (
     eval_batches,
     evaluation_transform,
-    stored_side,
     train_batches,
-    training_picture,
 )
 from vitbench.data.decode import decode
 from vitbench.data.epochs import plan_epoch
+from vitbench.data.made import stored_side, training_picture
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.data.views import draw_view, render

@@ -15,9 +15,10 @@ from PIL import Image
 from vitbench.benchmark.predict import ask, panel_for, predict
 from vitbench.benchmark.train import train
 from vitbench.data import known, scan
-from vitbench.data.batches import MADE, cut_way, training_picture, training_way
+from vitbench.data.batches import cut_way
 from vitbench.data.decode import decode
 from vitbench.data.depth import folder_range, own_range
+from vitbench.data.made import MADE, training_picture, training_way
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.data.store import Store

@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 from vitbench.benchmark.predict import predict
 from vitbench.benchmark.train import Request, prepare, train
 from vitbench.cli.data import data_app
-from vitbench.data.batches import LostPictureError, eval_batches
+from vitbench.data.batches import eval_batches
 from vitbench.data.decode import MAX_ASPECT, MAX_BYTES, decode, picture_bytes
+from vitbench.data.made import LostPictureError
 from vitbench.data.scan import scan_folder
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.files import shown

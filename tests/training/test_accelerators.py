@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vitbench.benchmark import estimate
 from vitbench.benchmark import train as training
-from vitbench.data import batches
+from vitbench.data import made
 from vitbench.errors import DeviceLostError
 from vitbench.files import read_json, write_json
 from vitbench.inference import features, forward
@@ -299,4 +299,4 @@ def test_the_plan_times_a_whole_batch_on_a_card(
 def test_stored_pictures_are_named_by_pillows_major_version() -> None:
     """Two of them may shrink a tall picture by other bytes: neither takes what the other stored."""
     major = PIL.__version__.split(".")[0]
-    assert batches.training_way(224, "geometry").endswith(f"-pillow{major}")
+    assert made.training_way(224, "geometry").endswith(f"-pillow{major}")

@@ -21,7 +21,7 @@ from painted import TINY, paint_folder
 from safetensors.torch import load_file
 
 from vitbench.benchmark import train as training
-from vitbench.data import batches
+from vitbench.data import made
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.files import read_csv, read_json, sha256_of
 from vitbench.records import Benchmark, Settings
@@ -51,7 +51,7 @@ def train_and_note(root: Path, name: str, **asked: Any) -> Benchmark:
     """Train on `root/data`; `<name>-<rank>.json` beside it holds the views drawn and pictures answered."""
     views: list[list[Any]] = []
     answered: list[str] = []
-    draw, predict = batches.draw_view, loop.predict_pictures
+    draw, predict = made.draw_view, loop.predict_pictures
 
     def drawing(*given: Any) -> Any:
         views.append(list(given[1:4]))  # turn, content, k
@@ -65,7 +65,7 @@ def train_and_note(root: Path, name: str, **asked: Any) -> Benchmark:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "write_reports", lambda *given: None)
         patch.setattr("vitbench.benchmark.estimate._picture_seconds", lambda *given: (0.0, 0.0))
-        patch.setattr(batches, "draw_view", drawing)
+        patch.setattr(made, "draw_view", drawing)
         patch.setattr(loop, "predict_pictures", predicting)
         done = training.train(root / "data", name=name, results=root / "results", **asked)
     (root / f"{name}-{RANK}.json").write_text(json.dumps({"views": views, "answered": answered}))
@@ -82,11 +82,11 @@ def lose_a_picture(root: Path) -> None:
     """Train where the second process alone finds that a picture has changed."""
 
     def lost(*given: Any) -> Any:
-        raise batches.LostPictureError("red/00.png: changed since the data were read; put it back")
+        raise made.LostPictureError("red/00.png: changed since the data were read; put it back")
 
     with pytest.MonkeyPatch.context() as patch:
         if RANK == 1:
-            patch.setattr(batches, "training_picture", lost)
+            patch.setattr(made, "training_picture", lost)
         with pytest.raises(VitbenchError) as raised:
             train_and_note(root, "lost", **ODD)
     (root / f"lost-{RANK}.txt").write_text(str(raised.value))

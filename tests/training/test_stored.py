@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vitbench.benchmark import estimate
-from vitbench.data import batches
+from vitbench.data import batches, made
 from vitbench.records import Benchmark
 
 
@@ -26,7 +26,8 @@ def test_the_same_bytes_with_and_without_the_store_and_any_workers(
     def refuse(*given: object) -> object:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(batches, "_decoded", refuse)
+    monkeypatch.setattr(batches, "decoded", refuse)
+    monkeypatch.setattr(made, "decoded", refuse)
     monkeypatch.setattr(estimate, "_picture_seconds", lambda *given: (0.0, 0.0))  # it decodes some to time it
     found += [
         weights(trained(name=f"w{workers}", models=one, store_dir=store, workers=workers))

@@ -10,14 +10,9 @@ import torch
 from vitbench.benchmark.heads import heads_seconds
 from vitbench.benchmark.plan import Plan
 from vitbench.data.ahead import Ahead
-from vitbench.data.batches import (
-    cut_way,
-    stored_side,
-    stored_size,
-    training_picture,
-    view_of,
-)
+from vitbench.data.batches import cut_way
 from vitbench.data.epochs import epoch_size
+from vitbench.data.made import Views, stored_side, stored_size, training_picture
 from vitbench.data.store import open_store
 from vitbench.models.create import count_parameters, create
 from vitbench.models.folder import LoadedModel, load_model
@@ -189,13 +184,12 @@ def _step_seconds(trainer: Trainer) -> float:
 
 def _picture_seconds(job: Job, split: Split) -> tuple[float, float]:
     """Seconds to decode and shrink a training picture, and to draw a view of it, in one thread."""
-    recipe, pictures = job.recipe, split.train[:PROBE_PICTURES]
-    side = stored_side(recipe.preprocessing.size, recipe.augment)
+    views, pictures = Views.of(split, job.recipe), split.train[:PROBE_PICTURES]
     started = time.perf_counter()
-    shrunk = [training_picture(split.root, picture, side, meant=split.pixel_range) for picture in pictures]
+    shrunk = [training_picture(split.root, one, views.side, meant=split.pixel_range) for one in pictures]
     between = time.perf_counter()
     for picture, image in zip(pictures, shrunk, strict=True):
-        view_of(recipe, 1, picture, 0, image)
+        views.rendered(1, picture, 0, image)
     ended = time.perf_counter()
     return (between - started) / len(pictures), (ended - between) / len(pictures)
 

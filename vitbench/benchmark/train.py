@@ -16,7 +16,7 @@ from vitbench.benchmark.idle import refuse_idle_options
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.benchmark.shard import Shard
 from vitbench.comparison.table import compare_many
-from vitbench.data.batches import LostPictureError
+from vitbench.data.made import LostPictureError
 from vitbench.errors import RefusedError, UsageError, VitbenchError, first_line
 from vitbench.models.listing import selected
 from vitbench.models.weights import absolute

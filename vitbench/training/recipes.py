@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from vitbench.data.batches import training_way
+from vitbench.data.made import training_way
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Augment, Distillation, Masking, Recipe, Settings, Split
 from vitbench.records.recipes import Distil
