@@ -93,3 +93,12 @@ def test_a_config_file_cannot_slip_a_value_in(line: str, tmp_path: Path) -> None
     path.write_text(line)
     with pytest.raises(UsageError, match=line.split(" ")[0].split(".")[0].replace("_", "-")):
         explicit_settings({"config": path})
+
+
+def test_what_can_be_left_out() -> None:
+    """One technique or several, each once; "none" takes back what a benchmark or a TOML file says."""
+    assert Settings.of({"without": ["tf32", "cuda_graphs", "tf32"]}).without == ("tf32", "cuda_graphs")
+    assert Settings.of({"without": "tf32"}).without == ("tf32",)
+    assert Settings.of({"without": "none"}).without == ()
+    with pytest.raises(UsageError, match=r"--without float64: should be 'device_views', 'cuda_graphs'"):
+        Settings.of({"without": "float64"})

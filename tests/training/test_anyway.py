@@ -38,11 +38,11 @@ def cut(trained: Trained, tmp_path: Path) -> Path:
 
 
 def pretend(run: Path, **changes: Any) -> None:
-    """Let the run have been begun with another version of torch or another number of threads."""
+    """Let the run have been begun with another version of torch, number of threads or techniques."""
     path = run / "environment.json"
     known = json.loads(path.read_text())
     known["versions"].update({name: value for name, value in changes.items() if name in known["versions"]})
-    known["threads"] = changes.get("threads", known["threads"])
+    known |= {name: changes[name] for name in ("threads", "without") if name in changes}
     path.write_text(json.dumps(known))
 
 
@@ -52,8 +52,12 @@ def pretend(run: Path, **changes: Any) -> None:
         ({"torch": "2.0.1"}, r"torch 2\.0\.1 → \d"),
         ({"pillow": "9.0", "timm": "1.0.0"}, r"timm 1\.0\.0 → .*pillow 9\.0 → "),
         ({"threads": 64}, r"threads 64 → \d+\); set OMP_NUM_THREADS=64, or"),
+        (
+            {"without": ["fused_optimizer", "tf32"]},
+            r"\(--without fused_optimizer → --without none\); give --without fused_optimizer, or go on",
+        ),
     ],
-    ids=["torch", "several", "threads"],
+    ids=["torch", "several", "threads", "techniques"],
 )
 def test_a_changed_machine_is_refused_with_the_difference(
     cut: Path, trained: Trained, change: dict[str, Any], named: str
@@ -64,6 +68,13 @@ def test_a_changed_machine_is_refused_with_the_difference(
     with pytest.raises(UsageError, match=named):
         trained(resume=True)
     assert {path: sha256_of(path) for path in before} == before
+
+
+@pytest.mark.parametrize("without", ["cuda_graphs", "device_views", "tf32"])
+def test_what_changes_no_byte_is_no_change(cut: Path, trained: Trained, without: str) -> None:
+    """On a CPU there is no graph to replay: the run goes on, whatever the call says of one."""
+    pretend(cut, without=[without])
+    assert trained(resume=True).runs[0].status == "finished"
 
 
 def test_what_only_costs_bits_is_accepted_and_noted(cut: Path, trained: Trained) -> None:

@@ -16,7 +16,7 @@ FOR_PROBES = frozenset(
 """The settings that mean something where nothing is trained."""
 FOR_PRETRAINING = FOR_PROBES - {"folds"} | {
     "epochs", "batch_size", "lr", "augment", "flip", "drop_path", "seeds", "mask_ratio", "mask_size",
-    "mask_target", "with_test", "precision", "micro_batch", "quick",
+    "mask_target", "with_test", "precision", "micro_batch", "without", "deterministic", "quick",
 }  # fmt: skip
 """The settings that mean something where no classes are learnt."""
 

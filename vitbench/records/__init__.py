@@ -30,6 +30,7 @@ from vitbench.records.recipes import (
     Recipe,
     RecipeName,
     Settings,
+    Technique,
 )
 from vitbench.records.results import (
     LOW_CONFIDENCE,
@@ -75,6 +76,7 @@ __all__ = [
     "RunStatus",
     "Settings",
     "Split",
+    "Technique",
     "benchmarks_in",
     "best_epoch",
     "counted",

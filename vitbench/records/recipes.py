@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from vitbench.errors import UsageError
 from vitbench.records.pictures import Preprocessing
@@ -24,6 +32,10 @@ RecipeName = Literal["finetune", "slides", "deit", "probe", "simmim"]
 Distil = Literal["hard", "soft"]
 Through = Literal["token", "logits"]
 MaskTarget = Literal["pixels", "normalised"]
+Technique = Literal[
+    "device_views", "cuda_graphs", "tf32", "channels_last", "fused_attention", "fused_optimizer"
+]
+"""What makes a step fast and can be left out; a run's `environment.json` says what it uses."""
 
 MOST = 1_000_000
 """The largest count (epochs, views, pictures of a batch) that can be meant."""
@@ -127,6 +139,10 @@ class Settings(BaseModel):
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     micro_batch: Count | None = None
+    without: tuple[Technique, ...] = ()
+    """Techniques that are not used, whatever they would bring; "none": all are."""
+    deterministic: bool = False
+    """A card computes so that the same steps give the same bytes; a CPU does always."""
     workers: Whole | None = Field(default=None, ge=0, le=1024)
     store: bool = True
     """Decoded pictures are kept for later epochs, models and benchmarks."""
@@ -134,10 +150,12 @@ class Settings(BaseModel):
     """Where; None: the user's cache folder."""
     quick: bool = False
 
-    @field_validator("models", "weights", "seeds", mode="before")
+    @field_validator("models", "weights", "seeds", "without", mode="before")
     @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        """One name or number stands for a tuple of one; nothing counts twice."""
+    def _one_or_many(cls, value: Any, info: ValidationInfo) -> Any:
+        """One name or number stands for a tuple of one, none for an empty one; nothing counts twice."""
+        if value == "none" and info.field_name == "without":
+            return ()
         many = (value,) if isinstance(value, str | int | np.integer | Path) else value
         if not isinstance(many, list | tuple | range) or any(isinstance(one, list | dict) for one in many):
             return many
@@ -188,7 +206,7 @@ class Settings(BaseModel):
 
     RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
         {"models", "seeds", "weights", "device", "workers", "micro_batch", "with_probe", "strict"}
-        | {"store", "store_dir", "arms"}
+        | {"store", "store_dir", "arms", "without", "deterministic"}
         | LESSON_FIELDS
     )
     """What may differ between two calls on one benchmark (a run that is there keeps its recipe); all other
@@ -423,5 +441,9 @@ class Machine:
     """That share every global batch, each with so many threads and workers."""
     store: str = ""
     """The folder that keeps decoded pictures; never changes what comes out. "": none."""
+    without: tuple[Technique, ...] = ()
+    """Techniques left out, in the order of their names."""
+    deterministic: bool = False
+    """Only deterministic algorithms on a card: part of what makes weights bit-equal there."""
     libraries: str = ""
     """A card's own, in which another version may give other last bits; "" elsewhere."""

@@ -3,6 +3,7 @@
 import platform
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -28,7 +29,25 @@ def environment(machine: Machine) -> dict[str, Any]:
         "workers": machine.workers,
         "micro_batch": machine.micro_batch,
         "processes": machine.processes,
+        "without": list(machine.without),
+        "deterministic": machine.deterministic,
     }
+
+
+SAME_BYTES: Mapping[str, tuple[str, ...]] = {
+    "cpu": ("cuda_graphs", "device_views", "tf32"),
+    "mps": ("cuda_graphs", "device_views", "tf32"),
+    "cuda": ("device_views",),
+}
+"""Techniques that change no byte of the weights, by the type of device; what comes of the others may."""
+
+
+def _ways(without: Iterable[str], deterministic: bool, device: str) -> tuple[str, str]:
+    """The options that say in which way a device computes, as a call that does the same gives them."""
+    kind = device.partition(":")[0]
+    names = ",".join(sorted(name for name in without if name not in SAME_BYTES[kind]))
+    strict = deterministic and kind == "cuda"
+    return f"--without {names or 'none'}", "--deterministic" if strict else "--no-deterministic"
 
 
 def changed_since(run: Run, machine: Machine) -> list[str]:
@@ -53,6 +72,9 @@ def changed_since(run: Run, machine: Machine) -> list[str]:
     # The arithmetic of other devices does not depend on it.
     if machine.device == "cpu" and known.get("threads", machine.threads) != machine.threads:
         found.append(f"threads {known['threads']} → {machine.threads}")
+    began = _ways(known.get("without", ()), known.get("deterministic", False), machine.device)
+    asked = _ways(machine.without, machine.deterministic, machine.device)
+    found += [f"{was} → {now}" for was, now in zip(began, asked, strict=True) if was != now]
     if (before := known.get("processes", 1)) != machine.processes:
         found.append(f"processes {before} → {machine.processes}")
     return found

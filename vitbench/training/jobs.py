@@ -213,7 +213,8 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
     if not (run.folder / "recipe.json").exists():
         return job.machine, []
     written = files.read_json(run.folder / "recipe.json")
-    # Workers and store never change what comes out, so they follow the call.
+    # Workers and store never change what comes out, so they follow the call; of threads, processes and
+    # techniques `changed_since` tells what does.
     here = job.machine
     machine = dataclasses.replace(Machine(**written["machine"]), workers=here.workers, store=here.store)
     try:
@@ -228,7 +229,8 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
         if before != now:
             watch.message(f"{run.name}: goes on with {what} {before}, as it started (not {now})")
     fallbacks = list(written["fallbacks"])
-    machine = named(dataclasses.replace(machine, threads=here.threads, processes=here.processes))
+    machine = dataclasses.replace(machine, threads=here.threads, processes=here.processes)
+    machine = named(dataclasses.replace(machine, without=here.without, deterministic=here.deterministic))
     if changed := changed_since(run, machine):
         if not job.resume_anyway:
             raise RefusedError(refusal(run, changed))
@@ -241,7 +243,11 @@ def refusal(run: Run, changed: list[str]) -> str:
     """The line for a run that began with other versions or threads than are here."""
     hint = ""
     for name, before, *_ in (change.split() for change in changed):
-        if name == "threads":
+        if name == "--without":
+            hint += f"give {name} {before}, or "
+        elif name in ("--deterministic", "--no-deterministic"):
+            hint += f"give {name}, or "
+        elif name == "threads":
             hint += f"set OMP_NUM_THREADS={before}, or "
         elif name == "processes":
             hint += f"start it with torchrun --nproc_per_node {before}, or "

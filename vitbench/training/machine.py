@@ -111,6 +111,8 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
         workers=settings.workers,
         processes=count,
         store=store if settings.store else "",
+        without=tuple(sorted(settings.without)),
+        deterministic=settings.deterministic,
         libraries=device_libraries(device),
     )
 
