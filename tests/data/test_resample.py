@@ -1,0 +1,196 @@
+"""Pictures resized by integer arithmetic are Pillow's to the last bit, in plain torch and in Triton."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from vitbench.data.resample import REACH, TURNED, Crops, plan_crops, resample, vertical_first
+from vitbench.records import Array
+
+Crop = tuple[int, int, tuple[float, float, float, float], bool]
+"""Width and height, px; the box as fractions of them; mirrored or not."""
+
+
+def cases(crops: Sequence[Crop], size: int, interpolation: str) -> tuple[torch.Tensor, Crops, Array]:
+    """Noisy pictures in one buffer, their crops, and what Pillow makes of them, (N, 3, size, size)."""
+    noise, pictures, boxes, wanted = np.random.default_rng(0), [], [], []
+    for width, height, (x0, y0, x1, y1), mirrored in crops:
+        pictures.append(noise.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        boxes.append((x0 * width, y0 * height, x1 * width, y1 * height))
+        made = Image.fromarray(pictures[-1]).resize(
+            (size, size), Image.Resampling[interpolation.upper()], box=boxes[-1]
+        )
+        wanted.append(np.asarray(ImageOps.mirror(made) if mirrored else made).transpose(2, 0, 1))
+    planned = plan_crops(
+        np.array([crop[:2] for crop in crops]),
+        np.cumsum([0, *(one.size for one in pictures)])[:-1],
+        np.array(boxes),
+        np.array([crop[3] for crop in crops]),
+        size,
+        interpolation,
+    )
+    flat = torch.from_numpy(np.concatenate([one.reshape(-1) for one in pictures]))
+    return flat, planned, np.stack(wanted)
+
+
+def drawn(rng: np.random.Generator, count: int, largest: int) -> list[Crop]:
+    """Crops of pictures from 20 px, as many small as large ones, of any part at least a twentieth wide."""
+    found: list[Crop] = []
+    for _ in range(count):
+        width, height = (round(np.exp(rng.uniform(np.log(20), np.log(largest)))) for _ in range(2))
+        (x0, y0), (wide, high) = rng.uniform(0, 0.95, 2), rng.uniform(0.05, 1, 2)
+        box = (float(x0), float(y0), float(min(1, x0 + wide)), float(min(1, y0 + high)))
+        found.append((width, height, box, bool(rng.integers(2))))
+    return found
+
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+SHAPES: dict[str, list[Crop]] = {
+    "as it is": [(64, 64, WHOLE, False), (64, 64, WHOLE, True)],
+    "whole pixels of a larger one": [(128, 256, (0.25, 0.5, 0.75, 0.75), False)],
+    "enlarged": [(20, 20, WHOLE, False), (20, 31, (0.1, 0.2, 0.5, 0.9), True)],
+    "wide": [(900, 70, WHOLE, False), (640, 480, (0.3, 0.1, 0.9, 0.8), True)],
+    "tall": [(70, 900, WHOLE, False), (70, 900, WHOLE, True), (100, 200, (0.2, 0.0, 0.8, 0.7), True)],
+    "at the edge of the order": [(164, 264, WHOLE, False), (164, 265, WHOLE, False)],
+    "narrower than it becomes": [(30, 64, WHOLE, False), (30, 65, WHOLE, False)],
+    "one pixel of the box": [(300, 300, (0.5, 0.5, 0.5034, 0.5034), False)],
+}
+
+
+@pytest.mark.parametrize("interpolation", REACH)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pillows_bytes(shape: str, interpolation: str) -> None:
+    """What is taken as it is, enlarged, shrunk, wide, tall and mirrored, at 64 px."""
+    flat, crops, wanted = cases(SHAPES[shape], 64, interpolation)
+    assert np.array_equal(resample(flat, crops).numpy(), wanted)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(64, 160),
+    count=st.integers(1, 3),
+    interpolation=st.sampled_from(sorted(REACH)),
+)
+def test_any_crops(seed: int, size: int, count: int, interpolation: str) -> None:
+    """Whatever is cut from pictures of whatever sizes, in one batch."""
+    flat, crops, wanted = cases(drawn(np.random.default_rng(seed), count, 500), size, interpolation)
+    assert np.array_equal(resample(flat, crops).numpy(), wanted)
+
+
+def test_pictures_go_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many are worked on at a time changes nothing; of none there are none."""
+    flat, crops, wanted = cases(drawn(np.random.default_rng(1), 5, 200), 64, "bicubic")
+    monkeypatch.setattr("vitbench.data.resample.AT_ONCE", 2)
+    assert np.array_equal(resample(flat, crops).numpy(), wanted)
+    nothing = np.zeros((0, 4))
+    none = plan_crops(nothing[:, :2].astype(int), nothing[:, 0], nothing, nothing[:, 0], 64, "bicubic")
+    assert resample(flat[:0], none).shape == (0, 3, 64, 64)
+
+
+def test_the_order_of_the_passes() -> None:
+    """Pillow 13 takes the height first where it shrinks by more than twice as many px; 12 never did."""
+    widths, heights = np.array([164, 164, 30, 900]), np.array([264, 265, 65, 900])
+    assert vertical_first(widths, heights, 64, "13.0.0").tolist() == [False, True, True, False]
+    assert not vertical_first(widths, heights, 64, "12.3.0").any()
+
+
+@pytest.mark.slow
+def test_tens_of_millions_of_values() -> None:
+    """Pictures of 20 to 4,000 px, at 64 to 384 px, both orders of the passes: 0 values differ."""
+    compare(resample, 50_000_000)
+
+
+def compare(resampled: Callable[[torch.Tensor, Crops], torch.Tensor], values: int) -> None:
+    """Says how many of at least so many values differ from Pillow's; AssertionError where any does."""
+    rng, compared, differ, ways = np.random.default_rng(2), 0, 0, set()
+    while compared < values:
+        interpolation, size = str(rng.choice(sorted(REACH))), int(rng.integers(64, 385))
+        flat, crops, wanted = cases(drawn(rng, 4, 4000), size, interpolation)
+        differ += int((resampled(flat, crops).numpy() != wanted).sum())
+        compared += wanted.size
+        ways |= {(interpolation, bool(turned)) for turned in crops.table[:, TURNED]}
+    print(f"{compared} values, {differ} differ; (interpolation, height first): {sorted(ways)}")
+    assert differ == 0
+    orders = 2 if vertical_first(np.array([1]), np.array([999]), 64).any() else 1
+    assert len(ways) == orders * len(REACH)
+
+
+# --- the kernels ----------------------------------------------------------------------------------
+
+
+def interpreted(what: str) -> None:
+    """Call a function of this file, in a process in which Triton interprets its kernels on the CPU."""
+    pytest.importorskip("triton")
+    here = Path(__file__)
+    there = {**os.environ, "TRITON_INTERPRET": "1"}
+    there["PYTHONPATH"] = os.pathsep.join([str(here.parent), os.environ.get("PYTHONPATH", "")])
+    code = f"import {here.stem}; {here.stem}.{what}()"
+    done = subprocess.run([sys.executable, "-c", code], env=there, capture_output=True, text=True)
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def compare_kernels() -> None:
+    """Both orders of the passes, shrunk and enlarged, mirrored or not, at a size that is no power of two."""
+    from vitbench.data import resample_triton
+
+    resample_triton.LINES = 64  # for an interpreter each program takes as long
+    crops = [(90, 70, (0.1, 0.2, 0.9, 0.7), True), (70, 300, WHOLE, False), (30, 40, WHOLE, True)]
+    for interpolation in REACH:
+        flat, planned, wanted = cases(crops, 72, interpolation)
+        assert np.array_equal(resample_triton.resample(flat, planned).numpy(), wanted)
+
+
+def compare_many_kernels() -> None:
+    """Pictures of 20 to 4,000 px, at 64 to 384 px, as plain torch is tested."""
+    from vitbench.data import resample_triton
+
+    resample_triton.LINES = 64
+    compare(resample_triton.resample, 10_000_000)
+
+
+def test_kernels_give_pillows_bytes() -> None:
+    """What an NVIDIA card would run, bicubic and bilinear."""
+    interpreted("compare_kernels")
+
+
+@pytest.mark.slow
+def test_kernels_on_millions_of_values() -> None:
+    """0 values of ten million differ."""
+    interpreted("compare_many_kernels")
+
+
+def test_compiled_for_a_card_no_operations_are_fused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No fma in float64, which rounds differently, for an H100; as Triton compiles by default there are."""
+    triton = pytest.importorskip("triton")
+    from triton.backends.compiler import GPUTarget
+
+    from vitbench.data import resample_triton
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kernel = resample_triton._weigh
+    types = {"table": "*fp64", "first": "*i32", "weights": "*i32", "size": "i32", "taps": "i32"}
+    fixed = {"cubic": True, "reach": 2, "block": 256}
+    source = triton.compiler.ASTSource(
+        fn=kernel,
+        signature=types | dict.fromkeys(fixed, "constexpr"),
+        constexprs={(kernel.arg_names.index(name),): value for name, value in fixed.items()},
+    )
+
+    def fused(**options: bool) -> int:
+        compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+        return len(re.findall(r"fma\.rn\.f64", compiled.asm["ptx"]))
+
+    assert fused(**resample_triton.EXACT) == 0
+    assert fused() > 0
