@@ -29,30 +29,30 @@ test-faults: $(INSTALLED)  ## kill it, fill its disk, feed it garbage (most of a
 	rm -f results/evidence/reliability.jsonl
 	VITBENCH_EVIDENCE=$(CURDIR)/results/evidence/reliability.jsonl \
 	  $(BIN)/python -m pytest -m faults -n 0 --timeout 3000; status=$$?; \
-	  $(BIN)/python results/evidence/reliability.py && exit $$status
+	  $(BIN)/python tests/evidence/reliability.py && exit $$status
 
 lint: $(INSTALLED)  ## ruff, mypy --strict, the order of the rooms
-	$(BIN)/ruff check vitbench tests results
-	$(BIN)/ruff format --check vitbench tests results
+	$(BIN)/ruff check vitbench tests
+	$(BIN)/ruff format --check vitbench tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 evidence: $(INSTALLED)  ## simulate the statistics anew (a quarter of an hour)
-	$(BIN)/python results/evidence/simulate_statistics.py
-	$(BIN)/python results/evidence/sentences.py
+	$(BIN)/python tests/evidence/simulate_statistics.py
+	$(BIN)/python tests/evidence/sentences.py
 
 DEVICE ?= auto
 PHOTOS ?= ../shared/datasets
 bench: $(INSTALLED)  ## measure speed (hours; idle machine; PHOTOS=folder of JPEGs with flowers5 in it, DEVICE=cuda)
-	$(BIN)/python results/evidence/performance.py all --photos $(PHOTOS) --device $(DEVICE)
+	$(BIN)/python tests/evidence/performance.py all --photos $(PHOTOS) --device $(DEVICE)
 
 gpu: $(INSTALLED)  ## check this machine's GPU, right and fast (eight minutes), and write results/evidence/gpu.md
 	$(BIN)/python tests/gpu/check.py --minutes 7.3 --out results/evidence/gpu.jsonl; status=$$?; \
-	  $(BIN)/python results/evidence/gpu.py && exit $$status
+	  $(BIN)/python tests/evidence/gpu.py && exit $$status
 
 format: $(INSTALLED)  ## format the code
-	$(BIN)/ruff check --fix vitbench tests results
-	$(BIN)/ruff format vitbench tests results
+	$(BIN)/ruff check --fix vitbench tests
+	$(BIN)/ruff format vitbench tests
 
 clean:  ## remove the virtual environment and caches; data and results stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info

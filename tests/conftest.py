@@ -23,6 +23,8 @@ from vitbench.benchmark.train import train
 from vitbench.records import Benchmark
 from vitbench.training.watch import Watch
 
+SHARED = Path(__file__).parents[2] / "shared" / "datasets"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--gpu`: tests may use the machine's GPU."""
@@ -70,3 +72,16 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     data = paint_folder(root / "사진", names={"red": "빨강 🔴", "green": "=green", "blue": "blue"})
     asked = {**TINY, "models": ("test_vit", "test_efficientnet"), "epochs": 3}
     return train(data, name="two", results=root / "results", **asked)
+
+
+@pytest.fixture
+def photos() -> Callable[[str], Path]:
+    """`photos("flowers5")` is a folder of real photos; the test skips where there is none."""
+
+    def find(name: str) -> Path:
+        folder = SHARED / name
+        if not folder.is_dir():
+            pytest.skip(f"real photos not here: {name} (see the checkout's ../shared/datasets)")
+        return folder
+
+    return find

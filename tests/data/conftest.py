@@ -1,4 +1,4 @@
-"""Real picture files, made by the tests themselves, and the real photos beside a checkout."""
+"""Real picture files, made by the tests themselves."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-SHARED = Path(__file__).parents[3] / "shared" / "datasets"
 
 PictureMaker = Callable[..., Path]
 
@@ -46,19 +44,6 @@ def make() -> PictureMaker:
 def classes() -> PictureMaker:
     """`classes(root, {"cat": 3})` writes class folders."""
     return write_classes
-
-
-@pytest.fixture
-def photos() -> Callable[[str], Path]:
-    """`photos("flowers5")` is a folder of real photos; the test skips where there is none."""
-
-    def find(name: str) -> Path:
-        folder = SHARED / name
-        if not folder.is_dir():
-            pytest.skip(f"real photos not here: {name} (see the checkout's ../shared/datasets)")
-        return folder
-
-    return find
 
 
 def textured(key: int, size: tuple[int, int] = (240, 180)) -> Image.Image:

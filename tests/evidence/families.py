@@ -1,7 +1,7 @@
 """One network of every module of timm: planned and trained, or refused in one true line? Writes families.md.
 
-    python results/evidence/families.py                # all modules; goes on where it was interrupted
-    python results/evidence/families.py pit cait swin  # these modules, to standard output
+    python tests/evidence/families.py                # all modules; goes on where it was interrupted
+    python tests/evidence/families.py pit cait swin  # these modules, to standard output
 
 Each network is tried in a process of its own, so that a crash is seen as one. Random weights, two classes,
 two steps on two pictures each, as `vitbench train` takes them: the plan with its timed steps, the training,
@@ -22,12 +22,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # children are forked: other threads would not be in them
 
 import numpy as np
 import timm
 import torch
+from pages import PAGES
 from PIL import Image
 from timm.models import _registry
 
@@ -41,7 +43,7 @@ from vitbench.records import Run, Settings
 from vitbench.training.runs import train_run
 from vitbench.training.watch import Watch
 
-PAGE = Path(__file__).with_suffix(".md")
+PAGE = PAGES / "families.md"
 RECORD = PAGE.with_suffix(".jsonl")
 SMALL_WORDS = (
     "test_", "tiny", "nano", "atto", "femto", "pico", "small", "18", "26", "_xxs", "_xs", "_s", "b0",
@@ -104,7 +106,8 @@ def smallest(names: Sequence[str]) -> tuple[str, float]:
 
 def _millions(name: str) -> float:
     with torch.device("meta"):
-        return round(sum(p.numel() for p in timm.create_model(name, num_classes=2).parameters()) / 1e6, 2)
+        network: torch.nn.Module = timm.create_model(name, num_classes=2)
+        return round(sum(p.numel() for p in network.parameters()) / 1e6, 2)
 
 
 # --- one network, in a process of its own ---------------------------------------------------------
@@ -131,7 +134,7 @@ def attempt(module: str, name: str, millions: float, data: Path) -> Tried:
         os.close(reader)
         signal.alarm(SECONDS)
         try:
-            told = _carry_out(name, millions, data)
+            told: dict[str, Any] = _carry_out(name, millions, data)
         except Exception as error:  # noqa: BLE001
             told = {"outcome": "failed", "line": f"{type(error).__name__}: {first_line(error)}"}
         os.write(writer, json.dumps(told).encode())
@@ -200,7 +203,7 @@ def page(rows: Sequence[Tried]) -> str:
     lines = [
         "# One network of every module of timm",
         "",
-        f"Written by `python results/evidence/families.py` with timm {version('timm')}, torch "
+        f"Written by `python tests/evidence/families.py` with timm {version('timm')}, torch "
         f"{version('torch')}, Python {platform.python_version()} on {platform.machine()}, one thread, "
         f"{minutes:.0f} minutes beside other work. The smallest network of each module; random weights, "
         "two classes, two steps on two pictures each, each network in a process of its own: plan with timed "

@@ -4,22 +4,11 @@ import os
 import signal
 import sys
 from pathlib import Path
-from types import ModuleType
 
+import families
 import pytest
 
-EVIDENCE = Path(__file__).parents[2] / "results" / "evidence"
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="it forks")]
-
-
-@pytest.fixture(scope="module")
-def networks() -> ModuleType:
-    """results/evidence/families.py as a module."""
-    sys.path.insert(0, str(EVIDENCE))
-    import families
-
-    sys.path.remove(str(EVIDENCE))
-    return families
 
 
 CHOSEN = (
@@ -32,30 +21,28 @@ CHOSEN = (
 
 
 @pytest.mark.timeout(1800)
-def test_networks_of_every_kind_are_trained_or_refused_in_one_line(networks: ModuleType) -> None:
+def test_networks_of_every_kind_are_trained_or_refused_in_one_line() -> None:
     """The smallest of 27 modules, RepVGG and MobileOne: no crash, no error that nobody foresaw."""
-    rows = networks.tried(CHOSEN)
+    rows = families.tried(CHOSEN)
     assert {row.module for row in rows} == set(CHOSEN)
     assert [(row.name, row.line) for row in rows if row.outcome not in ("trained", "steps", "refused")] == []
     assert all(row.line and "\n" not in row.line for row in rows if row.outcome == "refused")
 
 
-def test_a_crash_is_seen_as_one(
-    networks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_is_seen_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that ends its process by a signal is a row that says so; the next one is tried."""
-    monkeypatch.setattr(networks, "_carry_out", lambda *_: os.kill(os.getpid(), signal.SIGSEGV))
-    row = networks.attempt("pit", "pit_ti_224", 4.6, tmp_path)
+    monkeypatch.setattr(families, "_carry_out", lambda *_: os.kill(os.getpid(), signal.SIGSEGV))
+    row = families.attempt("pit", "pit_ti_224", 4.6, tmp_path)
     assert (row.outcome, row.line) == ("crashed", "its process ended by SIGSEGV")
 
 
-def test_the_page_says_what_was_tried(networks: ModuleType) -> None:
+def test_the_page_says_what_was_tried() -> None:
     """Counts in front, a table of what was not trained and one of what was."""
     rows = [
-        networks.Tried("pit", "pit_ti_224", 4.6, 224, 224, "trained", "", 1.0),
-        networks.Tried("coat", "coat_tiny", 5.4, outcome="refused", line="it shares parameters"),
+        families.Tried("pit", "pit_ti_224", 4.6, 224, 224, "trained", "", 1.0),
+        families.Tried("coat", "coat_tiny", 5.4, outcome="refused", line="it shares parameters"),
     ]
-    page = networks.page(rows)
+    page = families.page(rows)
     assert "- modules tried: **2** of " in page
     left = next(line for line in page.splitlines() if line.startswith("- not tried yet: beit, "))
     assert " swin_transformer," in left

@@ -1,6 +1,6 @@
 """Are copies of what a model learned from known again, and is nothing else taken for one?
 
-    python results/evidence/provenance.py DATASETS      (a folder with flowers5 and grocery_apples; a minute)
+    python tests/evidence/provenance.py DATASETS      (a folder with flowers5 and grocery_apples; a minute)
 
 Writes provenance.md. Every photo is changed in each way below, saved as a file of its own, scanned as a
 user's folder is, and looked up among the fingerprints of the originals.
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pages import PAGES
 from PIL import Image, ImageEnhance, ImageOps
 
 from vitbench import files
@@ -19,7 +20,7 @@ from vitbench.data.demo import write_demo
 from vitbench.data.scan import find_images, read_file
 from vitbench.records import Fingerprints, Picture
 
-PAGE = Path(__file__).with_suffix(".md")
+PAGE = PAGES / "provenance.md"
 
 
 def encoded(image: Image.Image, quality: int) -> Image.Image:
@@ -120,7 +121,7 @@ def page(names: list[str], rows: list[list[str]], quiet: list[list[str]]) -> str
 
     return f"""# Pictures that a model learned from, known again by their fingerprints
 
-Made by `python results/evidence/provenance.py DATASETS`. A saved model holds 49 bytes of each picture that it
+Made by `python tests/evidence/provenance.py DATASETS`. A saved model holds 49 bytes of each picture that it
 learned from (`learned_from.prints`): no picture can be seen in them. A picture is known where its bytes are
 the same, or where at most 24 of 256 signs of its lowest frequencies differ, as it is or mirrored or turned.
 

@@ -1,6 +1,6 @@
 """Writes gpu.md from gpu.jsonl, the lines that `make gpu` leaves on a machine with a GPU.
 
-    python results/evidence/gpu.py
+    python tests/evidence/gpu.py
 
 A check without a line, or without a card, is "not measured".
 """
@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+from pages import PAGES
+
 CHECKS = {
     "environment": "Versions, and the card",
     "train": "Three models in each precision: first and last loss, val top-1, memory",
@@ -43,7 +44,7 @@ def page(lines: dict[str, dict[str, Any]]) -> str:
     card = lines.get("environment", {}).get("gpu")
     where = f"Measured on {card}." if card else "Not measured: no machine with a GPU was at hand."
     parts = [
-        f"# vitbench on a GPU\n\n{where} `make gpu` measures it, `results/evidence/gpu.py` writes this page."
+        f"# vitbench on a GPU\n\n{where} `make gpu` measures it, `tests/evidence/gpu.py` writes this page."
     ]
     for name, about in CHECKS.items():
         found = lines.get(name, {}) if card else {}
@@ -59,5 +60,5 @@ def _shown(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    record = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "gpu.jsonl"
+    record = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGES / "gpu.jsonl"
     record.with_suffix(".md").write_text(page(lines_of(record)), encoding="utf-8")

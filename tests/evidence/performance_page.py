@@ -140,9 +140,11 @@ def _speed(records: Sequence[Record]) -> list[str]:
         )
         for r in whole
     ]  # fmt: skip
-    heads = ("case", "megapixels", "decode, ms", "training picture, ms", "GMACs", "peak, GFLOP/s")
-    ends = (*(f"{name}, MB" for name in NAMES.values()),)
-    return lines + _table((*heads, "utilisation, limit", "utilisation, vitbench", *ends), rows)
+    heads = (
+        "case", "megapixels", "decode, ms", "training picture, ms", "GMACs", "peak, GFLOP/s",
+        "utilisation, limit", "utilisation, vitbench", *(f"{name}, MB" for name in NAMES.values()),
+    )  # fmt: skip
+    return lines + _table(heads, rows)
 
 
 def _whole(records: Sequence[Record]) -> list[str]:
@@ -228,15 +230,16 @@ def _growth(records: Sequence[Record]) -> list[str]:
         for what in ("files", "predictions", "sizes", "classes")
     }
     lines: list[str] = []
+    heads: Sequence[str]
     if rows := by["files"]:
         steps = ("check", "check again", "split")
-        heads = (f"{name}, {unit}" for name in steps for unit in ("s", "peak MB"))
-        cells = (
+        heads = ("files", *(f"{name}, {unit}" for name in steps for unit in ("s", "peak MB")))
+        cells: Iterable[Sequence[Any]] = (
             (f"{r['files']:,}", *(_number(r[s][k]) for s in steps for k in ("seconds", "peak_mb")))
             for r in rows
         )
         lines += ["## Files", "", "JPEGs of 64 px, ten classes; whole commands.", ""]
-        lines += _table(("files", *heads), cells)
+        lines += _table(heads, cells)
     if rows := by["predictions"]:
         lines += [
             "## Predictions",

@@ -73,10 +73,10 @@ def spread(kind: str, models: int) -> Array:
     if kind.startswith("all"):
         return np.full(models, float(kind[4:]))
     if kind == ".02 to .3":
-        return np.geomspace(0.02, 0.3, models)
+        return np.asarray(np.geomspace(0.02, 0.3, models))
     if kind.startswith("one"):
-        return np.r_[0.3, np.full(models - 1, 0.02)]
-    return np.resize([0.3, 0.02], models)
+        return np.array([0.3, *[0.02] * (models - 1)])
+    return np.asarray(np.resize([0.3, 0.02], models))
 
 
 def any_better(models: list[Array]) -> bool:

@@ -1,8 +1,8 @@
 """Measures how fast vitbench is, each case with one command, and writes performance.md from the records.
 
-    python results/evidence/performance.py all --photos ../shared/datasets    # `make bench`: hours
-    python results/evidence/performance.py speed FOLDER --model vit --image-size 224 --batch 8
-    python results/evidence/performance.py page                               # the page anew from the records
+    python tests/evidence/performance.py all --photos ../shared/datasets    # `make bench`: hours
+    python tests/evidence/performance.py speed FOLDER --model vit --image-size 224 --batch 8
+    python tests/evidence/performance.py page                               # the page anew from the records
 
 Every command appends one record, its raw figures and its own words to performance.jsonl beside this file.
 """
@@ -23,11 +23,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pages import PAGES
+
 # As the command line sets it before torch is loaded; it favours the loaders' processes too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-HERE = Path(__file__).parent
-RECORDS = HERE / "performance.jsonl"
+RECORDS = PAGES / "performance.jsonl"
 ROUNDS, STEPS = 5, 60
 PACKAGES = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow")
 GROWTH = {
@@ -106,7 +107,7 @@ def _header(asked: argparse.Namespace) -> dict[str, Any]:
     return {
         "kind": asked.command,
         "command": shlex.join(
-            ["python", "results/evidence/performance.py", *map(_without_place, sys.argv[1:])]
+            ["python", "tests/evidence/performance.py", *map(_without_place, sys.argv[1:])]
         ),
         "made": time.strftime("%Y-%m-%d %H:%M"),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

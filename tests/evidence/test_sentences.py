@@ -1,22 +1,16 @@
 """The page of all sentences is that of today's source."""
 
-import subprocess
-import sys
-from pathlib import Path
+import sentences
+from pages import PAGES
 
 from vitbench.comparison.advice import RULES
 
-EVIDENCE = Path(__file__).parents[2] / "results" / "evidence"
-PAGE = EVIDENCE / "sentences.md"
+PAGE = PAGES / "sentences.md"
 
 
 def test_the_page_of_sentences_is_current() -> None:
-    """`python results/evidence/sentences.py` would write the page that is there."""
-    start = f"import sys; sys.path.insert(0, {str(EVIDENCE)!r}); import sentences"
-    code = f"{start}; print(sentences.page(), end='')"
-    command = [sys.executable, "-X", "utf8", "-c", code]
-    printed = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True).stdout
-    assert printed == PAGE.read_text(encoding="utf-8")
+    """`python tests/evidence/sentences.py` would write the page that is there."""
+    assert sentences.page() == PAGE.read_text(encoding="utf-8")
 
 
 def test_every_rule_of_advice_has_its_condition_on_the_page() -> None:

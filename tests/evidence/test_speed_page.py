@@ -11,13 +11,10 @@ import torch
 from painted import paint
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-EVIDENCE = Path(__file__).parents[2] / "results" / "evidence"
-
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """results/evidence/performance.py as a module."""
-    monkeypatch.syspath_prepend(str(EVIDENCE))
+    """tests/evidence/performance.py as a module."""
     monkeypatch.setenv("VITBENCH_CACHE", str(tmp_path / "cache"))
     import performance
 

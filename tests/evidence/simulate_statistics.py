@@ -1,9 +1,9 @@
 """How often vitbench's intervals cover the truth and its verdicts are false: writes statistics.md beside it.
 
-    python results/evidence/simulate_statistics.py                # all modules, two at a time
-    python results/evidence/simulate_statistics.py groups seeds   # these anew, the others as they were
-    python results/evidence/simulate_statistics.py --page         # the page anew from what is stored
-    python results/evidence/simulate_statistics.py --quick        # a tiny run, to standard output
+    python tests/evidence/simulate_statistics.py                # all modules, two at a time
+    python tests/evidence/simulate_statistics.py groups seeds   # these anew, the others as they were
+    python tests/evidence/simulate_statistics.py --page         # the page anew from what is stored
+    python tests/evidence/simulate_statistics.py --quick        # a tiny run, to standard output
 
 Made-up models answer made-up pictures of which the truth is known; the product's own functions judge them.
 Each name in `MODULES` is a file simulated_NAME.py with its `PARTS`; what it found is kept in
@@ -18,8 +18,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
-from pathlib import Path
 
+from pages import PAGES
 from simulated_page import Before, Section, page
 
 MODULES = (
@@ -37,7 +37,7 @@ MODULES = (
     "advice",
 )
 """In the order of the page."""
-STORE = Path(__file__).with_name("statistics")
+STORE = PAGES / "statistics"
 QUICK = 0.002
 
 
@@ -86,7 +86,7 @@ def main() -> None:
             for line in pool.map(store, modules, [options.scale] * len(modules)):
                 print(line, flush=True)
     text = page([section for module in MODULES for section in stored(module)], before())
-    Path(__file__).with_name("statistics.md").write_text(text, encoding="utf-8")
+    (PAGES / "statistics.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def _product_seconds(one: torch.Tensor) -> float:
         one @ one
         synchronise(one.device)
         return time.perf_counter() - started
-    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     began.record()
     one @ one
     ended.record()
@@ -204,7 +204,7 @@ def _watched(trainer: Trainer, laps: Laps) -> Iterator[None]:
 
     def back(tensor: Tensor, *arguments: Any, **options: Any) -> None:
         laps.lap("other")
-        backward(tensor, *arguments, **options)
+        backward(tensor, *arguments, **options)  # type: ignore[no-untyped-call]
         laps.lap("backward")
 
     before = trainer.objective.register_forward_pre_hook(lambda *_: laps.lap("copy"))
@@ -268,9 +268,9 @@ def ratios(record: Mapping[str, Any], one: str, other: str) -> list[float]:
 def five_epochs(record: Mapping[str, Any], arm: str) -> float | None:
     """Seconds a picture over the first epoch and the four rounds after it; None with fewer rounds."""
     epochs = [record["first"][arm], *record["rounds"][arm][:4]] if arm in record["first"] else []
-    return sum(s for _, s in epochs) / sum(n for n, _ in epochs) if len(epochs) == 5 else None
+    return float(sum(s for _, s in epochs) / sum(n for n, _ in epochs)) if len(epochs) == 5 else None
 
 
 def utilisation(record: Mapping[str, Any], arm: str) -> float:
     """Model FLOPs utilisation: 6 FLOPs per multiply-add (forward and twice that back) over the peak."""
-    return float(np.median(rates(record, arm))) * 6e9 * record["gmacs"] / record["peak_flops"]
+    return float(np.median(rates(record, arm))) * 6e9 * float(record["gmacs"] / record["peak_flops"])

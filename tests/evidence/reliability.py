@@ -7,10 +7,10 @@ a single test can be run again. A test that fails is a row as well.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+from pages import PAGES
+
 COLUMNS = ("fault", "cause", "cases", "promised", "happened")
 TITLES = ("fault", "how it was caused", "how often", "what was promised", "what happened")
 
@@ -54,8 +54,8 @@ def _cell(value: object) -> str:
 
 
 def main() -> None:
-    lines = (HERE / "reliability.jsonl").read_text(encoding="utf-8").splitlines()
-    (HERE / "reliability.md").write_text(page([json.loads(line) for line in lines]), encoding="utf-8")
+    lines = (PAGES / "reliability.jsonl").read_text(encoding="utf-8").splitlines()
+    (PAGES / "reliability.md").write_text(page([json.loads(line) for line in lines]), encoding="utf-8")
 
 
 if __name__ == "__main__":

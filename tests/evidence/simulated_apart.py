@@ -51,7 +51,7 @@ def skills_of(cell: dict[str, Any]) -> list[float]:
     m, gap = cell["models"], GAPS[cell["pictures"]]
     if cell["behind"] == "one":
         return [SKILL - gap, *[SKILL] * (m - 1)]
-    return np.linspace(SKILL - gap, SKILL, m).tolist()
+    return [float(skill) for skill in np.linspace(SKILL - gap, SKILL, m)]
 
 
 def power(rng: np.random.Generator, runs: int, n: int, skills: Sequence[float], test: Test) -> float:
