@@ -136,8 +136,8 @@ def test_a_run_names_the_techniques_of_its_steps(trained: Trained) -> None:
         "channels_last": False,
         "fused_attention": True,
         "precision": "fp32",
-        "float32_matmul_precision": "highest",
-        "tf32_convolutions": False,
+        "tf32": False,
+        "deterministic": True,
         "compiled": False,
         "cuda_graphs": False,
     }

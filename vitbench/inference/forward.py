@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,12 @@ from vitbench.data.batches import Share, eval_batches
 from vitbench.data.store import open_store
 from vitbench.records import Array, Machine, Picture, Predictions, Preprocessing, Split, label_indices
 
+_backends: Any = torch.backends
+FP32 = (_backends.cudnn.conv, _backends.cuda.matmul, _backends.mkldnn.conv, _backends.mkldnn.matmul)
+"""Where torch can compute fp32 in less, each by its `fp32_precision`; older names, such as `allow_tf32`, are
+not to be mixed with these.
+"""
+
 
 @contextlib.contextmanager
 def answering(model: nn.Module) -> Iterator[None]:
@@ -20,16 +27,16 @@ def answering(model: nn.Module) -> Iterator[None]:
 
     cuDNN's convolutions would be TF32 (10 bits of mantissa) by torch's default, some 1e-3 from a CPU's.
     """
-    convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    usual = [unit.fp32_precision for unit in FP32]
     model.eval()
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
+    for unit in FP32:
+        unit.fp32_precision = "ieee"
     try:
         with torch.inference_mode():
             yield
     finally:
-        torch.backends.cudnn.allow_tf32 = convolutions
-        torch.set_float32_matmul_precision(products)
+        for unit, before in zip(FP32, usual, strict=True):
+            unit.fp32_precision = before
 
 
 def probabilities(model: nn.Module, batches: Iterable[Tensor], device: torch.device) -> Array:

@@ -31,7 +31,19 @@ def environment(machine: Machine) -> dict[str, Any]:
         "processes": machine.processes,
         "without": list(machine.without),
         "deterministic": machine.deterministic,
+        "resumes_to_the_same_bytes": resumes_exactly(machine),
     }
+
+
+def resumes_exactly(machine: Machine) -> bool:
+    """Whether a run that is cut off and gone on with ends with the bytes of one that was not."""
+    kind = _kind(machine.device)
+    return kind == "cpu" or (kind == "cuda" and machine.deterministic and machine.processes == 1)
+
+
+def _kind(device: str) -> str:
+    """ "cuda" of "cuda:1"."""
+    return device.partition(":")[0]
 
 
 SAME_BYTES: Mapping[str, tuple[str, ...]] = {
@@ -44,7 +56,7 @@ SAME_BYTES: Mapping[str, tuple[str, ...]] = {
 
 def _ways(without: Iterable[str], deterministic: bool, device: str) -> tuple[str, str]:
     """The options that say in which way a device computes, as a call that does the same gives them."""
-    kind = device.partition(":")[0]
+    kind = _kind(device)
     names = ",".join(sorted(name for name in without if name not in SAME_BYTES[kind]))
     strict = deterministic and kind == "cuda"
     return f"--without {names or 'none'}", "--deterministic" if strict else "--no-deterministic"

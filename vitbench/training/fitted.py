@@ -16,6 +16,7 @@ from vitbench.models.tensors import tensor_names
 from vitbench.models.weights import InitialWeights
 from vitbench.records import Machine, Recipe, Run, Split, label_indices
 from vitbench.training import checkpoint
+from vitbench.training.arithmetic import compute_as, without_form
 from vitbench.training.follow import lead
 from vitbench.training.jobs import Job, pinned, write_identity
 from vitbench.training.loop import Trainer, build_trainer, fit
@@ -44,6 +45,11 @@ def fitted(job: Job, run: Run, split: Split, watch: Watch) -> Trainer:
                 "use a larger --batch-size or --micro-batch"
             ) from error
         except (RuntimeError, MemoryError) as error:
+            if operation := without_form(error):
+                raise RunFailedError(
+                    f"{run.name}: {operation} has no deterministic form on {machine.device_name}; leave "
+                    "--deterministic away under a new --name, or take another model"
+                ) from error
             if not is_out_of_memory(error):
                 raise
             if machine.micro_batch == 1:
@@ -64,6 +70,7 @@ def _prepare(
 ) -> Trainer:
     """Create the model and write down, before the first step, all that decides its weights."""
     torch.set_num_threads(machine.threads)
+    compute_as(machine)
     recipe = job.recipe
     model = learner(job.plan, recipe, job.weights)
     recipe = recipe.model_copy(update={"initial_sha256": state_sha256(model)})

@@ -34,6 +34,7 @@ from vitbench.models.create import state_sha256
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split
 from vitbench.training import checkpoint, saving, signals
+from vitbench.training.arithmetic import compute_as, fuse_attention, unfuse_attention
 from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory
 from vitbench.training.objective import Objective
 from vitbench.training.objectives import OBJECTIVES
@@ -69,6 +70,8 @@ class Trainer:
     steps_per_epoch: int
     memory_format: torch.memory_format = torch.contiguous_format
     """Of the model's weights and of the pictures that it is given."""
+    unfused: tuple[str, ...] = ()
+    """Modules whose attention is computed product by product, and is not in a model that is loaded."""
     processes: Processes = field(default_factory=lambda: ALONE)
     rows: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
@@ -150,7 +153,9 @@ def build_trainer(
 ) -> Trainer:
     """Optimiser, schedule, moving average and objective around a freshly created model."""
     device = torch.device(machine.device)
-    own = memory_format(model, device)
+    compute_as(machine)
+    unfused = unfuse_attention(model) if "fused_attention" in machine.without else ()
+    own = memory_format(model, device) if "channels_last" not in machine.without else torch.contiguous_format
     model.to(device=device, memory_format=own)  # type: ignore[call-overload]
     if teacher is not None:
         kept = memory_format(teacher.module, device)
@@ -158,6 +163,8 @@ def build_trainer(
     steps = -(-epoch_size(split.train, recipe.per_class) // recipe.batch_size)
     # The fused step is one pass over the weights; MPS has none in all supported versions of torch.
     fused = {"fused": True} if device.type in ("cpu", "cuda") else {}
+    if "fused_optimizer" in machine.without:
+        fused = {}
     optimizer = timm.optim.create_optimizer_v2(
         model,
         opt=recipe.optimizer,
@@ -195,6 +202,7 @@ def build_trainer(
         mix=MixPictures(recipe) if recipe.mixup or recipe.cutmix else None,
         steps_per_epoch=steps,
         memory_format=own,
+        unfused=unfused,
         processes=processes,
         ahead=Ahead(machine.workers, pinned=device.type == "cuda"),
     )
@@ -314,8 +322,9 @@ def answer(trainer: Trainer, part: str) -> Predictions:
 
 
 def settle(trainer: Trainer) -> None:
-    """Bring the judged weights into the memory format in which a saved model is loaded."""
+    """Have the judged weights compute as a saved model does when it is loaded."""
     trainer.processes.order(Order.SETTLE)
+    fuse_attention(trainer.evaluated, trainer.unfused)
     trainer.evaluated.to(memory_format=torch.contiguous_format)
 
 

@@ -16,6 +16,7 @@ import torch
 from vitbench.data.store import store_folder
 from vitbench.errors import DeviceLostError, UsageError, first_line
 from vitbench.records import Machine, Settings
+from vitbench.training.arithmetic import prepare_deterministic
 from vitbench.training.launch import started, started_here
 
 CPU_EVAL_BATCH = 32
@@ -99,6 +100,8 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
             f"--device {device}: {started_here()} processes on this machine, which has {cards} "
             f"{'GPU' if cards == 1 else 'GPUs'}; start one for each (--nproc_per_node), or use --device cpu"
         )
+    if settings.deterministic:
+        prepare_deterministic(device)
     share = -(-batch_size // count)
     accelerated = device.type != "cpu"
     store = str(Path(settings.store_dir).absolute() if settings.store_dir else store_folder())

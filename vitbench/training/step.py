@@ -136,13 +136,14 @@ def crashes_channels_last(module: nn.Module) -> bool:
 def techniques(trainer: "Trainer") -> dict[str, str | bool]:
     """What makes this trainer's steps fast, by name; what each brings stands in results/evidence."""
     attention = [m.fused_attn for m in trainer.model.modules() if hasattr(m, "fused_attn")]
+    cuda = trainer.device.type == "cuda"
     return {
         "fused_optimizer": bool(trainer.optimizer.param_groups[0].get("fused")),
         "channels_last": trainer.memory_format is torch.channels_last,
         "fused_attention": all(attention) if attention else "none in this model",
         "precision": trainer.recipe.precision,
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "tf32_convolutions": trainer.device.type == "cuda" and torch.backends.cudnn.allow_tf32,
+        "tf32": "convolutions" if cuda and "tf32" not in trainer.machine.without else False,
+        "deterministic": torch.are_deterministic_algorithms_enabled() or not cuda,
         "compiled": False,
         "cuda_graphs": False,
     }
