@@ -20,7 +20,7 @@ from vitbench.models.weights import RANDOM
 from vitbench.records import Machine, Settings
 from vitbench.training import loop, step
 from vitbench.training.recipes import build_recipe
-from vitbench.training.upload import uploaded
+from vitbench.training.upload import side_stream, uploaded
 
 CUDA = torch.device("cuda")
 
@@ -62,13 +62,15 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: own)
     monkeypatch.setattr(Tensor, "to", copied)
     monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: said.append(f"kept for {stream.name}"))
+    side_stream.cache_clear()
     with FakeTensorMode():
         yield said
+    side_stream.cache_clear()
 
 
-def test_each_batch_is_copied_beside_the_step_before(told: list[str]) -> None:
-    """The next one is under way, on its own stream, when the step gets this one and waits for it alone."""
-    rows = [(torch.zeros(n, 3, 2, 2, dtype=torch.uint8), torch.zeros(n)) for n in (1, 2)]
+def test_batches_are_copied_beside_the_steps_before(told: list[str]) -> None:
+    """The next two are under way, on their own stream, when the step gets this one and waits for it alone."""
+    rows = [(torch.zeros(n, 3, 2, 2, dtype=torch.uint8), torch.zeros(n)) for n in (1, 2, 3)]
     for images, labels in uploaded(rows, CUDA):
         told.append(f"step on {len(images)}")
         assert images.device.type == labels.device.type == "cuda"
@@ -76,9 +78,22 @@ def test_each_batch_is_copied_beside_the_step_before(told: list[str]) -> None:
     assert told == [
         "side: copies (1, 3, 2, 2)", "side: copies (1,)", "side: event",
         "side: copies (2, 3, 2, 2)", "side: copies (2,)", "side: event",
+        "side: copies (3, 3, 2, 2)", "side: copies (3,)", "side: event",
         *handed, "step on 1",
         *handed, "step on 2",
+        *handed, "step on 3",
     ]  # fmt: skip
+
+
+def test_what_makes_a_batch_is_called_on_the_side_stream(told: list[str]) -> None:
+    """Views made on the card are, as copies, made beside the steps before."""
+
+    def make() -> Tensor:
+        return torch.zeros(4, 3, 2, 2, dtype=torch.uint8).to(CUDA, non_blocking=True)
+
+    [(images, _)] = uploaded([(make, torch.zeros(4))], CUDA)
+    assert images.shape == (4, 3, 2, 2)
+    assert told[:3] == ["side: copies (4, 3, 2, 2)", "side: copies (4,)", "side: event"]
 
 
 def test_elsewhere_batches_are_as_they_were() -> None:

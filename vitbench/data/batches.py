@@ -38,22 +38,30 @@ def train_batches(
     `LostPictureError` naming a file that is gone or changed.
     """
     turn, views = view_epoch(epoch, recipe.fixed_views), Views.of(split, recipe)
-    labels = label_indices(split.train, split.classes)
 
     def prepared(planned: tuple[int, int]) -> Tensor:
         return torch.from_numpy(views.view(turn, *planned, store))
 
-    plan = plan_epoch(split.train, recipe.per_class, recipe.seed, epoch, recipe.fixed_views, recipe.repeats)
-    batches = [plan[part] for part in even_slices(len(plan), recipe.batch_size)]
-    shares = [batch[share(len(batch))] for batch in batches]
+    planned = planned_batches(split, recipe, epoch, share)
     threads = workers if isinstance(workers, Ahead) else Ahead(workers)
     side = views.size
-    for batch, images in zip(batches, in_batches(prepared, shares, threads), strict=True):
+    ready = in_batches(prepared, [part for part, _ in planned], threads)
+    for (_, labels), images in zip(planned, ready, strict=True):
         # Side by side as Pillow gives them, (B, S, S, 3): to turn each one would take ten times as long.
         stacked = torch.empty((len(images), side, side, 3), dtype=torch.uint8, pin_memory=threads.pinned)
         if images:
             torch.stack(images, out=stacked)
-        yield stacked.permute(0, 3, 1, 2), torch.from_numpy(labels[[i for i, _ in batch]])
+        yield stacked.permute(0, 3, 1, 2), labels
+
+
+def planned_batches(
+    split: Split, recipe: Recipe, epoch: int, share: Share = whole
+) -> list[tuple[list[tuple[int, int]], Tensor]]:
+    """Of each batch the views of this share, (index into `train`, k), and all its labels, int64 (B,)."""
+    labels = torch.from_numpy(label_indices(split.train, split.classes))
+    plan = plan_epoch(split.train, recipe.per_class, recipe.seed, epoch, recipe.fixed_views, recipe.repeats)
+    batches = [plan[part] for part in even_slices(len(plan), recipe.batch_size)]
+    return [(batch[share(len(batch))], labels[[i for i, _ in batch]]) for batch in batches]
 
 
 # --- evaluation -----------------------------------------------------------------------------------

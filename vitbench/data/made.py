@@ -14,7 +14,7 @@ from PIL import Image
 
 from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.store import Store, open_store
-from vitbench.data.views import draw_view, render, smallest_crop
+from vitbench.data.views import View, draw_view, render, smallest_crop
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.files import shown
 from vitbench.records import Array, Augment, Picture, PixelRange, Recipe, Split
@@ -129,9 +129,12 @@ class Views:
 
     def rendered(self, turn: int, picture: Picture, k: int, image: Image.Image) -> Array:
         """`view` of a picture, as `training_picture` gives it."""
+        return render(self.drawn(turn, picture, k), image, self.size, self.interpolation)
+
+    def drawn(self, turn: int, picture: Picture, k: int) -> View:
+        """What view `k` of a picture shows."""
         aspect = picture.width / picture.height
-        view = draw_view(self.seed, turn, picture.sha256, k, aspect, self.augment, self.flip)
-        return render(view, image, self.size, self.interpolation)
+        return draw_view(self.seed, turn, picture.sha256, k, aspect, self.augment, self.flip)
 
 
 def decoded(path: Path, sha256: str, meant: PixelRange | None, least: int | None = None) -> Image.Image:

@@ -7,7 +7,7 @@ operations, each rounded for itself (no fused multiply-add), give Pillow's bytes
 Source: Pillow's src/libImaging/Resample.c.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,10 +45,9 @@ class Crops:
     rows: int
     """Lines that the first pass leaves to the second, at most."""
 
-    def to(self, device: torch.device) -> "Crops":
-        """The same with its table on a device, which the host does not wait for."""
-        table = self.table.to(device, non_blocking=True)
-        return Crops(table, self.size, self.interpolation, self.taps, self.rows)
+    def with_table(self, table: Tensor) -> "Crops":
+        """The same with its table in another place."""
+        return replace(self, table=table)
 
 
 def vertical_first(widths: Array, heights: Array, size: int, pillow: str = PIL.__version__) -> Array:

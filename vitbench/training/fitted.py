@@ -88,9 +88,10 @@ def _prepare(
         head = _fitted_head(job, machine, run, split, model, watch)
         set_head(model, head["weight"], head["bias"])
     trainer = build_trainer(model, recipe, split, machine, current(), teacher)
-    files.write_json(
-        run.folder / "environment.json", {**run.environment(), "techniques": techniques(trainer)}
-    )
+    if trainer.making.trouble:
+        watch.message(f"{run.name}: {trainer.making.trouble}")
+    how = {"views": trainer.making.how, "techniques": techniques(trainer)}
+    files.write_json(run.folder / "environment.json", {**run.environment(), **how})
     lead(trainer, job.plan, place)
     return trainer
 

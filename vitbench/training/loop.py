@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from vitbench import files
 from vitbench.data.ahead import Ahead, whole
 from vitbench.data.batches import train_batches
+from vitbench.data.device_views import Making, choose_making
 from vitbench.data.epochs import epoch_size
 from vitbench.data.store import open_store
 from vitbench.errors import Interrupted, RunFailedError, first_line
@@ -77,6 +78,7 @@ class Trainer:
     best_epoch: int = 0
     best_sha256: str = ""
     ahead: Ahead = field(default_factory=lambda: Ahead(0))
+    making: Making = field(default_factory=lambda: Making("CPU"))
     saver: Saver = field(default_factory=Saver)
     sums: Sums | None = None
     """Of the epoch that was left inside; None: the next one begins at its first step."""
@@ -108,10 +110,9 @@ class Trainer:
         if done == self.steps_per_epoch:
             return
         share = whole if self.mix is not None else self.processes.share
-        batches = train_batches(
-            self.split, self.recipe, epoch, self.ahead, share, open_store(self.machine.store)
-        )
-        batches = islice(uploaded(batches, self.device), done, None)
+        makes = train_batches if self.making.views is None else self.making.views.batches
+        made = makes(self.split, self.recipe, epoch, self.ahead, share, open_store(self.machine.store))
+        batches = islice(uploaded(made, self.device), done, None)
         for step in range(done + 1, self.steps_per_epoch + 1):
             self.processes.order(Order.STEP, epoch, step)
             with self.processes.together():
@@ -205,6 +206,7 @@ def build_trainer(
         unfused=unfused,
         processes=processes,
         ahead=Ahead(machine.workers, pinned=device.type == "cuda"),
+        making=choose_making(recipe, device, machine.without),
     )
 
 
