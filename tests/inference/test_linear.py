@@ -216,3 +216,42 @@ def test_far_logits_do_not_overflow() -> None:
     features, labels = noisy(20, 2)
     found = fit_linear(features, labels, np.arange(20), 2).probabilities(features * 1e6)
     assert np.allclose(found.sum(axis=1), 1)
+
+
+def few(labels: Array, each: int) -> Array:
+    """Places of the first so many pictures of every class."""
+    return np.concatenate([np.flatnonzero(labels == label)[:each] for label in np.unique(labels)])
+
+
+@pytest.mark.parametrize(
+    "kind", ["two classes", "twelve classes", "duplicates", "constant features", "tiny classes", "bursts"]
+)
+def test_choice_and_answers_are_those_of_scikit_learns_own_search(kind: str) -> None:
+    """`LogisticRegressionCV` over the same folds takes the same strength, and answers within 1e-5."""
+    classes = {"two classes": 2, "twelve classes": 12}.get(kind, 4)
+    features, labels = noisy(96, classes, dimensions=120, seed=7)
+    groups = np.arange(96)
+    if kind == "duplicates":
+        again = np.r_[0:96, 0:48]
+        features, labels, groups = features[again], labels[again], groups[again]
+    if kind == "constant features":
+        features[:, ::3] = 2.5
+    if kind == "tiny classes":
+        kept = few(labels, 3)
+        features, labels, groups = features[kept], labels[kept], groups[kept]
+    if kind == "bursts":
+        groups = groups // 8 * 12 + labels
+    head = fit_linear(features, labels, groups, classes)
+    search = LogisticRegressionCV(
+        Cs=STRENGTHS,
+        cv=inner_folds(labels, groups),
+        scoring="neg_log_loss",
+        l1_ratios=(0,),
+        tol=1e-8,
+        max_iter=10_000,
+        use_legacy_attributes=False,
+    )
+    pipeline = make_pipeline(StandardScaler(), search).fit(features.astype(np.float64), labels)
+    assert head.strength == search.C_
+    assert head.note == ""
+    assert np.abs(head.probabilities(features) - pipeline.predict_proba(features)).max() < 1e-5

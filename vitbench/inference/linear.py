@@ -1,12 +1,12 @@
-"""A linear classifier on frozen features: scikit-learn's logistic regression, its strength chosen inside."""
+"""A linear classifier on frozen features: penalised logistic regression, its strength chosen inside."""
 
-import warnings
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from vitbench.inference.logistic import Regressions
 from vitbench.records import Array
 
 STRENGTHS = tuple(float(strength) for strength in np.logspace(-4, 1, 11))
@@ -20,8 +20,9 @@ START = 0.5
 
 FOLDS = 5
 
-SOLVER = {"tol": 1e-8, "max_iter": 10_000}
-"""scikit-learn's own tolerance of 1e-4 stops where rounding still moves probabilities by several percent."""
+LOOSE, TIGHT = 1e-4, 1e-7
+"""Lengths of the gradient at which a fit ends: one that judges a strength, whose mean log loss is then right
+to about 1e-5, and one that is used, whose probabilities are right to about 1e-7."""
 
 Folds = list[tuple[Array, Array]]
 """Places of the pictures that train, and of those that judge, per fold."""
@@ -59,22 +60,11 @@ def fit_linear(features: Array, labels: Array, groups: Sequence[str] | Array, n_
     mean log loss over `inner_folds`; without such folds it is `FALLBACK`, and the note says so. Raises
     ValueError for a class without pictures, or fewer than two classes.
     """
-    from sklearn.linear_model import LogisticRegressionCV
-
     _refuse_lacking(labels, n_classes)
-    folds = inner_folds(labels, groups)
-    if not folds:
-        note = f"too few groups of pictures to choose the head's strength: C = {FALLBACK:g}"
-        return _fixed(features, labels, FALLBACK, note)
-    model = LogisticRegressionCV(
-        Cs=STRENGTHS,
-        cv=folds,
-        l1_ratios=(0.0,),
-        scoring="neg_log_loss",
-        use_legacy_attributes=False,
-        **SOLVER,
-    )
-    return _solved(model, features, labels)
+    if folds := inner_folds(labels, groups):
+        return _fitted(features, labels, folds=folds)
+    note = f"too few groups of pictures to choose the head's strength: C = {FALLBACK:g}"
+    return _fitted(features, labels, FALLBACK, note)
 
 
 def fit_start(features: Array, labels: Array, n_classes: int) -> Linear:
@@ -84,38 +74,47 @@ def fit_start(features: Array, labels: Array, n_classes: int) -> Linear:
     leaves fine-tuning next to nothing to learn from.
     """
     _refuse_lacking(labels, n_classes)
-    return _fixed(features, labels, START / len(labels))
+    return _fitted(features, labels, START / len(labels))
 
 
-def _fixed(features: Array, labels: Array, strength: float, note: str = "") -> Linear:
-    from sklearn.linear_model import LogisticRegression
-
-    return _solved(LogisticRegression(C=strength, **SOLVER), features, labels, note)
-
-
-def _solved(model: Any, features: Array, labels: Array, note: str = "") -> Linear:
-    """Fit a logistic regression to standardised features, the scaler folded into what comes out."""
-    from sklearn.exceptions import ConvergenceWarning
+def _fitted(
+    features: Array, labels: Array, strength: float | None = None, note: str = "", folds: Folds | None = None
+) -> Linear:
+    """A fit to standardised features, the scaler folded in; where no strength is given, `folds` choose it."""
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
     scaler = StandardScaler()
     # One thread: such small products are ten times slower where two wait for each other on busy cores.
-    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
+    with threadpool_limits(1, user_api="blas"):
         scaled = scaler.fit_transform(features.astype(np.float64))
         # The penalty doesn't care for a rotation: in the space that the pictures span there are at most as
         # many dimensions as pictures, and the solution is the same.
         left, sizes, axes = np.linalg.svd(scaled, full_matrices=False)
-        model.fit(left * sizes, labels)
-    early = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    weight = _for_each_class(model.coef_) @ axes / scaler.scale_
+        rows = left * sizes
+        strength = strength or _chosen(rows, labels, folds or [])
+        whole = Regressions.on(rows, labels, np.ones((1, len(rows))))
+        solution, found = whole.solve(strength, whole.zeros, TIGHT)
+    weight = solution[:-1, 0].T @ axes / scaler.scale_
     return Linear(
         weight=weight,
-        bias=_for_each_class(model.intercept_) - weight @ scaler.mean_,
-        strength=float(model.C_ if hasattr(model, "C_") else model.C),
-        note="; ".join([*([note] if note else []), *(["the head's solver stopped early"] if early else [])]),
+        bias=solution[-1, 0] - weight @ scaler.mean_,
+        strength=strength,
+        note="; ".join([*([note] if note else []), *([] if found else ["the head's solver stopped early"])]),
     )
+
+
+def _chosen(rows: Array, labels: Array, folds: Folds) -> float:
+    """The strength with the lowest mean log loss over the folds; of equal ones the smallest."""
+    parts = np.zeros((len(folds), len(rows)))
+    for part, (train, _) in zip(parts, folds, strict=True):
+        part[train] = 1
+    each = Regressions.on(rows, labels, parts)
+    solution, losses = each.zeros, []
+    for strength in STRENGTHS:
+        solution, _ = each.solve(strength, solution, LOOSE)
+        losses.append(each.losses(solution).mean())
+    return STRENGTHS[int(np.argmin(losses))]
 
 
 def _refuse_lacking(labels: Array, n_classes: int) -> None:
@@ -129,9 +128,15 @@ def inner_folds(labels: Array, groups: Sequence[str] | Array) -> Folds:
     As many as the class with the fewest groups has, at most five; [] where there are not even two, or
     where groups of several classes leave a training side without one.
     """
+    return list(_inner_folds(tuple(labels.tolist()), tuple(np.asarray(groups).tolist())))
+
+
+@functools.lru_cache(maxsize=64)
+def _inner_folds(each_label: tuple[int, ...], each_group: tuple[str | int, ...]) -> Folds:
+    """Kept, for it takes as long as some fits, and the models of a probe share their folds."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    names = np.asarray(groups)
+    labels, names = np.array(each_label), np.array(each_group)
     classes = np.unique(labels)
     count = min(FOLDS, *(len(np.unique(names[labels == label])) for label in classes))
     if count < 2:
@@ -140,8 +145,3 @@ def inner_folds(labels: Array, groups: Sequence[str] | Array) -> Folds:
     folds = list(folder.split(labels, labels, names))
     whole = all(len(test) and np.array_equal(np.unique(labels[train]), classes) for train, test in folds)
     return folds if whole else []
-
-
-def _for_each_class(rows: Array) -> Array:
-    """A row per class: of two classes scikit-learn keeps one row, the difference of their logits."""
-    return np.concatenate([-rows / 2, rows / 2]) if len(rows) == 1 else np.asarray(rows)

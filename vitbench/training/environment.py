@@ -9,7 +9,9 @@ from typing import Any
 
 from vitbench.records import Machine, Run
 
-PACKAGES = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "scikit-learn")
+PACKAGES = (
+    "vitbench", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "scikit-learn", "scipy",
+)  # fmt: skip
 
 MATTER = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow")
 """The packages in which another version may give other weights from the same recipe."""
