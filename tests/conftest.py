@@ -18,9 +18,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core each, also for the processes
 os.environ["VITBENCH_CACHE"] = tempfile.mkdtemp(prefix="vitbench-tests-")
 from painted import TINY, paint_folder
 
-from vitbench.benchmark.idle import FOR_PROBES
 from vitbench.benchmark.train import train
-from vitbench.records import Benchmark
+from vitbench.records import Benchmark, Settings
 from vitbench.training.watch import Watch
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
@@ -57,7 +56,7 @@ def trained(tmp_path: Path, coloured: Path) -> Callable[..., Benchmark]:
     ) -> Benchmark:
         usual = TINY
         if settings.get("recipe") == "probe":  # which has nothing to do with epochs and batches
-            usual = {key: value for key, value in TINY.items() if key in FOR_PROBES}
+            usual = {key: value for key, value in TINY.items() if key in Settings.known_to("probe")}
         asked = settings if resume else {**usual, **settings}
         data = None if resume else coloured
         return train(data, name=name, results=tmp_path / "results", resume=resume, watch=watch, **asked)

@@ -177,7 +177,7 @@ def test_bursts_inflate_what_groups_bring_down(tmp_path: Path) -> None:
     asked |= {"recipe": "probe", "folds": 5}
     inflated, honest = (
         train(data, name=name, results=tmp_path / "results", **asked, **group).runs[0].metrics()["test"]
-        for name, group in (("plain", {"near": False}), ("grouped", {"group": r"scene\d+"}))
+        for name, group in (("plain", {"near_duplicates": False}), ("grouped", {"group": r"scene\d+"}))
     )
     assert inflated["n"] == honest["n"] == 150
     assert inflated["top1"] > 0.6

@@ -15,7 +15,6 @@ from vitbench import files
 from vitbench.benchmark import folder
 from vitbench.benchmark import train as train_module
 from vitbench.benchmark.compare import compare
-from vitbench.benchmark.idle import FOR_PRETRAINING
 from vitbench.benchmark.plan import Plan
 from vitbench.benchmark.predict import predict
 from vitbench.benchmark.train import Request, prepare, pretrain, train
@@ -23,12 +22,14 @@ from vitbench.cli.app import app
 from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.files import sha256_of
 from vitbench.models.tensors import tensor_names
-from vitbench.records import Benchmark
+from vitbench.records import Benchmark, Settings
 from vitbench.reports.pretrained import encoders, reconstructions_of
 from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
-QUICKLY: dict[str, Any] = {key: value for key, value in TINY.items() if key in FOR_PRETRAINING - {"weights"}}
+QUICKLY: dict[str, Any] = {
+    key: value for key, value in TINY.items() if key in Settings.known_to("pretrain") - {"weights"}
+}
 
 
 def heap(root: Path, count: int = 14) -> Path:

@@ -9,7 +9,7 @@ from painted import TINY, StopAt, paint_folder
 
 from vitbench.benchmark.arms import wanted_runs
 from vitbench.benchmark.train import train
-from vitbench.cli.options import explicit_settings
+from vitbench.cli.declared import explicit_settings
 from vitbench.comparison.table import compare
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images

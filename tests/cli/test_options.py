@@ -42,7 +42,7 @@ VALUES = {
     "--group": r"\d+", "--burst-seconds": "1.5", "--split-seed": "1", "--seed": "1", "--layout": "flat",
     "--device": "cpu", "--precision": "fp32", "--micro-batch": "4", "--workers": "0",
     "--track": "tensorboard",
-    "--shard": "1/1", "--results": "results", "--config": "config.toml",
+    "--without": "tf32,cuda_graphs", "--shard": "1/1", "--results": "results", "--config": "config.toml",
     "--store-dir": "decoded", "--max-params": "30.5", "--max-gmacs": "5.5", "--baseline": "test_vit",
     "--margin": "2", "--detect": "3.5", "--format": "md", "--report": "page.html", "--run": "two",
     "--pixel-range": "0,4095", "--data": "photos",

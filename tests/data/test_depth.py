@@ -354,7 +354,7 @@ def test_train_and_predict_far_from_the_data(tmp_path: Path) -> None:
     """The benchmark, its recipe and the model know the range; predict keeps to it without the dataset."""
     root = series(tmp_path / "data", 4095, np.uint16)
     results = tmp_path / "results"
-    benchmark = train(root, name="deep", results=results, near=False, **TINY)
+    benchmark = train(root, name="deep", results=results, near_duplicates=False, **TINY)
     (run,) = benchmark.runs
     assert benchmark.pixel_range == run.recipe().preprocessing.pixel_range == PixelRange(0, 4095)
     assert any(note.startswith("6 of 6 pictures are stored in more") for note in benchmark.manifest["notes"])

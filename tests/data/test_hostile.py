@@ -216,7 +216,9 @@ def test_the_table_through_the_commands(tmp_path: Path) -> None:
         (root / "green" / f"{place:02d}").mkdir()
         (root / "green" / f"{place:02d}" / name).write_bytes(content)
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    benchmark = train(root, name="odd", results=tmp_path / "results", skip_bad=True, near=False, **TINY)
+    benchmark = train(
+        root, name="odd", results=tmp_path / "results", skip_bad=True, near_duplicates=False, **TINY
+    )
     skipped = [BadFile(**entry) for entry in benchmark.manifest["skipped"]]
     expected = sorted(f"green/{place:02d}/{name}" for place, (name, _, _) in enumerate(BAD.values()))
     assert [entry.path for entry in skipped] == expected
@@ -358,7 +360,9 @@ def test_a_class_missing_in_test_shifts_no_index(tmp_path: Path) -> None:
     root = tmp_path / "data"
     classes_of(root, {"train/a": 5, "train/b": 5, "train/c": 5, "test/c": 2})
     assert "note: test/ lacks class 'a', 'b'" in checked(root)[1]
-    benchmark = train(root, name="x", results=tmp_path / "results", near=False, **{**TINY, "epochs": 1})
+    benchmark = train(
+        root, name="x", results=tmp_path / "results", near_duplicates=False, **{**TINY, "epochs": 1}
+    )
     assert "test/ lacks class 'a', 'b'" in benchmark.manifest["notes"]
     predictions = benchmark.runs[0].predictions()
     assert predictions.classes == ("a", "b", "c")
@@ -373,7 +377,7 @@ def test_a_class_missing_in_val_leaves_val_in_use(tmp_path: Path) -> None:
     classes_of(root, {f"{part}/{label}": 3 for part in ("train", "test") for label in "abc"})
     classes_of(root, {"val/a": 2, "val/c": 2})
     ways = {**TINY, "epochs": 2, "tune": 2}
-    benchmark = train(root, name="x", results=tmp_path / "results", near=False, **ways)
+    benchmark = train(root, name="x", results=tmp_path / "results", near_duplicates=False, **ways)
     (run,) = benchmark.runs
     assert (run.status, run.metrics()["val"]["n"], run.metrics()["test"]["n"]) == ("finished", 4, 9)
     said = "val/ lacks class 'b': what val decides (epoch, temperature, tuning) rests on the other 2"
@@ -597,7 +601,7 @@ class Meddles(Watch):
         self.ends[run] = text
 
 
-TWO_RUNS = {**TINY, "seeds": (0, 1), "near": False}
+TWO_RUNS = {**TINY, "seeds": (0, 1), "near_duplicates": False}
 
 
 @pytest.fixture(scope="module")

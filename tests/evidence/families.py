@@ -160,7 +160,7 @@ def _carry_out(name: str, millions: float, data: Path) -> dict[str, object]:
     size = next((s for s in sizes if _runs(name, s)), native.image_size)
     asked = {
         "models": (name,), "weights": ("random",), "image_size": size, "epochs": 1, "per_class": 2,
-        "batch_size": 2, "workers": 0, "with_probe": False, "store": False, "near": False,
+        "batch_size": 2, "workers": 0, "with_probe": False, "store": False, "near_duplicates": False,
     }  # fmt: skip
     settings = Settings.of({key: value for key, value in asked.items() if key in Settings.model_fields})
     plan = make_plan(settings, data, Watch())

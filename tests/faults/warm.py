@@ -27,7 +27,7 @@ from vitbench.models.folder import load_model
 from vitbench.records import Benchmark, Run
 from vitbench.training import checkpoint
 
-TINIEST = {**TINY, "epochs": 2, "device": "cpu", "near": False}
+TINIEST = {**TINY, "epochs": 2, "device": "cpu", "near_duplicates": False}
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
 
 

@@ -421,7 +421,7 @@ def end_to_end(c):
             watch=clock,
             augment=augment,
             batch_size=batch,
-            near=False,
+            near_duplicates=False,
             **asked,
         )
         for run, rows in clock.rows.items():

@@ -189,7 +189,7 @@ def interrupted(tmp_path: Path) -> Benchmark:
             name="cut",
             results=tmp_path / "results",
             watch=Stop(),
-            **{**TINY, "epochs": 3, "near": False},
+            **{**TINY, "epochs": 3, "near_duplicates": False},
         )
     return Benchmark(tmp_path / "results" / "cut")
 

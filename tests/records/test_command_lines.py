@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.cli.options import explicit_settings
+from vitbench.cli.declared import explicit_settings
 from vitbench.records import Benchmark, Settings
 from vitbench.records.commands import (
     arms_toml,

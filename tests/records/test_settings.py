@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from vitbench.cli.options import explicit_settings
+from vitbench.cli.declared import explicit_settings
 from vitbench.errors import UsageError
 from vitbench.records import Settings
 

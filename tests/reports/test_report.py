@@ -160,7 +160,7 @@ def test_anonymous_reports_name_no_file_or_folder(tmp_path: Path) -> None:
 def test_anonymous_commands_keep_their_settings(tmp_path: Path) -> None:
     """Data, weights and groups are blanked; the rest of the command still says what was done."""
     report = comparison_report(telling(tmp_path), compare(telling(tmp_path / "2")), Options(anonymous=True))
-    assert report.command == "vitbench train DATA --weights vit=WEIGHTS --group GROUPS"
+    assert report.command == "vitbench train DATA --weights vit=WEIGHTS --group GROUP"
 
 
 def test_class_names_survive_like_named_folders(tmp_path: Path) -> None:

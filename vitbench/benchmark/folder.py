@@ -15,6 +15,7 @@ from vitbench.records import Benchmark, Fingerprints, Run, Settings, Split, benc
 from vitbench.records.commands import command, going_on, training_from, verb_of
 from vitbench.records.fingerprints import TESTED_ON
 from vitbench.records.pictures import Leak
+from vitbench.settings import ARM_FIELDS, LESSON_FIELDS
 from vitbench.training.environment import changed_since, environment
 from vitbench.training.jobs import refusal
 from vitbench.training.locks import locked
@@ -226,12 +227,10 @@ def _further_ways(stored: Settings, asked: Settings) -> dict[str, Any]:
     """The settings that say in which ways its models are trained, those of this call behind the others."""
     if asked.arms or stored.arms:
         before = stored.given_arms or {"": {"pretrain": stored.pretrain}}
-        told = {
-            name: getattr(asked, name) for name in Settings.LESSON_FIELDS - {"plain", "teacher", "pretrain"}
-        }
+        told = asked.model_dump(include=set(LESSON_FIELDS & ARM_FIELDS - {"teacher", "pretrain"}))
         now = {arm: {**told, **fields} for arm, fields in asked.given_arms.items() if arm not in before}
         return {"arms": {**before, **now}, "teacher": None, "pretrain": False}
-    return {name: getattr(asked, name) for name in Settings.LESSON_FIELDS}
+    return asked.model_dump(include=set(LESSON_FIELDS))
 
 
 def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
@@ -246,8 +245,7 @@ def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
     different = [
         f"{field} {_shown(before[field])} → {_shown(now[field])}"
         for field in Settings.model_fields
-        if field not in Settings.RUN_FIELDS
-        and field != "quick"
+        if Settings.option(field).between_calls == "same"
         and before[field] != now[field]
         and not (field == "group" and _gone(stored.group))  # its split tells whether it says the same
     ]
@@ -272,7 +270,7 @@ def _other_lessons(stored: Settings, asked: Settings) -> list[str]:
     for arm in [arm for arm in stored.ways if arm in asked.ways]:
         both = stored.ways[arm], asked.ways[arm]
         before, now = ({**way.model_dump(), **shared(way)} for way in both)
-        for field in sorted(Settings.ARM_FIELDS - {"weights"}):
+        for field in sorted(ARM_FIELDS - {"weights"}):
             if before[field] != now[field] and any(way.means(field) for way in both):
                 change = f"{field} {_shown(before[field])} → {_shown(now[field])}"
                 lines.append(f"arm {arm}: {change}" if arm else change)

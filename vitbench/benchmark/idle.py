@@ -4,21 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from vitbench.errors import UsageError
+from vitbench.options import Command
 from vitbench.records import Benchmark, Settings
 from vitbench.records.commands import command, verb_of
 
-FOR_PROBES = frozenset(
-    {
-        "models", "recipe", "image_size", "weights", "split_seed", "folds", "group", "burst_seconds",
-        "layout", "skip_bad", "near", "pixel_range", "strict", "device", "workers", "store", "store_dir",
-    }
-)  # fmt: skip
-"""The settings that mean something where nothing is trained."""
-FOR_PRETRAINING = FOR_PROBES - {"folds"} | {
-    "epochs", "batch_size", "lr", "augment", "flip", "drop_path", "seeds", "mask_ratio", "mask_size",
-    "mask_target", "with_test", "precision", "micro_batch", "without", "deterministic", "quick",
-}  # fmt: skip
-"""The settings that mean something where no classes are learnt."""
+WHY: Mapping[Command, str] = {
+    "train": "the test pictures are never trained on",
+    "probe": "a probe trains nothing",
+    "pretrain": "masked pre-training reads no labels",
+}
+"""Why a command does not know the options of others."""
 
 
 def refuse_idle_options(explicit: Mapping[str, Any], benchmark: Benchmark | None) -> None:
@@ -33,17 +28,13 @@ def refuse_idle_options(explicit: Mapping[str, Any], benchmark: Benchmark | None
         raise UsageError(
             f"--name: is a benchmark of encoders; {_adding(explicit, benchmark)}, or use a new --name"
         )
-    meant, why = {
-        "probe": (FOR_PROBES, "a probe trains nothing"),
-        "simmim": (FOR_PRETRAINING, "masked pre-training reads no labels"),
-    }.get(recipe, (explicit.keys(), ""))
-    idle = [name for name in explicit if name not in meant]
+    verb = verb_of(str(recipe))
+    meant = Settings.known_to(verb) | {"recipe"}
+    idle = [name for name in explicit if name in Settings.model_fields and name not in meant]
     if idle:
-        option = "--" + idle[0].replace("_", "-")
-        raise UsageError(f"{option}: {why}, so this has no meaning; leave it away")
+        raise UsageError(f"{Settings.flags(idle[0])[0]}: {WHY[verb]}, so this has no meaning; leave it away")
     _refuse_idle_teaching(explicit, known)
-    if "final" in explicit and explicit.get("folds", known.folds if known else None) is None:
-        raise UsageError(f"--final {explicit['final']}: needs --folds")
+    _refuse_parts("folds", explicit, explicit.get("folds", known.folds if known else None) is not None)
 
 
 def _adding(explicit: Mapping[str, Any], benchmark: Benchmark | None) -> str:
@@ -59,13 +50,16 @@ def _refuse_idle_teaching(explicit: Mapping[str, Any], known: Settings | None) -
     arms = explicit.get("arms") or (known.arms if known else {})
     if arms and (found := [name for name in ("teacher", "pretrain", "plain") if name in explicit]):
         raise UsageError(f"--{found[0]}: where there are arms, each says so itself; leave it away")
-    for needed, option, idle in (
-        ("teacher", "--teacher", ("distill", "alpha", "tau", "distill_through", "plain")),
-        ("pretrain", "--pretrain", ("pretrain_epochs", "mask_ratio", "mask_size", "mask_target")),
-    ):
+    for needed in ("teacher", "pretrain"):
         asked = explicit.get(needed, getattr(known, needed, None)) or explicit.get("recipe") == "simmim"
         asked = asked or any(isinstance(arm, Mapping) and arm.get(needed) for arm in arms.values())
-        found = [name for name in idle if name in explicit]
-        if found and not asked:
-            name = found[0].replace("_", "-") if explicit[found[0]] is not False else f"no-{found[0]}"
-            raise UsageError(f"--{name}: needs {option}")
+        _refuse_parts(needed, explicit, asked)
+
+
+def _refuse_parts(of: str, explicit: Mapping[str, Any], asked: bool) -> None:
+    """UsageError for an option that has no meaning without the option `of`, where that was not asked for."""
+    parts = Settings.fields_where(lambda option: option.part_of == of) - {of}
+    found = [name for name in explicit if name in parts]
+    if found and not asked:
+        on, off = Settings.flags(found[0])
+        raise UsageError(f"{off if explicit[found[0]] is False else on}: needs {Settings.flags(of)[0]}")

@@ -134,7 +134,13 @@ def _divided(
     """The checked folder and its split."""
     meant = PixelRange(*settings.pixel_range) if settings.pixel_range else None
     images = scan_folder(
-        data, settings.layout, settings.skip_bad, watch.checking, settings.near, settings.store, meant
+        data,
+        settings.layout,
+        settings.skip_bad,
+        watch.checking,
+        settings.near_duplicates,
+        settings.store,
+        meant,
     )
     if settings.strict:
         refuse_warnings(images)

@@ -148,7 +148,7 @@ def _placed(fields: Any, results: Path) -> Any:
     return fields
 
 
-NAMES_RUNS = frozenset({"models", "seeds", "arms", "teacher", "pretrain", "with_probe"})
+NAMES_RUNS = Settings.fields_where(lambda option: option.between_calls == "runs")
 """Settings that ask for runs: with one of them `--resume` also begins what is not there."""
 
 

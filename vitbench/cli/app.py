@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from vitbench.cli.data import data_app
+from vitbench.cli.declared import DeclaredCommand
 from vitbench.cli.options import (
     RESULTS,
     AnonymousOption,
+    Format,
     JsonOption,
     NoImagesOption,
     Output,
@@ -19,9 +21,7 @@ from vitbench.cli.options import (
     ResultsOption,
     two_ends,
 )
-from vitbench.cli.pretrain import pretrain
-from vitbench.cli.probe import probe
-from vitbench.cli.train import train
+from vitbench.cli.train import pretrain, probe, train
 from vitbench.errors import UsageError
 
 app = typer.Typer(
@@ -49,9 +49,9 @@ def demo(
     raise typer.Exit(run_demo(folder, results))
 
 
-app.command()(train)
-app.command()(probe)
-app.command()(pretrain)
+app.command(cls=DeclaredCommand)(train)
+app.command(cls=DeclaredCommand)(probe)
+app.command(cls=DeclaredCommand)(pretrain)
 
 
 @app.command()
@@ -74,8 +74,8 @@ def compare(
         bool, typer.Option("--across", help="Benchmarks on different pictures: a row per data set.")
     ] = False,
     form: Annotated[
-        str | None,
-        typer.Option("--format", metavar="md|csv|latex|json", help="Print the table so. [default: a screen]"),
+        Format | None,
+        typer.Option("--format", metavar="<choice>", help="Print the table as md, csv, latex or json."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write the report to FILE.html, its data to FILE.json beside it.")

@@ -8,12 +8,11 @@ import typer
 from vitbench import files
 from vitbench.cli.options import DATA, PixelRangeOption, two_ends
 from vitbench.errors import UsageError, VitbenchError
+from vitbench.settings import Augment, Layout, Settings
 
 if TYPE_CHECKING:
     from vitbench.data.kept import Kept
-    from vitbench.records import Augment, PixelRange, Split
-
-Layout = Literal["auto", "flat", "split"]
+    from vitbench.records import PixelRange, Split
 
 data_app = typer.Typer(
     help="Check, split, augment image folders; write the built-in pictures; show what is kept.",
@@ -21,25 +20,13 @@ data_app = typer.Typer(
 )
 
 DataArgument = Annotated[Path, typer.Argument(help="Folder of class folders, or of train/ val/ test/.")]
-LayoutOption = Annotated[str, typer.Option(help="auto, flat or split.")]
-SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")]
-GroupOption = Annotated[
-    str | None,
-    typer.Option(
-        help="What keeps pictures on one side: a pattern over paths, such as 'scene(\\d+)', or a csv with "
-        "the columns path and group."
-    ),
-]
-BurstOption = Annotated[
-    float | None,
-    typer.Option(help="Keep pictures of a class on one side that were taken within so many seconds (EXIF)."),
-]
+LayoutOption = Annotated[Layout, typer.Option(metavar="<choice>", help=Settings.meaning("layout"))]
+SkipOption = Annotated[bool, typer.Option("--skip-bad", help=Settings.meaning("skip_bad"))]
+GroupOption = Annotated[str | None, typer.Option(help=Settings.meaning("group"))]
+BurstOption = Annotated[float | None, typer.Option(help=Settings.meaning("burst_seconds"))]
 NearOption = Annotated[
     bool,
-    typer.Option(
-        "--near-duplicates/--no-near-duplicates",
-        help="Look for near-copies (encoded again, resized, mirrored …) and keep them on one side.",
-    ),
+    typer.Option("--near-duplicates/--no-near-duplicates", help=Settings.meaning("near_duplicates")),
 ]
 RememberOption = Annotated[
     bool,
@@ -47,8 +34,6 @@ RememberOption = Annotated[
         "--store/--no-store", help="Remember what was learnt of each file, and decode no unchanged one again."
     ),
 ]
-LAYOUTS = ("auto", "flat", "split")
-LEVELS = ("none", "geometry", "light", "strong", "deit")
 
 
 @data_app.command()
@@ -83,7 +68,7 @@ def check(
     meant = _meant(pixel_range)
     _refuse_taken(out)
     with watch() as display:
-        images = scan_folder(data, _layout(layout), True, display.checking, near, store, meant)
+        images = scan_folder(data, layout, True, display.checking, near, store, meant)
     kept = keep_together(images, group, burst_seconds)
     print(check_report(images, kept if kept is not images else None))
     if len(images.bad) > SHOWN_BAD and (listed := list_bad(data, images.bad)):
@@ -132,7 +117,7 @@ def split(
     refuse_grouping(group, burst_seconds)
     meant = _meant(pixel_range)
     with watch() as display:
-        images = scan_folder(data, _layout(layout), skip_bad, display.checking, near, store, meant)
+        images = scan_folder(data, layout, skip_bad, display.checking, near, store, meant)
         images = keep_together(images, group, burst_seconds)
         found = split_images(images, split_seed, count)
         for note in (*images.notes, *found.notes, images.searched):
@@ -156,11 +141,12 @@ def augment(
         ),
     ] = 200,
     level: Annotated[
-        str,
+        Augment,
         typer.Option(
             "--augment",
-            help="none, geometry (as `train` does from pretrained weights), light (as from random ones), "
-            "strong or deit.",
+            metavar="<choice>",
+            help="none, geometry (as `train` does from pretrained weights), masked (as `pretrain` does), "
+            "light (as from random ones), strong or deit.",
         ),
     ] = "geometry",
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror views.")] = True,
@@ -183,13 +169,13 @@ def augment(
 
     meant = _meant(pixel_range)
     with watch() as display:
-        images = scan_folder(data, _layout(layout), skip_bad, display.checking, True, store, meant)
+        images = scan_folder(data, layout, skip_bad, display.checking, True, store, meant)
         found = split_images(images, split_seed)
         count = write_views(
             found,
             out,
             per_class=per_class,
-            augment=_level(level),
+            augment=level,
             flip=flip,
             size=image_size,
             seed=seed,
@@ -292,15 +278,3 @@ def _meant(text: str | None) -> "PixelRange | None":
 
     ends = two_ends(text)
     return PixelRange(*ends) if ends else None
-
-
-def _layout(text: str) -> "Layout":
-    if text in LAYOUTS:
-        return cast("Layout", text)
-    raise UsageError(f"--layout {text}: auto, flat or split")
-
-
-def _level(text: str) -> "Augment":
-    if text in LEVELS:
-        return cast("Augment", text)
-    raise UsageError(f"--augment {text}: none, geometry, light, strong or deit")

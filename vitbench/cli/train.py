@@ -1,247 +1,21 @@
-"""`vitbench train`: its options, and what it shares with `probe` and `pretrain`."""
+"""`vitbench train`, `probe` and `pretrain`: what each is for, and how a call of them is carried out."""
 
 import contextlib
 import dataclasses
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vitbench.cli.options import (
-    DATA,
-    DIVIDING,
-    LEARNING,
-    RESULTS,
-    RUNNING,
-    TEACHING,
-    AnywayOption,
-    BurstOption,
-    ConfigOption,
-    DataArgument,
-    DeviceOption,
-    DryRunOption,
-    GroupOption,
-    ImageSizeOption,
-    JsonOption,
-    LayoutOption,
-    MaskRatioOption,
-    MaskSizeOption,
-    MaskTargetOption,
-    NameOption,
-    NearOption,
-    PixelRangeOption,
-    PrecisionOption,
-    ResultsOption,
-    ResumeOption,
-    ShardOption,
-    SkipOption,
-    SplitSeedOption,
-    StoreDirOption,
-    StoreOption,
-    StrictOption,
-    TrackOption,
-    WeightsOption,
-    WorkersOption,
-    explicit_settings,
-    status_of,
-)
+from vitbench.cli.declared import Call, declares
+from vitbench.cli.options import DATA, status_of
 
 if TYPE_CHECKING:
     from vitbench.benchmark.train import Request
     from vitbench.records import Benchmark
 
 
-def train(
-    ctx: typer.Context,
-    data: DataArgument = None,
-    models: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated: vit, deit, deit-distilled, swin, swinv2, swinv2-w16, swinv2-cr, "
-            "any timm name, or all. [default: vit,swin,swinv2]"
-        ),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30]", rich_help_panel=LEARNING)] = None,
-    per_class: Annotated[
-        str | None,
-        typer.Option(
-            help="Augmented views per class and epoch, or all (each picture once); a class with more "
-            "pictures shows each once. [default: 200]",
-            rich_help_panel=LEARNING,
-        ),
-    ] = None,
-    image_size: ImageSizeOption = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Global batch. [default: 32]", rich_help_panel=LEARNING)
-    ] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Learning rate. [default: the recipe's]", rich_help_panel=LEARNING)
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="finetune, deit (its regularisation) or slides. [default: finetune]",
-            rich_help_panel=LEARNING,
-        ),
-    ] = None,
-    augment: Annotated[
-        str | None,
-        typer.Option(
-            help="none, geometry (crop, mirror), light (and some colour), strong, deit. "
-            "[default: the recipe's: geometry, or light from random weights]",
-            rich_help_panel=LEARNING,
-        ),
-    ] = None,
-    flip: Annotated[
-        bool | None,
-        typer.Option(
-            "--flip/--no-flip",
-            help="Mirror views; not where left and right differ.",
-            rich_help_panel=LEARNING,
-        ),
-    ] = None,
-    mixup: Annotated[
-        float | None, typer.Option(help="Mixup's alpha. [default: 0, off; deit .8]", rich_help_panel=LEARNING)
-    ] = None,
-    cutmix: Annotated[
-        float | None, typer.Option(help="Cutmix's alpha. [default: 0, off; deit 1]", rich_help_panel=LEARNING)
-    ] = None,
-    drop_path: Annotated[
-        float | None, typer.Option(help="Stochastic depth. [default: the recipe's]", rich_help_panel=LEARNING)
-    ] = None,
-    ema: Annotated[
-        float | None,
-        typer.Option(
-            "--ema", help="Decay of a moving average of the weights. [default: off]", rich_help_panel=LEARNING
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Stop after so many epochs without a better val score.", rich_help_panel=LEARNING
-        ),
-    ] = None,
-    tune: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            max=6,
-            help="Train so many settings (lr × 1, 1/3, 3, then another augmentation) and keep the one that "
-            "is best on val.",
-            rich_help_panel=LEARNING,
-        ),
-    ] = None,
-    weights: WeightsOption = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            help="Teach every model what another one knows: a timm name (fine-tuned first, its own row), "
-            "a run (NAME/resnet50-s0) or a saved model's folder.",
-            rich_help_panel=TEACHING,
-        ),
-    ] = None,
-    distill: Annotated[
-        str | None,
-        typer.Option(help="hard or soft (DeiT's, both). [default: hard]", rich_help_panel=TEACHING),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(help="The teacher's weight. [default: .5 hard, .1 soft]", rich_help_panel=TEACHING),
-    ] = None,
-    tau: Annotated[
-        float | None, typer.Option(help="Temperature, soft. [default: 3]", rich_help_panel=TEACHING)
-    ] = None,
-    distill_through: Annotated[
-        str | None,
-        typer.Option(
-            help="token or logits. [default: the token where a model has one]", rich_help_panel=TEACHING
-        ),
-    ] = None,
-    plain: Annotated[
-        bool | None,
-        typer.Option(
-            "--plain/--no-plain",
-            help="Train every model without the teacher too. [default: yes]",
-            rich_help_panel=TEACHING,
-        ),
-    ] = None,
-    arms: Annotated[
-        str | None,
-        typer.Option(
-            help="Train the same models in several ways: scratch, pretrained, simmim, distill, or those that "
-            "a --config file names ([arms.NAME]).",
-            rich_help_panel=TEACHING,
-        ),
-    ] = None,
-    pretrain: Annotated[
-        bool,
-        typer.Option(
-            "--pretrain",
-            help="Masked pre-training (SimMIM) on the training pictures first.",
-            rich_help_panel=TEACHING,
-        ),
-    ] = False,
-    pretrain_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of that. [default: 100]", rich_help_panel=TEACHING)
-    ] = None,
-    mask_ratio: MaskRatioOption = None,
-    mask_size: MaskSizeOption = None,
-    mask_target: MaskTargetOption = None,
-    seeds: Annotated[str | None, typer.Option(help="Comma-separated, e.g. 0,1,2. [default: 0]")] = None,
-    with_probe: Annotated[
-        bool | None,
-        typer.Option(
-            "--with-probe/--no-probe",
-            help="Show each model's own frozen probe beside it. [default: where it costs little]",
-        ),
-    ] = None,
-    folds: Annotated[
-        str | None,
-        typer.Option(
-            help="Cross-validate, so that every picture is a test picture: how many folds, or auto (5 where "
-            "the test part would have fewer than 100 pictures). [default: one split]",
-            rich_help_panel=DIVIDING,
-        ),
-    ] = None,
-    final: Annotated[
-        str | None,
-        typer.Option(
-            help="What answers for a model with folds: folds (its folds' models together) or retrain (one "
-            "more model, on all pictures). [default: folds]",
-            rich_help_panel=DIVIDING,
-        ),
-    ] = None,
-    group: GroupOption = None,
-    burst_seconds: BurstOption = None,
-    split_seed: SplitSeedOption = None,
-    layout: LayoutOption = None,
-    device: DeviceOption = None,
-    precision: PrecisionOption = None,
-    micro_batch: Annotated[
-        int | None,
-        typer.Option(min=1, help="Pictures per forward pass. [default: the batch]", rich_help_panel=RUNNING),
-    ] = None,
-    workers: WorkersOption = None,
-    store: StoreOption = None,
-    store_dir: StoreDirOption = None,
-    track: TrackOption = None,
-    shard: ShardOption = None,
-    results: ResultsOption = RESULTS,
-    name: NameOption = None,
-    resume: ResumeOption = False,
-    resume_anyway: AnywayOption = False,
-    skip_bad: SkipOption = False,
-    near: NearOption = None,
-    pixel_range: PixelRangeOption = None,
-    strict: StrictOption = False,
-    config: ConfigOption = None,
-    dry_run: DryRunOption = False,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="64 px, few views and epochs: the whole way in minutes.")
-    ] = False,
-    json: JsonOption = False,
-) -> None:
+@declares("train")
+def train(explicit: dict[str, Any], call: Call) -> None:
     """Fine-tune several models on DATA and compare them.
 
     Examples:
@@ -255,23 +29,43 @@ def train(
     - `vitbench train --name photos-1 --models swinv2-cr`
     - `vitbench train photos --name photos-1 --seeds 0,1,2 --shard 2/8`
     """
-    explicit = explicit_settings(ctx.params)
-    conduct(explicit, Call(data, name, results, resume, resume_anyway, dry_run, json, track, shard))
+    conduct(explicit, call)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a call of `train`, `probe` or `pretrain` says besides its `Settings`."""
+@declares("probe")
+def probe(explicit: dict[str, Any], call: Call) -> None:
+    """Rank pretrained models on DATA in minutes: frozen features and a linear head, nothing is trained.
 
-    data: Path | None
-    name: str | None
-    results: Path
-    resume: bool
-    resume_anyway: bool
-    dry_run: bool
-    as_json: bool
-    track: str | None = None
-    shard: str | None = None
+    Examples:
+
+    - `vitbench probe photos`
+    - `vitbench probe photos --models vit,swin,resnet50,'convnext_*' --max-params 30`
+    - `vitbench probe photos --models tiny --group 'scene(\\d+)'`
+    """
+    if call.max_params is not None or call.max_gmacs is not None or "models" in explicit:
+        from vitbench.cli.show import say
+        from vitbench.models.listing import selected
+        from vitbench.settings import DEFAULT_MODELS
+
+        named, size = explicit.get("models", DEFAULT_MODELS), explicit.get("image_size")
+        explicit["models"] = selected(named, call.max_params, call.max_gmacs, size, say)
+    conduct(explicit, call)
+
+
+@declares("pretrain")
+def pretrain(explicit: dict[str, Any], call: Call) -> None:
+    """Pre-train encoders on any pictures, labels unread: most of each is hidden, to be rebuilt (SimMIM).
+
+    The pictures that `train` would test on are left out. `train --weights NAME` goes on from the encoders.
+
+    Examples:
+
+    - `vitbench pretrain photos --name first`, then `vitbench train photos --weights first`
+    - `vitbench pretrain unsorted --models vit,swin --image-size 96 --mask-size 16`
+    - `vitbench pretrain photos --mask-ratio 0.5 --mask-target normalised`
+    - `vitbench pretrain --resume`
+    """
+    conduct(explicit, call)
 
 
 def conduct(explicit: dict[str, Any], call: Call) -> None:

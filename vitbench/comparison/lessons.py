@@ -12,7 +12,7 @@ from vitbench.comparison.pairs import Pair
 from vitbench.comparison.rows import Row
 from vitbench.comparison.statistics import runs_accuracy
 from vitbench.records import Array, Recipe, Run
-from vitbench.records.recipes import Distil, Through
+from vitbench.settings import Distil, Through
 
 HEADS = "heads.csv"
 """A distilled run's answers to the test pictures, by each of its heads, beside the teacher's."""

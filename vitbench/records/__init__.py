@@ -18,20 +18,7 @@ from vitbench.records.pictures import (
     Split,
     label_indices,
 )
-from vitbench.records.recipes import (
-    ARMS,
-    DEFAULT_MODELS,
-    DISTILLED,
-    TEACHER,
-    Augment,
-    Distillation,
-    Machine,
-    Masking,
-    Recipe,
-    RecipeName,
-    Settings,
-    Technique,
-)
+from vitbench.records.recipes import Distillation, Machine, Masking, Recipe
 from vitbench.records.results import (
     LOW_CONFIDENCE,
     Answer,
@@ -46,6 +33,16 @@ from vitbench.records.results import (
     run_name,
 )
 from vitbench.records.words import counted, duration, percent
+from vitbench.settings import (
+    ARMS,
+    DEFAULT_MODELS,
+    DISTILLED,
+    TEACHER,
+    Augment,
+    RecipeName,
+    Settings,
+    Technique,
+)
 
 __all__ = [
     "ARMS",

@@ -9,31 +9,32 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from vitbench.errors import VitbenchError
-from vitbench.records.recipes import ARMS, DISTILLED, TEACHER, Settings
+from vitbench.options import Command, Place
 from vitbench.records.results import Benchmark
+from vitbench.settings import ARMS, DISTILLED, RECIPE_OF, TEACHER, Settings
 
 RESULTS = Path("results")
 """Where benchmarks live unless `--results` says otherwise."""
-Trains = Literal["train", "probe", "pretrain"]
 
-UNNAMED = {"group": "GROUPS", "teacher": "TEACHER"}
-"""Options whose values may be files or folders, and what stands for them where nobody is to see them."""
 ARMS_FILE = "arms.toml"
 """Beside a report whose command needs it."""
-OFF = {"with_probe": "--no-probe", "near": "--no-near-duplicates"}
-"""How an option is switched off, where that is not `--no-` and its name."""
-SAME_SPLIT = frozenset({"layout", "group", "burst_seconds", "split_seed", "skip_bad", "near"})
+PLACES = frozenset(
+    name for name, field in Settings.model_fields.items() if Place in get_args(field.annotation)
+)
+"""Options whose values may be files or folders, which a report for others does not name."""
+REPEATED = Settings.fields_where(lambda option: option.repeated)
+SAME_SPLIT = Settings.fields_where(lambda option: option.splits)
 """What decides which pictures are tested."""
 
 
 def command(verb: str, *places: str | Path, **options: Any) -> str:
     """`vitbench VERB PLACES --option value …`, quoted: `command("train", "my photos", models=("vit",))`.
 
-    None, False, () and `--results results` are left out, True is the bare option. Of a tuple `--weights`
-    is repeated, other options take it comma-separated. A place that begins with "-" stands behind "--".
+    None, False, () and `--results results` are left out, True is the bare option. A tuple is comma-separated,
+    or the option is repeated as it is declared. A place that begins with "-" stands behind "--".
     """
     words = ["vitbench", *verb.split()]
     dashed = any(str(place).startswith("-") for place in places)
@@ -44,16 +45,16 @@ def command(verb: str, *places: str | Path, **options: Any) -> str:
         option = f"--{name.replace('_', '-')}"
         if value is True:
             words.append(option)
-        elif isinstance(value, tuple) and name == "weights":
+        elif isinstance(value, tuple) and name in REPEATED:
             words += [word for one in value for word in (option, str(one))]
         else:
             words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return shlex.join([*words, "--", *map(str, places)] if dashed else words)
 
 
-def verb_of(recipe: str) -> Trains:
+def verb_of(recipe: str) -> Command:
     """The command that makes benchmarks of such a recipe (`Settings.recipe`)."""
-    return "probe" if recipe == "probe" else "pretrain" if recipe == "simmim" else "train"
+    return next((command for command, its in RECIPE_OF.items() if its == recipe), "train")
 
 
 def going_on(benchmark: Benchmark, *places: str | Path, **more: Any) -> str:
@@ -99,38 +100,26 @@ def training_of(models: tuple[str, ...], probes: Benchmark) -> str:
 
 def _differing(settings: Settings, fields: frozenset[str]) -> dict[str, Any]:
     """Those of the fields that are not at their defaults, as options of `command`."""
-    plain, found = Settings(), {}
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
-        if name in fields and value != getattr(plain, name):
-            found[name if value is not False else _off(name)] = True if value is False else value
-    return found
+    asked = settings.model_dump(include=set(fields), exclude_defaults=True)
+    return dict(_given(name, value) for name, value in asked.items())
 
 
-def _off(field: str) -> str:
-    return OFF.get(field, f"--no-{field}").removeprefix("--")
+def _given(name: str, value: Any) -> tuple[str, Any]:
+    """A setting as an option of `command`: what is switched off by the option that does so."""
+    return (name, value) if value is not False else (Settings.flags(name)[1].removeprefix("--"), True)
 
 
 def asking(benchmark: Benchmark, anonymous: bool = False) -> str:
     """The command that asks for the same benchmark, defaults left out; its paths too if `anonymous`."""
     manifest, settings = benchmark.manifest, benchmark.settings
     verb = verb_of(settings.recipe)
-    plain = Settings.model_validate({} if verb == "train" else {"recipe": settings.recipe})
-    options: dict[str, Any] = {}
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
-        if value == getattr(plain, name):
-            continue
-        if value is False:
-            options[_off(name)] = True
-        elif isinstance(value, Mapping):
-            options |= _arms(value, "ARMS.toml" if anonymous else str(benchmark.folder / ARMS_FILE))
-        elif name == "weights":
-            options[name] = tuple(_weights(str(one), anonymous) for one in value)
-        elif name in UNNAMED and anonymous:
-            options[name] = UNNAMED[name]
-        elif name not in options:
-            options[name] = value
+    options = _differing(settings, Settings.known_to(verb) - {"arms"})
+    if settings.arms:
+        options |= _arms(settings.arms, "ARMS.toml" if anonymous else str(benchmark.folder / ARMS_FILE))
+    if anonymous:
+        options |= {name: name.upper() for name in PLACES & options.keys()}
+    if "weights" in options:
+        options["weights"] = tuple(_weights(one, anonymous) for one in settings.weights)
     return command(verb, "DATA" if anonymous else str(manifest.get("data", "data")), **options)
 
 

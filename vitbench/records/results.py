@@ -14,7 +14,8 @@ import numpy as np
 from vitbench import files
 from vitbench.errors import VitbenchError
 from vitbench.records.pictures import Array, Leak, Part, PixelRange, Several
-from vitbench.records.recipes import Recipe, Settings
+from vitbench.records.recipes import Recipe
+from vitbench.settings import Settings
 
 DIM = 8
 """Values that fill no more than such a part of black to white are said: 8 bits among 12, fractions."""

@@ -1,13 +1,23 @@
 """Recipes: what `--recipe finetune|slides|deit` means, per family, and how settings become a `Recipe`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vitbench.data.made import training_way
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Augment, Distillation, Masking, Recipe, Settings, Split
-from vitbench.records.recipes import Distil
+from vitbench.settings import (
+    ALPHA,
+    BATCH_SIZE,
+    DEIT_CUTMIX,
+    DEIT_MIXUP,
+    EPOCHS,
+    IMAGE_SIZE,
+    MASK_SIZE,
+    PER_CLASS,
+    PRETRAIN_EPOCHS,
+    PRETRAIN_LR,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +41,6 @@ class Defaults:
     repeats: int = 1
 
 
-BATCH_SIZE = 32
-EPOCHS = 30
-PER_CLASS = 200
-IMAGE_SIZE = 224
 QUICK: dict[str, int] = {"image_size": 64, "epochs": 3, "per_class": 40}
 """`--quick`: the whole way in minutes on two CPU cores; an explicit option beats each."""
 
@@ -70,8 +76,13 @@ def defaults_for(settings: Settings, kind: str, from_scratch: bool) -> Defaults:
 
 def probe_of(settings: Settings) -> Settings:
     """The settings of the probe beside a fine-tuned model: the same size, nothing of its training."""
-    kept = {name: getattr(settings, name) for name in ("image_size", "quick", "split_seed", "folds")}
-    return Settings(recipe="probe", **kept)
+    return Settings(
+        recipe="probe",
+        image_size=settings.image_size,
+        quick=settings.quick,
+        split_seed=settings.split_seed,
+        folds=settings.folds,
+    )
 
 
 def build_recipe(
@@ -137,10 +148,6 @@ def build_recipe(
     )
 
 
-ALPHA: Mapping[Distil, float] = {"hard": 0.5, "soft": 0.1}
-"""Weight of the teacher's part where none was asked for: DeiT's."""
-
-
 def distillation(settings: Settings, teacher: str, has_token: bool) -> Distillation:
     """What the settings say of a student's teacher, who is called so."""
     return Distillation(
@@ -150,11 +157,6 @@ def distillation(settings: Settings, teacher: str, has_token: bool) -> Distillat
         tau=settings.tau,
         through=settings.distill_through or ("token" if has_token else "logits"),
     )
-
-
-PRETRAIN_EPOCHS = 100
-MASK_SIZE = 32
-"""px at 224 px."""
 
 
 def masking_of(settings: Settings, plan: ModelPlan) -> Masking:
@@ -227,7 +229,7 @@ SCRATCH: dict[str, Defaults] = {
 # meant for 300 epochs of ImageNet; from random weights ours is 5e-4 without the scaling, which is not
 # measured either. Gradients are not clipped, warm-up is the paper's 5 of 300 epochs. Stochastic depth is
 # the transformers': convolutional networks, of which not all have it, keep their row's.
-DEIT_MIXUP, DEIT_CUTMIX, DEIT_DROP_PATH = 0.8, 1.0, 0.1
+DEIT_DROP_PATH = 0.1
 
 
 def _regularised(row: Defaults, kind: str) -> Defaults:
@@ -276,5 +278,5 @@ PROBE = Defaults(
 # to warm up, clip 5. Its learning rate, 2e-4 for a batch of 512, is for a million pictures and long training;
 # on a folder of hundreds ours is that of training from random weights.
 SIMMIM = Defaults(
-    lr=5e-4, layer_decay=None, drop_path=0.0, label_smoothing=0.0, clip_grad=5.0, augment="masked"
+    lr=PRETRAIN_LR, layer_decay=None, drop_path=0.0, label_smoothing=0.0, clip_grad=5.0, augment="masked"
 )

@@ -1,0 +1,383 @@
+"""What is asked for: a field of `Settings` is an option, declared once with all that the house knows of it.
+
+From the declarations come `train`, `probe`, `pretrain` and their help (`vitbench.cli.options`), the TOML of
+`--config`, what an arm may set, what two calls on one benchmark may differ in, what has no meaning
+without another option, and the commands that are printed.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from functools import partial
+from numbers import Integral
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+
+from vitbench.errors import UsageError
+from vitbench.options import (
+    DIVIDING,
+    EVERY,
+    LEARNING,
+    RUNNING,
+    TEACHING,
+    TRAIN,
+    TRAINING,
+    Command,
+    Count,
+    Declared,
+    On,
+    Pixels,
+    Place,
+    Real,
+    Seed,
+    Share,
+    Whole,
+    unfit,
+)
+
+Augment = Literal["none", "geometry", "masked", "light", "strong", "deit"]
+TrainedRecipe = Literal["finetune", "slides", "deit"]
+RecipeName = Literal[TrainedRecipe, "probe", "simmim"]
+Distil = Literal["hard", "soft"]
+Through = Literal["token", "logits"]
+MaskTarget = Literal["pixels", "normalised"]
+Technique = Literal[
+    "device_views", "cuda_graphs", "tf32", "channels_last", "fused_attention", "fused_optimizer"
+]
+"""What makes a step fast and can be left out; a run's `environment.json` says what it uses."""
+Layout = Literal["auto", "flat", "split"]
+
+RECIPE_OF: Mapping[Command, RecipeName] = {"probe": "probe", "pretrain": "simmim"}
+"""The recipe that a command stands for; `train` has a choice."""
+
+# --- defaults -------------------------------------------------------------------------------------
+
+DEFAULT_MODELS = ("vit", "swin", "swinv2")
+BATCH_SIZE = 32
+EPOCHS = 30
+PER_CLASS = 200
+IMAGE_SIZE = 224
+DEIT_MIXUP, DEIT_CUTMIX = 0.8, 1.0
+ALPHA: Mapping[Distil, float] = {"hard": 0.5, "soft": 0.1}
+"""Weight of the teacher's part where none was asked for: DeiT's."""
+PRETRAIN_EPOCHS = 100
+PRETRAIN_LR = 5e-4
+MASK_SIZE = 32
+"""px at 224 px."""
+
+DISTILLED = "distill"
+"""The arm of what learns from a teacher, where no arms were named."""
+PRETRAINED = "simmim"
+"""The arm of what is pre-trained, with training after it or alone."""
+ARMS: Mapping[str, Mapping[str, Any]] = {
+    "pretrained": {"weights": "pretrained"},
+    "scratch": {"weights": "random"},
+    PRETRAINED: {"weights": "random", "pretrain": True},
+    DISTILLED: {"weights": "random"},
+}
+"""The usual arms, by the names that `--arms` knows."""
+TEACHER = "regnety_016"
+"""Who teaches in the usual arm where no teacher was named: a small sibling of DeiT's own."""
+
+learning = partial(On, panel=LEARNING, arm=True)
+taught = partial(On, panel=TEACHING, arm=True, between_calls="free", part_of="teacher")
+masked = partial(On, panel=TEACHING, arm=True, between_calls="free", part_of="pretrain")
+dividing = partial(On, panel=DIVIDING)
+running = partial(On, panel=RUNNING, between_calls="free")
+
+
+class Settings(Declared):
+    """What a user asks of `train`; None means "the recipe's own". Stands in `benchmark.json`."""
+
+    models: Annotated[
+        tuple[str, ...],
+        On(
+            EVERY,
+            between_calls="runs",
+            help={
+                "probe": "Comma-separated: as for train, or tiny (timm's tiny networks), or patterns of timm "
+                "names ('convnext_*').",
+                "pretrain": "Comma-separated: vit, deit, deit-distilled, swin, swinv2, swinv2-w16, "
+                "swinv2-cr, or timm names of their kinds.",
+            },
+        ),
+    ] = Field(default=DEFAULT_MODELS, min_length=1)
+    """Comma-separated: vit, deit, deit-distilled, swin, swinv2, swinv2-w16, swinv2-cr, any timm name, or
+    all.
+    """
+    weights: Annotated[
+        tuple[Place, ...],
+        On(EVERY, arm=True, between_calls="free", repeated=True, default={"pretrain": "random"}),
+    ] = Field(default=("pretrained",), min_length=1)
+    """What to begin with: pretrained, random, auto, a PATH, a benchmark or run, or MODEL=PATH; repeatable."""
+    seeds: Annotated[tuple[Seed, ...], On(TRAINING, between_calls="runs")] = Field(default=(0,), min_length=1)
+    """Comma-separated, e.g. 0,1,2."""
+    with_probe: Annotated[
+        bool | None,
+        On(TRAIN, between_calls="runs", flag="--with-probe/--no-probe", default="where it costs little"),
+    ] = None
+    """Show each model's own frozen probe beside it."""
+    skip_bad: Annotated[bool, On(EVERY, splits=True)] = False
+    """Leave unreadable pictures out."""
+    quick: Annotated[bool, On(TRAINING, between_calls="free")] = False
+    """64 px, few views and epochs: the whole way in minutes."""
+
+    epochs: Annotated[
+        Count | None,
+        learning(TRAINING, default={"train": EPOCHS, "pretrain": PRETRAIN_EPOCHS}),
+    ] = None
+    """How long to learn."""
+    per_class: Annotated[Count | Literal["all"] | None, learning(TRAIN, default=PER_CLASS)] = None
+    """Augmented views per class and epoch, or all (each picture once); a class with more pictures shows each
+    once.
+    """
+    image_size: Annotated[Pixels | Literal["native"] | None, learning(EVERY, default=IMAGE_SIZE)] = None
+    """Pixels, or native for each model's own."""
+    batch_size: Annotated[Count | None, learning(TRAINING, default=BATCH_SIZE)] = None
+    """Global batch."""
+    lr: Annotated[
+        Real | None,
+        learning(TRAINING, default={"train": "the recipe's", "pretrain": PRETRAIN_LR}),
+    ] = Field(default=None, gt=0)
+    """Learning rate."""
+    recipe: Annotated[RecipeName, learning(TRAIN, types={"train": TrainedRecipe})] = "finetune"
+    """finetune, deit (its regularisation) or slides."""
+    augment: Annotated[
+        Augment | None,
+        learning(
+            TRAINING,
+            default={"train": "the recipe's: geometry, or light from random weights", "pretrain": "masked"},
+        ),
+    ] = None
+    """none, geometry (crop, mirror), masked (its crops larger), light (and some colour), strong, deit."""
+    flip: Annotated[bool, learning(TRAINING)] = True
+    """Mirror views; not where left and right differ."""
+    mixup: Annotated[Real | None, learning(TRAIN, default=f"0, off; deit {DEIT_MIXUP:g}")] = Field(
+        default=None, ge=0, le=1000
+    )
+    """Mixup's alpha."""
+    cutmix: Annotated[Real | None, learning(TRAIN, default=f"0, off; deit {DEIT_CUTMIX:g}")] = Field(
+        default=None, ge=0, le=1000
+    )
+    """Cutmix's alpha."""
+    drop_path: Annotated[Share | None, learning(TRAINING, default="the recipe's")] = None
+    """Stochastic depth."""
+    ema: Annotated[Share | None, learning(TRAIN, default="off")] = None
+    """Decay of a moving average of the weights."""
+    patience: Annotated[Count | None, learning(TRAIN)] = None
+    """Stop after so many epochs without a better val score."""
+    tune: Annotated[Whole | None, learning(TRAIN)] = Field(default=None, ge=2, le=6)
+    """Train so many settings, 2 to 6 (lr × 1, 1/3, 3, then another augmentation), and keep the one that is
+    best on val.
+    """
+
+    teacher: Annotated[
+        Place | None, On(TRAIN, TEACHING, arm=True, between_calls="runs", part_of="teacher")
+    ] = None
+    """Teach every model what another one knows: a timm name (fine-tuned first, its own row), a run
+    (NAME/resnet50-s0) or a saved model's folder.
+    """
+    distill: Annotated[Distil, taught(TRAIN)] = "hard"
+    """hard or soft (DeiT's, both)."""
+    alpha: Annotated[
+        Real | None,
+        taught(TRAIN, default=", ".join(f"{weight:g} {kind}" for kind, weight in ALPHA.items())),
+    ] = Field(default=None, gt=0, lt=1)
+    """The teacher's weight."""
+    tau: Annotated[Real, taught(TRAIN)] = Field(default=3.0, ge=0.01, le=1000)
+    """Temperature, soft."""
+    distill_through: Annotated[
+        Through | None,
+        taught(TRAIN, default="the token where a model has one"),
+    ] = None
+    """token or logits."""
+    plain: Annotated[bool, On(TRAIN, TEACHING, between_calls="free", part_of="teacher")] = True
+    """Train every model without the teacher too."""
+    arms: Annotated[dict[str, dict[str, Any]], On(TRAIN, TEACHING, between_calls="runs")] = {}  # noqa: RUF012  # pydantic copies it
+    """Train the same models in several ways: scratch, pretrained, simmim, distill, or those that a --config
+    file names ([arms.NAME]).
+    """
+    pretrain: Annotated[bool, On(TRAIN, TEACHING, arm=True, between_calls="runs", part_of="pretrain")] = False
+    """Masked pre-training (SimMIM) on the training pictures first."""
+    pretrain_epochs: Annotated[
+        Count | None,
+        masked(TRAIN, default=PRETRAIN_EPOCHS),
+    ] = None
+    """Of that."""
+    mask_ratio: Annotated[Real, masked(TRAINING)] = Field(default=0.6, gt=0, lt=1)
+    """Share of a picture that is hidden."""
+    mask_size: Annotated[
+        Pixels | None,
+        masked(TRAINING, default=f"{MASK_SIZE} at {IMAGE_SIZE} px"),
+    ] = None
+    """Side of what is hidden, px."""
+    mask_target: Annotated[MaskTarget, masked(TRAINING)] = "pixels"
+    """pixels, or normalised by their neighbourhood."""
+
+    folds: Annotated[
+        Annotated[Count, Field(ge=2)] | Literal["auto"] | None,
+        dividing(
+            ("train", "probe"),
+            default={"train": "one split", "probe": "5 where DATA has no test/ of its own"},
+        ),
+    ] = None
+    """Cross-validate, so that every picture is a test picture: how many folds, or auto (5 where the test part
+    would have fewer than 100 pictures).
+    """
+    final: Annotated[Literal["folds", "retrain"], dividing(TRAIN, part_of="folds")] = "folds"
+    """What answers for a model with folds: folds (its folds' models together) or retrain (one more model, on
+    all pictures).
+    """
+    with_test: Annotated[bool, dividing(("pretrain",))] = False
+    """Learn from the pictures too that `train` would test on."""
+    group: Annotated[Place | None, dividing(EVERY, splits=True)] = None
+    """What keeps pictures on one side: a pattern over paths, such as 'scene(\\d+)', or a csv with the columns
+    path and group.
+    """
+    burst_seconds: Annotated[Real | None, dividing(EVERY, splits=True)] = Field(default=None, gt=0)
+    """Keep pictures of a class on one side that were taken within so many seconds (EXIF)."""
+    split_seed: Annotated[Seed, dividing(EVERY, splits=True)] = 0
+    """Seed of the split."""
+    layout: Annotated[
+        Literal[Layout, "loose"],
+        dividing(
+            EVERY,
+            splits=True,
+            help={"pretrain": "auto, flat, split, or loose: all pictures, whatever folders they lie in."},
+            types={"train": Layout, "probe": Layout},
+        ),
+    ] = "auto"
+    """auto, flat or split."""
+    near_duplicates: Annotated[bool, dividing(EVERY, splits=True)] = True
+    """Look for near-copies (encoded again, resized, mirrored …) and keep them on one side."""
+    pixel_range: Annotated[
+        tuple[float, float] | None,
+        dividing(EVERY, metavar="LOW,HIGH", default="what the values of all of them show"),
+    ] = None
+    """What is black and what is white in pictures of more than 8 bits."""
+    strict: Annotated[bool, dividing(EVERY, between_calls="free")] = False
+    """Refuse leaks, clashing labels and signs of augmented copies."""
+
+    device: Annotated[str, running(EVERY)] = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], On(TRAINING, RUNNING)] = "auto"
+    """auto, fp32, bf16, fp16."""
+    micro_batch: Annotated[Count | None, running(TRAINING, default="the batch")] = None
+    """Pictures per forward pass."""
+    without: Annotated[tuple[Technique, ...], running(TRAINING, metavar="NAME,…")] = ()
+    """Techniques that are not used, whatever they would bring, comma-separated: device_views, cuda_graphs,
+    tf32, channels_last, fused_attention, fused_optimizer; none: all are used.
+    """
+    deterministic: Annotated[bool, running(TRAINING)] = False
+    """Compute on a card so that the same steps give the same bytes; a CPU does always."""
+    workers: Annotated[Whole | None, running(EVERY, default="as many as are waited for")] = Field(
+        default=None, ge=0, le=1024
+    )
+    """Threads that prepare pictures ahead."""
+    store: Annotated[bool, running(EVERY)] = True
+    """Keep decoded pictures."""
+    store_dir: Annotated[
+        Place | None,
+        running(EVERY, default="decoded/ in $VITBENCH_CACHE or the user's cache folder"),
+    ] = None
+    """Folder that keeps decoded pictures for later epochs, models and benchmarks."""
+
+    @field_validator("models", "weights", "seeds", "without", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any, info: ValidationInfo) -> Any:
+        """One name or number stands for a tuple of one, none for an empty one; nothing counts twice."""
+        if value in ("none", ["none"]) and info.field_name == "without":
+            return ()
+        many = (value,) if isinstance(value, str | Integral | Path) else value
+        if not isinstance(many, list | tuple | range) or any(isinstance(one, list | dict) for one in many):
+            return many
+        return tuple({(type(one), one): one for one in many}.values())
+
+    @field_validator("pixel_range", mode="before")
+    @classmethod
+    def _two_ends(cls, value: Any) -> Any:
+        """ "0,4095" as its two numbers; ValueError unless the first is the smaller one."""
+        if value is None:
+            return None
+        try:
+            given = value.split(",") if isinstance(value, str) else value
+            low, high = ends = tuple(math.nan if isinstance(one, bool) else float(one) for one in given)
+        except (TypeError, ValueError):
+            low, high = ends = (math.nan, math.nan)
+        if not -math.inf < low < high < math.inf:
+            raise ValueError("two numbers, the smaller one first, such as 0,4095")
+        return ends
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any]) -> "Settings":
+        """Settings from named values; UsageError, naming the option, for what does not fit."""
+        settings = super().of(asked)
+        settings._check_arms()
+        settings._check_unlabelled()
+        return settings
+
+    @property
+    def given_arms(self) -> dict[str, dict[str, Any]]:
+        """The arms, those that a teacher makes too: "" is the plain way, its runs have no arm's name.
+
+        {} where there is but that.
+        """
+        if self.arms or self.teacher is None:
+            return self.arms
+        first = {"pretrain": self.pretrain}
+        return ({"": first} if self.plain else {}) | {DISTILLED: {**first, "teacher": self.teacher}}
+
+    @property
+    def ways(self) -> dict[str, "Settings"]:
+        """The settings of every arm, by its name; where there are none {"": self}, or {"simmim": self}."""
+        alone = PRETRAINED if self.recipe == "simmim" else ""
+        return {name: self._way(fields) for name, fields in self.given_arms.items()} or {alone: self}
+
+    def means(self, name: str) -> bool:
+        """Whether a field plays a part here: what a teacher or masks are told does so only where they are."""
+        part = self.option(name).part_of
+        taught, masked = self.teacher is not None, self.pretrain or self.recipe == "simmim"
+        return taught if part == "teacher" else masked if part == "pretrain" else True
+
+    def _way(self, fields: Mapping[str, Any]) -> "Settings":
+        """An arm's settings: what it does not set is as for all; who teaches, and whether, it says itself."""
+        own = {"teacher": None, "pretrain": False, **fields, "arms": {}, "plain": True}
+        return Settings.model_validate({**self.model_dump(), **own})
+
+    def _check_unlabelled(self) -> None:
+        """What only a recipe without labels can have."""
+        if self.recipe == "simmim":
+            return
+        if self.layout == "loose":
+            raise UsageError("--layout loose: pictures without classes are for vitbench pretrain alone")
+        if self.with_test:
+            raise UsageError(
+                "--with-test: test pictures are never trained on; vitbench pretrain can take them in"
+            )
+
+    def _check_arms(self) -> None:
+        for name, fields in self.arms.items():
+            if not re.fullmatch(r"[A-Za-z0-9_]*", name):
+                raise UsageError(f"arms: {name!r}: a name has letters, digits and _ only")
+            if fields.get("recipe") in ("probe", "simmim"):
+                raise UsageError(
+                    f"arms: {name}: recipe {fields['recipe']} trains no classes; masked pre-training before "
+                    "training is `pretrain = true`"
+                )
+            for field in fields:
+                if field not in ARM_FIELDS:
+                    known = ", ".join(sorted(ARM_FIELDS))
+                    raise UsageError(f"arms: {name}: {field} cannot differ between arms; these can: {known}")
+            try:
+                self._way(fields)
+            except ValidationError as error:
+                where = error.errors()[0]["loc"][0]
+                raise UsageError(f"arms: {name}: {where} {unfit(error)}") from error
+
+
+ARM_FIELDS = Settings.fields_where(lambda option: option.arm)
+"""What can be set differently in an arm."""
+LESSON_FIELDS = Settings.fields_where(lambda option: option.part_of in ("teacher", "pretrain"))
+"""What teachers and masked pre-training are told."""
