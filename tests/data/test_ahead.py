@@ -52,7 +52,7 @@ def test_work_ahead_is_bounded() -> None:
 
 @pytest.fixture
 def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(ahead, "cores", lambda: 16)
 
 
 @pytest.mark.usefixtures("sixteen_cores")

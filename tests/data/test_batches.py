@@ -16,6 +16,7 @@ from vitbench.data.batches import (
     evaluation_transform,
     train_batches,
 )
+from vitbench.data.crew import Crew
 from vitbench.data.decode import decode
 from vitbench.data.epochs import plan_epoch
 from vitbench.data.made import stored_side, training_picture
@@ -201,7 +202,7 @@ def test_a_cards_batches_are_put_into_pinned_memory(split: Split, monkeypatch: p
     monkeypatch.setattr(torch, "empty", pinning)
     for pinned in (True, False):
         asked.clear()
-        found = joined(train_batches(split, recipe(split), 1, Ahead(1, pinned=pinned)))
+        found = joined(train_batches(split, recipe(split), 1, Crew(1, pinned=pinned)))
         assert set(asked) == {pinned}
         assert found == joined(train_batches(split, recipe(split), 1))
 
@@ -214,7 +215,7 @@ def test_evaluation_decodes_on_every_core(split: Split, monkeypatch: pytest.Monk
         threads.append(workers)
         return in_batches(prepare, work, workers)
 
-    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(ahead, "cores", lambda: 16)
     monkeypatch.setattr(batches, "in_batches", spying)
     list(eval_batches(split.root, split.test, PREPROCESSING, 2, None))
     list(eval_batches(split.root, split.test, PREPROCESSING, 2, 3))

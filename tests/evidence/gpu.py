@@ -21,7 +21,7 @@ CHECKS = {
     "limit": "The full step on a batch that lies on the card: pictures/s, ms until it is launched, peak MB",
     "end_to_end": "Whole trainings on photos: pictures/s, threads, waiting, share that is training",
     "graph": "Forward and backward replayed as a CUDA graph: pictures/s, ms until launched, peak MB",
-    "views": "Views/s that threads supply; ms to stack 32 and to copy them",
+    "views": "Views/s of threads and of processes, alone and beside launches (with ms a step); ms to copy 32",
     "repeatable": "The same steps twice: equal weights?, pictures/s; also with deterministic algorithms",
     "processes": "Two processes under torchrun",
     "probe": "Features/s of a frozen model",

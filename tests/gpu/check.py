@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -54,8 +55,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 from vitbench.benchmark.predict import predict as ask
 from vitbench.benchmark.train import train as carry_out
-from vitbench.data.ahead import Ahead
 from vitbench.data.batches import train_batches
+from vitbench.data.crew import Crew
 from vitbench.data.demo import write_demo
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
@@ -426,7 +427,7 @@ def end_to_end(c):
         )
         for run, rows in clock.rows.items():
             who = re.findall(
-                r"(\d+ thread|training's own).*?([\d.]+%) of the time",
+                r"(\d+ thread|\d+ process|training's own).*?([\d.]+%) of the time",
                 (RESULTS / name / run / "log.txt").read_text(),
             )[-1]
             found[f"{run} {name}"] = [
@@ -471,24 +472,77 @@ def graph(c):
 
 
 def views(c):
-    """Views/s from the store that so many threads supply while nothing trains; ms to stack and copy 32."""
+    """Views/s from the store that threads and processes supply, alone and beside launches; ms to copy 32.
+
+    "beside": the main thread launches the steps of a network that costs the device nothing, [views/s, ms a
+    step]; "steps alone": ms of one when nobody makes views.
+    """
     trainer, images, _ = trainer_for(c, "test_vit", 32, "fp32", "photos")
     found, store = {}, open_store(str(store_folder()))
-    for augment, threads in itertools.product(("geometry", "light", "deit"), (1, 4, 16)):
+    step_of = launches(c)
+    found["steps alone, ms"] = round(1000 * timed_steps(c, step_of)[1], 2)
+    for augment, who in itertools.product(("geometry", "light", "deit"), (1, 16, "processes")):
         recipe = trainer.recipe.model_copy(update={"augment": augment, "per_class": 20_000})
-        batches = train_batches(trainer.split, recipe, 1, Ahead(threads), store=store)
+        crew = Crew(None if who == "processes" else who, processes=who == "processes", pinned=c.cuda)
+        batches = train_batches(trainer.split, recipe, 1, crew, store=store)
         for _ in range(6):
             next(batches)
-        found[f"{augment}, {threads} threads"] = speed(c, lambda: next(batches), 32)[0]
+        name = f"{augment}, {crew.who()}"
+        found[name] = speed(c, lambda: next(batches), 32)[0]
+        found[f"{name}, beside"] = beside(c, step_of, batches)
         batches.close()
+        crew.close()
     host = images.cpu()
-    rows = [one.permute(1, 2, 0).contiguous() for one in host]
-    found["ms to stack"] = speed(c, lambda: torch.stack(rows), 32, 0.2)[1]
     for name, batch in (("pageable", host), *((("pinned", host.pin_memory()),) if c.cuda else ())):
         found[f"ms to copy, {name}"] = round(
             32_000 / speed(c, lambda: batch.to(c.device, non_blocking=True), 32, 0.2)[0], 3
         )
     return found
+
+
+def launches(c):
+    """A training step of twelve blocks on tiny tensors: nothing but launches."""
+    block = torch.nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
+    model = torch.nn.TransformerEncoder(block, 12, enable_nested_tensor=False).to(c.device)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    pixels = torch.zeros(1, 4, 8, device=c.device)
+
+    def one():
+        optimizer.zero_grad(set_to_none=True)
+        model(pixels).sum().backward()
+        optimizer.step()
+
+    return one
+
+
+def timed_steps(c, one, seconds=None):
+    """(steps, seconds of one)."""
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < (seconds or c.seconds):
+        one()
+        count += 1
+    synchronise(torch.device(c.device))
+    return count, (time.perf_counter() - began) / count
+
+
+def beside(c, one, batches):
+    """[views/s, ms of a step] while steps are launched and as many batches are taken as there are."""
+    taken, stop = [0], threading.Event()
+
+    def take():
+        for images, _ in batches:
+            taken[0] += len(images)
+            if stop.is_set():
+                return
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    began = time.perf_counter()
+    _, each = timed_steps(c, one)
+    made, seconds = taken[0], time.perf_counter() - began
+    stop.set()
+    taker.join()
+    return [round(made / seconds), round(1000 * each, 2)]
 
 
 def probe(c):

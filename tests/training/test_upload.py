@@ -25,17 +25,29 @@ from vitbench.training.upload import side_stream, uploaded
 CUDA = torch.device("cuda")
 
 
+class Event(str):
+    told: list[str]
+
+    def __new__(cls, name: str, told: list[str]) -> "Event":
+        event = super().__new__(cls, name)
+        event.told = told
+        return event
+
+    def synchronize(self) -> None:
+        self.told.append("host waits")
+
+
 class Stream:
     """Writes down what is asked of it."""
 
     def __init__(self, name: str, told: list[str]) -> None:
         self.name, self.told = name, told
 
-    def record_event(self) -> str:
+    def record_event(self) -> "Event":
         self.told.append(f"{self.name}: event")
-        return f"event of {self.name}"
+        return Event(f"event of {self.name}", self.told)
 
-    def wait_event(self, event: str) -> None:
+    def wait_event(self, event: "Event") -> None:
         self.told.append(f"{self.name}: waits for {event}")
 
 
@@ -77,9 +89,12 @@ def test_batches_are_copied_beside_the_steps_before(told: list[str]) -> None:
     handed = ["step: waits for event of side", "kept for step", "kept for step"]
     assert told == [
         "side: copies (1, 3, 2, 2)", "side: copies (1,)", "side: event",
+        "host waits",
         "side: copies (2, 3, 2, 2)", "side: copies (2,)", "side: event",
+        "host waits",
         "side: copies (3, 3, 2, 2)", "side: copies (3,)", "side: event",
         *handed, "step on 1",
+        "host waits",
         *handed, "step on 2",
         *handed, "step on 3",
     ]  # fmt: skip

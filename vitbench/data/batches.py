@@ -1,5 +1,6 @@
 """Tensors: training batches of drawn views, evaluation batches as timm prepares them."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from vitbench.data.ahead import Ahead, even_slices, in_batches, whole
+from vitbench.data.crew import Crew
 from vitbench.data.epochs import plan_epoch, view_epoch
+from vitbench.data.feed import Feed
 from vitbench.data.made import MADE, NO_STORE, Views, decoded, range_way
 from vitbench.data.store import Store
 from vitbench.records import Picture, Preprocessing, Recipe, Split, label_indices
@@ -25,7 +28,7 @@ def train_batches(
     split: Split,
     recipe: Recipe,
     epoch: int,
-    workers: Ahead | int | None = 0,
+    workers: Crew | int | None = 0,
     share: Share = whole,
     store: Store = NO_STORE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -34,24 +37,21 @@ def train_batches(
     With `share`, only the images of that part of every batch are prepared; labels are those of all.
 
     As few as the recipe's batch size allows, as even as possible; no view is dropped. What comes depends
-    on (split, recipe, epoch) only, neither on `workers` nor on what the store holds. Raises
-    `LostPictureError` naming a file that is gone or changed.
+    on (split, recipe, epoch) only, neither on `workers` nor on what the store holds; a pinned crew's batch
+    stays as it is until the second after it is asked for. Raises `LostPictureError` naming a file that is
+    gone or changed.
     """
-    turn, views = view_epoch(epoch, recipe.fixed_views), Views.of(split, recipe)
-
-    def prepared(planned: tuple[int, int]) -> Tensor:
-        return torch.from_numpy(views.view(turn, *planned, store))
-
     planned = planned_batches(split, recipe, epoch, share)
-    threads = workers if isinstance(workers, Ahead) else Ahead(workers)
-    side = views.size
-    ready = in_batches(prepared, [part for part, _ in planned], threads)
-    for (_, labels), images in zip(planned, ready, strict=True):
-        # Side by side as Pillow gives them, (B, S, S, 3): to turn each one would take ten times as long.
-        stacked = torch.empty((len(images), side, side, 3), dtype=torch.uint8, pin_memory=threads.pinned)
-        if images:
-            torch.stack(images, out=stacked)
-        yield stacked.permute(0, 3, 1, 2), labels
+    crew = workers if isinstance(workers, Crew) else Crew(workers, processes=False)
+    feed = Feed(Views.of(split, recipe), view_epoch(epoch, recipe.fixed_views), store, crew)
+    try:
+        with contextlib.closing(feed.batches([part for part, _ in planned])) as made:
+            # Side by side as Pillow gives them, (B, S, S, 3): to turn each takes ten times as long.
+            for (_, labels), images in zip(planned, made, strict=True):
+                yield images.permute(0, 3, 1, 2), labels
+    finally:
+        if crew is not workers:
+            crew.close()
 
 
 def planned_batches(

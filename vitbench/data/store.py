@@ -8,6 +8,7 @@ RAM. A store only saves time: what is lacking, damaged or has no room is made ag
 
 import contextlib
 import functools
+import math
 import mmap
 import os
 import re
@@ -67,8 +68,14 @@ class StoredFile:
 class Store:
     """One store folder in one process; its methods may be called from any thread. "" keeps nothing."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, sharers: int = 1, since: float = math.inf) -> None:
+        """`sharers`: so many processes of one training write to it, and none takes all of the room at once.
+
+        `since`: what was used later is never thrown out, for one of those may have done it (seconds since
+        1970).
+        """
         self.folder = Path(folder) if folder else None
+        self._sharers, self._since = sharers, since
         self._trouble = ""
         self._said = False
         self._lock = threading.Lock()
@@ -97,6 +104,10 @@ class Store:
             return ""
         self._said = True
         return self._trouble
+
+    def note(self, complaint: str) -> None:
+        """A complaint of another process that uses this store for this one."""
+        self._trouble = self._trouble or complaint
 
     def lacking(self, way: str, sha256: str) -> bool:
         """Whether a picture would have to be made."""
@@ -155,7 +166,7 @@ class Store:
         """Take `size` bytes of the room that is left; the oldest that this process does not use make way."""
         with self._lock:
             if self._room is None or self._room < size:
-                self._room = self._make_room(size)
+                self._room = self._make_room(size) // self._sharers
             if self._room < size:
                 self._trouble = f"{self.folder}: full; pictures beyond its limit are decoded again each time"
                 return False
@@ -173,7 +184,7 @@ class Store:
         for one in kept:
             if taken + size <= AFTERWARDS * limit:
                 break
-            if one.path not in self._known:
+            if one.path not in self._known and one.used < self._since:
                 one.path.unlink(missing_ok=True)
                 taken -= one.size
         return limit - taken

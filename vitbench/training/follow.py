@@ -113,6 +113,8 @@ class _Follower:
             compare(self.trainer)
 
     def _build(self) -> None:
+        if self.trainer is not None:
+            self.trainer.ahead.close()
         self.trainer, self.batches, self.at = None, iter(()), (0, 0)
         blueprint: Blueprint = self.processes.send()
         free_memory(blueprint.machine.device)

@@ -6,6 +6,7 @@ and optimiser state only (inside an epoch also the sums of its steps), and ends 
 one that was never interrupted (CPU, same build and thread count).
 """
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -24,8 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from vitbench import files
-from vitbench.data.ahead import Ahead, whole
+from vitbench.data.ahead import whole
 from vitbench.data.batches import train_batches
+from vitbench.data.crew import Crew
 from vitbench.data.device_views import Making, choose_making
 from vitbench.data.epochs import epoch_size
 from vitbench.data.store import open_store
@@ -77,7 +79,7 @@ class Trainer:
     rows: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best_sha256: str = ""
-    ahead: Ahead = field(default_factory=lambda: Ahead(0))
+    ahead: Crew = field(default_factory=lambda: Crew(0))
     making: Making = field(default_factory=lambda: Making("CPU"))
     saver: Saver = field(default_factory=Saver)
     sums: Sums | None = None
@@ -205,7 +207,7 @@ def build_trainer(
         memory_format=own,
         unfused=unfused,
         processes=processes,
-        ahead=Ahead(machine.workers, pinned=device.type == "cuda"),
+        ahead=Crew(machine.workers, accelerated=device.type != "cpu", pinned=device.type == "cuda"),
         making=choose_making(recipe, device, machine.without),
     )
 
@@ -227,7 +229,7 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
         log.line(
             f"start at epoch {epoch} of {trainer.last}" + (f", step {inside.step + 1}" if inside else "")
         )
-    with signals.held_back(), trainer.saver:
+    with signals.held_back(), trainer.saver, contextlib.closing(trainer.ahead):
         while not trainer.stopped:
             row = _train_epoch(trainer, run, watch, log, peak)
             best, asked, prepared = saving.take(trainer, row), signals.pending(), trainer.ahead.in_words()
@@ -237,8 +239,9 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
                 saving.keep(trainer)
                 log.epoch(row, prepared)
             watch.epoch_finished(run.name, row, best)
-            if trouble := open_store(trainer.machine.store).complaint():
-                watch.message(trouble)
+            for trouble in (open_store(trainer.machine.store).complaint(), trainer.ahead.complaint()):
+                if trouble:
+                    watch.message(trouble)
             if asked:
                 trainer.saver.wait()
                 signals.obey(f"{run.name} is saved after epoch {row.epoch}")

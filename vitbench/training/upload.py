@@ -35,6 +35,8 @@ def uploaded(
             waiting.append(((there, labels.to(device, non_blocking=True)), side.record_event()))
         if len(waiting) > AHEAD:
             yield _handed_over(*waiting.popleft(), device)
+        if not callable(images):
+            waiting[-1][1].synchronize()  # long done; worker processes will write there again
     while waiting:
         yield _handed_over(*waiting.popleft(), device)
 
