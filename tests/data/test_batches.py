@@ -8,12 +8,14 @@ import pytest
 import torch
 from PIL import Image
 from timm.data import create_transform
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vitbench.data import ahead, batches
 from vitbench.data.ahead import Ahead, in_batches
 from vitbench.data.batches import (
+    Evaluation,
     eval_batches,
-    evaluation_transform,
+    pixels_of,
     train_batches,
 )
 from vitbench.data.crew import Crew
@@ -151,6 +153,32 @@ def test_evaluation_is_timms(split: Split, interpolation: str, workers: int) -> 
         assert torch.equal(got, timms(decode(split.root / picture.path)))
 
 
+def test_evaluation_brings_8_bits_to_the_device_and_normalises_there(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is copied is uint8, from pinned memory for a card; what comes lies there as the models want it."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        evaluation = Evaluation(PREPROCESSING)
+        empty, to, asked, brought = torch.empty, torch.Tensor.to, set(), []
+
+        def pinning(*given: Any, pin_memory: bool = False, **more: Any) -> torch.Tensor:
+            asked.add(pin_memory)  # which needs a card
+            return empty(*given, **more)
+
+        def copying(self: torch.Tensor, *given: Any, **more: Any) -> torch.Tensor:
+            brought.append((self.dtype, *given, *more.values()))
+            return to(self, *given, **more)
+
+        monkeypatch.setattr(torch, "empty", pinning)
+        monkeypatch.setattr(torch.Tensor, "to", copying)
+        cuts = [torch.zeros(SIZE, SIZE, 3, dtype=torch.uint8) for _ in range(2)]
+        inputs = evaluation.inputs(cuts, torch.device("cuda"))
+    assert True in asked
+    assert brought[0] == (torch.uint8, torch.device("cuda"), True)
+    assert (inputs.device.type, inputs.dtype, inputs.shape) == ("cuda", torch.float32, (2, 3, SIZE, SIZE))
+    assert inputs.is_contiguous()
+
+
 def test_evaluation_notices_a_changed_picture(split: Split) -> None:
     """A test picture that is no longer the one that was scanned is an error."""
     picture = split.test[0]
@@ -181,7 +209,8 @@ def test_real_photos_keep_their_crops_at_any_size(photos: Callable[[str], Path])
 def test_transform_follows_the_preprocessing() -> None:
     """Mean and standard deviation are the model's own."""
     white = Image.new("RGB", (40, 40), (255, 255, 255))
-    got = evaluation_transform(PREPROCESSING)(white)
+    evaluation = Evaluation(PREPROCESSING)
+    [got] = evaluation.inputs([pixels_of(evaluation.cut(white))], torch.device("cpu"))
     assert got[:, 0, 0].tolist() == pytest.approx([2.5, 2.0, 1.75])
 
 

@@ -210,7 +210,8 @@ def test_evaluation_and_features(name: str, split: Split, fake: Any, monkeypatch
     forward.probabilities(network, batches, cuda)
     features._computed(network, batches, cuda, 4, None)
     if name == "deit-distilled":
-        monkeypatch.setattr(distillation, "eval_batches", lambda *given, **more: batches)
+        there = [batch.to(cuda) for batch in batches]
+        monkeypatch.setattr(distillation, "eval_batches", lambda *given, device, **more: there)
         distillation.head_answers(network, split, shallow(name).preprocessing, MACHINE)
     assert left == ["cpu"] * (8 if name == "deit-distilled" else 4)
 

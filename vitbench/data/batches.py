@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -16,7 +17,7 @@ from vitbench.data.made import MADE, NO_STORE, Views, decoded, range_way
 from vitbench.data.store import Store
 from vitbench.records import Picture, Preprocessing, Recipe, Split, label_indices
 
-Transform = Callable[[Image.Image], Tensor]
+CPU = torch.device("cpu")
 Share = Callable[[int], slice]
 """Which part of so many things one of several processes has to do."""
 
@@ -67,25 +68,45 @@ def planned_batches(
 # --- evaluation -----------------------------------------------------------------------------------
 
 
-def evaluation_transform(preprocessing: Preprocessing) -> Transform:
-    """timm's own evaluation transform: RGB picture → float (3, S, S), normalised."""
-    cut, to_tensor = _in_two(preprocessing)
-    return lambda picture: to_tensor(cut(picture))
+class Evaluation:
+    """timm's own evaluation transform in two parts: a picture's cut is 8-bit up to the model's device."""
 
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        from timm.data import create_transform  # takes seconds to import
 
-def _in_two(preprocessing: Preprocessing) -> tuple[Callable[[Image.Image], Image.Image], Transform]:
-    """timm's evaluation transform: the part that resizes and cuts, and the part that makes a tensor."""
-    from timm.data import create_transform  # takes seconds to import
+        steps = create_transform(**preprocessing.timm_config(), is_training=False).transforms
+        *self._cutting, _, normalise = steps  # the one between makes a tensor of 0 to 1
+        self._mean, self._std = (
+            torch.as_tensor(one).view(3, 1, 1) for one in (normalise.mean, normalise.std)
+        )
 
-    steps = create_transform(**preprocessing.timm_config(), is_training=False).transforms
-    *cutting, to_tensor, normalise = steps
-
-    def cut(picture: Image.Image) -> Image.Image:
-        for step in cutting:
+    def cut(self, picture: Image.Image) -> Image.Image:
+        """An RGB picture resized and cut to (S, S)."""
+        for step in self._cutting:
             picture = step(picture)
         return picture
 
-    return cut, lambda picture: normalise(to_tensor(picture))
+    def inputs(self, cuts: Sequence[Tensor], device: torch.device) -> Tensor:
+        """What a model sees of cuts, uint8 (S, S, 3) each: float (B, 3, S, S) on its device, normalised.
+
+        timm's last two steps, operation by operation, so the same bits on every device; a card would take the
+        inverse of a number of the host's that it is to divide by. The host waits for nothing.
+        """
+        cut = _stacked(cuts, pinned=device.type == "cuda").to(device, non_blocking=True)
+        pixels = cut.permute(0, 3, 1, 2).contiguous().float().div_(torch.full((), 255.0, device=device))
+        mean, std = (one.to(device, non_blocking=True) for one in (self._mean, self._std))
+        return pixels.sub_(mean).div_(std)
+
+
+def _stacked(images: Sequence[Tensor], pinned: bool) -> Tensor:
+    """uint8 (B, S, S, 3) of (S, S, 3) each; `pinned`: where a CUDA device fetches them by itself."""
+    out = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=pinned)
+    return torch.stack(tuple(images), out=out)
+
+
+def pixels_of(picture: Image.Image) -> Tensor:
+    """uint8 (H, W, 3) of an RGB picture."""
+    return torch.from_numpy(np.array(picture))
 
 
 def cut_way(preprocessing: Preprocessing) -> str:
@@ -103,24 +124,25 @@ def eval_batches(
     workers: Ahead | int | None = 0,
     share: Share = whole,
     store: Store = NO_STORE,
+    device: torch.device = CPU,
 ) -> Iterator[Tensor]:
     """Float (B, 3, S, S) batches of pictures in their order, prepared for evaluation, never augmented.
 
-    With `share`, that part of the batches. `workers` as None: a thread per core, for most pictures are
-    seen for the first time and have to be decoded.
+    They are normalised on the `device`, and lie there. With `share`, that part of the batches. `workers` as
+    None: a thread per core, for most pictures are seen for the first time and have to be decoded.
 
     Raises `LostPictureError` naming a file that is gone or is no longer the one that was scanned.
     """
-    cut, to_tensor = _in_two(preprocessing)
-    way = cut_way(preprocessing)
+    evaluation, way = Evaluation(preprocessing), cut_way(preprocessing)
 
     def prepared(picture: Picture) -> Tensor:
         path, meant = root / picture.path, preprocessing.pixel_range
-        image = store.picture(way, picture.sha256, lambda: cut(decoded(path, picture.sha256, meant)))
-        return to_tensor(image)
+        return pixels_of(
+            store.picture(way, picture.sha256, lambda: evaluation.cut(decoded(path, picture.sha256, meant)))
+        )
 
     batches = [pictures[part] for part in even_slices(len(pictures), batch_size)]
     batches = batches[share(len(batches))]
     threads = workers if isinstance(workers, Ahead) else Ahead(workers, at_once=True)
-    for tensors in in_batches(prepared, batches, threads):
-        yield torch.stack(tensors)
+    for cuts in in_batches(prepared, batches, threads):
+        yield evaluation.inputs(cuts, device)

@@ -84,8 +84,9 @@ def features_of(
         network = model if isinstance(model, nn.Module) else model()
         linear_heads(network)
         ordered = tuple(lacking.values())
+        store = open_store(machine.store)
         batches = eval_batches(
-            root, ordered, preprocessing, machine.eval_batch, machine.workers, store=open_store(machine.store)
+            root, ordered, preprocessing, machine.eval_batch, machine.workers, store=store, device=device
         )
         table = _computed(network, batches, device, len(ordered), on_progress)
         # Kept as a whole or not at all, and what is there stays as it is: a run that is killed and

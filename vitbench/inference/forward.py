@@ -66,16 +66,16 @@ def predict_pictures(
     """
     parts = even_slices(len(pictures), machine.eval_batch)
     mine = [picture for part in parts[share(len(parts))] for picture in pictures[part]]
-    store = open_store(machine.store)
+    store, device = open_store(machine.store), torch.device(machine.device)
     batches = eval_batches(
-        split.root, pictures, preprocessing, machine.eval_batch, machine.workers, share, store
+        split.root, pictures, preprocessing, machine.eval_batch, machine.workers, share, store, device
     )
     found = np.zeros((0, len(split.classes)))
     return Predictions(
         classes=split.classes,
         paths=tuple(p.path for p in mine),
         labels=label_indices(mine, split.classes),
-        probabilities=probabilities(model, batches, torch.device(machine.device)) if mine else found,
+        probabilities=probabilities(model, batches, device) if mine else found,
     )
 
 

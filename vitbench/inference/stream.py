@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from vitbench.data.ahead import in_batches
-from vitbench.data.batches import evaluation_transform
+from vitbench.data.batches import Evaluation, pixels_of
 from vitbench.data.decode import Decoded, decode_in_full, picture_bytes
 from vitbench.data.kinds import unread_notes, what_was_found
 from vitbench.data.scan import find_images
@@ -116,8 +116,8 @@ def answer(
     ahead of the models; only a few batches are held, however many pictures there are.
     """
     every = [model for together in models.values() for model in together]
-    transforms = {model.preprocessing: evaluation_transform(model.preprocessing) for model in every}
-    ranges = tuple(dict.fromkeys(key.pixel_range for key in transforms))
+    evaluations = {model.preprocessing: Evaluation(model.preprocessing) for model in every}
+    ranges = tuple(dict.fromkeys(key.pixel_range for key in evaluations))
     for model in every:
         model.module.to(device)
 
@@ -129,16 +129,19 @@ def answer(
             return Prepared(question, str(error))
         first = pictures[ranges[0]]
         found = recognise(hashlib.sha256(content).hexdigest(), first.image) if recognise else None
-        inputs = {key: transform(pictures[key.pixel_range].image) for key, transform in transforms.items()}
-        return Prepared(question, "", found, inputs, first, ranges[0] is None)
+        cuts = {key: pixels_of(one.cut(pictures[key.pixel_range].image)) for key, one in evaluations.items()}
+        return Prepared(question, "", found, cuts, first, ranges[0] is None)
 
     def prepare_some(some: Sequence[Question]) -> list[Prepared]:
         return [prepare(question) for question in some]
 
-    size = batch_size(max(key.size for key in transforms))
+    size = batch_size(max(key.size for key in evaluations))
     batches = _in_handfuls(iter(questions), size, size // LEAST)
     for handfuls in in_batches(prepare_some, batches, workers=os.cpu_count() or 1):
-        yield from _answer_batch(models, list(chain.from_iterable(handfuls)), device, top_k)
+        prepared = list(chain.from_iterable(handfuls))
+        readable = [one for one in prepared if not one.error]
+        said = _said(models, evaluations, readable, device, top_k) if readable else {}
+        yield from _answer_batch(models, prepared, said)
 
 
 def _decoded(content: bytes, meant: PixelRange | None) -> Decoded:
@@ -165,28 +168,44 @@ def _in_handfuls(questions: Iterator[Question], size: int, some: int) -> Iterato
 
 @dataclass(frozen=True)
 class Prepared:
-    """A question with its picture as each model wants it, or with the reason why there is none."""
+    """A question with its picture as each model wants it, uint8, or with the reason why there is none."""
 
     question: Question
     error: str
     found: Found | None = None
-    inputs: Mapping[Preprocessing, torch.Tensor] = field(default_factory=dict)
+    cuts: Mapping[Preprocessing, torch.Tensor] = field(default_factory=dict)
     decoded: Decoded | None = None
     """As the first model sees it."""
     assumed: bool = False
     """What is black and white in more than 8 bits, the model does not say."""
 
 
+Said = Mapping[str, Sequence[tuple[tuple[str, float], ...]]]
+"""By the name of a model, the best classes of each picture with their probabilities."""
+
+
+def _said(
+    models: Mapping[str, Sequence[LoadedModel]],
+    evaluations: Mapping[Preprocessing, Evaluation],
+    readable: Sequence[Prepared],
+    device: torch.device,
+    top_k: int,
+) -> Said:
+    """What every model says of some pictures."""
+    inputs = {
+        key: one.inputs([each.cuts[key] for each in readable], device) for key, one in evaluations.items()
+    }
+    said = {}
+    for name, together in models.items():
+        classes = together[0].classes
+        each = [_probabilities(model, classes, inputs[model.preprocessing], device) for model in together]
+        said[name] = [_top(row, classes, top_k) for row in np.mean(each, axis=0)]
+    return said
+
+
 def _answer_batch(
-    models: Mapping[str, Sequence[LoadedModel]], batch: Sequence[Prepared], device: torch.device, top_k: int
+    models: Mapping[str, Sequence[LoadedModel]], batch: Sequence[Prepared], said: Said
 ) -> Iterator[Answer]:
-    readable = [one for one in batch if not one.error]
-    said: dict[str, list[tuple[tuple[str, float], ...]]] = {}
-    for name, together in models.items() if readable else ():
-        found = np.mean(
-            [_probabilities(model, together[0].classes, readable, device) for model in together], axis=0
-        )
-        said[name] = [_top(row, together[0].classes, top_k) for row in found]
     known = {label for together in models.values() for label in together[0].classes}
     place = 0
     for one in batch:
@@ -213,11 +232,10 @@ def _answer_batch(
 
 
 def _probabilities(
-    model: LoadedModel, classes: Sequence[str], pictures: Sequence[Prepared], device: torch.device
+    model: LoadedModel, classes: Sequence[str], inputs: torch.Tensor, device: torch.device
 ) -> Array:
     """(N, C): what one model says, its classes put in the order of `classes` by their names."""
-    stacked = torch.stack([one.inputs[model.preprocessing] for one in pictures])
-    found = probabilities(model.module, [stacked], device)
+    found = probabilities(model.module, [inputs], device)
     return found[:, [model.classes.index(name) for name in classes]]
 
 

@@ -119,7 +119,7 @@ def head_answers(
     """Per head of a network with a distillation token, "cls" and "dist": (N,) int64 answers on test."""
     store, device = open_store(machine.store), torch.device(machine.device)
     batches = eval_batches(
-        split.root, split.test, preprocessing, machine.eval_batch, machine.workers, store=store
+        split.root, split.test, preprocessing, machine.eval_batch, machine.workers, store=store, device=device
     )
     heads: dict[str, list[Array]] = {"cls": [], "dist": []}
     try:
@@ -127,7 +127,7 @@ def head_answers(
             model.set_distilled_training(True)  # type: ignore[operator]
             model.training = True  # this module alone: it returns both answers, nothing in it drops out
             for batch in batches:
-                for name, logits in zip(heads, model(batch.to(device)), strict=True):
+                for name, logits in zip(heads, model(batch), strict=True):
                     heads[name].append(logits.argmax(dim=1).cpu().numpy())
     finally:
         model.eval()

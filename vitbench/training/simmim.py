@@ -307,10 +307,11 @@ class Masked(Objective):
             machine.eval_batch,
             machine.workers,
             store=open_store(machine.store),
+            device=device,
         )
         parts = even_slices(len(pictures), machine.eval_batch)
         for part, batch in zip(parts, batches, strict=True):
-            yield batch.to(device), own_masks(pictures[part], self.side, self.masking).to(device)
+            yield batch, own_masks(pictures[part], self.side, self.masking).to(device)
 
 
 def _reconstruct(judged: nn.Module, pictures: Tensor, masks: Tensor) -> Tensor:
