@@ -23,6 +23,7 @@ from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import RANDOM
 from vitbench.records import Recipe, Run, Settings, Split
 from vitbench.training import loop
+from vitbench.training.log import Log
 from vitbench.training.loop import Trainer, build_trainer
 from vitbench.training.machine import PeakMemory, choose_device, choose_machine, choose_precision
 from vitbench.training.recipes import build_recipe
@@ -140,7 +141,7 @@ class Ours:
     def epoch(self) -> int:
         """The next epoch of this trainer."""
         trainer = self.trainer
-        log = loop._Log(self.folder / "log.txt")
+        log = Log(self.folder / "log.txt")
         row = loop._train_epoch(trainer, Run(self.folder), Watch(), log, PeakMemory(trainer.device))
         trainer.rows.append(row)
         return round(row.images_per_second * row.seconds)

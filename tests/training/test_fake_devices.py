@@ -35,7 +35,7 @@ from vitbench.training.supervised import Supervised
 
 SIZE, BATCH = 64, 8
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # that there is no CUDA
-MACHINE = Machine("cuda", "no card", BATCH, 16, 1, 0)
+MACHINE = Machine("cuda", "no card", BATCH, 16, 1, 0, without=("cuda_graphs",))
 SHALLOW: dict[str, dict[str, Any]] = {"vit": {"depth": 2}, "swin": {"depths": (1, 2, 1, 1)}}
 """Networks of the real kinds, with fewer blocks: every kind of block is there."""
 

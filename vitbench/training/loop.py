@@ -12,15 +12,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import timm.optim
 import timm.scheduler
-import timm.utils
 import torch
 from torch import Tensor, nn
 
@@ -38,12 +36,15 @@ from vitbench.models.folder import LoadedModel
 from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split
 from vitbench.training import checkpoint, saving, signals
 from vitbench.training.arithmetic import compute_as, fuse_attention, unfuse_attention
+from vitbench.training.average import MovingAverage
+from vitbench.training.graphs import Graphs, records_steps
+from vitbench.training.log import Log
 from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory
 from vitbench.training.objective import Objective
 from vitbench.training.objectives import OBJECTIVES
 from vitbench.training.processes import ALONE, Order, Processes
 from vitbench.training.saver import Saver
-from vitbench.training.step import memory_format, train_step
+from vitbench.training.step import memory_format, techniques, train_step
 from vitbench.training.sums import Sums
 from vitbench.training.supervised import MixPictures
 from vitbench.training.upload import uploaded
@@ -67,12 +68,14 @@ class Trainer:
     objective: Objective
     optimizer: torch.optim.Optimizer
     scheduler: timm.scheduler.scheduler.Scheduler | None
-    ema: timm.utils.ModelEmaV3 | None
+    ema: MovingAverage | None
     scaler: torch.amp.GradScaler
     mix: MixPictures | None
     steps_per_epoch: int
     memory_format: torch.memory_format = torch.contiguous_format
     """Of the model's weights and of the pictures that it is given."""
+    graphs: Graphs | None = None
+    """Forward and backward, recorded; None: they are computed operation by operation."""
     unfused: tuple[str, ...] = ()
     """Modules whose attention is computed product by product, and is not in a model that is loaded."""
     processes: Processes = field(default_factory=lambda: ALONE)
@@ -93,6 +96,11 @@ class Trainer:
     @property
     def device(self) -> torch.device:
         return torch.device(self.machine.device)
+
+    @cached_property
+    def parameters(self) -> list[nn.Parameter]:
+        """What is learnt; looking it up anew costs as much as a tenth of a step's launches."""
+        return list(self.model.parameters())
 
     @property
     def counts_right(self) -> bool:
@@ -191,13 +199,14 @@ def build_trainer(
         )
     ema = None
     if recipe.ema_decay is not None:
-        ema = timm.utils.ModelEmaV3(model, decay=recipe.ema_decay, use_warmup=True)
+        ema = MovingAverage(model, decay=recipe.ema_decay, use_warmup=True)
+    objective = OBJECTIVES[recipe.objective](model, recipe, teacher).to(device)
     return Trainer(
         recipe=recipe,
         split=split,
         machine=machine,
         model=model,
-        objective=OBJECTIVES[recipe.objective](model, recipe, teacher).to(device),
+        objective=objective,
         optimizer=optimizer,
         scheduler=scheduler,
         ema=ema,
@@ -206,6 +215,7 @@ def build_trainer(
         steps_per_epoch=steps,
         memory_format=own,
         unfused=unfused,
+        graphs=Graphs(objective, device) if records_steps(machine) is True else None,
         processes=processes,
         ahead=Crew(machine.workers, accelerated=device.type != "cpu", pinned=device.type == "cuda"),
         making=choose_making(recipe, device, machine.without),
@@ -219,7 +229,7 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     loss is no longer a number, and whatever torch raises when memory runs out.
     """
     folder = run.folder / "checkpoint"
-    log = _Log(run.folder / "log.txt")
+    log = Log(run.folder / "log.txt")
     saving.restore(trainer, folder, watch.message)
     share_state(trainer)
     peak = PeakMemory(trainer.device)
@@ -336,7 +346,7 @@ def settle(trainer: Trainer) -> None:
 # --- epochs ---------------------------------------------------------------------------------------
 
 
-def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: PeakMemory) -> Epoch:
+def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: Log, peak: PeakMemory) -> Epoch:
     recipe, epoch, steps = trainer.recipe, len(trainer.rows) + 1, trainer.steps_per_epoch
     sums = trainer.sums or Sums.fresh(trainer.device)
     trainer.sums = None
@@ -352,6 +362,7 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
             mean = _finite(sums.mean_loss, epoch, sums.step, recipe)
             trainer.saver.look()
             peak.sample()
+            _tell_of_graphs(trainer, run, watch)
             log.line(f"epoch {epoch} step {sums.step}/{steps} loss {mean:.4f}")
             watch.step(epoch, sums.step, mean, sums.seen / sums.seconds)
             if saving.due_inside(trainer) and sums.step < steps:
@@ -380,6 +391,18 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: "_Log", peak: Pe
         peak_memory_mb=peak.sample(),
         val_agreement=val.agreement,
     )
+
+
+def _tell_of_graphs(trainer: Trainer, run: Run, watch: Watch) -> None:
+    """Say and write down, once, that steps cannot be recorded; they are done all the same."""
+    if trainer.graphs is None or not (trouble := trainer.graphs.complaint()):
+        return
+    watch.message(
+        f"{run.name}: its steps cannot be recorded as CUDA graphs ({trouble}); each operation is launched "
+        "by itself, which is slower"
+    )
+    about = {**run.environment(), "techniques": techniques(trainer)}
+    files.write_json(run.folder / "environment.json", about)
 
 
 def _save_inside(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> None:
@@ -432,21 +455,3 @@ def _finite(loss: float, epoch: int, step: int, recipe: Recipe) -> float:
             + " under a new --name"
         )
     return loss
-
-
-class _Log:
-    """`log.txt`: a line per event with its time, appended."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def line(self, text: str) -> None:
-        with files.naming(self.path), self.path.open("a", encoding="utf-8") as stream:
-            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-
-    def epoch(self, row: Epoch, prepared: str, saved: str = "") -> None:
-        """An epoch that is done, `saved` or not; `prepared` as of `Ahead.in_words`."""
-        judged = (
-            "" if row.val_top1 is None else f": val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}"
-        )
-        self.line(f"epoch {row.epoch}{saved}{judged}; {prepared}")

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vitbench.data.ahead import even_slices
+from vitbench.training.graphs import records_steps
 from vitbench.training.processes import flatten
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def train_step(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
         total, right = processes.sum_gradients(flat, trainer.model)
     trainer.scaler.unscale_(trainer.optimizer)
     if recipe.clip_grad is not None:
-        nn.utils.clip_grad_norm_(trainer.model.parameters(), recipe.clip_grad)
+        nn.utils.clip_grad_norm_(trainer.parameters, recipe.clip_grad)
     trainer.scaler.step(trainer.optimizer)
     trainer.scaler.update()
     if trainer.ema is not None:
@@ -60,6 +62,7 @@ def _gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
     pixels = images.float().div_(255)
     labels = labels.to(device, non_blocking=True)
     own = trainer.processes.share(count)
+    work = partial(_micro_batch, trainer, count)
     if trainer.mix is not None:
         pixels, targets = trainer.mix(pixels, labels)
         pixels = pixels[own]
@@ -71,19 +74,34 @@ def _gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
     for part in even_slices(len(labels), trainer.machine.micro_batch):
         if first := own.start + part.start:
             seed_step(recipe.seed, epoch + 1, step + 1, first)
-        with torch.autocast(
-            device.type,
-            dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float16,
-            enabled=recipe.precision != "fp32",
-        ):
-            result = trainer.objective(pixels[part], targets[part])
-        # Each micro-batch weighs as many pictures as it has: the sum is the global batch's mean.
-        loss = result["loss"] * (len(labels[part]) / count)
-        trainer.scaler.scale(loss).backward()
-        total += loss.detach()
-        if trainer.counts_right:
-            right += (result["output"].detach().argmax(dim=1) == labels[part]).sum()
+        inputs = pixels[part], targets[part], labels[part]
+        if trainer.graphs is None:
+            loss, correct = work(*inputs)
+        else:
+            # Weight of the loss and momentum of batch normalisation hang on the global batch as well.
+            loss, correct = trainer.graphs.run((len(inputs[0]), count), work, inputs)
+        total += loss
+        right += correct
     return total, right
+
+
+def _micro_batch(
+    trainer: "Trainer", count: int, pixels: Tensor, targets: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Forward and backward of some of a global batch's `count` pictures: loss and right ones."""
+    precision = trainer.recipe.precision
+    with torch.autocast(
+        trainer.device.type,
+        dtype=torch.bfloat16 if precision == "bf16" else torch.float16,
+        enabled=precision != "fp32",
+    ):
+        result = trainer.objective(pixels, targets)
+    # Each micro-batch weighs as many pictures as it has: the sum is the global batch's mean.
+    loss = result["loss"] * (len(labels) / count)
+    trainer.scaler.scale(loss).backward()
+    if not trainer.counts_right:
+        return loss.detach(), labels.new_zeros(())
+    return loss.detach(), (result["output"].detach().argmax(dim=1) == labels).sum()
 
 
 @contextlib.contextmanager
@@ -137,6 +155,8 @@ def techniques(trainer: "Trainer") -> dict[str, str | bool]:
     """What makes this trainer's steps fast, by name; what each brings stands in results/evidence."""
     attention = [m.fused_attn for m in trainer.model.modules() if hasattr(m, "fused_attn")]
     cuda = trainer.device.type == "cuda"
+    graphs = trainer.graphs
+    failed = f"could not be recorded: {graphs.trouble}" if graphs is not None and graphs.trouble else ""
     return {
         "fused_optimizer": bool(trainer.optimizer.param_groups[0].get("fused")),
         "channels_last": trainer.memory_format is torch.channels_last,
@@ -145,5 +165,5 @@ def techniques(trainer: "Trainer") -> dict[str, str | bool]:
         "tf32": "convolutions" if cuda and "tf32" not in trainer.machine.without else False,
         "deterministic": torch.are_deterministic_algorithms_enabled() or not cuda,
         "compiled": False,
-        "cuda_graphs": False,
+        "cuda_graphs": failed or records_steps(trainer.machine),
     }
