@@ -275,7 +275,7 @@ class Settings(Declared):
     workers: Annotated[Whole | None, running(EVERY, default="as many as are waited for")] = Field(
         default=None, ge=0, le=1024
     )
-    """Threads that prepare pictures ahead."""
+    """Threads, or processes where those are faster, that prepare pictures ahead."""
     store: Annotated[bool, running(EVERY)] = True
     """Keep decoded pictures."""
     store_dir: Annotated[

@@ -99,6 +99,25 @@ def test_a_full_store_keeps_what_is_in_use_and_says_so(
     assert store.complaint() == ""
 
 
+def test_several_writers_of_one_training_stay_in_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes a share of the room at a time; what one has used, another does not throw out."""
+    size = HEADER.size + 3 * 7 * 5
+    monkeypatch.setenv("VITBENCH_STORE_GB", str(9.5 * size / 1e9))
+    Store(str(tmp_path)).picture("train-old", key(99), lambda: noise(1))
+    os.utime(tmp_path / "train-old" / "00" / key(99), (1, 1))
+    began = time.time() - 1
+    writers = [Store(str(tmp_path), 3, began) for _ in range(3)]
+    for number in range(30):
+        writers[number % 3].picture("train-w", key(number), lambda: noise(1))
+    kept = {int(one.path.name, 16) for one in contents(tmp_path)}
+    assert sum(one.size for one in contents(tmp_path)) <= 9.5 * size
+    assert set(range(6)) <= kept  # what came first is still there: it is in use
+    assert 99 not in kept
+    assert all("full" in one.complaint() for one in writers)
+
+
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = Store(str(tmp_path / "file" / "store"))

@@ -16,7 +16,7 @@ import torch
 from odd_views import Every, Odd, Unwilling
 from test_batches import joined, recipe
 
-from vitbench.data import feed
+from vitbench.data import feed, workers
 from vitbench.data.batches import train_batches
 from vitbench.data.crew import Crew
 from vitbench.data.feed import Feed
@@ -136,6 +136,51 @@ def test_views_are_made_in_other_processes(crew: Callable[[int], Crew]) -> None:
     assert os.getpid() % 251 not in third
 
 
+def test_where_there_is_no_memory_without_a_file(
+    crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS: shared through a file whose name is gone at once."""
+    monkeypatch.delattr(workers.os, "memfd_create", raising=False)
+    monkeypatch.delattr(workers.os, "posix_fallocate", raising=False)
+    two = crew(2)
+    assert fed(Odd(), two) == EXPECTED
+    assert not two.complaint()
+
+
+def test_no_room_for_shared_memory(crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and threads do it."""
+
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(workers.os, "posix_fallocate", full, raising=False)
+    two = crew(2)
+    assert fed(Odd(), two) == EXPECTED
+    assert "No space left on device" in two.complaint()
+
+
+def test_a_program_with_python_inside_starts_itself_no_second_time(
+    crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `sys.executable` is no Python there are threads only."""
+    monkeypatch.setattr(workers.sys, "executable", "/opt/photos/photos-app")
+    one = crew(1)
+    assert fed(Odd(), one) == EXPECTED
+    assert "no Python" in one.complaint()
+
+
+def test_the_stores_complaint_reaches_the_user(
+    split: Split, tmp_path: Path, crew: Callable[[int], Crew]
+) -> None:
+    """A store that cannot be written costs time, from a worker too, and it is said once."""
+    (tmp_path / "store").write_text("not a folder")
+    store = Store(str(tmp_path / "store"))
+    found = joined(train_batches(split, recipe(split), 1, crew(2), store=store))
+    assert found == joined(train_batches(split, recipe(split), 1))
+    assert "cannot be kept" in store.complaint()
+    assert store.complaint() == ""
+
+
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
@@ -195,9 +240,9 @@ def test_a_file_that_is_gone_is_named(split: Split, crew: Callable[[int], Crew])
     """The same line as with threads."""
     (split.root / split.train[0].path).unlink()
     said = []
-    for workers in (crew(2), 2):
+    for makers in (crew(2), 2):
         with pytest.raises(LostPictureError) as error:
-            list(train_batches(split, recipe(split), 1, workers))
+            list(train_batches(split, recipe(split), 1, makers))
         said.append(str(error.value))
     assert said[0] == said[1]
     assert split.train[0].path in said[0]

@@ -166,7 +166,7 @@ class Store:
         """Take `size` bytes of the room that is left; the oldest that this process does not use make way."""
         with self._lock:
             if self._room is None or self._room < size:
-                self._room = self._make_room(size) // self._sharers
+                self._room = self._make_room(size * self._sharers) // self._sharers
             if self._room < size:
                 self._trouble = f"{self.folder}: full; pictures beyond its limit are decoded again each time"
                 return False

@@ -140,7 +140,8 @@ class Machine:
     threads: int
     """Of the arithmetic on a CPU; part of what makes weights bit-equal."""
     workers: int | None
-    """Threads that prepare pictures ahead; never changes what comes out. None: as the waiting calls for."""
+    """Threads, or at most so many processes, that prepare pictures ahead; never changes what comes out. None:
+    as the waiting calls for."""
     processes: int = 1
     """That share every global batch, each with so many threads and workers."""
     store: str = ""
