@@ -89,7 +89,10 @@ running = partial(On, panel=RUNNING, between_calls="free")
 
 
 class Settings(Declared):
-    """What a user asks of `train`; None means "the recipe's own". Stands in `benchmark.json`."""
+    """What a user asks of `train`; None means "the recipe's own". Stands in `benchmark.json`.
+
+    `model_fields_set`: what was named; the rest has its default, or what a benchmark that is there has.
+    """
 
     models: Annotated[
         tuple[str, ...],
@@ -318,6 +321,10 @@ class Settings(Declared):
         settings._check_unlabelled()
         return settings
 
+    def on_top_of(self, others: "Settings") -> "Settings":
+        """What `others` say, and on top of it what was named when these settings were made."""
+        return Settings.of({**others.model_dump(), **self.model_dump(exclude_unset=True)})
+
     @property
     def given_arms(self) -> dict[str, dict[str, Any]]:
         """The arms, those that a teacher makes too: "" is the plain way, its runs have no arm's name.
@@ -336,10 +343,14 @@ class Settings(Declared):
         return {name: self._way(fields) for name, fields in self.given_arms.items()} or {alone: self}
 
     def means(self, name: str) -> bool:
-        """Whether a field plays a part here: what a teacher or masks are told does so only where they are."""
-        part = self.option(name).part_of
-        taught, masked = self.teacher is not None, self.pretrain or self.recipe == "simmim"
-        return taught if part == "teacher" else masked if part == "pretrain" else True
+        """Whether a field plays a part here; what a teacher, masks or folds are told does where they are."""
+        arms = self.arms.values()
+        there = {
+            "teacher": self.teacher is not None or any(arm.get("teacher") for arm in arms),
+            "pretrain": self.pretrain or any(arm.get("pretrain") for arm in arms) or self.recipe == "simmim",
+            "folds": self.folds is not None,
+        }
+        return there.get(self.option(name).part_of, True)
 
     def _way(self, fields: Mapping[str, Any]) -> "Settings":
         """An arm's settings: what it does not set is as for all; who teaches, and whether, it says itself."""

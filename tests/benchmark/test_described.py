@@ -48,9 +48,9 @@ def test_a_dry_run_prints_the_plan_and_nothing_else_on_stdout(tmp_path: Path) ->
 def test_a_lone_model_is_not_advised_alone(coloured: Path) -> None:
     """A long plan of one model: another command with its data and size, no `--models` of the same."""
     asked = {"models": ("test_vit",), "weights": ("random",), "image_size": 96, "with_probe": False}
-    plan, _ = prepare(Request(asked, coloured), Watch(), dry_run=True)
+    plan, _ = prepare(Request(Settings.of(asked), coloured), Watch(), dry_run=True)
     line = shortcut_line(plan, {"test_vit-s0": Estimate(1, 36000, 1, 1)})
-    assert f"`vitbench probe {coloured} --models test_vit --image-size 96 --weights random` ranks" in line
+    assert f"`vitbench probe {coloured} --models test_vit --weights random --image-size 96` ranks" in line
     assert "alone" not in line
     other = dataclasses.replace(plan.jobs[0].plan, alias="other")
     jobs = (*plan.jobs, dataclasses.replace(plan.jobs[0], run_name="other-s0", plan=other))

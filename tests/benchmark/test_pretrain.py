@@ -69,7 +69,7 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
 def planned(first: Benchmark, coloured: Path, **asked: Any) -> Plan:
     """What `train` would do beside the benchmark `first`."""
     usual = {**TINY, "with_probe": False}
-    request = Request({**usual, **asked}, coloured, "then", first.folder.parent)
+    request = Request(Settings.of({**usual, **asked}), coloured, "then", first.folder.parent)
     return prepare(request, Watch(), dry_run=True)[0]
 
 

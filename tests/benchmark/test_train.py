@@ -18,7 +18,7 @@ from vitbench.benchmark.train import Request, prepare, train
 from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.files import read_csv, sha256_of
 from vitbench.models.folder import load_model
-from vitbench.records import Benchmark
+from vitbench.records import Benchmark, Settings
 from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
@@ -192,7 +192,9 @@ def test_names_count_up(tmp_path: Path) -> None:
 
 def test_a_dry_run_writes_nothing(coloured: Path, tmp_path: Path) -> None:
     """Pretrained weights are neither asked for nor needed; no folder appears."""
-    request = Request({**TINY, "weights": ("pretrained",)}, data=coloured, results=tmp_path / "results")
+    request = Request(
+        Settings.of({**TINY, "weights": ("pretrained",)}), data=coloured, results=tmp_path / "results"
+    )
     plan, benchmark = prepare(request, Watch(), dry_run=True)
     assert benchmark is None
     # 36 forward passes beside 3 × 36 views × 2 epochs: its probe costs little, and comes first.

@@ -9,7 +9,7 @@ from painted import TINY, StopAt, paint_folder
 
 from vitbench.benchmark.arms import wanted_runs
 from vitbench.benchmark.train import train
-from vitbench.cli.declared import explicit_settings
+from vitbench.cli.declared import named_settings
 from vitbench.comparison.table import compare
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
@@ -161,7 +161,7 @@ def test_a_teacher_begins_with_pretrained_weights_whatever_its_students_begin_wi
 def asked_by(tmp_path: Path, text: str = "", **params: Any) -> Settings:
     config = tmp_path / "arms.toml"
     config.write_text(text)
-    return Settings.of(explicit_settings({"config": config, **params}))
+    return named_settings({"config": config, **params})
 
 
 def test_a_toml_file_names_arms(tmp_path: Path) -> None:

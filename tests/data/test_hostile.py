@@ -27,7 +27,7 @@ from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.files import shown
 from vitbench.inference.stream import Question, answer, collect
 from vitbench.models.folder import LoadedModel
-from vitbench.records import Answer, BadFile, Benchmark, Epoch, Preprocessing
+from vitbench.records import Answer, BadFile, Benchmark, Epoch, Preprocessing, Settings
 from vitbench.training.watch import Watch
 
 CPU = torch.device("cpu")
@@ -169,7 +169,7 @@ def checked(root: Path) -> tuple[int, str]:
 
 def planned(root: Path, results: Path, **more: Any) -> None:
     """What `train` does before its first step."""
-    prepare(Request({**TINY, **more}, root, None, results), Watch(), dry_run=True)
+    prepare(Request(Settings.of({**TINY, **more}), root, None, results), Watch(), dry_run=True)
 
 
 @pytest.mark.parametrize("case", READ)

@@ -17,6 +17,7 @@ from vitbench.data.formats import FORMATS, SUFFIXES, UNREAD, UNREAD_BY_SUFFIX
 from vitbench.data.scan import scan_folder
 from vitbench.errors import ClassesError, UnreadableImageError, VitbenchError
 from vitbench.inference.stream import collect
+from vitbench.settings import Settings
 from vitbench.training.watch import Watch
 
 Maker = Callable[..., Path]
@@ -100,7 +101,7 @@ def test_what_is_left_out_is_counted_with_what_to_do(tmp_path: Path, classes: Ma
     images = scan_folder(root, near=False)
     assert images.notes == expected
     assert images.unread == {"": 1, ".cr2": 9, ".dcm": 9, ".npy": 9, ".txt": 9}
-    plan, _ = prepare(Request(TINY, root, None, tmp_path / "results"), Watch(), dry_run=True)[:2]
+    plan, _ = prepare(Request(Settings.of(TINY), root, None, tmp_path / "results"), Watch(), dry_run=True)[:2]
     assert set(expected) <= set(plan.notes)
 
 

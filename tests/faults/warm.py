@@ -24,7 +24,7 @@ from vitbench.cli.progress import LineWatch
 from vitbench.errors import VitbenchError
 from vitbench.inference import features, linear, stream  # noqa: F401  # loaded before the first fork
 from vitbench.models.folder import load_model
-from vitbench.records import Benchmark, Run
+from vitbench.records import Benchmark, Run, Settings
 from vitbench.training import checkpoint
 
 TINIEST = {**TINY, "epochs": 2, "device": "cpu", "near_duplicates": False}
@@ -82,7 +82,7 @@ def carry_out(command: dict[str, Any]) -> int:
     there = (results / command["name"] / "benchmark.json").exists()
     asked = {} if there else TINIEST
     data = None if there else root / "coloured"
-    request = train.Request(asked, data, command["name"], results, resume=there)
+    request = train.Request(Settings.of(asked), data, command["name"], results, resume=there)
     if not command["whole"]:
         train.write_reports = lambda *given: None  # type: ignore[attr-defined]
     try:

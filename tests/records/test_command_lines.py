@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.cli.declared import explicit_settings
+from vitbench.cli.declared import named_settings
 from vitbench.records import Benchmark, Settings
 from vitbench.records.commands import (
     arms_toml,
@@ -95,7 +95,7 @@ def test_predict_names_the_benchmark_unless_it_is_the_newest(tmp_path: Path) -> 
 
 def test_usual_arms_are_named_and_others_are_a_file(tmp_path: Path) -> None:
     """`--arms` says the usual ones; `arms.toml` beside the report is read as what they are."""
-    usual = explicit_settings({"arms": "scratch,distill", "teacher": "resnet50"})["arms"]
+    usual = named_settings({"arms": "scratch,distill", "teacher": "resnet50"}).arms
     assert (
         asking(made(tmp_path / "x", arms=usual))
         == "vitbench train /photos --arms scratch,distill --teacher resnet50"

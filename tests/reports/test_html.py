@@ -333,7 +333,7 @@ def test_reproduce_names_what_differs_from_the_defaults(tmp_path: Path) -> None:
     }
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS, data="my photos", settings=settings)
     assert asking(benchmark) == (
-        "vitbench train 'my photos' --models vit,swin --epochs 3 --no-flip --ema 0.9 --weights random --quick"
+        "vitbench train 'my photos' --models vit,swin --weights random --quick --epochs 3 --no-flip --ema 0.9"
     )
 
 
@@ -341,7 +341,7 @@ def test_reproduce_names_what_differs_from_the_defaults(tmp_path: Path) -> None:
     ("settings", "command"),
     [
         ({"recipe": "probe", "folds": 3}, "vitbench probe nowhere --folds 3"),
-        ({"with_probe": False, "tune": 3}, "vitbench train nowhere --tune 3 --no-probe"),
+        ({"with_probe": False, "tune": 3}, "vitbench train nowhere --no-probe --tune 3"),
         ({"with_probe": True, "burst_seconds": 5}, "vitbench train nowhere --burst-seconds 5.0 --with-probe"),
     ],
 )

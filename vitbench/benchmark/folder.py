@@ -233,14 +233,14 @@ def _further_ways(stored: Settings, asked: Settings) -> dict[str, Any]:
     return asked.model_dump(include=set(LESSON_FIELDS))
 
 
-def merge(benchmark: Benchmark, explicit: Mapping[str, Any]) -> Settings:
+def merge(benchmark: Benchmark, named: Settings) -> Settings:
     """The benchmark's settings with what this call names on top.
 
     All runs of a benchmark share their settings, so that they can be compared: only which runs, from
     which weights and on which device may differ. UsageError names any other difference.
     """
     stored = benchmark.settings
-    asked = Settings.of({**stored.model_dump(), **explicit})
+    asked = named.on_top_of(stored)
     before, now = ({**s.model_dump(), **shared(s)} for s in (stored, asked))
     different = [
         f"{field} {_shown(before[field])} → {_shown(now[field])}"

@@ -43,8 +43,8 @@ DEFAULT_RESULTS = Path("results")
 class Request:
     """One call of `train`: what was named explicitly, and where things lie."""
 
-    explicit: Mapping[str, Any]
-    """Fields of `Settings` that the call names; everything else has its default, or the benchmark's."""
+    asked: Settings
+    """What the call names of it counts; everything else has its default, or the benchmark's."""
     data: Path | None = None
     """None: the benchmark's own folder, or `data/` for a new one."""
     name: str | None = None
@@ -62,12 +62,11 @@ class Request:
     @property
     def verb(self) -> str:
         """The command that asks so."""
-        return verb_of(str(self.explicit.get("recipe")))
+        return verb_of(self.asked.recipe)
 
     def again(self, benchmark: Benchmark) -> str:
         """The same call, for pictures that lie elsewhere now."""
-        named = {name: self.explicit.get(name) for name in ("models", "seeds")}
-        options = {name: tuple(value) for name, value in named.items() if isinstance(value, list | tuple)}
+        options = self.asked.model_dump(include={"models", "seeds"}, exclude_unset=True)
         verb, results = verb_of(benchmark.settings.recipe), benchmark.folder.parent
         resume = self.resume or not options
         return command(verb, "NEWPLACE", resume=resume, name=benchmark.name, **options, results=results)
@@ -91,29 +90,21 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     benchmark = _existing(request)
     if benchmark is None and request.resume:
         watch.message(f"{request.results / str(request.name)}: nothing to go on with yet, so it is begun")
-    explicit = dict(request.explicit)
-    _place(explicit, request.results)
-    if isinstance(arms := explicit.get("arms"), Mapping):
-        explicit["arms"] = {name: _placed(fields, request.results) for name, fields in arms.items()}
-    if (table := Path(str(explicit.get("group") or ""))).is_file():
-        explicit["group"] = str(table.resolve())
-    refuse_idle_options(explicit, benchmark)
+    asked = _placed(request.asked, request.results)
+    refuse_idle_options(asked, benchmark)
     if benchmark is None:
-        if explicit.get("recipe") == "simmim" or explicit.get("pretrain"):
-            explicit.setdefault("weights", ("random",))
-        settings = Settings.of(explicit)
-        plan = make_plan(settings, request.data or DEFAULT_DATA, watch, dry_run=dry_run)
+        if (asked.recipe == "simmim" or asked.pretrain) and "weights" not in asked.model_fields_set:
+            asked = asked.model_copy(update={"weights": ("random",)})
+        plan = make_plan(asked, request.data or DEFAULT_DATA, watch, dry_run=dry_run)
         return plan.without(request.crashed), None
-    return _further(request, benchmark, explicit, watch, dry_run), benchmark
+    return _further(request, benchmark, asked, watch, dry_run), benchmark
 
 
-def _further(
-    request: Request, benchmark: Benchmark, explicit: Mapping[str, Any], watch: Watch, dry_run: bool
-) -> Plan:
+def _further(request: Request, benchmark: Benchmark, asked: Settings, watch: Watch, dry_run: bool) -> Plan:
     """The plan of what is still to be done in a benchmark that is there."""
-    settings = moved.with_group(folder.merge(benchmark, explicit), benchmark, request.data)
+    settings = moved.with_group(folder.merge(benchmark, asked), benchmark, request.data)
     data = request.data or moved.place_of(benchmark, request.again(benchmark))
-    only_known = request.resume and not NAMES_RUNS & explicit.keys()
+    only_known = request.resume and not NAMES_RUNS & asked.model_fields_set
     with moved.hinted("" if request.data else request.again(benchmark)):
         plan = make_plan(settings, data, watch, benchmark=benchmark, only_known=only_known, dry_run=dry_run)
     if not dry_run:
@@ -140,12 +131,14 @@ def _place(fields: dict[str, Any], results: Path) -> None:
         fields["teacher"] = place_of_teacher(teacher, results)
 
 
-def _placed(fields: Any, results: Path) -> Any:
-    """An arm's fields so; what is no table is left to `Settings` to refuse."""
-    if isinstance(fields, Mapping):
-        fields = dict(fields)
-        _place(fields, results)
-    return fields
+def _placed(asked: Settings, results: Path) -> Settings:
+    """What is asked for, its arms too, so; and a table of groups by its whole path."""
+    fields = asked.model_dump(exclude_unset=True)
+    for table in (fields, *fields.get("arms", {}).values()):
+        _place(table, results)
+    if Path(asked.group or "").is_file():
+        fields["group"] = str(Path(str(asked.group)).resolve())
+    return Settings.of(fields)
 
 
 NAMES_RUNS = Settings.fields_where(lambda option: option.between_calls == "runs")
@@ -180,7 +173,9 @@ def train(
     resume = resume or resume_anyway
     if started()[0]:
         return _followed()
-    request = Request(settings, folder_of_data, name, Path(results), resume, share, resume_anyway)
+    request = Request(
+        Settings.of(settings), folder_of_data, name, Path(results), resume, share, resume_anyway
+    )
     return carry_out(request, watch or Watch(), track)
 
 
@@ -234,7 +229,7 @@ def _followed() -> Benchmark:
 
 def _carry_out(request: Request, watch: Watch, track: str | None) -> Benchmark:
     if track is not None:
-        if request.explicit.get("recipe") == "probe":
+        if request.asked.recipe == "probe":
             raise UsageError(f"--track {track}: a probe has no epochs to follow; leave it away")
         trackers.check(track)
     plan, benchmark = prepare(request, watch)

@@ -62,8 +62,8 @@ class Call(Declared):
 
 # --- from declarations to a command ---------------------------------------------------------------
 
-Body = Callable[[dict[str, Any], Call], None]
-"""What a command does with the `Settings` fields that a call names, and with the rest of it."""
+Body = Callable[[Settings, Call], None]
+"""What a command does with the settings that a call names, and with the rest of it."""
 
 
 def declares(command: Command) -> Callable[[Body], Callable[..., None]]:
@@ -75,7 +75,7 @@ def declares(command: Command) -> Callable[[Body], Callable[..., None]]:
             call = {name: given[name] for name in Call.model_fields if given.get(name) is not None}
             if command in RECIPE_OF:
                 given["recipe"] = RECIPE_OF[command]
-            body(explicit_settings(given), Call.of(call))
+            body(named_settings(given), Call.of(call))
 
         parameters = [*parameters_of(Settings, command), *parameters_of(Call, command)]
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -180,8 +180,8 @@ def _commands_with(flag: str) -> tuple[Command, ...]:
 # --- what a call names ----------------------------------------------------------------------------
 
 
-def explicit_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The `Settings` fields that a call names: `--config` first, its options on top.
+def named_settings(given: Mapping[str, Any]) -> Settings:
+    """What a call names: `--config` first, its options on top.
 
     Raises UsageError, naming option and value, for what does not fit.
     """
@@ -195,8 +195,7 @@ def explicit_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         if teacher and all(arm.get("teacher") != teacher for arm in explicit["arms"].values()):
             raise UsageError(f"--teacher {teacher}: no arm learns from it; add distill to --arms")
     explicit |= {name: _value(name, value) for name, value in said.items()}
-    Settings.of(explicit)
-    return explicit
+    return Settings.of(explicit)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from vitbench.cli.declared import Call, declares
 from vitbench.cli.options import DATA, status_of
+from vitbench.settings import Settings
 
 if TYPE_CHECKING:
     from vitbench.benchmark.train import Request
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @declares("train")
-def train(explicit: dict[str, Any], call: Call) -> None:
+def train(asked: Settings, call: Call) -> None:
     """Fine-tune several models on DATA and compare them.
 
     Examples:
@@ -29,11 +30,11 @@ def train(explicit: dict[str, Any], call: Call) -> None:
     - `vitbench train --name photos-1 --models swinv2-cr`
     - `vitbench train photos --name photos-1 --seeds 0,1,2 --shard 2/8`
     """
-    conduct(explicit, call)
+    conduct(asked, call)
 
 
 @declares("probe")
-def probe(explicit: dict[str, Any], call: Call) -> None:
+def probe(asked: Settings, call: Call) -> None:
     """Rank pretrained models on DATA in minutes: frozen features and a linear head, nothing is trained.
 
     Examples:
@@ -42,18 +43,17 @@ def probe(explicit: dict[str, Any], call: Call) -> None:
     - `vitbench probe photos --models vit,swin,resnet50,'convnext_*' --max-params 30`
     - `vitbench probe photos --models tiny --group 'scene(\\d+)'`
     """
-    if call.max_params is not None or call.max_gmacs is not None or "models" in explicit:
+    if call.max_params is not None or call.max_gmacs is not None or "models" in asked.model_fields_set:
         from vitbench.cli.show import say
         from vitbench.models.listing import selected
-        from vitbench.settings import DEFAULT_MODELS
 
-        named, size = explicit.get("models", DEFAULT_MODELS), explicit.get("image_size")
-        explicit["models"] = selected(named, call.max_params, call.max_gmacs, size, say)
-    conduct(explicit, call)
+        found = selected(asked.models, call.max_params, call.max_gmacs, asked.image_size, say)
+        asked = asked.model_copy(update={"models": tuple(found)})
+    conduct(asked, call)
 
 
 @declares("pretrain")
-def pretrain(explicit: dict[str, Any], call: Call) -> None:
+def pretrain(asked: Settings, call: Call) -> None:
     """Pre-train encoders on any pictures, labels unread: most of each is hidden, to be rebuilt (SimMIM).
 
     The pictures that `train` would test on are left out. `train --weights NAME` goes on from the encoders.
@@ -65,10 +65,10 @@ def pretrain(explicit: dict[str, Any], call: Call) -> None:
     - `vitbench pretrain photos --mask-ratio 0.5 --mask-target normalised`
     - `vitbench pretrain --resume`
     """
-    conduct(explicit, call)
+    conduct(asked, call)
 
 
-def conduct(explicit: dict[str, Any], call: Call) -> None:
+def conduct(asked: Settings, call: Call) -> None:
     """`train`, `probe` and `pretrain`: plan, carry out, show."""
     from vitbench.cli import supervise
     from vitbench.data.scan import refuse_unusable
@@ -81,15 +81,15 @@ def conduct(explicit: dict[str, Any], call: Call) -> None:
     resume = call.resume or call.resume_anyway
     if not (resume or call.name):
         # What can be said in half a second is said before torch is loaded.
-        unread = (ClassesError,) if explicit.get("recipe") == "simmim" else ()
+        unread = (ClassesError,) if asked.recipe == "simmim" else ()
         with contextlib.suppress(*unread):
-            refuse_unusable(call.data or DATA, explicit.get("layout", "auto"))
+            refuse_unusable(call.data or DATA, asked.layout)
     from vitbench.benchmark.shard import Shard
     from vitbench.benchmark.train import Request, carry_out
     from vitbench.cli.progress import watch
 
     shard = None if call.shard is None else Shard.of(call.shard)
-    request = Request(explicit, call.data, call.name, call.results, resume, shard, call.resume_anyway)
+    request = Request(asked, call.data, call.name, call.results, resume, shard, call.resume_anyway)
     if (left := supervise.inherited) is not None:
         request = dataclasses.replace(request, crashed=left.crashed)
         if left.benchmark is not None:

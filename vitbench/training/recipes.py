@@ -176,19 +176,18 @@ def pretraining_recipe(
 ) -> Recipe:
     """The recipe of masked pre-training (`SIMMIM`): each training picture once an epoch, no classes."""
     alone = settings.recipe == "simmim"
-    asked = {
-        "recipe": "simmim",
-        "epochs": settings.epochs if alone else settings.pretrain_epochs,
-        "batch_size": settings.batch_size,
-        "image_size": settings.image_size,
-        "flip": settings.flip,
-        "quick": settings.quick,
-        **(
-            {"lr": settings.lr, "drop_path": settings.drop_path, "augment": settings.augment} if alone else {}
-        ),
-    }
-    asked["epochs"] = asked["epochs"] or (None if settings.quick else PRETRAIN_EPOCHS)
-    plain = build_recipe(Settings.model_validate(asked), plan, split, seed, init, precision)
+    before = Settings(
+        recipe="simmim",
+        epochs=settings.pretrain_epochs,
+        batch_size=settings.batch_size,
+        image_size=settings.image_size,
+        flip=settings.flip,
+        quick=settings.quick,
+    )
+    asked = settings if alone else before  # what comes before training has a learning rate of its own
+    if asked.epochs is None and not asked.quick:
+        asked = asked.model_copy(update={"epochs": PRETRAIN_EPOCHS})
+    plain = build_recipe(asked, plan, split, seed, init, precision)
     return plain.model_copy(update={"per_class": "all", "masking": masking, "classes": ()})
 
 
