@@ -9,6 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ import torch
 from painted import paint_folder
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
@@ -111,11 +114,33 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[nn.Module], nn.M
         yield faked
 
 
+class Recordable(TorchDispatchMode):
+    """Raises at what a CUDA graph cannot hold: reading a value on the host, and copies from or to it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        asks = func.name().partition(".")[0] in ("aten::_local_scalar_dense", "aten::nonzero", "aten::unique")
+        out = func(*args, **(kwargs or {}))
+        tensors = [one for one in tree_leaves((args, kwargs, out)) if isinstance(one, Tensor)]
+        # A number that stands on the host as a tensor without dimensions goes into the kernel's arguments.
+        places = {one.device.type for one in tensors if one.ndim or one.device.type == "cuda"}
+        if asks or len(places) > 1 or places == {"cpu"}:
+            raise RuntimeError(f"{func} on {' and '.join(sorted(places))} cannot be recorded")
+        return out
+
+
 def steps(trainer: Trainer) -> set[str]:
-    """The kinds of device on which a step leaves what it computes."""
+    """The kinds of device on which a step leaves what it computes; its forward pass can be recorded."""
     trainer.train_mode()
     images, labels = torch.zeros(BATCH, 3, SIZE, SIZE, dtype=torch.uint8), torch.arange(BATCH) % 3
-    total, right = train_step(trainer, images, labels, 1)
+    forward = trainer.objective.forward
+
+    def recordable(pixels: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        with Recordable():
+            found: dict[str, Tensor] = forward(pixels, targets)
+        return found
+
+    with mock.patch.object(trainer.objective, "forward", recordable):
+        total, right = train_step(trainer, images, labels, 1)
     sums = Sums.fresh(trainer.device)
     sums.add(total, right, BATCH)
     learnt = (*trainer.model.parameters(), *trainer.model.buffers(), *trainer.objective.buffers())
@@ -226,4 +251,21 @@ def test_a_mistake_is_found(planted: str, split: Split, fake: Any, monkeypatch: 
     else:
         trainer.objective.normalise.mean = trainer.objective.normalise.mean.cpu()
     with pytest.raises(RuntimeError, match="found at least two devices"):
+        steps(trainer)
+
+
+@pytest.mark.parametrize("planted", ["a mask from the host", "a choice"])
+def test_what_no_graph_can_hold_is_found(planted: str, split: Split, fake: Any) -> None:
+    """What `Recordable` is for: something made on the host, or looked at there, inside the forward pass."""
+    plan = shallow("vit")
+    trainer = built(plan, recipe_for(plan, split), split, fake)
+    forward = trainer.objective.forward
+
+    def other(pixels: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        if planted == "a choice":
+            return forward(pixels[targets > 0], targets)
+        return forward(pixels * torch.ones(SIZE).to(pixels.device), targets)
+
+    trainer.objective.forward = other  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="cannot be recorded|nonzero"):
         steps(trainer)
