@@ -10,7 +10,9 @@ lies in. A check that fails says so in its line and leaves the others alone; one
 
 import argparse
 import atexit
+import contextlib
 import csv
+import functools
 import itertools
 import json
 import os
@@ -25,6 +27,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 STARTED, HERE, WORK = (
     time.monotonic(),
@@ -67,6 +70,7 @@ from vitbench.models.plan import plan_model
 from vitbench.models.weights import RANDOM
 from vitbench.records import Settings
 from vitbench.training import loop, step
+from vitbench.training.arithmetic import compute_as
 from vitbench.training.machine import choose_machine, free_memory, synchronise
 from vitbench.training.probe import forward_speed
 from vitbench.training.recipes import build_recipe
@@ -140,14 +144,14 @@ def training(c, name, models, size, **more):
     ]
 
 
-def trainer_for(c, model, batch, precision="bf16", data="demo"):
+def trainer_for(c, model, batch, precision="bf16", data="demo", **asked):
     """vitbench's own trainer, by the fine-tuning recipe on random weights, and a batch on its device."""
     free_memory(c.device)
     torch.cuda.reset_peak_memory_stats() if c.cuda else None
     if data not in SPLITS:
         SPLITS[data] = split_images(scan_folder(WORK / data, near=False), 0)
     split, plan = SPLITS[data], plan_model(model, c.size)
-    settings = Settings.of({"image_size": c.size, "batch_size": batch, "device": c.device})
+    settings = Settings.of({"image_size": c.size, "batch_size": batch, "device": c.device, **asked})
     recipe = build_recipe(settings, plan, split, 0, "pretrained", precision)
     network = create(plan, len(split.classes), RANDOM, 0, recipe.drop_path)
     trainer = loop.build_trainer(
@@ -198,8 +202,8 @@ def environment(c):
         **{name: version(name) for name in names},
     }
     found |= {
-        "tf32 convolutions": torch.backends.cudnn.allow_tf32,
-        "matmul": torch.get_float32_matmul_precision(),
+        "convolutions": torch.backends.cudnn.conv.fp32_precision,
+        "products": torch.backends.cuda.matmul.fp32_precision,
     }
     return found | (
         {
@@ -239,55 +243,73 @@ def train(c):
 
 
 def resume(c):
-    """Killed (SIGKILL) and gone on with, beside two that were not: what differs, by whose doing?"""
-    names, model = ("whole", "again", "cut"), f"{c.models[0]}-s0"
+    """Killed (SIGKILL) and gone on with, beside two that were not: what differs? The same --deterministic."""
+    ways, model = {"": [], "-exact": ["--deterministic"]}, f"{c.models[0]}-s0"
+    size, epochs = (c.size, 8) if c.cuda else (32, 4)
     running = {
-        name: start(
-            *training(c, name, c.models[:1], c.size if c.cuda else 32, epochs=8 if c.cuda else 4),
-            VITBENCH_SAVE_SECONDS="0",
+        name + way: start(
+            *training(c, name + way, c.models[:1], size, epochs=epochs), *more, VITBENCH_SAVE_SECONDS="0"
         )
-        for name in names
+        for way, more in ways.items()
+        for name in ("cut", "whole", "again")
     }
-    saved, until = RESULTS / "cut" / model / "checkpoint" / "epoch-0002.json", time.monotonic() + 200
-    while not saved.exists() and time.monotonic() < until and running["cut"].poll() is None:
+    killed, until = set(), time.monotonic() + 200
+    while len(killed) < len(ways) and time.monotonic() < until:
+        for way in ways.keys() - killed:
+            if (RESULTS / f"cut{way}" / model / "checkpoint" / "epoch-0002.json").exists():
+                os.killpg(running["cut" + way].pid, signal.SIGKILL)
+                killed.add(way)
         time.sleep(0.02)
-    early = running["cut"].poll() is not None
-    if not early:
-        os.killpg(running["cut"].pid, signal.SIGKILL)
-        running["cut"].wait()
-    status, said = ended(start("train", "--resume", "--name", "cut", "--results", RESULTS), 200)
-    assert all(ended(running[name], 200)[0] == 0 for name in names[:2]), "an uninterrupted run failed"
-    there = {name: load_file(RESULTS / name / model / "model" / "model.safetensors") for name in names}
-    apart = {
-        one: max(float(np.abs(there["whole"][key] - there[one][key]).max()) for key in there[one])
-        for one in names[1:]
-    }
-    return {
-        "good": status == 0 and not early,
-        "said": said,
-        "largest difference of a weight": {"repeated": apart["again"], "resumed": apart["cut"]},
-    }
+    early = [way for way in ways if running["cut" + way].wait(1) == 0]
+    found = {"good": not early and len(killed) == len(ways)}
+    for way in ways:
+        status, said = ended(start("train", "--resume", "--name", f"cut{way}", "--results", RESULTS), 200)
+        for name in ("whole", "again"):
+            assert ended(running[name + way], 200)[0] == 0, "an uninterrupted run failed"
+        whole, again, cut = (
+            load_file(RESULTS / f"{name}{way}" / model / "model" / "model.safetensors")
+            for name in ("whole", "again", "cut")
+        )
+        apart = {
+            name: max(float(np.abs(whole[key] - there[key]).max()) for key in whole)
+            for name, there in (("repeated", again), ("resumed", cut))
+        }
+        found["good"] &= status == 0 and (not way or max(apart.values()) == 0)
+        found[f"largest difference of a weight{', deterministic' if way else ''}"] = apart
+        found[f"said{', deterministic' if way else ''}"] = said
+    return found
+
+
+DEAR = 0.1
+"""Deterministic steps that take less than this longer would be the default."""
 
 
 def repeatable(c):
-    """Eight steps done twice: [equal weights, pictures/s], as it is and with deterministic algorithms."""
-    found, torch.utils.deterministic.fill_uninitialized_memory = {}, False
-    for model, precision, strict in itertools.product(c.models, ("bf16", "fp32"), (False, True)):
-        torch.use_deterministic_algorithms(strict)  # with warn_only, attention stays as it is
-        name, digests = f"{model} {precision}{' deterministic' if strict else ''}", set()
-        try:
-            for _ in range(2):
-                trainer, images, labels = trainer_for(c, model, c.batches[0], precision)
-                for number in range(8):
-                    step.train_step(trainer, images, labels, number)
-                digests.add(state_sha256(trainer.model))
-            found[name] = [
-                len(digests) == 1,
-                speed(c, lambda: step.train_step(trainer, images, labels, 9), len(labels), 0.4)[0],
-            ]
-        except Exception as error:
-            found[name] = f"{type(error).__name__}: {str(error)[:120]}"
-    torch.use_deterministic_algorithms(False)
+    """Eight steps done twice: [equal weights, pictures/s], as it is and --deterministic; what that costs."""
+    found, dearest, equal = {}, 0.0, True
+    for model, precision in itertools.product(c.models, ("bf16", "fp32")):
+        rates = {}
+        for strict in (False, True):
+            name, digests = f"{model} {precision}{' deterministic' if strict else ''}", set()
+            try:
+                for _ in range(2):
+                    trainer, images, labels = trainer_for(
+                        c, model, c.batches[0], precision, deterministic=strict
+                    )
+                    for number in range(8):
+                        step.train_step(trainer, images, labels, number)
+                    digests.add(state_sha256(trainer.model))
+                again = functools.partial(step.train_step, trainer, images, labels, 9)
+                rates[strict] = speed(c, again, len(labels), 0.4)[0]
+                found[name] = [len(digests) == 1, rates[strict]]
+                equal &= len(digests) == 1 or not strict
+            except Exception as error:
+                found[name], equal = f"{type(error).__name__}: {str(error)[:120]}", False
+        if len(rates) == 2:
+            dearest = max(dearest, rates[False] / rates[True] - 1)
+    compute_as(choose_machine(Settings.of({}), torch.device("cpu"), 1))
+    found["deterministic costs at most"] = f"{dearest:.1%}"
+    found["deterministic should be the default"] = c.cuda and equal and dearest < DEAR
     return found
 
 
@@ -334,54 +356,58 @@ def processes(c):
     return {"good": found["cpu"][0] == 0 and there, **found}
 
 
+@contextlib.contextmanager
+def products(name):
+    """Inside, fp32 products are computed so: "ieee" or "tf32"."""
+    usual = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = name
+    yield
+    torch.backends.cuda.matmul.fp32_precision = usual
+
+
+@contextlib.contextmanager
+def fused_windows():
+    """Inside, Swin is built with fused attention, which timm calls experimental."""
+    timm.layers.set_fused_attn(True, experimental=True)
+    yield
+    timm.layers.set_fused_attn(True)
+
+
 def limit(c, compiled=False):
-    """The full step on a batch that lies in the device's memory; 32 is the recipe's batch."""
+    """The full step on a batch that lies in the device's memory, and each technique the other way round.
 
-    def formats(wanted):
-        loop.memory_format = wanted
-
-    large, usual, fused, matmul, nothing = (
-        c.batches[1],
-        loop.memory_format,
-        timm.layers.set_fused_attn,
-        torch.set_float32_matmul_precision,
-        lambda: None,
-    )
-    ways = {f"bf16 {batch}": (batch, "bf16", nothing, nothing) for batch in c.batches} | {
-        f"fp32 {large}": (large, "fp32", nothing, nothing)
+    32 is the recipe's batch; "without": `--without NAME`.
+    """
+    small, large, usual = *c.batches[:2], contextlib.nullcontext
+    last = mock.patch.object(loop, "memory_format", return_value=torch.channels_last)
+    ways = {f"bf16 {batch}": (batch, "bf16", "none", usual) for batch in c.batches} | {
+        f"fp32 {large}": (large, "fp32", "none", usual),
+        f"fp32 without tf32 {large}": (large, "fp32", "tf32", usual),
+        f"fp32, products too in tf32 {large}": (large, "fp32", "none", lambda: products("tf32")),
+        **({f"fp16 {large}": (large, "fp16", "none", usual)} if c.cuda else {}),
+        f"without cuda_graphs {small}": (small, "bf16", "cuda_graphs", usual),
+        f"without fused_optimizer {small}": (small, "bf16", "fused_optimizer", usual),
+        f"without fused_attention {large}": (large, "bf16", "fused_attention", usual),
+        f"fused attention in windows {large}": (large, "bf16", "none", fused_windows),
+        f"channels last {large}": (large, "bf16", "none", lambda: last),
     }
-    if c.cuda:
-        ways |= {
-            f"fp16 {large}": (large, "fp16", nothing, nothing),
-            f"tf32 {large}": (large, "fp32", lambda: matmul("high"), lambda: matmul("highest")),
-        }
-        ways |= {f"fused attention {large}": (large, "bf16", lambda: fused(True, experimental=True), fused)}
-        ways |= {
-            f"channels last {large}": (
-                large,
-                "bf16",
-                lambda: formats(lambda model: torch.channels_last),
-                lambda: formats(usual),
-            )
-        }
-    found, ways = {}, {f"compiled bf16 {large}": (large, "bf16", nothing, nothing)} if compiled else ways
-    for model, (name, (batch, precision, on, off)) in itertools.product(
+    found, ways = {}, {f"compiled bf16 {large}": (large, "bf16", "none", usual)} if compiled else ways
+    for model, (name, (batch, precision, without, during)) in itertools.product(
         c.models[: 2 if compiled else 3], ways.items()
     ):
         name = f"{model} {name}"
         try:
-            on()
-            trainer, images, labels = trainer_for(c, model, batch, precision)
-            began, trainer.objective = (
-                time.perf_counter(),
-                torch.compile(trainer.objective) if compiled else trainer.objective,
-            )
-            float(step.train_step(trainer, images, labels, 1)[0])
-            first = [f"first step after {time.perf_counter() - began:.0f} s"] * compiled
-            found[name] = [*first, *speed(c, lambda: step.train_step(trainer, images, labels, 1), batch)]
+            with during():
+                trainer, images, labels = trainer_for(c, model, batch, precision, without=without)
+                began, trainer.objective = (
+                    time.perf_counter(),
+                    torch.compile(trainer.objective) if compiled else trainer.objective,
+                )
+                float(step.train_step(trainer, images, labels, 1)[0])
+                first = [f"first step after {time.perf_counter() - began:.0f} s"] * compiled
+                found[name] = [*first, *speed(c, lambda: step.train_step(trainer, images, labels, 1), batch)]
         except Exception as error:
             found[name] = f"{type(error).__name__}: {str(error)[:80]}"
-        off()
         trainer = images = labels = None
     return found
 
@@ -443,31 +469,62 @@ def end_to_end(c):
 
 
 def graph(c):
-    """Forward and backward as one CUDA graph at the recipe's batch; clip and optimiser as they are."""
-    found = {}
-    for model in c.models if c.cuda else ():
-        trainer, images, labels = trainer_for(c, model, 32)
+    """The recipe's steps replayed as CUDA graphs, and launched one by one: speeds, and equal weights.
 
-        def gradients():
-            with torch.autocast("cuda", dtype=torch.bfloat16, cache_enabled=False):
-                trainer.objective(images.float().div_(255), labels)["loss"].backward()
+    Batches of two sizes in turn, deterministic algorithms, drop path: [pictures/s, ms until launched, MB].
+    """
+    found = {"good": True}
+    for model, precision in itertools.product(c.models, ("bf16", *(("fp16",) if c.cuda else ()))):
+        digests, batch = set(), c.batches[0]
+        for without in ("none", "cuda_graphs"):
+            trainer, images, labels = trainer_for(
+                c, model, batch, precision, without=without, deterministic=True, drop_path=0.1, ema=0.9
+            )
+            for number in range(6):
+                end = batch - number % 2
+                step.train_step(trainer, images[:end], labels[:end], number)
+            digests.add(state_sha256(trainer.evaluated) + state_sha256(trainer.model))
+            name = f"{model} {precision} {'replayed' if without == 'none' else 'launched'}"
+            found[name] = speed(c, lambda: step.train_step(trainer, images, labels, 6), batch)
+            if without == "none":
+                found[f"{model} {precision}"] = said = step.techniques(trainer)["cuda_graphs"]
+                found["good"] &= said is c.cuda
+        found[f"{model} {precision}, equal weights"] = len(digests) == 1
+        found["good"] &= len(digests) == 1
+    compute_as(choose_machine(Settings.of({}), torch.device("cpu"), 1))
+    return found
 
-        def replayed():
-            captured.replay()
-            torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), 1.0)
-            trainer.optimizer.step()
 
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                gradients()
-                trainer.optimizer.zero_grad(set_to_none=True)
-        torch.cuda.current_stream().wait_stream(side)
-        captured = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(captured):
-            gradients()
-        found[model] = speed(c, replayed, 32)
+def attention(c):
+    """Swin's attention fused, as timm can experimentally, and as it is: is it right?
+
+    Largest differences of the logits, and of a gradient relative to the largest gradient, to float64.
+    """
+    found, size = {"good": True}, c.small if c.small % 32 == 0 else 64
+    plan = plan_model("swin", size)
+    pictures = torch.rand(8, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+    def gone(fused, dtype):
+        with fused_windows() if fused else contextlib.nullcontext():
+            network = create(plan, 5, RANDOM, 0)
+        network.eval().to(c.device, torch.float64 if dtype is torch.float64 else torch.float32)
+        with torch.autocast(c.device.partition(":")[0], dtype, enabled=dtype is torch.bfloat16):
+            logits = network(pictures.to(c.device, next(network.parameters()).dtype))
+            logits.double().logsumexp(1).sum().backward()
+        gradients = [one.grad.double().flatten() for one in network.parameters() if one.grad is not None]
+        return logits.detach().double(), torch.cat(gradients)
+
+    true = gone(False, torch.float64)
+    for dtype in (torch.float32, torch.bfloat16):
+        apart = {}
+        for fused in (False, True):
+            logits, gradients = gone(fused, dtype)
+            apart[fused] = [
+                float((logits - true[0]).abs().max()),
+                float((gradients - true[1]).abs().max() / true[1].abs().max()),
+            ]
+            found[f"{str(dtype)[6:]}{' fused' if fused else ''}"] = [f"{one:.1e}" for one in apart[fused]]
+        found["good"] &= all(there < 3 * here + 1e-5 for here, there in zip(*apart.values(), strict=True))
     return found
 
 
@@ -594,6 +651,7 @@ CHECKS = (
     limit,
     end_to_end,
     graph,
+    attention,
     views,
     repeatable,
     processes,

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("environment", "memory_ends", "limit", "graph", "compiled")
-LONG = ("train", "predict", "resume", "end_to_end", "views", "repeatable", "processes", "probe", "together")
+LONG = ("train", "predict", "resume", "end_to_end", "views", "attention", "repeatable", "processes", "probe")
+LONG += ("together",)
 
 
 def checked(out: Path, names: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -35,6 +36,7 @@ def test_the_check_runs_on_a_cpu(tmp_path: Path) -> None:
     sound(lines, QUICK)
     by_name = {line["check"]: line for line in lines}
     assert len(by_name["limit"]["test_vit bf16 4"]) == 3
+    assert by_name["graph"]["test_vit bf16, equal weights"] is True
     assert by_name["compiled"]["skipped"] == "needs CUDA"
 
 
@@ -80,4 +82,4 @@ def test_a_page_holds_the_lines(write_page: Any) -> None:
     )
     assert "Measured on H100." in page
     assert "| vit bf16 32 | [2900, 11.0, 700] |" in page
-    assert page.count("Not measured.") == 12
+    assert page.count("Not measured.") == 13
