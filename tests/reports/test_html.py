@@ -342,7 +342,7 @@ def test_reproduce_names_what_differs_from_the_defaults(tmp_path: Path) -> None:
     [
         ({"recipe": "probe", "folds": 3}, "vitbench probe nowhere --folds 3"),
         ({"with_probe": False, "tune": 3}, "vitbench train nowhere --no-probe --tune 3"),
-        ({"with_probe": True, "burst_seconds": 5}, "vitbench train nowhere --burst-seconds 5.0 --with-probe"),
+        ({"with_probe": True, "burst_seconds": 5}, "vitbench train nowhere --with-probe --burst-seconds 5.0"),
     ],
 )
 def test_reproduce_knows_probes(tmp_path: Path, settings: dict[str, object], command: str) -> None:
