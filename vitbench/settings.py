@@ -145,6 +145,8 @@ class Settings(Declared):
         learning(TRAINING, default={"train": "the recipe's", "pretrain": PRETRAIN_LR}),
     ] = Field(default=None, gt=0)
     """Learning rate."""
+    min_lr: Annotated[Real | None, learning(TRAINING, default="lr / 100")] = Field(default=None, ge=0)
+    """Learning rate at the end of the cosine."""
     recipe: Annotated[RecipeName, learning(TRAIN, types={"train": TrainedRecipe})] = "finetune"
     """finetune, deit (its regularisation) or slides."""
     augment: Annotated[

@@ -35,6 +35,7 @@ BASES = {
 VALUES = {
     "--models": "test_vit", "--epochs": "1", "--per-class": "6", "--image-size": "32", "--batch-size": "8",
     "--lr": ".001", "--recipe": "finetune", "--augment": "light", "--mixup": ".1", "--cutmix": ".1",
+    "--min-lr": "0",
     "--drop-path": ".1", "--ema": ".9", "--patience": "1", "--tune": "2", "--weights": "random",
     "--teacher": "test_efficientnet", "--distill": "soft", "--alpha": ".5", "--tau": "2",
     "--distill-through": "logits", "--arms": "scratch", "--pretrain-epochs": "1", "--mask-ratio": ".5",

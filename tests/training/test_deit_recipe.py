@@ -12,6 +12,7 @@ from painted import StopAt
 from vitbench.data.batches import train_batches
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
+from vitbench.errors import UsageError
 from vitbench.files import sha256_of
 from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Recipe, Settings
@@ -46,7 +47,14 @@ def test_regularisation_is_deits(recipe_of: Callable[..., Recipe], init: str) ->
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("mixup", 0.0), ("cutmix", 0.5), ("augment", "light"), ("drop_path", 0.0), ("lr", 1e-3)],
+    [
+        ("mixup", 0.0),
+        ("cutmix", 0.5),
+        ("augment", "light"),
+        ("drop_path", 0.0),
+        ("lr", 1e-3),
+        ("min_lr", 0.0),
+    ],
 )
 def test_explicit_options_beat_the_recipe(recipe_of: Callable[..., Recipe], field: str, value: Any) -> None:
     """What is asked for stands in the recipe, zero too, and nothing else changes but what follows from it."""
@@ -55,6 +63,15 @@ def test_explicit_options_beat_the_recipe(recipe_of: Callable[..., Recipe], fiel
     follows = {"lr": {"min_lr"}, "augment": {"pictures"}}.get(field, set())
     changed = {line.split()[0] for line in plain.differences(asked)}
     assert changed == {field, *follows}
+
+
+def test_a_least_learning_rate_is_one_of_a_cosine(recipe_of: Callable[..., Recipe]) -> None:
+    """The recipe's is a hundredth; one that would make the cosine climb, or has none, is refused."""
+    assert recipe_of().min_lr == recipe_of().lr * 0.01
+    with pytest.raises(UsageError, match="--min-lr 1: is more than the learning rate"):
+        recipe_of(min_lr=1.0)
+    with pytest.raises(UsageError, match="--min-lr 0: recipe slides has no cosine"):
+        recipe_of(name="slides", min_lr=0.0)
 
 
 def test_convolutional_networks_keep_their_drop_path(recipe_of: Callable[..., Recipe]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vitbench.data.made import training_way
+from vitbench.errors import UsageError
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Augment, Distillation, Masking, Recipe, Settings, Split
 from vitbench.settings import (
@@ -128,7 +129,7 @@ def build_recipe(
         batch_size=common["batch_size"],
         optimizer=row.optimizer,
         lr=asked(settings.lr, row.lr),
-        min_lr=asked(settings.lr, row.lr) * (0.01 if row.schedule == "cosine" else 1),
+        min_lr=_min_lr(settings, row),
         weight_decay=row.weight_decay,
         layer_decay=row.layer_decay,
         schedule=row.schedule,
@@ -146,6 +147,18 @@ def build_recipe(
         repeats=row.repeats,
         pictures="" if settings.recipe == "probe" else way,
     )
+
+
+def _min_lr(settings: Settings, row: Defaults) -> float:
+    """Where the cosine ends, a constant rate stays; UsageError for one that is asked for and cannot be."""
+    lr, least = settings.lr or row.lr, settings.min_lr
+    if row.schedule == "constant":
+        if least is not None:
+            raise UsageError(f"--min-lr {least:g}: recipe {settings.recipe} has no cosine; leave it away")
+        return lr
+    if least is not None and least > lr:
+        raise UsageError(f"--min-lr {least:g}: is more than the learning rate, {lr:g}; name a smaller one")
+    return lr * 0.01 if least is None else least
 
 
 def distillation(settings: Settings, teacher: str, has_token: bool) -> Distillation:
