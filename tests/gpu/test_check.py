@@ -53,9 +53,7 @@ def write_page(tmp_path: Path) -> Any:
     def go(lines: list[dict[str, Any]]) -> str:
         record = tmp_path / "gpu.jsonl"
         record.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        subprocess.run(
-            [sys.executable, str(ROOT / "results" / "evidence" / "gpu.py"), str(record)], check=True
-        )
+        subprocess.run([sys.executable, str(ROOT / "tests" / "evidence" / "gpu.py"), str(record)], check=True)
         return record.with_suffix(".md").read_text(encoding="utf-8")
 
     return go
