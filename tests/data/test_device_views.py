@@ -201,7 +201,7 @@ def choose(split: Split, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Makin
 
     def go(*ways: Any, without: tuple[str, ...] = (), **changes: Any) -> Making:
         monkeypatch.setattr(device_views, "DEVICES", {"cpu"})
-        monkeypatch.setattr(device_views, "_ways", lambda device: [(way.__name__, way) for way in ways])
+        monkeypatch.setattr(device_views, "ways", lambda device: [(way.__name__, way) for way in ways])
         return choose_making(recipe(split, **{"augment": "geometry", **changes}), CPU, without)
 
     return go

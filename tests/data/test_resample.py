@@ -4,55 +4,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from cropped import Compared, Crop, cases, compare, drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
 
-from vitbench.data.resample import REACH, TURNED, Crops, plan_crops, resample, vertical_first
-from vitbench.records import Array
-
-Crop = tuple[int, int, tuple[float, float, float, float], bool]
-"""Width and height, px; the box as fractions of them; mirrored or not."""
-
-
-def cases(crops: Sequence[Crop], size: int, interpolation: str) -> tuple[torch.Tensor, Crops, Array]:
-    """Noisy pictures in one buffer, their crops, and what Pillow makes of them, (N, 3, size, size)."""
-    noise, pictures, boxes, wanted = np.random.default_rng(0), [], [], []
-    for width, height, (x0, y0, x1, y1), mirrored in crops:
-        pictures.append(noise.integers(0, 256, (height, width, 3), dtype=np.uint8))
-        boxes.append((x0 * width, y0 * height, x1 * width, y1 * height))
-        made = Image.fromarray(pictures[-1]).resize(
-            (size, size), Image.Resampling[interpolation.upper()], box=boxes[-1]
-        )
-        wanted.append(np.asarray(ImageOps.mirror(made) if mirrored else made).transpose(2, 0, 1))
-    planned = plan_crops(
-        np.array([crop[:2] for crop in crops]),
-        np.cumsum([0, *(one.size for one in pictures)])[:-1],
-        np.array(boxes),
-        np.array([crop[3] for crop in crops]),
-        size,
-        interpolation,
-    )
-    flat = torch.from_numpy(np.concatenate([one.reshape(-1) for one in pictures]))
-    return flat, planned, np.stack(wanted)
-
-
-def drawn(rng: np.random.Generator, count: int, largest: int) -> list[Crop]:
-    """Crops of pictures from 20 px, as many small as large ones, of any part at least a twentieth wide."""
-    found: list[Crop] = []
-    for _ in range(count):
-        width, height = (round(np.exp(rng.uniform(np.log(20), np.log(largest)))) for _ in range(2))
-        (x0, y0), (wide, high) = rng.uniform(0, 0.95, 2), rng.uniform(0.05, 1, 2)
-        box = (float(x0), float(y0), float(min(1, x0 + wide)), float(min(1, y0 + high)))
-        found.append((width, height, box, bool(rng.integers(2))))
-    return found
-
+from vitbench.data.resample import REACH, plan_crops, resample, vertical_first
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 SHAPES: dict[str, list[Crop]] = {
@@ -108,22 +68,15 @@ def test_the_order_of_the_passes() -> None:
 @pytest.mark.slow
 def test_tens_of_millions_of_values() -> None:
     """Pictures of 20 to 4,000 px, at 64 to 384 px, both orders of the passes: 0 values differ."""
-    compare(resample, 50_000_000)
+    equal(compare(resample, 50_000_000))
 
 
-def compare(resampled: Callable[[torch.Tensor, Crops], torch.Tensor], values: int) -> None:
-    """Says how many of at least so many values differ from Pillow's; AssertionError where any does."""
-    rng, compared, differ, ways = np.random.default_rng(2), 0, 0, set()
-    while compared < values:
-        interpolation, size = str(rng.choice(sorted(REACH))), int(rng.integers(64, 385))
-        flat, crops, wanted = cases(drawn(rng, 4, 4000), size, interpolation)
-        differ += int((resampled(flat, crops).numpy() != wanted).sum())
-        compared += wanted.size
-        ways |= {(interpolation, bool(turned)) for turned in crops.table[:, TURNED]}
-    print(f"{compared} values, {differ} differ; (interpolation, height first): {sorted(ways)}")
-    assert differ == 0
+def equal(found: Compared) -> None:
+    """No value differs, and both interpolations were compared in each order that this Pillow has."""
+    print(f"{found.values} values, {found.differ} differ; {sorted(found.ways)}")
+    assert found.differ == 0
     orders = 2 if vertical_first(np.array([1]), np.array([999]), 64).any() else 1
-    assert len(ways) == orders * len(REACH)
+    assert len(found.ways) == orders * len(REACH)
 
 
 # --- the kernels ----------------------------------------------------------------------------------
@@ -134,7 +87,8 @@ def interpreted(what: str) -> None:
     pytest.importorskip("triton")
     here = Path(__file__)
     there = {**os.environ, "TRITON_INTERPRET": "1"}
-    there["PYTHONPATH"] = os.pathsep.join([str(here.parent), os.environ.get("PYTHONPATH", "")])
+    places = [str(here.parent), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
+    there["PYTHONPATH"] = os.pathsep.join(places)
     code = f"import {here.stem}; {here.stem}.{what}()"
     done = subprocess.run([sys.executable, "-c", code], env=there, capture_output=True, text=True)
     print(done.stdout)
@@ -157,7 +111,7 @@ def compare_many_kernels() -> None:
     from vitbench.data import resample_triton
 
     resample_triton.LINES = 64
-    compare(resample_triton.resample, 10_000_000)
+    equal(compare(resample_triton.resample, 10_000_000))
 
 
 def test_kernels_give_pillows_bytes() -> None:

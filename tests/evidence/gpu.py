@@ -22,7 +22,8 @@ CHECKS = {
     "end_to_end": "Whole trainings on photos: pictures/s, threads, waiting, share that is training",
     "graph": "Steps replayed as CUDA graphs and launched one by one: pictures/s, ms until launched, peak MB",
     "attention": "Swin's attention fused, and as it is: differences of logits and gradients to float64",
-    "views": "Views/s of threads and of processes, alone and beside launches (with ms a step); ms to copy 32",
+    "views": "Views made on the card against Pillow's, and ms for 32; views/s of the card, threads and "
+    "processes, alone and beside launches (with ms a step); ms to copy 32",
     "repeatable": "The same steps twice: equal weights?, pictures/s; --deterministic too: default below 10 %",
     "processes": "Two processes under torchrun",
     "probe": "Features/s of a frozen model",

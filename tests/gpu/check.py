@@ -54,6 +54,7 @@ sys.path[:0] = [str(ROOT), str(WORK / "site")]
 import numpy as np
 import timm.layers
 import torch
+from device_views import checked
 from PIL import Image
 from safetensors.numpy import load_file
 from vitbench.benchmark.predict import predict as ask
@@ -61,6 +62,8 @@ from vitbench.benchmark.train import train as carry_out
 from vitbench.data.batches import train_batches
 from vitbench.data.crew import Crew
 from vitbench.data.demo import write_demo
+from vitbench.data.device_views import DeviceViews, choose_making
+from vitbench.data.resample import resample
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.data.store import open_store, store_folder
@@ -69,7 +72,7 @@ from vitbench.models.create import create, state_sha256
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import RANDOM
 from vitbench.records import Settings
-from vitbench.training import loop, step
+from vitbench.training import loop, step, upload
 from vitbench.training.arithmetic import compute_as
 from vitbench.training.machine import choose_machine, free_memory, synchronise
 from vitbench.training.probe import forward_speed
@@ -529,14 +532,30 @@ def attention(c):
 
 
 def views(c):
-    """Views/s from the store that threads and processes supply, alone and beside launches; ms to copy 32.
+    """Views of the device against Pillow's; views/s, alone and beside launches, by whom; ms to copy 32.
 
     "beside": the main thread launches the steps of a network that costs the device nothing, [views/s, ms a
     step]; "steps alone": ms of one when nobody makes views.
     """
     trainer, images, _ = trainer_for(c, "test_vit", 32, "fp32", "photos")
-    found, store = {}, open_store(str(store_folder()))
-    step_of = launches(c)
+    found, store = {"good": True}, open_store(str(store_folder()))
+    much = (20_000_000, 4000, 32) if c.cuda else (500_000, 500, 4)  # values, px, views: a CPU is slow at it
+    for line in checked(c.device, *much, c.seconds):
+        found["good"] &= line.pop("good")
+        found[f"on the device by {line.pop('way')}"] = line
+    device, step_of = torch.device(c.device), launches(c)
+    making = choose_making(trainer.recipe, device)
+    found["made by"] = making.how
+    maker = making.views or DeviceViews(device, resample, 10**9)
+    recipe = trainer.recipe.model_copy(update={"augment": "geometry", "per_class": 20_000})
+    crew = Crew(1)
+    batches = upload.uploaded(maker.batches(trainer.split, recipe, 1, crew, store=store), device)
+    for _ in range(6):
+        next(batches)
+    found["geometry, the device"] = speed(c, lambda: next(batches), 32)[0]
+    found["geometry, the device, beside"] = beside(c, step_of, batches)
+    batches.close()
+    crew.close()
     found["steps alone, ms"] = round(1000 * timed_steps(c, step_of)[1], 2)
     for augment, who in itertools.product(("geometry", "light", "deit"), (1, 16, "processes")):
         recipe = trainer.recipe.model_copy(update={"augment": augment, "per_class": 20_000})

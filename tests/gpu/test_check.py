@@ -40,6 +40,16 @@ def test_the_check_runs_on_a_cpu(tmp_path: Path) -> None:
     assert by_name["compiled"]["skipped"] == "needs CUDA"
 
 
+def test_device_views_are_compared_on_a_cpu_too() -> None:
+    """A line for the versions and one for plain torch; what differs would end it with 1."""
+    command = [sys.executable, str(ROOT / "tests" / "gpu" / "device_views.py"), "--device", "cpu"]
+    words = ["--values", "50000", "--largest", "90", "--views", "2", "--seconds", "0"]
+    done = subprocess.run([*command, *words], check=True, capture_output=True, text=True)
+    _, line = map(json.loads, done.stdout.splitlines())
+    assert line["way"] == "torch"
+    assert line["differ"] == 0 < line["values"]
+
+
 @pytest.mark.slow
 def test_all_of_the_check_runs_on_a_cpu(tmp_path: Path) -> None:
     """Trainings by the command line, kills, processes and probes too."""

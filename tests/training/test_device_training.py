@@ -52,7 +52,7 @@ def test_views_that_differ_are_not_used(
     """One line tells the user, the run's file says why, and the training is the CPU's."""
     heard = Heard()
     monkeypatch.setattr(device_views, "DEVICES", {"cpu"})
-    monkeypatch.setattr(device_views, "_ways", lambda device: [("torch", lambda *one: resample(*one) ^ 1)])
+    monkeypatch.setattr(device_views, "ways", lambda device: [("torch", lambda *one: resample(*one) ^ 1)])
     found = trained(heard, name="device", augment="geometry")
     [line] = [line for line in heard.lines if "views are made" in line]
     assert line.startswith("test_vit-s0: views are made on the CPU, for cpu cannot make them: not by torch: ")

@@ -240,7 +240,7 @@ def choose_making(recipe: Recipe, device: torch.device, without: Collection[str]
         if what not in known:
             return Making(f"CPU, which alone makes {what} ones")
     reasons: list[str] = []
-    for name, resampled in _ways(device):
+    for name, resampled in ways(device):
         try:
             reason = _difference(resampled, recipe, device)
         except Exception as error:  # noqa: BLE001  # a compiler, a driver: the CPU can do without either
@@ -253,7 +253,7 @@ def choose_making(recipe: Recipe, device: torch.device, without: Collection[str]
     return Making(f"CPU, {why}", None, f"views are made on the CPU, for {device} cannot make them: {why}")
 
 
-def _ways(device: torch.device) -> Iterator[tuple[str, Resample]]:
+def ways(device: torch.device) -> Iterator[tuple[str, Resample]]:
     """The ways in which a device may make views, the fastest first."""
     if device.type == "cuda" and importlib.util.find_spec("triton"):  # there are no wheels for Windows
         from vitbench.data.resample_triton import resample as by_triton
