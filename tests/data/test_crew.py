@@ -11,7 +11,7 @@ class Team:
     """Stands for worker processes that are ready at once."""
 
     def __init__(self, *given: object) -> None:
-        self.ready, self.closed = True, False
+        self.ready, self.closed, self.busy = True, False, False
         teams.append(self)
 
     def serves(self, *given: object) -> bool:
@@ -54,6 +54,20 @@ def test_on_a_card_the_faster_is_kept(processes: float, kept: bool) -> None:
     assert made[100:] == [kept] * 100
     assert hands.who() == ("12 processes" if kept else "1 thread")
     assert [team.closed for team in teams] == [not kept]
+
+
+def test_what_a_slower_team_is_about_is_not_made_twice() -> None:
+    """It is ended when its last batch was fetched, not before."""
+    hands = Crew(None, accelerated=True)
+    made = trained(hands, 40, 1.0, 2.0, 0.0)
+    teams[0].busy = True
+    trained(hands, 100, 1.0, 2.0, 0.0)
+    assert made[-1]
+    assert not teams[0].closed
+    teams[0].busy = False
+    assert hands.hands(Odd(), "", 4) is None
+    assert teams[0].closed
+    assert len(teams) == 1
 
 
 def test_on_a_cpu_whose_threads_keep_up_none_is_started() -> None:

@@ -25,7 +25,7 @@ from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.data.store import Store
 from vitbench.data.views import LEVELS
-from vitbench.data.workers import SLOTS, Workers
+from vitbench.data.workers import SLOTS, Workers, WorkersError
 from vitbench.records import Split
 
 PLAN = [[(0, 0), (1, 0), (2, 0)], [(3, 0), (0, 1)], [(1, 1)], [(2, 1), (3, 1), (0, 2)], [(1, 2), (2, 2)]]
@@ -274,6 +274,15 @@ def _for_at_most(seconds: float, batches: Iterator[torch.Tensor]) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_closed_while_they_start() -> None:
+    """Nobody waits for workers that are no longer wanted."""
+    team = Workers(Odd(), "", 2, 3)
+    team.close()
+    assert not own_processes()
+    with pytest.raises(WorkersError, match="they were ended"):
+        team.wait()
 
 
 # --- nothing is left behind -----------------------------------------------------------------------

@@ -114,12 +114,13 @@ class Crew(Ahead):
             self._working = self.processes > 0 and self._are_to_work(views, store, rows)
         except WorkersError as error:
             self.lost(error)
+        if self.processes == 0 and self.team is not None and not self.team.busy:
+            self.dismiss()
         return self.team if self._working else None
 
     def _are_to_work(self, views: Rendering, store: str, rows: int) -> bool:
         if self._trial.better is False:
-            self.processes = 0
-            self.dismiss()
+            self.processes = 0  # what they are about they still finish
             return False
         if self.team is not None and not self.team.serves(views, store, rows):
             self.dismiss()

@@ -53,7 +53,7 @@ class Feed:
                 yield self._done(waiting.popleft())
         finally:
             forget(chain.from_iterable(left.futures for left in waiting))
-            if any(isinstance(left, _InProcesses) for left in waiting):
+            if self.crew.team is not None and self.crew.team.busy:
                 self.crew.dismiss()
 
     def _begun(self, planned: Planned, rows: int) -> "_Making":

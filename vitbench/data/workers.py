@@ -87,6 +87,11 @@ class Workers:
         self._refuse_trouble()
         return True
 
+    @property
+    def busy(self) -> bool:
+        """Whether batches were begun that are not ended."""
+        return bool(self._under_way)
+
     def wait(self) -> None:
         """Until they are ready; raises WorkersError where that will never be."""
         self._starting.join()
@@ -136,8 +141,10 @@ class Workers:
 
     def close(self) -> None:
         """End the processes, whatever they are about."""
-        idle = not self._trouble and not self._under_way
+        idle = not (self._trouble or self.busy or self._starting.is_alive())
         self._trouble = self._trouble or "they were ended"
+        for process in () if idle else tuple(self._processes):
+            process.kill()
         self._starting.join()
         self.unlock()
         self._end.detach()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vitbench.data.ahead import in_batches
+from vitbench.data.ahead import cores, in_batches
 from vitbench.data.batches import Evaluation, pixels_of
 from vitbench.data.decode import Decoded, decode_in_full, picture_bytes
 from vitbench.data.kinds import unread_notes, what_was_found
@@ -137,7 +137,7 @@ def answer(
 
     size = batch_size(max(key.size for key in evaluations))
     batches = _in_handfuls(iter(questions), size, size // LEAST)
-    for handfuls in in_batches(prepare_some, batches, workers=os.cpu_count() or 1):
+    for handfuls in in_batches(prepare_some, batches, workers=cores()):
         prepared = list(chain.from_iterable(handfuls))
         readable = [one for one in prepared if not one.error]
         said = _said(models, evaluations, readable, device, top_k) if readable else {}
