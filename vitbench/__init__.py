@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vitbench.benchmark.compare import compare
     from vitbench.benchmark.predict import predict
     from vitbench.benchmark.train import pretrain, probe, train
-    from vitbench.comparison.table import Comparison
+    from vitbench.comparison.nouns import Comparison
     from vitbench.errors import VitbenchError
     from vitbench.records import Answer, Benchmark, Predictions, Recipe, Run, Settings
 
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Comparison": "vitbench.comparison.table",
+    "Comparison": "vitbench.comparison.nouns",
     "VitbenchError": "vitbench.errors",
     "compare": "vitbench.benchmark.compare",
     "predict": "vitbench.benchmark.predict",

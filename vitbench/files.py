@@ -136,8 +136,12 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     Text cells and column names that a spreadsheet would run as a formula get a leading `'`, bytes of a file
     name that are not UTF-8 are spelled (`spelled`); `read_csv` takes both back.
     """
-    lines = [_line(columns), *(_line([row.get(column) for column in columns]) for row in rows)]
-    return "".join(lines)
+    return csv_of(columns, ([row.get(column) for column in columns] for row in rows))
+
+
+def csv_of(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """`csv_text` of rows whose cells stand in the order of the columns."""
+    return "".join([_line(columns), *(_line(row) for row in rows)])
 
 
 def _line(cells: Iterable[Any]) -> str:

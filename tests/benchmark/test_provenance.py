@@ -9,9 +9,10 @@ from PIL import Image, ImageOps
 
 from vitbench.benchmark.predict import predict
 from vitbench.benchmark.train import train
-from vitbench.comparison.table import compare
+from vitbench.comparison.compare import compare
 from vitbench.errors import UsageError
 from vitbench.models.weights import UNKNOWN_ORIGIN
+from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 
 SMALL = {**TINY, "epochs": 1}
@@ -40,7 +41,7 @@ def copies(benchmark: Benchmark, part: str, root: Path) -> Path:
 
 
 def notes_of(benchmark: Benchmark) -> str:
-    return "\n".join(compare(benchmark).notes)
+    return "\n".join(narrate(compare(benchmark)).notes)
 
 
 def test_weights_that_saw_copies_of_test_pictures_are_named(first: Benchmark, tmp_path: Path) -> None:
@@ -92,5 +93,5 @@ def test_looks_at_the_same_pictures_count_together(tmp_path: Path) -> None:
     assert "Looks at the test pictures: one per model" in notes_of(one)
     train(data, name="two", results=results, seeds=(0, 1), **SMALL)
     train(copies(one, "test", tmp_path / "c"), name="three", results=results, **SMALL)
-    (elsewhere,) = [note for note in compare(one).notes if note.startswith("Looks")]
+    (elsewhere,) = [note for note in narrate(compare(one)).notes if note.startswith("Looks")]
     assert "; 3 more by 2 other benchmarks beside this one (three and two), at up to 6 of them" in elsewhere

@@ -10,7 +10,7 @@ from painted import TINY, StopAt, paint_folder
 from vitbench.benchmark.arms import wanted_runs
 from vitbench.benchmark.train import train
 from vitbench.cli.declared import named_settings
-from vitbench.comparison.table import compare
+from vitbench.comparison.compare import compare
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.errors import UsageError

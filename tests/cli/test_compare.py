@@ -13,7 +13,7 @@ from fabricate import make_benchmark
 from vitbench.cli import compare as comparing
 from vitbench.cli import demo, main, progress
 from vitbench.cli.show import say
-from vitbench.comparison.rows import Row
+from vitbench.comparison.nouns import Row
 from vitbench.errors import StoppedError
 from vitbench.training.locks import holder
 
@@ -47,7 +47,7 @@ def test_formats_are_the_whole_of_stdout(
     for form in ("csv", "json", "md", "latex"):
         assert vitbench(monkeypatch, "compare", "first", "--format", form) == 0
         printed[form] = capsys.readouterr().out
-    assert tuple(next(csv.reader(printed["csv"].splitlines()))) == Row.COLUMNS
+    assert next(csv.reader(printed["csv"].splitlines())) == list(Row.columns())
     assert printed["csv"] == (results / "first" / "comparison.csv").read_text(encoding="utf-8")
     assert json.loads(printed["json"])["name"] == "first"
     assert printed["md"].startswith("# first\n")
@@ -65,9 +65,10 @@ def test_terms_reach_the_comparison(
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert "comparing first, the newest finished benchmark" in err
-    assert (found["margin"], found["baseline"], len(found["pairs"])) == (0.2, "swin", 2)
+    assert found["options"] == {"baseline": "swin", "margin": 0.2, "detect": 0.03}
+    assert len(found["pairs"]) == 2
     assert found["pairs"][0]["kind"] == "equivalent"
-    assert found["detect_text"].startswith("To show a difference of 3.0 points")
+    assert found["narrative"]["detect"].startswith("To show a difference of 3.0 points")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,9 @@ def test_files_are_written_under_the_lock_of_the_benchmark(
     """A training that concludes at the same moment waits, and so does `compare`."""
     holders = []
     monkeypatch.setattr(
-        comparing, "write_reports", lambda benchmark, _: holders.append(holder(benchmark.folder).get("pid"))
+        comparing,
+        "write_reports",
+        lambda results, _: holders.append(holder(results.first.benchmark.folder).get("pid")),
     )
     assert vitbench(monkeypatch, "compare", "first") == 0
     assert holders == [os.getpid()]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vitbench.benchmark.train import train
-from vitbench.comparison.table import compare
+from vitbench.comparison.compare import compare
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark
 from vitbench.training import loop

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from vitbench import files
+from vitbench.comparison.nouns import Pair
+from vitbench.narrative.verdicts import checked, verdict
 from vitbench.records import Benchmark, Distillation, Epoch, Predictions, Preprocessing, Recipe, Run, Split
 
 CLASSES = ("daisy", "roses", "tulips")
@@ -45,8 +47,10 @@ def make_benchmark(
     for i, row in enumerate(rows if folds else ()):
         row |= {"fold": i % folds + 1, "val_in": (i + 1) % folds + 1}
     files.write_csv(folder / "split.csv", Split.COLUMNS, rows)
+    drawn = rule is None and not folds
     rule = rule or (f"{folds} folds of the class folders" if folds else "70 / 15 / 15 % of the class folders")
     split: dict[str, Any] = {"rule": rule, "seed": 0, "digest": "d", "notes": [], "folds": folds}
+    split["test_drawn"] = drawn
     split |= {"n_train": len(train), "n_val": 5, "n_test": len(labels)}
     content = {
         "created": "2025-11-03T10:00:00+00:00",
@@ -195,3 +199,8 @@ def rewrite(run: Run, about: Mapping[str, Any], recipe: Mapping[str, Any]) -> No
         run.folder / "recipe.json",
         {"about": {**told["about"], **about}, "recipe": {**told["recipe"], **recipe}},
     )
+
+
+def said(pair: Pair) -> str:
+    """The sentence on two models."""
+    return checked(pair, verdict)

@@ -10,6 +10,7 @@ from scipy import stats
 
 from vitbench.comparison.across import compare_across, wilcoxon
 from vitbench.errors import UsageError
+from vitbench.narrative.across import narrate_across
 from vitbench.records import Benchmark, Fingerprints, Picture
 from vitbench.records.fingerprints import TESTED_ON
 
@@ -56,15 +57,19 @@ def test_six_sets_all_won_are_enough(tmp_path: Path) -> None:
     (pair,) = found.pairs
     assert pair.p == pytest.approx(2 / 2**6)
     assert (pair.model_a, pair.wins, pair.losses, pair.n_sets) == ("a", 6, 0, 6)
-    assert pair.verdict.startswith("a is better than b over 6 data sets: +9.2 points in the mean")
-    assert found.answer == "a is better than b."
+    assert (
+        narrate_across(found)
+        .verdicts[0]
+        .startswith("a is better than b over 6 data sets: +9.2 points in the mean")
+    )
+    assert narrate_across(found).answer == "a is better than b."
 
 
 def test_five_sets_are_a_table_without_a_test(tmp_path: Path) -> None:
     """No pair is tested, and the answer says from when on it would be."""
     found = compare_across(some_sets(tmp_path, [0] * 5, [9] * 5))
     assert found.pairs == ()
-    assert found.answer.startswith("5 data sets: a table, no test")
+    assert narrate_across(found).answer.startswith("5 data sets: a table, no test")
     assert found.means == (1.0, pytest.approx(51 / 60))
 
 
@@ -72,7 +77,7 @@ def test_six_sets_that_do_not_settle_it_say_what_would(tmp_path: Path) -> None:
     """Wins and losses in turn: not distinguishable, and 6 sets is the least for one pair."""
     found = compare_across(some_sets(tmp_path, [1, 9, 1, 9, 1, 9], [9, 1, 9, 1, 9, 1]))
     assert not found.pairs[0].distinguishable
-    assert found.answer.endswith("with 1 pair that takes at least 6 sets, all won.")
+    assert narrate_across(found).answer.endswith("with 1 pair that takes at least 6 sets, all won.")
 
 
 def test_a_model_that_lacks_a_set_has_no_mean(tmp_path: Path) -> None:
@@ -82,7 +87,7 @@ def test_a_model_that_lacks_a_set_has_no_mean(tmp_path: Path) -> None:
     found = compare_across(sets)
     assert found.models == ("a", "b")
     assert found.means[1] is None
-    assert "b: not tested on every set, so without a mean" in found.notes
+    assert "b: not tested on every set, so without a mean" in narrate_across(found).notes
 
 
 def test_one_data_set_twice_is_refused(tmp_path: Path) -> None:
@@ -98,7 +103,9 @@ def test_shared_test_pictures_are_noted(tmp_path: Path) -> None:
     mark_tested(sets[0], range(60))
     mark_tested(sets[1], [*range(10), *range(100, 150)], prints=[*range(20), *range(100, 140)])
     found = compare_across(sets)
-    assert any(note.startswith("20 test pictures are in set0 and in set1") for note in found.notes)
+    assert any(
+        note.startswith("20 test pictures are in set0 and in set1") for note in narrate_across(found).notes
+    )
 
 
 def test_copies_of_one_data_set_are_refused(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 from fabricate import make_benchmark
 
 from vitbench import files
+from vitbench.comparison.compare import compare
 from vitbench.comparison.power import safely_planned
-from vitbench.comparison.table import compare
-from vitbench.comparison.words import rounded
+from vitbench.narrative.narrate import narrate
+from vitbench.narrative.words import rounded
 from vitbench.records import Benchmark
 
 N = 100
@@ -26,7 +27,7 @@ def wrong(count: int, start: int = 0, step: int = 3) -> list[int]:
 
 
 def advice(folder: Path, runs: dict[str, Any], labels: list[int] = LABELS, **more: Any) -> str:
-    return compare(make_benchmark(folder / "b", runs, labels, **{"train": TRAIN, **more})).advice
+    return narrate(compare(make_benchmark(folder / "b", runs, labels, **{"train": TRAIN, **more}))).advice
 
 
 def trained(benchmark: Benchmark, run: str, top1: float | None) -> None:
@@ -95,8 +96,8 @@ def test_over_several_seeds_the_interval_is_named(tmp_path: Path) -> None:
     found = compare(make_benchmark(tmp_path / "b", {"a-s0": labels, "a-s1": answers}, labels))
     (row,) = found.rows
     width = 100 * (row.top1_high - row.top1_low)  # type: ignore[operator]
-    assert f"60 test pictures leave a an interval of {width:.1f} points: " in found.advice
-    assert "gap" not in found.advice
+    assert f"60 test pictures leave a an interval of {width:.1f} points: " in narrate(found).advice
+    assert "gap" not in narrate(found).advice
 
 
 def test_a_model_that_loses_to_its_probe_comes_first(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_training_far_above_test_is_said(tmp_path: Path, top1: float | None, sai
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": wrong(75, step=4)}, LABELS, train=TRAIN)
     trained(benchmark, "vit-s0", top1)
     start = "100.0 % right in training against 75.0 % on the test pictures (vit; exact 99 % limit 80.6): more"
-    assert (start in compare(benchmark).advice) == said
+    assert (start in narrate(compare(benchmark)).advice) == said
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -182,7 +183,7 @@ def test_one_or_two_pictures_prove_no_learning_by_heart(tmp_path: Path, n: int) 
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": [1] * n}, [0] * n, train=TRAIN)
     trained(benchmark, "vit-s0", 1.0)
     assert (
-        compare(benchmark).advice
+        narrate(compare(benchmark)).advice
         == f"{n} test picture{'s' * (n > 1)} can show no gap between two models: more can."
     )
 
@@ -202,11 +203,11 @@ def test_a_tie_over_seeds_names_the_quicker_model(tmp_path: Path) -> None:
     """9 and 41 ms: vit, in other words than the answer's."""
     runs = {f"{m}-s{s}": wrong(s + 1, start=k) for k, m in enumerate(("vit", "swin")) for s in range(2)}
     found = compare(make_benchmark(tmp_path / "b", runs, LABELS, train=TRAIN))
-    assert found.advice == (
+    assert narrate(found).advice == (
         "2 models cannot be told apart, and of these vit is quickest with 9.0 ms a picture (41.0 the "
         "slowest)."
     )
-    assert found.advice not in found.answer
+    assert narrate(found).advice not in narrate(found).answer
 
 
 def test_probes_alone_lead_to_fine_tuning(tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ def test_commands_in_advice_exist() -> None:
     from typer.main import get_command
 
     from vitbench.cli.app import app
-    from vitbench.comparison import advice as module
+    from vitbench.narrative import advice as module
 
     command = get_command(app).commands["train"]  # type: ignore[attr-defined]
     known = {option for parameter in command.params for option in parameter.opts}
@@ -242,15 +243,14 @@ def test_commands_in_advice_exist() -> None:
     assert {"--folds", "--seeds", "--tune"} <= named <= known
 
 
-def test_advice_is_not_repeated_among_the_notes(tmp_path: Path) -> None:
-    """What the split proposed before training is said once, as advice."""
+def test_a_note_is_said_whatever_its_words(tmp_path: Path) -> None:
+    """What the split proposes is no note of it; a note that names an option stands there."""
     labels = [0] * 20 + [1] * 20 + [2] * 20
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": labels}, labels, train=TRAIN)
     path = benchmark.folder / "benchmark.json"
     manifest = files.read_json(path)
-    manifest["split"]["notes"] = ["only 60 test pictures: --folds 5 would report on all 90", "one repeats"]
+    manifest["split"]["notes"] = ["one repeats; see --folds/"]
     files.write_json(path, manifest)
     found = compare(benchmark)
-    assert "one repeats" in found.notes
-    assert not any("--folds" in note for note in found.notes)
-    assert "--folds 5" in found.advice
+    assert "one repeats; see --folds/" in narrate(found).notes
+    assert "--folds 5" in narrate(found).advice

@@ -1,6 +1,5 @@
 """Arms: the same models trained in different ways, paired on their own model and grouped by model."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,9 @@ import pytest
 from fabricate import in_arm, make_benchmark, rewrite
 
 from vitbench.comparison.arms import arm_by_arm, arm_means
-from vitbench.comparison.table import Comparison, compare, compare_many
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import Comparison
+from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 
 LABELS = [0] * 20 + [1] * 20 + [2] * 20
@@ -65,7 +66,7 @@ def test_the_same_two_runs_have_one_p_value(both: Comparison) -> None:
     assert len(both.pairs) == 10
     for pair in both.arms:
         among_all = next(p for p in both.pairs if (p.model_a, p.model_b) == (pair.model_a, pair.model_b))
-        assert dataclasses.replace(pair, verdict="") == dataclasses.replace(among_all, verdict="")
+        assert pair == among_all
         assert pair.family == 10
 
 
@@ -81,15 +82,17 @@ def test_no_page_says_both_better_and_not_distinguishable(tmp_path: Path) -> Non
     (arm,) = found.arms
     twin = next(p for p in found.pairs if {p.model_a, p.model_b} == {"vit", "distill-vit"})
     assert (arm.kind, arm.p_adjusted) == (twin.kind, twin.p_adjusted)
-    assert arm.verdict.split(" on ")[0].endswith("better than plain") == (twin.kind == "better")
+    (sentence,) = narrate(found).arm_verdicts
+    assert sentence.split(" on ")[0].endswith("better than plain") == (twin.kind == "better")
 
 
 def test_verdicts_of_arms_name_model_and_arms(both: Comparison) -> None:
     """The model leads, then the two ways; the one without a name is plain."""
-    vit = next(pair for pair in both.arms if pair.model_b == "vit")
-    assert vit.verdict.startswith("vit: distill is better than plain on 60 images: +16.7 points, 95 % CI [")
-    assert vit.verdict.endswith("(distill alone right on 10, plain alone on 0)")
-    assert "corrected for 10 pairs" in vit.verdict
+    told = zip(both.arms, narrate(both).arm_verdicts, strict=True)
+    vit = next(sentence for pair, sentence in told if pair.model_b == "vit")
+    assert vit.startswith("vit: distill is better than plain on 60 images: +16.7 points, 95 % CI [")
+    assert vit.endswith("(distill alone right on 10, plain alone on 0)")
+    assert "corrected for 10 pairs" in vit
 
 
 def test_best_is_said_only_where_it_is_shown(both: Comparison) -> None:
@@ -160,10 +163,9 @@ def test_benchmarks_with_the_same_arms_stay_apart(tmp_path: Path) -> None:
     plain = make_benchmark(tmp_path / "plain", {"vit-s0": wrong_on(12)}, LABELS)
     taught = arms(tmp_path / "taught", {"distill-vit-s0": wrong_on(2)})
     again = arms(tmp_path / "again", {"distill-vit-s0": wrong_on(3), "vit-s0": wrong_on(9)})
-    assert [pair.verdict[:31] for pair in compare_many([plain, taught]).arms] == [
-        "vit: distill is better than pla"
-    ]
-    apart = compare_many([plain, taught, again]).arms
+    told = narrate(compare([plain, taught])).arm_verdicts
+    assert [sentence[:31] for sentence in told] == ["vit: distill is better than pla"]
+    apart = compare([plain, taught, again]).arms
     assert [(pair.model_a, pair.model_b) for pair in apart] == [("again/distill-vit", "again/vit")]
     assert compare(plain).arms == ()
 
@@ -173,7 +175,7 @@ def test_notes_say_what_arms_differ_in(tmp_path: Path) -> None:
     benchmark = arms(tmp_path / "b", {name: BOTH[name] for name in list(BOTH)[:4]})
     for run in benchmark.runs[2:]:
         rewrite(run, about={}, recipe={"name": "deit", "epochs": 9})
-    notes = compare(benchmark).notes
+    notes = narrate(compare(benchmark)).notes
     assert any(
         note.startswith("Arm against arm: the same model trained in different ways, 2 pairs")
         for note in notes
@@ -189,6 +191,6 @@ def test_a_recipe_that_differs_inside_an_arm_is_no_mark_of_arms(tmp_path: Path) 
     """Where two plain models have different recipes, the models differ, not the arms."""
     benchmark = arms(tmp_path / "b", BOTH)
     rewrite(benchmark.runs[0], about={}, recipe={"name": "deit"})
-    notes = compare(benchmark).notes
+    notes = narrate(compare(benchmark)).notes
     assert any(note.startswith("The models differ in recipe (") for note in notes)
     assert not any(note.startswith("The arms differ") for note in notes)

@@ -10,7 +10,7 @@ from scipy.stats import gamma
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss, f1_score, log_loss
 
 from vitbench.comparison.bootstrap import (
-    SCORES,
+    RESAMPLED,
     Replicated,
     Resamples,
     difference_interval,
@@ -57,7 +57,7 @@ def test_points_equal_sklearn() -> None:
         "macro_f1": f1_score(labels, one.answers, average="macro"),
         "balanced_accuracy": balanced_accuracy_score(labels, one.answers),
     }
-    assert {name: found[name].value for name in SCORES} == pytest.approx(expected)
+    assert {name: found[name].value for name in RESAMPLED} == pytest.approx(expected)
 
 
 def test_brier_by_hand() -> None:
@@ -73,7 +73,7 @@ def test_points_equal_the_scores_of_the_table(seed: int, n: int, n_classes: int)
     rng = np.random.default_rng(seed)
     one = predictions_of(rng.integers(0, n_classes, n), rng.dirichlet(np.ones(n_classes), n))
     table, found = scores(one), replicates([one], Resamples(n, repetitions=1))
-    assert {name: found[name].value for name in SCORES} == pytest.approx({k: table[k] for k in SCORES})
+    assert {name: found[name].value for name in RESAMPLED} == pytest.approx({k: table[k] for k in RESAMPLED})
 
 
 def test_replicates_are_the_scores_of_the_resampled_pictures() -> None:
@@ -87,8 +87,8 @@ def test_replicates_are_the_scores_of_the_resampled_pictures() -> None:
         drawn = np.repeat(np.arange(12), weights[:, b])
         left_out += len(np.unique(one.labels[drawn])) < 5
         table = scores(predictions_of(one.labels[drawn], one.probabilities[drawn]))
-        assert {name: found[name].replicates[0, b] for name in SCORES} == pytest.approx(
-            {name: table[name] for name in SCORES}
+        assert {name: found[name].replicates[0, b] for name in RESAMPLED} == pytest.approx(
+            {name: table[name] for name in RESAMPLED}
         )
     assert left_out > 0
 
@@ -262,7 +262,7 @@ def test_differences_turn_with_their_models() -> None:
     """B − A mirrors A − B for every score; pairing makes it narrower than two separate test sets."""
     resamples = Resamples(150, repetitions=500)
     a, b = (replicates([made_up(150, 5, seed)], resamples) for seed in (1, 2))
-    for name in SCORES:
+    for name in RESAMPLED:
         found, mirrored = difference_interval(a[name], b[name]), difference_interval(b[name], a[name])
         assert found.low is not None
         assert found.high is not None

@@ -8,8 +8,8 @@ from fabricate import make_benchmark, probabilities
 from sklearn.metrics import recall_score
 from statsmodels.stats.proportion import proportion_confint
 
-from vitbench.comparison.candidates import read_candidates
 from vitbench.comparison.confusion import confusion_counts, most_confused, recalls
+from vitbench.comparison.results import read_results
 from vitbench.comparison.statistics import seeds_accuracy
 from vitbench.inference.metrics import wilson
 from vitbench.records import Predictions
@@ -25,9 +25,14 @@ def answered(labels: list[int], answers: list[int]) -> Predictions:
 def test_confusions_by_hand(tmp_path: Path) -> None:
     """swin takes class 0 for 1 and 3 for 0; the rows are true, the columns answered; seeds are summed."""
     runs = {"vit-s0": [0, 1, 2, 3], "vit-s1": [0, 1, 2, 3], "swin-s0": [1, 1, 2, 0]}
-    vit, swin = read_candidates([make_benchmark(tmp_path / "b", runs, range(4), "abcd", train=range(4))])
-    assert (confusion_counts(vit) == 2 * np.eye(4)).all()
-    assert confusion_counts(swin).tolist() == [[0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]]
+    vit, swin = read_results([make_benchmark(tmp_path / "b", runs, range(4), "abcd", train=range(4))]).models
+    assert (confusion_counts(vit.predictions) == 2 * np.eye(4)).all()
+    assert confusion_counts(swin.predictions).tolist() == [
+        [0, 1, 0, 0],
+        [0, 1, 0, 0],
+        [0, 0, 1, 0],
+        [1, 0, 0, 0],
+    ]
     counts = np.array([[5, 1, 0], [3, 5, 0], [0, 2, 5]])
     assert most_confused(counts, "abc", 2) == [("b", "a", 3), ("c", "b", 2)]
 

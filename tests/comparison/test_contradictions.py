@@ -9,10 +9,11 @@ from fabricate import make_benchmark
 from test_leak_verdicts import LABELS, leaking, wrong_on
 
 from vitbench import files
-from vitbench.comparison.basis import Terms
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import CompareOptions
 from vitbench.comparison.statistics import paired_difference
-from vitbench.comparison.table import compare
-from vitbench.comparison.words import p_text, points
+from vitbench.narrative.narrate import narrate
+from vitbench.narrative.words import p_text, points
 
 
 def test_an_end_of_an_interval_that_is_not_0_does_not_read_0() -> None:
@@ -35,9 +36,10 @@ def test_leaks_undo_a_verdict_on_loss(tmp_path: Path) -> None:
     """vit is right on the 80 that training knows, the two are equal on the other 120: no lower loss."""
     runs = {"vit-s0": wrong_on(range(80, 105)), "swin-s0": wrong_on(range(40, 105))}
     (pair,) = (found := compare(leaking(tmp_path, runs, 80))).pairs
-    assert pair.score("loss").decided
+    assert pair.loss is not None
+    assert pair.loss.decided
     assert not pair.apart_in_loss
-    assert found.loss_text == (
+    assert narrate(found).loss == (
         "By log loss, which sees how sure every answer was (a test of its own, with and without the pictures "
         "that training knows): the two are not distinguishable."
     )
@@ -48,7 +50,7 @@ def test_seeds_that_vary_too_much_are_named_as_the_cause(tmp_path: Path) -> None
     labels = [0, 1, 2, 0, 1, 2, 0, 1]
     none = [(x + 1) % 3 for x in labels]
     runs = {"a-s0": labels, "a-s1": none, "b-s0": none, "b-s1": labels}
-    assert compare(make_benchmark(tmp_path / "b", runs, labels)).smallest_gap_text == (
+    assert narrate(compare(make_benchmark(tmp_path / "b", runs, labels))).gap == (
         "With 8 test pictures and these seeds no gap between two models could have reached p ≤ 0.05: too few "
         "pictures, or answers that vary too much over pictures and seeds."
     )
@@ -61,7 +63,7 @@ def test_advice_counts_the_pictures_that_its_test_looks_at(tmp_path: Path) -> No
     groups = [f"burst {i // 5}" if i < 60 else str(i) for i in range(84)]
     found = compare(make_benchmark(tmp_path / "b", {"vit-s0": answers}, labels, groups=groups))
     assert "0 of 12 pictures of daisy right against 24 of 24 of the other classes (vit, one picture per " in (
-        found.advice
+        narrate(found).advice
     )
 
 
@@ -70,10 +72,10 @@ def test_one_page_has_one_plan(tmp_path: Path) -> None:
     labels = [0, 1, 2] * 20
     runs = {"a-s0": labels, "b-s0": [(x + (i < 3)) % 3 for i, x in enumerate(labels)]}
     benchmark = make_benchmark(tmp_path / "b", runs, labels, rule="test/ as it was given")
-    assert "independent ones show one of 5 points" in compare(benchmark).advice
-    planned = compare(benchmark, Terms(detect=0.05))
-    assert "4 of 5 such comparisons" in planned.detect_text
-    assert "4 of 5 such comparisons" not in planned.advice
+    assert "independent ones show one of 5 points" in narrate(compare(benchmark)).advice
+    planned = compare(benchmark, CompareOptions(detect=0.05))
+    assert "4 of 5 such comparisons" in narrate(planned).detect
+    assert "4 of 5 such comparisons" not in narrate(planned).advice
 
 
 @pytest.mark.parametrize("known", [1, 2])
@@ -81,14 +83,18 @@ def test_one_of_anything_is_singular(tmp_path: Path, known: int) -> None:
     """One leaked picture, then a test set that is a single group."""
     runs = {"vit-s0": wrong_on(range(50, 60)), "swin-s0": LABELS}
     leaky = compare(leaking(tmp_path, runs, known))
-    assert leaky.notes[0].startswith(
-        {1: "1 of 200 test pictures is a copy or", 2: "2 of 200 test pictures are copies or"}[known]
+    assert (
+        narrate(leaky)
+        .notes[0]
+        .startswith(
+            {1: "1 of 200 test pictures is a copy or", 2: "2 of 200 test pictures are copies or"}[known]
+        )
     )
     groups = ["burst"] * 3 if known == 1 else ["burst", "burst", "other"]
     grouped = compare(
         make_benchmark(tmp_path / "g", {"a-s0": [0] * 3, "b-s0": [1] * 3}, [0] * 3, groups=groups)
     )
-    assert f"on 3 images in {'1 group' if known == 1 else '2 groups'}:" in grouped.pairs[0].verdict
+    assert f"on 3 images in {'1 group' if known == 1 else '2 groups'}:" in narrate(grouped).verdicts[0]
 
 
 def test_one_run_beside_seeds_has_an_interval_like_its_test(tmp_path: Path) -> None:
@@ -124,13 +130,13 @@ def test_groups_of_several_classes_are_not_all_spoken_for_by_one(tmp_path: Path)
     files.write_csv(benchmark.folder / "split.csv", list(rows[0]), rows)
     found = compare(benchmark)
     assert found.rows[0].chance_p == pytest.approx(0.001)
-    assert not any("no proof" in note for note in found.notes)
-    assert "mixed up" not in found.advice
+    assert not any("no proof" in note for note in narrate(found).notes)
+    assert "mixed up" not in narrate(found).advice
 
 
 def test_no_p_is_above_1(tmp_path: Path) -> None:
     """Two models that name one class whatever they see: each p = 1, not "1 or more"."""
     labels = [0, 1, 2] * 10
     found = compare(make_benchmark(tmp_path / "b", {"a-s0": [0] * 30, "b-s0": [1] * 30}, labels))
-    (note,) = (note for note in found.notes if "no proof" in note)
+    (note,) = (note for note in narrate(found).notes if "no proof" in note)
     assert note.endswith("(each p = 1)")

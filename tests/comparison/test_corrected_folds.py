@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from fabricate import make_benchmark
 
+from vitbench.comparison.compare import compare
 from vitbench.comparison.inverted import inflated_p
 from vitbench.comparison.statistics import mcnemar
-from vitbench.comparison.table import compare
 from vitbench.inference.metrics import wilson
+from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 
 LABELS = [0, 1, 2] * 40
@@ -37,9 +38,12 @@ def test_folds_widen_every_interval(tmp_path: Path) -> None:
     assert (row.top1_low, row.top1_high) == pytest.approx(wilson(112 / 2.25, 120 / 2.25))
     assert row.interval == "Wilson, corrected for folds"
     for name in ("loss", "brier", "macro_f1", "balanced_accuracy"):
-        value, low, own = (getattr(row, name), getattr(row, f"{name}_low"), getattr(plain, f"{name}_low"))
-        assert value - low == pytest.approx(1.5 * (value - own)), name
-    for wide, narrow in zip(folds.pairs[0].scores, alone.pairs[0].scores, strict=True):
+        wide, narrow = row.metrics[name], plain.metrics[name]
+        assert wide.low is not None
+        assert narrow.low is not None
+        assert wide.value - wide.low == pytest.approx(1.5 * (wide.value - narrow.low)), name
+    differences = folds.pairs[0].differences, alone.pairs[0].differences
+    for wide, narrow in zip(*(one.values() for one in differences), strict=True):
         assert wide.high - wide.low == pytest.approx(1.5 * (narrow.high - narrow.low))
 
 
@@ -59,6 +63,6 @@ def test_several_seeds_over_folds(tmp_path: Path) -> None:
 
 def test_what_one_training_set_cannot_tell_is_said(tmp_path: Path) -> None:
     """One line where there are no folds and two models; none with folds."""
-    alone, folds = (compare(two(tmp_path, k)).notes for k in (0, 5))
+    alone, folds = (narrate(compare(two(tmp_path, k))).notes for k in (0, 5))
     assert sum(note.startswith(ONE_SET) for note in alone) == 1
     assert not any(note.startswith(ONE_SET) for note in folds)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from fabricate import make_benchmark
 
+from vitbench.comparison.compare import compare
 from vitbench.comparison.flips import flip_ps, flipped_sums, step_down
 from vitbench.comparison.statistics import holm, mcnemar
-from vitbench.comparison.table import compare
+from vitbench.narrative.narrate import narrate
 
 LABELS = [0, 1, 2] * 20
 
@@ -55,10 +56,10 @@ def test_a_shift_of_loss_is_seen_where_accuracy_is_equal(tmp_path: Path) -> None
     sure, unsure = ([[p if c == y else (1 - p) / 2 for c in range(3)] for y in LABELS] for p in (0.9, 0.6))
     found = compare(make_benchmark(tmp_path / "b", {"a-s0": sure, "b-s0": unsure}, LABELS))
     (pair,) = found.pairs
-    loss = pair.score("loss")
+    loss = pair.loss
     assert (pair.kind, loss.decided) == ("not distinguishable", True)
     assert loss.p == loss.p_adjusted < 0.001
-    assert found.loss_text.endswith("lower is a than b (−0.405, p < 0.001).")
+    assert narrate(found).loss.endswith("lower is a than b (−0.405, p < 0.001).")
 
 
 def test_loss_over_seeds_is_tested_by_t(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_loss_over_seeds_is_tested_by_t(tmp_path: Path) -> None:
         for (m, base), s in product({"a": 0.9, "b": 0.6}.items(), (0, 1))
         for p in [base + 0.02 * s]
     }
-    loss = compare(make_benchmark(tmp_path / "b", runs, LABELS)).pairs[0].score("loss")
+    loss = compare(make_benchmark(tmp_path / "b", runs, LABELS)).pairs[0].loss
     assert loss.p is not None
     assert 0 < loss.p < 0.05
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from fabricate import make_benchmark
 
-from vitbench.comparison.basis import Terms
-from vitbench.comparison.table import Comparison, compare
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import CompareOptions, Comparison
+from vitbench.narrative.narrate import narrate
 
 LABELS = [0, 1, 2] * 67
 
@@ -25,7 +26,7 @@ def test_the_last_pair_needs_less_than_the_first(tmp_path: Path) -> None:
     assert found.smallest_gap == pytest.approx(6 / 201) == pytest.approx(last.difference)
     assert found.gaps is not None
     assert found.gaps.most == pytest.approx(7 / 201)
-    assert found.smallest_gap_text == (
+    assert narrate(found).gap == (
         "On 201 test pictures, only a gap of 3.0 to 3.5 points (6 to 7 pictures), depending on the other "
         "pairs, or more could have reached p ≤ 0.05 corrected for 3 pairs."
     )
@@ -50,7 +51,7 @@ def random_table(folder: Path, seed: int) -> Comparison:
     folds = 5 if rng.random() < 0.3 else 0
     baseline = "a" if rng.random() < 0.2 else ""
     benchmark = make_benchmark(folder / f"b{seed}", runs, labels.tolist(), groups=groups, folds=folds)
-    return compare(benchmark, Terms(baseline=baseline))
+    return compare(benchmark, CompareOptions(baseline=baseline))
 
 
 @pytest.mark.parametrize("start", [0, 30])

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from fabricate import make_benchmark
+from fabricate import make_benchmark, said
 from test_leaks import vars_of
 
 from vitbench import files
-from vitbench.comparison.basis import Terms
-from vitbench.comparison.table import compare
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import CompareOptions
+from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 from vitbench.records.pictures import Leak
 
@@ -42,20 +43,22 @@ def test_leaks_that_turn_the_verdict_are_said_first(tmp_path: Path) -> None:
     assert (pair.clean.kind, pair.clean.model_a, pair.clean.n) == ("better", "swin", 120)
     assert not pair.stands
     assert not pair.distinguishable
-    assert found.answer.startswith(
+    assert narrate(found).answer.startswith(
         "Training knows copies of 80 of the 200 test pictures; the other 120 decide. swin names the right "
         "class on 110 of 120 test pictures"
     )
-    assert found.answer.endswith("What all 200 say does not stand: vit better than swin (+15.0 points).")
-    assert pair.verdict.startswith("Without 80 images that training knows: swin is better than vit")
-    assert "cannot be told apart" not in found.advice
+    assert narrate(found).answer.endswith(
+        "What all 200 say does not stand: vit better than swin (+15.0 points)."
+    )
+    assert said(pair).startswith("Without 80 images that training knows: swin is better than vit")
+    assert "cannot be told apart" not in narrate(found).advice
 
 
 def test_ranks_rest_on_what_both_say(tmp_path: Path) -> None:
     """In the table nobody leads; among the clean pictures swin does."""
     found = compare(leaking(tmp_path, VIT_BY_HEART, 80))
     assert [(row.model, row.rank) for row in found.rows] == [("vit", (1, 2)), ("swin", (1, 2))]
-    assert [(one.model, one.rank) for one in found.clean] == [("swin", (1, 1)), ("vit", (2, 2))]
+    assert [(one.model, one.rank) for one in found.leak_free] == [("swin", (1, 1)), ("vit", (2, 2))]
 
 
 def test_a_lead_that_the_clean_pictures_cannot_show_is_no_lead(tmp_path: Path) -> None:
@@ -63,7 +66,10 @@ def test_a_lead_that_the_clean_pictures_cannot_show_is_no_lead(tmp_path: Path) -
     found = compare(leaking(tmp_path, {"vit-s0": LABELS, "swin-s0": wrong_on(range(20))}, 80))
     (pair,) = found.pairs
     assert (pair.kind, pair.stands) == ("better", False)
-    assert "the other 120 decide. vit and swin cannot be told apart on 120 test pictures" in found.answer
+    assert (
+        "the other 120 decide. vit and swin cannot be told apart on 120 test pictures"
+        in narrate(found).answer
+    )
     assert found.rows[0].rank == (1, 2)
 
 
@@ -73,7 +79,7 @@ def test_a_verdict_that_stands_is_left_alone(tmp_path: Path) -> None:
     (pair,) = found.pairs
     assert pair.stands
     assert pair.distinguishable
-    assert found.answer.startswith("vit names the right class on 200 of 200 test pictures")
+    assert narrate(found).answer.startswith("vit names the right class on 200 of 200 test pictures")
     assert [row.rank for row in found.rows] == [(1, 1), (2, 2)]
 
 
@@ -83,7 +89,7 @@ def test_leaks_that_hide_a_lead(tmp_path: Path) -> None:
     found = compare(leaking(tmp_path, runs, 80))
     (pair,) = found.pairs
     assert (pair.kind, pair.stands) == ("not distinguishable", False)
-    assert "the other 120 decide. vit names the right class on 120 of 120" in found.answer
+    assert "the other 120 decide. vit names the right class on 120 of 120" in narrate(found).answer
     assert [row.rank for row in found.rows] == [(1, 2), (1, 2)]
 
 
@@ -91,14 +97,14 @@ def test_where_training_knows_every_picture_nothing_is_decided(tmp_path: Path) -
     """No picture is left: no verdict, and that is the answer's first word."""
     found = compare(leaking(tmp_path, {"vit-s0": LABELS, "swin-s0": wrong_on(range(20))}, 200))
     assert not found.pairs[0].distinguishable
-    assert found.answer.startswith("No verdict: training knows copies of all 200 test pictures.")
+    assert narrate(found).answer.startswith("No verdict: training knows copies of all 200 test pictures.")
     assert [row.rank for row in found.rows] == [(1, 2), (1, 2)]
 
 
 def test_a_baseline_is_judged_by_the_clean_pictures_too(tmp_path: Path) -> None:
     """vit against its baseline swin: worse on the clean ones, said first."""
-    found = compare(leaking(tmp_path, VIT_BY_HEART, 80), Terms(baseline="swin"))
-    assert "Against it: worse is vit (−12.5 points)." in found.answer.split(" What all 200 say")[0]
+    found = compare(leaking(tmp_path, VIT_BY_HEART, 80), CompareOptions(baseline="swin"))
+    assert "Against it: worse is vit (−12.5 points)." in narrate(found).answer.split(" What all 200 say")[0]
 
 
 def test_a_probe_that_only_leaks_beat_is_not_beaten(tmp_path: Path) -> None:
@@ -107,9 +113,8 @@ def test_a_probe_that_only_leaks_beat_is_not_beaten(tmp_path: Path) -> None:
     found = compare(leaking(tmp_path, runs, 80))
     (pair,) = found.probes
     assert (pair.kind, pair.distinguishable) == ("better", False)
-    assert pair.verdict.startswith(
-        "Without 80 images that training knows: vit is not distinguishable from its"
-    )
+    (told,) = narrate(found).probe_verdicts
+    assert told.startswith("Without 80 images that training knows: vit is not distinguishable from its")
 
 
 def test_over_seeds_and_folds_the_same_procedure_judges(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from fabricate import distil, in_arm, make_benchmark
 
-from vitbench.comparison.lessons import Lesson
-from vitbench.comparison.table import compare
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import Distilled
 from vitbench.inference.metrics import wilson
+from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 
 LABELS = [0] * 20 + [1] * 20 + [2] * 20
@@ -46,8 +47,8 @@ def taught(
     return benchmark
 
 
-def only(benchmark: Benchmark) -> Lesson:
-    (lesson,) = compare(benchmark).lessons
+def only(benchmark: Benchmark) -> Distilled:
+    (lesson,) = compare(benchmark).distillation
     return lesson
 
 
@@ -62,8 +63,8 @@ def test_shares_are_counted_from_the_files(tmp_path: Path) -> None:
         "dist_right": 55,
         "dist_agrees": 59,
         "teacher_right": 56,
-        "twin_right": 50,
-        "twin_agrees": 50,  # not on 0 and 1, nor on 4 to 11
+        "baseline_right": 50,
+        "baseline_agrees": 50,  # not on 0 and 1, nor on 4 to 11
     }
     for name, count in counted.items():
         share = getattr(lesson, name)
@@ -75,12 +76,12 @@ def test_shares_are_counted_from_the_files(tmp_path: Path) -> None:
 def test_gain_and_price_are_against_the_twin(tmp_path: Path) -> None:
     """The gain is the arms' pair seen from the student; the price is seconds over seconds."""
     comparison = compare(taught(tmp_path / "b"))
-    (lesson,), (pair,) = comparison.lessons, comparison.arms
-    assert lesson.twin == "vit"
+    (lesson,), (pair,) = comparison.distillation, comparison.arms
+    assert lesson.baseline == "vit"
     assert lesson.gain is not None
     assert (lesson.gain.value, lesson.gain.low, lesson.gain.high) == pair.gain_of("distill-vit")
     assert lesson.gain.value == pytest.approx(0.1)
-    assert (lesson.seconds_per_epoch, lesson.twin_seconds_per_epoch, lesson.price) == (15.0, 10.0, 1.5)
+    assert (lesson.seconds_per_epoch, lesson.baseline_seconds_per_epoch, lesson.price) == (15.0, 10.0, 1.5)
 
 
 def test_a_lesson_says_how_it_was_taught(tmp_path: Path) -> None:
@@ -103,14 +104,14 @@ def test_seeds_share_one_teacher(tmp_path: Path) -> None:
     """Shares are means over images and seeds, the teacher's is one run's; a note says what is left out."""
     other = wrong_on(*range(3), 50, 51, 52)
     comparison = compare(taught(tmp_path / "b", students=(STUDENT, other)))
-    (lesson,) = comparison.lessons
+    (lesson,) = comparison.distillation
     assert lesson.one_teacher
     assert lesson.agrees.value == pytest.approx((58 + 56) / 120)
     row = next(row for row in comparison.rows if row.model == "distill-vit")
     assert lesson.right.value == pytest.approx(row.top1)
     assert (lesson.right.low, lesson.right.high) == (row.top1_low, row.top1_high)
     assert (lesson.teacher_right.low, lesson.teacher_right.high) == pytest.approx(wilson(56, 60))
-    assert any("learned from one and the same teacher" in note for note in comparison.notes)
+    assert any("learned from one and the same teacher" in note for note in narrate(comparison).notes)
 
 
 def test_the_twin_is_the_one_trained_most_alike(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_the_twin_is_the_one_trained_most_alike(tmp_path: Path) -> None:
     in_arm(benchmark.runs[1], "scratch", "vit", init="random", epochs=30)
     in_arm(benchmark.runs[3], "distill", "vit", init="random", epochs=30)
     distil(benchmark.runs[3], {"teacher": TEACHER})
-    assert only(benchmark).twin == "scratch-vit"
+    assert only(benchmark).baseline == "scratch-vit"
 
 
 def test_no_twin_no_gain(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_no_twin_no_gain(tmp_path: Path) -> None:
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": STUDENT, "swin-s0": PLAIN}, LABELS)
     distil(benchmark.runs[0], {"teacher": TEACHER})
     lesson = only(benchmark)
-    assert (lesson.twin, lesson.gain, lesson.twin_agrees, lesson.price) == ("", None, None, None)
+    assert (lesson.baseline, lesson.gain, lesson.baseline_agrees, lesson.price) == ("", None, None, None)
 
 
 def test_order_of_the_heads_file_does_not_matter(tmp_path: Path) -> None:
@@ -154,10 +155,11 @@ def test_without_a_fitting_heads_file_there_is_no_lesson(tmp_path: Path, damage:
     else:
         path.write_text(text.replace("tulips", "orchids"), encoding="utf-8")
     comparison = compare(benchmark)
-    assert comparison.lessons == ()
+    assert comparison.distillation == ()
     assert len(comparison.arms) == 1
     assert any(
-        note.startswith("distill-vit: heads.csv is missing or does not fit") for note in comparison.notes
+        note.startswith("distill-vit: heads.csv is missing or does not fit")
+        for note in narrate(comparison).notes
     )
 
 
@@ -175,7 +177,8 @@ def test_groups_count_as_one(tmp_path: Path) -> None:
 def test_the_price_of_a_teacher_is_noted(tmp_path: Path) -> None:
     """Its forward passes are in the seconds per epoch, its training is not; said only with lessons."""
     assert any(
-        note.startswith("A teacher is no free lunch") for note in compare(taught(tmp_path / "b")).notes
+        note.startswith("A teacher is no free lunch")
+        for note in narrate(compare(taught(tmp_path / "b"))).notes
     )
     plain = make_benchmark(tmp_path / "plain", {"vit-s0": PLAIN, "swin-s0": STUDENT}, LABELS)
-    assert not any("teacher" in note for note in compare(plain).notes)
+    assert not any("teacher" in note for note in narrate(compare(plain)).notes)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from fabricate import make_benchmark
 
-from vitbench.comparison.basis import Terms
+from vitbench.comparison.compare import compare
 from vitbench.comparison.inverted import Nets, inflated_p
+from vitbench.comparison.nouns import CompareOptions
 from vitbench.comparison.power import pictures_needed, planned_pictures, smallest_gap, smallest_net
 from vitbench.comparison.statistics import mcnemar, sign_flip
-from vitbench.comparison.table import compare
+from vitbench.narrative.narrate import narrate
 
 A = np.arange(400) >= 20
 B = np.abs(np.arange(400) - 26) > 12
@@ -74,14 +75,14 @@ def test_detect_counts_in_groups(tmp_path: Path) -> None:
     runs = {"a-s0": labels, "b-s0": [(x + 1) % 3 if i < 6 else x for i, x in enumerate(labels)]}
     copies = {name: np.repeat(answers, 5).tolist() for name, answers in runs.items()}
     groups = [str(i // 5) for i in range(300)]
-    alone = compare(make_benchmark(tmp_path / "a", runs, labels), Terms(detect=0.05))
+    alone = compare(make_benchmark(tmp_path / "a", runs, labels), CompareOptions(detect=0.05))
     found = compare(
         make_benchmark(tmp_path / "g", copies, np.repeat(labels, 5).tolist(), groups=groups),
-        Terms(detect=0.05),
+        CompareOptions(detect=0.05),
     )
     assert alone.plan is not None
     assert found.plan is not None
     assert alone.plan.groups is None
     assert found.plan.pictures == pytest.approx(5 * alone.plan.pictures, abs=5)
     assert found.plan.groups == pytest.approx(alone.plan.pictures, abs=1)
-    assert "groups like those here, and there are 300 in 60" in found.detect_text
+    assert "groups like those here, and there are 300 in 60" in narrate(found).detect

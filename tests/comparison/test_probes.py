@@ -8,11 +8,14 @@ import pytest
 from fabricate import make_benchmark, write_recipe
 
 from vitbench import files
-from vitbench.comparison.candidates import slide_columns, slide_rows
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import Comparison
+from vitbench.comparison.results import read_results
 from vitbench.comparison.seeds import NO_SEED, seed_parts, seeds_difference
-from vitbench.comparison.table import Comparison, compare, compare_many
-from vitbench.comparison.words import parts_text
+from vitbench.narrative.narrate import narrate
+from vitbench.narrative.resolution import parts_text
 from vitbench.records import Benchmark
+from vitbench.reports.write import answers_frame
 
 LABELS = [0] * 20 + [1] * 20 + [2] * 20
 
@@ -34,8 +37,9 @@ def both(folder: Path) -> Comparison:
 def test_probes_do_not_change_the_main_question(tmp_path: Path) -> None:
     """Pairs, ranks, answer and smallest gap are those of the benchmark without its probes."""
     with_probes, without = both(tmp_path), compare(make_benchmark(tmp_path / "b", MODELS, LABELS))
-    for name in ("pairs", "answer", "smallest_gap", "smallest_gap_text"):
-        assert getattr(with_probes, name) == getattr(without, name)
+    assert with_probes.pairs == without.pairs
+    assert with_probes.gaps == without.gaps
+    assert narrate(with_probes).answer == narrate(without).answer
     ranks = {row.model: row.rank for row in without.rows}
     assert {row.model: row.rank for row in with_probes.rows if not row.probe_of} == ranks
     assert without.probes == ()
@@ -47,7 +51,6 @@ def test_a_probe_stands_below_its_model_without_a_rank(tmp_path: Path) -> None:
     assert [row.model for row in rows] == ["vit", "vit-probe", "swin", "swin-probe"]
     assert [row.probe_of for row in rows] == ["", "vit", "", "swin"]
     assert [row.rank for row in rows[1::2]] == [None, None]
-    assert [row.rank_text for row in rows[1::2]] == ["", ""]
     assert [row.correct for row in rows] == [55, 48, 50, 60]
     assert rows[1].seconds_per_epoch is None
     assert rows[1].train_loss is None
@@ -66,12 +69,12 @@ def test_each_model_meets_its_own_probe(tmp_path: Path) -> None:
     assert (vit.family, vit.correction) == (2, "step-down sign flips")
     assert vit.p_adjusted == vit.p  # the larger of the two
     assert swin.p <= swin.p_adjusted <= 2 * swin.p
-    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["probes"][1]["verdict"] == swin.verdict
+    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["probes"][1]["p"] == swin.p
 
 
 def test_a_model_that_loses_to_its_probe_is_seen(tmp_path: Path) -> None:
     """Ten pictures behind: the sentence begins with that and ends with what to do."""
-    assert both(tmp_path).probes[1].verdict == (
+    assert narrate(both(tmp_path)).probe_verdicts[1] == (
         "swin loses to its own frozen probe on 60 images: −16.7 points, 95 % CI [−28.0, −7.2], exact McNemar "
         "p = 0.002, the same corrected for 2 pairs (swin-probe alone right on 10, swin alone on 0); "
         "the probe learned from val, too: use the probe, or tune (--tune 3)"
@@ -80,7 +83,7 @@ def test_a_model_that_loses_to_its_probe_is_seen(tmp_path: Path) -> None:
 
 def test_a_model_that_gains_over_its_probe_is_better(tmp_path: Path) -> None:
     """The difference is the fine-tuned model's gain."""
-    verdict = both(tmp_path).probes[0].verdict
+    verdict = narrate(both(tmp_path)).probe_verdicts[0]
     assert verdict.startswith("vit is better than its own frozen probe on 60 images: +11.7 points, ")
 
 
@@ -90,10 +93,10 @@ def test_a_model_that_gains_over_its_probe_is_better(tmp_path: Path) -> None:
 def test_a_tie_with_the_probe_says_what_is_not_shown(tmp_path: Path, probe: list[int], gain: str) -> None:
     """Not distinguishable, whoever leads: the gain with its sign, and that it may not pay."""
     runs = {"vit-probe-s0": probe, "vit-s0": wrong_on(0)}
-    (pair,) = compare(make_benchmark(tmp_path / "b", runs, LABELS)).probes
+    (told,) = narrate(compare(make_benchmark(tmp_path / "b", runs, LABELS))).probe_verdicts
     start = f"vit is not distinguishable from its own frozen probe on 60 images: {gain} points, "
-    assert pair.verdict.startswith(start)
-    assert pair.verdict.endswith("; fine-tuning has not been shown to pay here")
+    assert told.startswith(start)
+    assert told.endswith("; fine-tuning has not been shown to pay here")
 
 
 def test_several_seeds_meet_the_probe_as_a_mean(tmp_path: Path) -> None:
@@ -107,8 +110,8 @@ def test_several_seeds_meet_the_probe_as_a_mean(tmp_path: Path) -> None:
     tuned[0, :4] = tuned[1, :2] = False
     expected = seeds_difference(np.ones((1, 60), dtype=bool), tuned, seeds=(NO_SEED, *seed_parts([tuned])))
     assert (pair.low, pair.high, pair.p) == (expected.low, expected.high, expected.p)
-    assert "−5.0 points" in pair.verdict
-    assert not any("one run only" in note for note in found.notes)
+    assert "−5.0 points" in narrate(found).probe_verdicts[0]
+    assert not any("one run only" in note for note in narrate(found).notes)
 
 
 def test_notes_beside_probes_make_sense(tmp_path: Path) -> None:
@@ -117,7 +120,7 @@ def test_notes_beside_probes_make_sense(tmp_path: Path) -> None:
     for name in ("vit-probe-s0", "vit-s0"):
         path = benchmark.folder / name / "metrics.json"
         files.write_json(path, {**files.read_json(path), "notes": ["windows of 4"]})
-    notes = compare(benchmark).notes
+    notes = narrate(compare(benchmark)).notes
     text = "\n".join(notes)
     assert sum(note.startswith("A probe ranks frozen features") for note in notes) == 1
     assert "One run each" in text
@@ -131,8 +134,8 @@ def test_a_probe_without_its_model_keeps_its_row(tmp_path: Path) -> None:
     found = compare(make_benchmark(tmp_path / "b", runs, LABELS))
     assert [(row.model, row.top1) for row in found.rows] == [("vit", None), ("vit-probe", 1.0)]
     assert found.probes == found.pairs == ()
-    assert found.answer.startswith("No model has been tested yet")
-    assert found.advice == ""
+    assert narrate(found).answer.startswith("No model has been tested yet")
+    assert narrate(found).advice == ""
 
 
 @pytest.mark.parametrize("state", ["new", "failed: no memory", "interrupted"])
@@ -158,7 +161,7 @@ def test_two_benchmarks_keep_probes_with_their_models(tmp_path: Path) -> None:
     """Names that occur twice carry their benchmark, the probe's too."""
     a = make_benchmark(tmp_path / "a", {"vit-probe-s0": LABELS, "vit-s0": LABELS}, LABELS)
     b = make_benchmark(tmp_path / "b", {"vit-s0": wrong_on(0)}, LABELS)
-    found = compare_many([a, b])
+    found = compare([a, b])
     assert [row.model for row in found.rows] == ["a/vit", "a/vit-probe", "b/vit"]
     assert [(pair.model_a, pair.model_b) for pair in found.probes] == [("a/vit", "a/vit-probe")]
     assert len(found.pairs) == 1
@@ -167,7 +170,7 @@ def test_two_benchmarks_keep_probes_with_their_models(tmp_path: Path) -> None:
 def test_the_slide_has_the_probes_columns(tmp_path: Path) -> None:
     """predictions.csv of the benchmark has every tested run."""
     benchmark = make_benchmark(tmp_path / "b", {"vit-probe-s0": LABELS, "vit-s0": LABELS}, LABELS)
-    assert {"vit-s0", "vit-probe-s0"} <= set(slide_columns(slide_rows(benchmark)))
+    assert {"vit-s0", "vit-probe-s0"} <= set(answers_frame(read_results(benchmark)).columns)
 
 
 # --- probes alone ---------------------------------------------------------------------------------
@@ -183,12 +186,12 @@ def test_probes_alone_are_candidates_like_any(tmp_path: Path) -> None:
     assert len(found.pairs) == 1
     assert found.probes == ()
     assert [row.rank for row in found.rows] == [(1, 2), (1, 2)]
-    assert found.answer.startswith("vit and swin cannot be told apart")
+    assert narrate(found).answer.startswith("vit and swin cannot be told apart")
 
 
 def test_notes_of_probes_alone_are_true(tmp_path: Path) -> None:
     """No seed variation is claimed to be missing, for a probe has no seed."""
-    text = "\n".join(alone(tmp_path).notes)
+    text = "\n".join(narrate(alone(tmp_path)).notes)
     assert "One run each" not in text
     assert "A probe has no seed of its own" in text
     assert "A probe ranks frozen features" in text
@@ -199,7 +202,7 @@ def test_a_probe_against_a_fine_tuned_model_of_another_benchmark(tmp_path: Path)
     """Two benchmarks on the same pictures: the recipes differ, said once, and no budget of 0 epochs."""
     probes = make_benchmark(tmp_path / "p", {"vit-s0": LABELS}, LABELS, probe=True)
     tuned = make_benchmark(tmp_path / "t", {"vit-s0": LABELS}, LABELS)
-    text = "\n".join(compare_many([tuned, probes]).notes)
+    text = "\n".join(narrate(compare([tuned, probes])).notes)
     assert "The models differ in recipe (finetune, probe)" in text
     assert "Trained with different" not in text
 
@@ -215,7 +218,7 @@ def test_folds_are_counted_and_explained(tmp_path: Path) -> None:
     """All 60 pictures are reported on; one note says what that means, and how it is corrected."""
     found = compare(folded(tmp_path))
     assert (found.folds, found.n_test) == (5, 60)
-    (note,) = [note for note in found.notes if note.startswith("Out-of-fold: ")]
+    (note,) = [note for note in narrate(found).notes if note.startswith("Out-of-fold: ")]
     assert "each of the 60 pictures was answered once" in note
     assert "a row is 5 models" in note
     assert "2.25 times as large" in note

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.seeds import NO_SEED, half_width, p_value, seed_parts, seeds_difference
 from vitbench.comparison.statistics import Part
-from vitbench.comparison.table import Comparison, compare, compare_many
+from vitbench.narrative.narrate import narrate
 
 A = np.array([[1, 1, 1, 0], [1, 1, 1, 1]], dtype=bool)
 B = np.array([[1, 0, 0, 0], [1, 1, 0, 0]], dtype=bool)
@@ -107,7 +109,7 @@ def test_unequal_numbers_of_seeds_are_compared_by_all_of_them(tmp_path: Path) ->
     assert (pair.model_a, pair.method, pair.kind) == ("a", "t over images × seeds", "not distinguishable")
     assert pair.difference == pytest.approx((16 - 41 / 3) / 120)
     assert [row.rank for row in found.rows] == [(1, 2), (1, 2)]
-    assert any(note.startswith("b: one run only; how much another seed") for note in found.notes)
+    assert any(note.startswith("b: one run only; how much another seed") for note in narrate(found).notes)
     assert contradictions(found) == []
 
 
@@ -136,7 +138,7 @@ def test_a_probe_has_no_seed_that_could_vary(tmp_path: Path) -> None:
     """Beside models of several seeds a probe's one run borrows no variance, and no note says it does."""
     tuned = {f"a-s{i}": wrong(8 * i) for i in range(3)} | {"b-s0": wrong(30)}
     probed = make_benchmark(tmp_path / "p", {"c-s0": wrong(30)}, LABELS, probe=True)
-    found = compare_many([make_benchmark(tmp_path / "t", tuned, LABELS), probed])
+    found = compare([make_benchmark(tmp_path / "t", tuned, LABELS), probed])
     width = {p.model_b: p.high - p.low for p in found.pairs if p.model_a == "a"}
     assert width["c"] < width["b"]
-    assert any(note.startswith("b: one run only") for note in found.notes)
+    assert any(note.startswith("b: one run only") for note in narrate(found).notes)

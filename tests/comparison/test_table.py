@@ -5,14 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import make_benchmark
+from fabricate import make_benchmark, said
 
 from vitbench import files
-from vitbench.comparison.candidates import slide_columns, slide_rows
-from vitbench.comparison.table import Comparison, compare, compare_many
-from vitbench.comparison.words import p_text, points
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import Comparison
+from vitbench.comparison.results import read_results
 from vitbench.errors import UsageError
+from vitbench.narrative.narrate import narrate
+from vitbench.narrative.words import p_text, points
 from vitbench.records import Predictions
+from vitbench.reports.write import answers_frame
 
 LABELS = [0] * 20 + [1] * 20 + [2] * 20
 
@@ -31,7 +34,7 @@ def pinned(folder: Path) -> Comparison:
 def test_verdict_of_the_pinned_example(tmp_path: Path) -> None:
     """Difference, interval, test, p-value and counts stand in one sentence; the better one comes first."""
     (pair,) = pinned(tmp_path).pairs
-    assert pair.verdict == (
+    assert said(pair) == (
         "vit and swin are not distinguishable on 60 images: +3.3 points, 95 % CI [−4.8, +12.2], "
         "exact McNemar p = 0.625 (vit alone right on 3, swin alone on 1)"
     )
@@ -42,7 +45,7 @@ def test_indistinguishable_models_share_their_ranks(tmp_path: Path) -> None:
     """A tie is 1–2 for both, and the answer calls nobody best."""
     found = pinned(tmp_path)
     assert [row.rank for row in found.rows] == [(1, 2), (1, 2)]
-    assert found.answer.startswith(
+    assert narrate(found).answer.startswith(
         "vit and swin cannot be told apart on 60 test pictures: 88.3 to 91.7 % right"
     )
 
@@ -52,12 +55,12 @@ def test_a_clear_winner_is_named_with_whom_it_beats(tmp_path: Path) -> None:
     found = compare(
         make_benchmark(tmp_path / "b", {"vit-s0": wrong_on(*range(20)), "swin-s0": LABELS}, LABELS)
     )
-    assert found.answer == (
+    assert narrate(found).answer == (
         "swin names the right class on 60 of 60 test pictures (100.0 %, 95 % interval 94.0 to 100.0 %). "
         "It is better than vit."
     )
     assert [row.rank for row in found.rows] == [(1, 1), (2, 2)]
-    assert "swin is better than vit on 60 images: +33.3 points" in found.pairs[0].verdict
+    assert "swin is better than vit on 60 images: +33.3 points" in narrate(found).verdicts[0]
 
 
 def test_the_corrected_p_decides(tmp_path: Path) -> None:
@@ -71,7 +74,7 @@ def test_the_corrected_p_decides(tmp_path: Path) -> None:
     assert 0.05 < pair.p_adjusted < 15 * pair.p
     assert not pair.distinguishable
     assert pair.borderline
-    assert pair.verdict.endswith("; the corrected test does not")
+    assert said(pair).endswith("; the corrected test does not")
 
 
 def test_rank_leaves_open_what_pairs_leave_open(tmp_path: Path) -> None:
@@ -79,17 +82,17 @@ def test_rank_leaves_open_what_pairs_leave_open(tmp_path: Path) -> None:
     runs = {"a-s0": LABELS, "b-s0": wrong_on(*range(5)), "c-s0": wrong_on(*range(10))}
     found = compare(make_benchmark(tmp_path / "b", runs, LABELS))
     assert [row.rank for row in found.rows] == [(1, 2), (1, 3), (2, 3)]
-    assert "It is better than c; from b these pictures cannot tell it apart." not in found.answer
-    assert found.answer.startswith("a and b cannot be told apart")
-    assert "; c did worse than at least one of them" in found.answer
+    assert "It is better than c; from b these pictures cannot tell it apart." not in narrate(found).answer
+    assert narrate(found).answer.startswith("a and b cannot be told apart")
+    assert "; c did worse than at least one of them" in narrate(found).answer
 
 
 def test_smallest_gap_counts_the_pairs_of_the_table(tmp_path: Path) -> None:
     """6 of 60 pictures; among three pairs up to 7, where all three take part in the correction."""
-    assert "10.0 points (6 pictures) or more" in pinned(tmp_path).smallest_gap_text
+    assert "10.0 points (6 pictures) or more" in narrate(pinned(tmp_path)).gap
     runs = {"a-s0": LABELS, "b-s0": LABELS, "c-s0": LABELS}
     three = compare(make_benchmark(tmp_path / "three", runs, LABELS))
-    assert "10.0 to 11.7 points (6 to 7 pictures)" in three.smallest_gap_text
+    assert "10.0 to 11.7 points (6 to 7 pictures)" in narrate(three).gap
     assert three.smallest_gap == pytest.approx(6 / 60)
 
 
@@ -106,8 +109,8 @@ def test_scores_can_be_recomputed_from_the_csv(tmp_path: Path) -> None:
     row = compare(benchmark).rows[0]
     table = files.read_csv(benchmark.folder / "vit-s0" / "predictions.csv")
     assert row.correct == sum(int(line["correct"]) for line in table) == 56
-    assert row.loss == pytest.approx(np.mean([float(line["loss"]) for line in table]))
-    assert row.balanced_accuracy == pytest.approx((19 / 20 + 19 / 20 + 18 / 20) / 3)
+    assert row.metrics["loss"].value == pytest.approx(np.mean([float(line["loss"]) for line in table]))
+    assert row.metrics["balanced_accuracy"].value == pytest.approx((19 / 20 + 19 / 20 + 18 / 20) / 3)
 
 
 def test_failed_model_keeps_a_row_with_its_reason(tmp_path: Path) -> None:
@@ -115,10 +118,13 @@ def test_failed_model_keeps_a_row_with_its_reason(tmp_path: Path) -> None:
     runs = {"vit-s0": "failed: out of memory; try --image-size 96", "swin-s0": LABELS}
     found = compare(make_benchmark(tmp_path / "b", runs, LABELS))
     assert [(row.model, row.status) for row in found.rows] == [("swin", "finished"), ("vit", "failed")]
-    assert found.rows[1].cells()["status"] == "failed: out of memory; try --image-size 96"
+    assert [found.rows[1].cells()[name] for name in ("status", "reason")] == [
+        "failed",
+        "out of memory; try --image-size 96",
+    ]
     assert found.rows[1].top1 is None
     assert found.pairs == ()
-    assert any(note.startswith("vit failed: ") for note in found.notes)
+    assert any(note.startswith("vit failed: ") for note in narrate(found).notes)
 
 
 def test_interrupted_and_new_runs_say_so(tmp_path: Path) -> None:
@@ -127,7 +133,7 @@ def test_interrupted_and_new_runs_say_so(tmp_path: Path) -> None:
     assert [row.status for row in found.rows] == ["interrupted", "new"]
     assert "interrupted after epoch 3" in found.rows[0].reason
     assert "--resume" in found.rows[0].reason
-    assert found.answer == "No model has been tested yet: there is nothing to compare."
+    assert narrate(found).answer == "No model has been tested yet: there is nothing to compare."
 
 
 def test_damaged_predictions_fail_their_own_run_only(tmp_path: Path) -> None:
@@ -168,7 +174,7 @@ def test_answers_are_joined_by_path_not_by_line(tmp_path: Path) -> None:
     ).write(benchmark.folder / "b-s0" / "predictions.csv")
     found = compare(benchmark)
     assert found.pairs[0].both == 58
-    assert found.rows[0].loss == pytest.approx(found.rows[1].loss)
+    assert found.rows[0].metrics["loss"].value == pytest.approx(found.rows[1].metrics["loss"].value)
 
 
 def test_floor_is_the_most_frequent_training_class(tmp_path: Path) -> None:
@@ -176,13 +182,15 @@ def test_floor_is_the_most_frequent_training_class(tmp_path: Path) -> None:
     floor = pinned(tmp_path).floor
     assert floor is not None
     assert (floor.model, floor.correct) == ("majority (daisy)", 20)
-    assert floor.loss == pytest.approx(-(np.log(0.5) + 2 * np.log(0.25)) / 3)
+    assert floor.metrics["loss"].value == pytest.approx(-(np.log(0.5) + 2 * np.log(0.25)) / 3)
 
 
 def test_model_no_better_than_the_floor_is_named(tmp_path: Path) -> None:
     """Always answering one class proves nothing learned, and a note says so."""
     found = compare(make_benchmark(tmp_path / "b", {"vit-s0": [0] * 60, "swin-s0": LABELS}, LABELS))
-    assert any(note.startswith("vit (33.3 %): no proof of having learned anything") for note in found.notes)
+    assert any(
+        note.startswith("vit (33.3 %): no proof of having learned anything") for note in narrate(found).notes
+    )
 
 
 def test_a_model_that_finds_both_classes_of_an_uneven_test_part_has_learned(tmp_path: Path) -> None:
@@ -195,7 +203,7 @@ def test_a_model_that_finds_both_classes_of_an_uneven_test_part_has_learned(tmp_
     assert found.floor is not None
     assert found.rows[0].top1 == found.floor.top1 == 0.8
     assert found.rows[0].chance_p == 0.001
-    assert not any("no proof" in note for note in found.notes)
+    assert not any("no proof" in note for note in narrate(found).notes)
 
 
 def test_several_seeds_give_means_and_the_two_way_interval(tmp_path: Path) -> None:
@@ -225,12 +233,15 @@ def test_files_that_were_skipped_are_named(tmp_path: Path) -> None:
     skipped = [{"path": f"daisy/{i}.jpg", "reason": "truncated"} for i in range(5)]
     found = compare(make_benchmark(tmp_path / "b", {"vit-s0": LABELS}, LABELS, skipped=skipped))
     named = ", ".join(f"daisy/{i}.jpg (truncated)" for i in range(3))
-    assert f"5 files were left out as unreadable: {named} and 2 more, all in benchmark.json" in found.notes
+    assert (
+        f"5 files were left out as unreadable: {named} and 2 more, all in benchmark.json"
+        in narrate(found).notes
+    )
 
 
 def test_confounds_are_notes(tmp_path: Path) -> None:
     """Different pretraining pictures and a size off the native one are named, with the models."""
-    notes = "\n".join(pinned(tmp_path).notes)
+    notes = "\n".join(narrate(pinned(tmp_path)).notes)
     assert "swin on ImageNet-1k" in notes
     assert "vit on ImageNet-21k, then 1k" in notes
     assert "vit (64 px, made for 224)" in notes
@@ -241,7 +252,7 @@ def test_one_test_picture(tmp_path: Path, answers: list[int]) -> None:
     """n = 1, right or wrong: a page of intervals, no gap that could show."""
     found = compare(make_benchmark(tmp_path / "b", {"a-s0": answers, "b-s0": [0]}, [0]))
     assert found.smallest_gap is None
-    assert "no gap between two models could have reached" in found.smallest_gap_text
+    assert "no gap between two models could have reached" in narrate(found).gap
     assert found.pairs[0].p == 1.0
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["n_test"] == 1
 
@@ -249,15 +260,15 @@ def test_one_test_picture(tmp_path: Path, answers: list[int]) -> None:
 def test_one_model_has_nothing_to_compare(tmp_path: Path) -> None:
     """The answer gives its score and says that there is no comparison."""
     found = compare(make_benchmark(tmp_path / "b", {"a-s0": LABELS}, LABELS))
-    assert found.answer.endswith("One model alone: there is nothing to compare it with.")
+    assert narrate(found).answer.endswith("One model alone: there is nothing to compare it with.")
     assert found.rows[0].rank == (1, 1)
 
 
 def test_slide_rows_name_every_answer(tmp_path: Path) -> None:
     """predictions.csv of a benchmark: path, label, then answer and probability per tested run."""
     runs = {"vit-s0": wrong_on(0), "deit-s0": "failed: x", "swin-s0": LABELS}
-    rows = slide_rows(make_benchmark(tmp_path / "b", runs, LABELS))
-    assert slide_columns(rows) == [
+    table = answers_frame(read_results(make_benchmark(tmp_path / "b", runs, LABELS)))
+    assert list(table.columns) == [
         "path",
         "label",
         "vit-s0",
@@ -265,8 +276,9 @@ def test_slide_rows_name_every_answer(tmp_path: Path) -> None:
         "swin-s0",
         "swin-s0_probability",
     ]
-    assert rows[0]["label"] == rows[0]["swin-s0"] == "daisy"
-    assert (rows[0]["vit-s0"], rows[0]["vit-s0_probability"]) == ("roses", 0.9)
+    first = table.loc[0]
+    assert first["label"] == first["swin-s0"] == "daisy"
+    assert (first["vit-s0"], first["vit-s0_probability"]) == ("roses", 0.9)
 
 
 def test_benchmarks_on_one_test_set_are_one_table(tmp_path: Path) -> None:
@@ -275,7 +287,7 @@ def test_benchmarks_on_one_test_set_are_one_table(tmp_path: Path) -> None:
     b = make_benchmark(
         tmp_path / "b", {"vit-s0": wrong_on(0)}, LABELS, paths=[f"q/{i}.jpg" for i in range(60)]
     )
-    found = compare_many([a, b])
+    found = compare([a, b])
     assert [row.model for row in found.rows] == ["a/vit", "b/vit"]
     assert found.pairs[0].both == 59
 
@@ -285,7 +297,7 @@ def test_different_test_pictures_are_refused_with_the_difference(tmp_path: Path)
     a = make_benchmark(tmp_path / "a", {"vit-s0": LABELS}, LABELS)
     b = make_benchmark(tmp_path / "b", {"vit-s0": LABELS[:-1]}, LABELS[:-1])
     with pytest.raises(UsageError, match=r"1 of 60 only in a, such as tulips/59\.jpg; none of 59 only in b"):
-        compare_many([a, b])
+        compare([a, b])
 
 
 def test_different_classes_are_refused_by_name(tmp_path: Path) -> None:
@@ -293,7 +305,7 @@ def test_different_classes_are_refused_by_name(tmp_path: Path) -> None:
     a = make_benchmark(tmp_path / "a", {"vit-s0": [0]}, [0])
     b = make_benchmark(tmp_path / "b", {"vit-s0": [0]}, [0], classes=("daisy", "roses", "cats"))
     with pytest.raises(UsageError, match=r"only a has 'tulips'; only b has 'cats'"):
-        compare_many([a, b])
+        compare([a, b])
 
 
 def test_numbers_in_words() -> None:

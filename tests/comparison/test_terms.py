@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import pytest
-from fabricate import make_benchmark
+from fabricate import make_benchmark, said
 
 from vitbench import files
-from vitbench.comparison.basis import Terms
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import CompareOptions
 from vitbench.comparison.power import pictures_needed
-from vitbench.comparison.table import compare
-from vitbench.comparison.words import rounded
 from vitbench.errors import UsageError
+from vitbench.narrative.narrate import narrate
+from vitbench.narrative.words import rounded
 from vitbench.records import Benchmark, Predictions
 
 LABELS = [0, 1, 2] * 100
@@ -30,75 +31,75 @@ def three(folder: Path) -> Benchmark:
 def test_equivalent_needs_a_margin(tmp_path: Path) -> None:
     """a and b differ by .3 points: not distinguishable as such, equivalent within ±3 points."""
     benchmark = three(tmp_path)
-    plain, margin = compare(benchmark).pairs[0], compare(benchmark, Terms(margin=0.03)).pairs[0]
+    plain, margin = compare(benchmark).pairs[0], compare(benchmark, CompareOptions(margin=0.03)).pairs[0]
     assert (plain.kind, margin.kind) == ("not distinguishable", "equivalent")
-    assert margin.verdict.startswith("a and b are equivalent within ±3.0 points on 300 images: +0.3 points")
+    assert said(margin).startswith("a and b are equivalent within ±3.0 points on 300 images: +0.3 points")
 
 
 def test_an_interval_that_leaves_the_margin_is_no_equivalence(tmp_path: Path) -> None:
     """The interval of a − b reaches past half a point."""
-    pair = compare(three(tmp_path), Terms(margin=0.005)).pairs[0]
+    pair = compare(three(tmp_path), CompareOptions(margin=0.005)).pairs[0]
     assert pair.high > 0.005
     assert pair.kind == "not distinguishable"
 
 
 def test_better_stays_better_inside_the_margin(tmp_path: Path) -> None:
     """Ten points with p < .001 under a margin of 20: p decides, and the smallness is said."""
-    pair = next(p for p in compare(three(tmp_path), Terms(margin=0.2)).pairs if p.model_b == "c")
+    pair = next(p for p in compare(three(tmp_path), CompareOptions(margin=0.2)).pairs if p.model_b == "c")
     assert pair.kind == "better"
-    assert pair.verdict.endswith("yet by less than the margin of 20.0 points")
+    assert said(pair).endswith("yet by less than the margin of 20.0 points")
 
 
 def test_a_baseline_shows_its_own_pairs_and_corrects_for_all(tmp_path: Path) -> None:
     """Two of three pairs, with the p-values and ranks that they have without it; the answer is about it."""
     benchmark = three(tmp_path)
-    found, whole = compare(benchmark, Terms(baseline="b")), compare(benchmark)
+    found, whole = compare(benchmark, CompareOptions(baseline="b")), compare(benchmark)
     assert found.pairs == tuple(pair for pair in whole.pairs if "b" in (pair.model_a, pair.model_b))
     assert len(found.pairs) == 2
     assert found.family == 3
     assert [row.rank for row in found.rows] == [row.rank for row in whole.rows]
-    assert found.answer.endswith(
+    assert narrate(found).answer.endswith(
         "Against it: worse is c (−9.7 points); not to be told apart from it is a (+0.3 points)."
     )
-    assert any("corrected for all pairs of the table" in note for note in found.notes)
+    assert any("corrected for all pairs of the table" in note for note in narrate(found).notes)
 
 
 def test_unknown_baseline_is_refused_with_the_models_there(tmp_path: Path) -> None:
     """One line that names what could be meant."""
     with pytest.raises(UsageError, match=r"--baseline d: not a tested model here \(there: a, b, c\)"):
-        compare(three(tmp_path), Terms(baseline="d"))
+        compare(three(tmp_path), CompareOptions(baseline="d"))
 
 
 def test_terms_outside_0_to_100_points_are_refused() -> None:
     """A margin of 0 and a difference of 150 points mean nothing."""
     with pytest.raises(UsageError, match="--margin 0"):
-        Terms(margin=0)
+        CompareOptions(margin=0)
     with pytest.raises(UsageError, match="--detect 150"):
-        Terms(detect=1.5)
+        CompareOptions(detect=1.5)
 
 
 def test_detect_says_how_many_pictures(tmp_path: Path) -> None:
     """3 points at 10 % disagreement and three pairs: the number of the power calculation, in a sentence."""
-    found = compare(three(tmp_path), Terms(detect=0.03))
+    found = compare(three(tmp_path), CompareOptions(detect=0.03))
     needed = rounded(pictures_needed(0.03, 29 / 300, 3) or 0)
-    assert f"takes about {needed} independent test pictures, and there are 300" in found.detect_text
-    assert compare(three(tmp_path / "again")).detect_text == ""
+    assert f"takes about {needed} independent test pictures, and there are 300" in narrate(found).detect
+    assert narrate(compare(three(tmp_path / "again"))).detect == ""
 
 
 def test_detect_of_one_model_says_why_not(tmp_path: Path) -> None:
     """There is no disagreement to go by."""
     benchmark = make_benchmark(tmp_path / "b", {"a-s0": LABELS}, LABELS)
-    assert compare(benchmark, Terms(detect=0.03)).detect_text.startswith("One model alone")
+    assert narrate(compare(benchmark, CompareOptions(detect=0.03))).detect.startswith("One model alone")
 
 
 def test_detect_over_seeds(tmp_path: Path) -> None:
     """With seeds the number rests on measured variances; seeds that differ too much can't be outweighed."""
     runs = {f"{m}-s{s}": wrong_on(*range(9 * s + k)) for k, m in enumerate("ab") for s in range(3)}
     benchmark = make_benchmark(tmp_path / "b", runs, LABELS)
-    assert "takes about " in compare(benchmark, Terms(detect=0.3)).detect_text
+    assert "takes about " in narrate(compare(benchmark, CompareOptions(detect=0.3))).detect
     assert (
         "no number of test pictures is enough: the seeds differ too much; add some (a model has 3 seeds"
-        in compare(benchmark, Terms(detect=0.01)).detect_text
+        in narrate(compare(benchmark, CompareOptions(detect=0.01))).detect
     )
 
 
@@ -108,7 +109,7 @@ def test_the_gap_over_seeds_is_worked_out(tmp_path: Path) -> None:
     found = compare(make_benchmark(tmp_path / "b", runs, LABELS))
     (pair,) = found.pairs
     assert found.smallest_gap == pytest.approx(pair.high - pair.difference)
-    assert f"a gap of {100 * found.smallest_gap:.1f} points or more was needed" in found.smallest_gap_text
+    assert f"a gap of {100 * found.smallest_gap:.1f} points or more was needed" in narrate(found).gap
 
 
 GROUPED = [f"burst{i // 10}" for i in range(300)]
@@ -121,13 +122,11 @@ def test_groups_are_counted_and_widen_every_interval(tmp_path: Path) -> None:
     found = compare(make_benchmark(tmp_path / "groups", runs, LABELS, groups=GROUPED))
     assert (alone.groups, found.groups) == (None, 30)
     for name in ("top1", "loss", "brier", "macro_f1", "balanced_accuracy"):
-        narrow, wide = (
-            getattr(one.rows[0], f"{name}_high") - getattr(one.rows[0], f"{name}_low")
-            for one in (alone, found)
-        )
+        intervals = (one.rows[0].metrics[name] for one in (alone, found))
+        narrow, wide = (one.high - one.low for one in intervals)  # type: ignore[operator]
         assert wide > 1.5 * narrow, name
-    assert any("300 test pictures stand in 30 groups" in note for note in found.notes)
-    assert "300 test pictures in 30 groups" in found.smallest_gap_text
+    assert any("300 test pictures stand in 30 groups" in note for note in narrate(found).notes)
+    assert "300 test pictures in 30 groups" in narrate(found).gap
 
 
 def test_groups_are_what_is_tested(tmp_path: Path) -> None:
@@ -136,7 +135,7 @@ def test_groups_are_what_is_tested(tmp_path: Path) -> None:
     (pair,) = compare(make_benchmark(tmp_path / "b", runs, LABELS, groups=GROUPED)).pairs
     assert (pair.method, pair.groups) == ("exact test over groups", 30)
     assert pair.p == pytest.approx(2 / 2**4)
-    assert "on 300 images in 30 groups" in pair.verdict
+    assert "on 300 images in 30 groups" in said(pair)
 
 
 def test_copies_in_the_test_part_are_groups_of_their_own(tmp_path: Path) -> None:
@@ -163,8 +162,7 @@ def test_temperature_is_fitted_on_val_and_judged_on_test(tmp_path: Path) -> None
     assert row.temperature > 3
     assert row.temperature_shown
     assert row.loss_tempered is not None
-    assert row.loss is not None
-    assert row.loss_tempered < row.loss - 0.3
+    assert row.loss_tempered < row.metrics["loss"].value - 0.3
     assert row.ece == pytest.approx(0.29)
     assert row.ece_null is not None
     assert row.ece > row.ece_null
@@ -178,17 +176,18 @@ def test_looks_are_counted_by_command(tmp_path: Path) -> None:
         row = {"time": "2026-01-01T00:00:00+00:00", "by": "train", "pictures": 300}
         files.append_row(benchmark.folder / name / "looks.csv", columns, row)
     assert (
-        "Looks at the test pictures: one per model and seed, when it was finished" in compare(benchmark).notes
+        "Looks at the test pictures: one per model and seed, when it was finished"
+        in narrate(compare(benchmark)).notes
     )
     row = {"time": "2026-01-02T00:00:00+00:00", "by": "predict", "pictures": 12}
     files.append_row(benchmark.folder / "a-s0" / "looks.csv", columns, row)
     found = compare(benchmark)
-    assert [(look.model, look.by, look.times, look.pictures) for look in found.looks] == [
+    assert [(look.model, look.by, look.times, look.pictures) for look in found.evaluations] == [
         ("a", "train", 1, 300),
         ("a", "predict", 1, 12),
         ("b", "train", 1, 300),
     ]
-    assert any("a once (12 pictures) by predict" in note for note in found.notes)
+    assert any("a once (12 pictures) by predict" in note for note in narrate(found).notes)
 
 
 def test_recall_per_class_has_an_interval(tmp_path: Path) -> None:
@@ -205,8 +204,8 @@ def test_recall_per_class_has_an_interval(tmp_path: Path) -> None:
 def test_other_scores_differ_with_intervals(tmp_path: Path) -> None:
     """a's loss is lower than c's, and the interval of the difference leaves out 0."""
     pair = next(p for p in compare(three(tmp_path)).pairs if p.model_b == "c")
-    loss = next(one for one in pair.scores if one.score == "loss")
-    assert loss.low < loss.difference < loss.high < 0
+    loss = pair.differences["loss"]
+    assert loss.low < loss.value < loss.high < 0
 
 
 def test_two_seeds_that_agree_by_luck_make_no_winner(tmp_path: Path) -> None:
@@ -217,5 +216,5 @@ def test_two_seeds_that_agree_by_luck_make_no_winner(tmp_path: Path) -> None:
     third = {"c-s0": wrong_on(*range(30)), "c-s1": wrong_on(*range(120))}
     found = compare(make_benchmark(tmp_path / "three", {**runs, **third}, LABELS))
     assert not next(p for p in found.pairs if p.model_b == "b").distinguishable
-    assert any("is taken from all models together" in note for note in found.notes)
-    assert any(note.startswith("Two or three seeds tell little") for note in found.notes)
+    assert any("is taken from all models together" in note for note in narrate(found).notes)
+    assert any(note.startswith("Two or three seeds tell little") for note in narrate(found).notes)

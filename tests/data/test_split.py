@@ -263,18 +263,18 @@ def test_copies_are_counted() -> None:
 
 
 def test_small_test_part_is_noted() -> None:
-    """Below 100 drawn test pictures a note says what folds would do; from 100 on, none."""
+    """Below 100 drawn test pictures a proposal says what folds would do; from 100 on, none."""
     split = split_images(flat({"a": 20, "b": 4}))
-    assert split.notes == (
+    assert split.proposals == (
         "only 4 test pictures: --folds 4 would report on all 24 "
         "(--folds auto does so where the test part is small)",
     )
     assert len(split_images(flat({"a": 326, "b": 326})).test) == 2 * 49
-    assert split_images(flat({"a": 326, "b": 326})).notes != ()
+    assert split_images(flat({"a": 326, "b": 326})).proposals != ()
     assert len(split_images(flat({"a": 340, "b": 340})).test) >= SMALL_TEST
-    assert split_images(flat({"a": 340, "b": 340})).notes == ()
+    assert split_images(flat({"a": 340, "b": 340})).proposals == ()
     brought = given_parts({"train": {"a": 20, "b": 20}, "test": {"a": 5, "b": 5}})
-    assert split_images(brought).notes == ()
+    assert split_images(brought).proposals == ()
 
 
 # --- groups kept together -----------------------------------------------------------------------
@@ -575,12 +575,12 @@ def test_automatic_folds_beside_a_small_test_of_ones_own() -> None:
     small = given_parts({"train": {"a": 9, "b": 9}, "test": {"a": 9, "b": 9}})
     split = split_images(small, 0, "auto")
     assert split.digest == split_images(small, 0).digest
-    assert split.notes == (
+    assert split.proposals == (
         "--folds auto: no folds, though only 18 test pictures, for they would mix test/ with train/; name "
         "data/train to cross-validate inside it",
     )
     large = given_parts({"train": {"a": 9, "b": 9}, "test": {"a": 50, "b": 50}})
-    assert split_images(large, 0, "auto").notes == ()
+    assert split_images(large, 0, "auto").proposals == ()
 
 
 @pytest.mark.parametrize("folds", [1, 0, -3])

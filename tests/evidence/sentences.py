@@ -2,7 +2,8 @@
 
     python tests/evidence/sentences.py
 
-Read from the source of `vitbench/comparison`, so that no sentence can be left out: each text of three words
+Read from the source of `vitbench/comparison` and `vitbench/narrative`, so that no sentence can be left
+out: each text of three words
 or more, what it needs to be reached, and what its function says of itself.
 """
 
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 
 from pages import PAGES, ROOT
 
-SOURCE = ROOT / "vitbench" / "comparison"
+PACKAGE = ROOT / "vitbench"
+ROOMS = ("comparison", "narrative")
 PAGE = PAGES / "sentences.md"
 LEAST_WORDS = 3
 
@@ -105,7 +107,7 @@ def page() -> str:
         "is given although its claim is false is in [statistics.md](statistics.md).",
         "",
     ]
-    for file in sorted(SOURCE.glob("*.py")):
+    for file in (file for room in ROOMS for file in sorted((PACKAGE / room).glob("*.py"))):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         rows = []
         for function in functions(tree):
@@ -121,7 +123,8 @@ def page() -> str:
             name = ast.unparse(constant.targets[0] if isinstance(constant, ast.Assign) else constant.target)
             rows += [f"| {cell(one.text)} | as `{name}` is named | |" for one in texts(constant.value, ())]
         if rows:
-            lines += [f"## {file.name}", "", "| sentence | said where | of |", "|---|---|---|", *rows, ""]
+            title = f"## {file.parent.name}/{file.name}"
+            lines += [title, "", "| sentence | said where | of |", "|---|---|---|", *rows, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -4,10 +4,11 @@ import numpy as np
 from simulated_page import Part, Rate, Section
 from simulated_worlds import cached_mcnemar, cached_newcombe, class_sizes, grid
 
-from vitbench.comparison.advice import BEHIND, GAP, OVERFIT
+from vitbench.comparison.close_up import BEHIND
 from vitbench.comparison.evidence import behind, chance_p, mixed_up, most_right, surely_under
 from vitbench.comparison.power import safely_planned
 from vitbench.comparison.statistics import ALPHA
+from vitbench.narrative.advice import GAP, OVERFIT
 from vitbench.records import Array
 
 

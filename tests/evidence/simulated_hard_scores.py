@@ -7,7 +7,7 @@ from simulated_page import Part, Rate, Section
 from simulated_scores import SKILLS, ScoreRates
 from simulated_worlds import Classifier, grid
 
-from vitbench.comparison.bootstrap import SCORES
+from vitbench.comparison.bootstrap import RESAMPLED
 from vitbench.records import Array
 
 
@@ -70,7 +70,7 @@ def tiny_classes(rng: np.random.Generator, runs: int) -> Section:
 
 
 def kept(rates: ScoreRates, names: tuple[str, ...]) -> list[Rate]:
-    assert set(names) <= set(SCORES)
+    assert set(names) <= set(RESAMPLED)
     return [which[name] for which in (rates.single, rates.paired) for name in names]
 
 

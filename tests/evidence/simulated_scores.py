@@ -8,7 +8,13 @@ import numpy as np
 from simulated_page import Part, Rate, Section
 from simulated_worlds import Classifier, class_sizes, grid, wrapped
 
-from vitbench.comparison.bootstrap import SCORES, Resamples, difference_interval, replicates, score_interval
+from vitbench.comparison.bootstrap import (
+    RESAMPLED,
+    Resamples,
+    difference_interval,
+    replicates,
+    score_interval,
+)
 from vitbench.comparison.confusion import recalls
 from vitbench.inference.metrics import scores
 from vitbench.records import Array
@@ -26,7 +32,7 @@ def truth_of(model: Classifier, shares: tuple[float, ...], size: int) -> tuple[d
         for _ in range(25 if model.seed_sd else 2)
     ]
     tables = [scores(one) for one in each]
-    found = {name: float(np.mean([table[name] for table in tables])) for name in SCORES}
+    found = {name: float(np.mean([table[name] for table in tables])) for name in RESAMPLED}
     return found, np.mean([[r.recall for r in recalls([one])] for one in each], axis=0)
 
 
@@ -34,8 +40,8 @@ class ScoreRates:
     """Coverage of the intervals of every score, of its differences, and of the recalls."""
 
     def __init__(self, kind: str, runs: int) -> None:
-        self.single = {name: Rate(f"{name}{kind}", runs) for name in SCORES}
-        self.paired = {name: Rate(f"difference in {name}{kind}", runs) for name in SCORES}
+        self.single = {name: Rate(f"{name}{kind}", runs) for name in RESAMPLED}
+        self.paired = {name: Rate(f"difference in {name}{kind}", runs) for name in RESAMPLED}
         self.recall = Rate(f"recall of a class{kind}", runs)
         self.runs = runs
 
@@ -61,7 +67,7 @@ class ScoreRates:
             resamples = Resamples(len(labels), groups, repetitions=400, seed=int(rng.integers(2**31)))
             runs = [[wrapped(labels, p) for p in probabilities] for probabilities in draw()]
             a, b = (replicates(one, resamples) for one in runs)
-            for name in SCORES:
+            for name in RESAMPLED:
                 limits[self.single[name].name].append(score_interval(a[name]))
                 limits[self.paired[name].name].append(difference_interval(a[name], b[name])[1:])
             hits.append(
@@ -70,7 +76,7 @@ class ScoreRates:
                     for r, truth in zip(recalls(runs[0], groups), truths[0][1], strict=True)
                 ]
             )
-        for name in SCORES:
+        for name in RESAMPLED:
             rate, paired = self.single[name], self.paired[name]
             rate.add_intervals(cell, np.array(limits[rate.name]), truths[0][0][name])
             paired.add_intervals(cell, np.array(limits[paired.name]), truths[0][0][name] - truths[1][0][name])

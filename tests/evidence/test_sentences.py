@@ -3,7 +3,7 @@
 import sentences
 from pages import PAGES
 
-from vitbench.comparison.advice import RULES
+from vitbench.narrative.advice import RULES
 
 PAGE = PAGES / "sentences.md"
 
@@ -15,7 +15,7 @@ def test_the_page_of_sentences_is_current() -> None:
 
 def test_every_rule_of_advice_has_its_condition_on_the_page() -> None:
     """Each stands there with what it says of its evidence."""
-    part = PAGE.read_text(encoding="utf-8").split("## advice.py")[1].split("\n## ")[0]
+    part = PAGE.read_text(encoding="utf-8").split("## narrative/advice.py")[1].split("\n## ")[0]
     rows = [line for line in part.splitlines() if line.startswith("|")]
     for rule in RULES:
         own = [row for row in rows if f"| `{rule.__name__}`: " in row]

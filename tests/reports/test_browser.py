@@ -19,10 +19,11 @@ from PIL import Image
 
 from vitbench import files
 from vitbench.benchmark.train import train
-from vitbench.comparison.table import compare
+from vitbench.comparison.compare import compare
+from vitbench.comparison.results import OpenBenchmark
 from vitbench.records import Answer, Benchmark
-from vitbench.reports.answered import answers_report
-from vitbench.reports.compared import comparison_report
+from vitbench.reports.answers_report import answers_report
+from vitbench.reports.comparison_report import comparison_report
 from vitbench.reports.formats import comparison_csv
 from vitbench.reports.html import shown_numbers, write_report
 from vitbench.reports.photos import Photos
@@ -121,7 +122,7 @@ def report(benchmark: Benchmark) -> Path:
     comparison = compare(benchmark)
     path = benchmark.folder / "report.html"
     report = comparison_report(benchmark, comparison)
-    write_report(report, path, Photos.of(benchmark).small(shown_numbers(report)))
+    write_report(report, path, Photos.of(OpenBenchmark.of(benchmark)).small(shown_numbers(report)))
     files.write_text(benchmark.folder / "comparison.csv", comparison_csv(comparison))
     return path
 
@@ -132,7 +133,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = photographed(tmp_path_factory.mktemp("hostile"), HOSTILE)
     path = made.folder / "report.html"
     report = comparison_report(made, compare(made))
-    write_report(report, path, Photos.of(made).small(shown_numbers(report)))
+    write_report(report, path, Photos.of(OpenBenchmark.of(made)).small(shown_numbers(report)))
     return path
 
 

@@ -11,9 +11,9 @@ import pytest
 from fabricate import make_benchmark
 from PIL import Image
 
-from vitbench.comparison.candidates import read_candidates
+from vitbench.comparison.results import read_results
 from vitbench.records import Benchmark
-from vitbench.reports.compared import curves_of
+from vitbench.reports.comparison_report import curves_of
 from vitbench.reports.figures import draw_confusion, draw_curves
 from vitbench.reports.fonts import choose_fonts
 
@@ -29,7 +29,7 @@ def test_figures_hold_hostile_names_as_text(tmp_path: Path) -> None:
     """Names stand in the SVG as text that parses back; no script element, no math, no warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawing = draw_confusion(read_candidates([hostile(tmp_path)]))
+        drawing = draw_confusion(read_results(hostile(tmp_path)).models)
     assert drawing is not None
     root = ET.fromstring(drawing.svg)
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
@@ -50,7 +50,7 @@ def test_many_classes_are_drawn_as_pairs(tmp_path: Path) -> None:
     names = [f"class{i:02d}" for i in range(25)]
     told = [1, *range(1, 25)]
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": told}, range(25), names, train=range(25))
-    drawing = draw_confusion(read_candidates([benchmark]))
+    drawing = draw_confusion(read_results(benchmark).models)
     assert drawing is not None
     assert "class00 → class01" in drawing.svg
     assert "class07" not in drawing.svg
@@ -61,7 +61,7 @@ def test_pair_labels_keep_both_ends_and_stay_on_the_figure(tmp_path: Path) -> No
     names = [f"a rather long class name with the number {i:02d}" for i in range(25)]
     told = [1, *range(1, 25)]
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": told}, range(25), names, train=range(25))
-    drawing = draw_confusion(read_candidates([benchmark]))
+    drawing = draw_confusion(read_results(benchmark).models)
     assert drawing is not None
     assert "a rather lon…e number 00 → a rather lon…e number 01" in drawing.svg
     with Image.open(io.BytesIO(drawing.png)) as image:
@@ -74,7 +74,7 @@ def test_all_right_has_nothing_confused(tmp_path: Path) -> None:
     """25 classes without a mistake: a figure that says so instead of an empty one."""
     names = [f"class{i:02d}" for i in range(25)]
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": range(25)}, range(25), names, train=range(25))
-    drawing = draw_confusion(read_candidates([benchmark]))
+    drawing = draw_confusion(read_results(benchmark).models)
     assert drawing is not None
     assert "no confusion" in drawing.svg
 
@@ -109,7 +109,7 @@ def test_missing_glyph_is_a_note_not_a_warning(tmp_path: Path) -> None:
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": [0]}, [0], [f"x{unassigned}", "b"], train=[0, 1])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawing = draw_confusion(read_candidates([benchmark]))
+        drawing = draw_confusion(read_results(benchmark).models)
     assert drawing is not None
     assert len(drawing.notes) == 1
     assert "no installed font has" in drawing.notes[0]

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from fabricate import make_benchmark
 
-from vitbench.comparison.table import compare
+from vitbench.comparison.compare import compare
+from vitbench.comparison.results import OpenBenchmark
+from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 from vitbench.records.commands import asking
-from vitbench.reports.compared import comparison_report
+from vitbench.reports.comparison_report import comparison_report
 from vitbench.reports.html import options, render, sentences, shown_numbers, write_report
 from vitbench.reports.photos import Photos
 from vitbench.reports.report import MOST_PICTURES, Options
@@ -94,12 +96,17 @@ def test_page_leads_with_the_answer_the_gap_and_the_next_step(tmp_path: Path) ->
     comparison = compare(benchmark)
     report = comparison_report(benchmark, comparison)
     page, tags = page_of(benchmark)
-    parts = [*sentences(comparison.answer), report.gap, sentences(comparison.advice)[0], "The table"]
+    parts = [
+        *sentences(narrate(comparison).answer),
+        report.gap,
+        sentences(narrate(comparison).advice)[0],
+        "The table",
+    ]
     places = [texts(tags).index(part) for part in parts]
     assert places == sorted(places)
     assert "</header>" in page.partition("The table")[0]
-    assert comparison.pairs[0].verdict in texts(tags)
-    assert comparison.smallest_gap_text in texts(tags)
+    assert narrate(comparison).verdicts[0] in texts(tags)
+    assert narrate(comparison).gap in texts(tags)
 
 
 def test_headline_keeps_its_percent_signs(tmp_path: Path) -> None:
@@ -118,9 +125,9 @@ def test_all_advice_is_on_the_page(tmp_path: Path) -> None:
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
     comparison = compare(benchmark)
     _, tags = page_of(benchmark)
-    assert len(sentences(comparison.advice)) > 1
-    assert all(sentence in texts(tags) for sentence in sentences(comparison.advice))
-    silent = comparison_report(benchmark, dataclasses.replace(comparison, advice=""))
+    assert len(sentences(narrate(comparison).advice)) > 1
+    assert all(sentence in texts(tags) for sentence in sentences(narrate(comparison).advice))
+    silent = dataclasses.replace(comparison_report(benchmark, comparison), advice="")
     assert "Next step" not in render(silent)
 
 
@@ -131,7 +138,7 @@ def test_a_probe_belongs_to_its_model_on_the_page(tmp_path: Path) -> None:
     rows = page.partition('id="t-results"')[2].partition("</table>")[0]
     assert rows.count('<tr class="beside">') == 1
     assert "frozen probe of vit" in texts(tags)
-    assert compare(benchmark).probes[0].verdict in texts(tags)
+    assert narrate(compare(benchmark)).probe_verdicts[0] in texts(tags)
     assert "vit-probe" not in texts(tags).partition("Test pictures and every answer")[2]
     assert [a["aria-label"] for _, a in tags.tags if "confusions of" in (a.get("aria-label") or "")] == [
         "confusions of vit", "confusions of swin",
@@ -181,7 +188,7 @@ def test_hostile_names_are_shown_not_run(tmp_path: Path) -> None:
     wrong = [label or 1 for label in labels]  # every picture of the first class: advice names it
     runs = {"vit-s0": wrong, "swin-s0": [0, *wrong[1:]], "x-s0": "failed: <b>no</b>"}
     benchmark = make_benchmark(tmp_path / "<b>", runs, labels, names, paths)
-    assert names[0] in compare(benchmark).advice
+    assert names[0] in narrate(compare(benchmark)).advice
     _, tags = page_of(benchmark, figures=True)
     assert [tag for tag, _ in tags.tags].count("script") == 1
     assert not {"img", "b"} & {tag for tag, _ in tags.tags}
@@ -303,7 +310,7 @@ def test_pictures_are_inlined(tmp_path: Path) -> None:
 def test_data_that_is_gone_leaves_the_page_without_pictures(tmp_path: Path) -> None:
     """No photographs where the folder no longer exists, which the page says; answers stay."""
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS)
-    assert Photos.of(benchmark).small([1, 2]) == {}
+    assert Photos.of(OpenBenchmark.of(benchmark)).small([1, 2]) == {}
     _, tags = page_of(benchmark)
     assert "The photographs were not found" in texts(tags)
     assert "daisy/1.jpg" in texts(tags)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ import pytest
 from fabricate import make_benchmark
 from PIL import Image
 
-from vitbench.comparison.table import compare
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import Comparison
+from vitbench.comparison.results import OpenBenchmark
+from vitbench.narrative.narrate import narrate
 from vitbench.records import Answer, Benchmark
-from vitbench.reports.answered import answers_report
-from vitbench.reports.compared import badges, comparison_report, plain_gap
+from vitbench.reports.answers_report import answers_report
+from vitbench.reports.comparison_report import badges, comparison_report
 from vitbench.reports.html import render, shown_numbers, write_report
 from vitbench.reports.photos import Photos
-from vitbench.reports.report import SCHEMA, Options, report_json, schema_text
+from vitbench.reports.report import SCHEMA, Badge, Options, report_json, schema_text
 
 LABELS = [0, 0, 1, 1, 2, 2]
 RUNS = {"vit-s0": [0, 0, 1, 1, 2, 0], "swin-s0": [0, 1, 1, 1, 2, 0]}
@@ -54,7 +58,9 @@ def test_json_follows_its_schema(tmp_path: Path, runs: dict[str, object], more: 
     write_report(comparison_report(benchmark, comparison), tmp_path / "r.html")
     found = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
     jsonschema.validate(found, json.loads(SCHEMA.read_text(encoding="utf-8")))
-    assert [row["top1"] for row in found["comparison"]["rows"]] == [row.top1 for row in comparison.rows]
+    assert [row["metrics"] for row in found["comparison"]["rows"]] == [
+        {name: dataclasses.asdict(one) for name, one in row.metrics.items()} for row in comparison.rows
+    ]
 
 
 def test_names_that_are_not_utf8_stay_readable(tmp_path: Path) -> None:
@@ -65,6 +71,10 @@ def test_names_that_are_not_utf8_stay_readable(tmp_path: Path) -> None:
     assert json.loads(report_json(report))["name"] == "\\xff"
 
 
+def marks(comparison: Comparison) -> Sequence[Badge]:
+    return badges(comparison, narrate(comparison))
+
+
 def test_badges_name_confounds(tmp_path: Path) -> None:
     """Pretrained on more, off the native size, not shown to beat guessing: marked where it holds."""
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": [1] * 6, "swin-s0": LABELS}, LABELS)
@@ -73,30 +83,30 @@ def test_badges_name_confounds(tmp_path: Path) -> None:
         dataclasses.replace(row, pretrained_on="IN-21k → IN-1k" if row.model == "vit" else "IN-1k")
         for row in found.rows
     ]
-    marks = badges(dataclasses.replace(found, rows=tuple(rows)))
-    assert {b.text for b in marks if b.model == "vit"} == {
+    found = marks(dataclasses.replace(found, rows=tuple(rows)))
+    assert {b.text for b in found if b.model == "vit"} == {
         "IN-21k first",
         "64 px, made for 224",
         "may be guessing",
     }
-    assert {b.text for b in marks if b.model == "swin"} == {"64 px, made for 224"}
+    assert {b.text for b in found if b.model == "swin"} == {"64 px, made for 224"}
 
 
 def test_a_probe_that_wins_is_a_badge(tmp_path: Path) -> None:
     """The fine-tuned model that loses to its own frozen probe carries it; a probe that loses does not."""
     labels = [0, 1, 2] * 8
     runs = {"vit-s0": [1, 2, 0] * 8, "vit-probe-s0": labels}
-    found = badges(compare(make_benchmark(tmp_path / "b", runs, labels)))
+    found = marks(compare(make_benchmark(tmp_path / "b", runs, labels)))
     assert [b.model for b in found if b.text == "its probe wins"] == ["vit"]
     runs = {"vit-s0": labels, "vit-probe-s0": [1, 2, 0] * 8}
-    found = badges(compare(make_benchmark(tmp_path / "c", runs, labels)))
+    found = marks(compare(make_benchmark(tmp_path / "c", runs, labels)))
     assert not [b for b in found if b.text == "its probe wins"]
 
 
 def test_failed_and_partial_models_are_badges(tmp_path: Path) -> None:
     """What became of a model is said where its name stands."""
     runs = {"a-s0": LABELS, "a-s1": "failed: x", "b-s0": "failed: no memory", "c-s0": "new"}
-    found = badges(compare(make_benchmark(tmp_path / "b", runs, LABELS)))
+    found = marks(compare(make_benchmark(tmp_path / "b", runs, LABELS)))
     assert {(b.model, b.text) for b in found if "seed" in b.text or b.model in "bc"} == {
         ("a", "some seeds missing"), ("b", "failed"), ("c", "not started"),
     }  # fmt: skip
@@ -146,7 +156,9 @@ def test_anonymous_reports_name_no_file_or_folder(tmp_path: Path) -> None:
     benchmark = telling(tmp_path)
     assert all(word in report_json(comparison_report(benchmark, compare(benchmark))) for word in SECRET[:6])
     report = comparison_report(benchmark, compare(benchmark), Options(anonymous=True))
-    write_report(report, tmp_path / "r.html", Photos.of(benchmark).small(shown_numbers(report)))
+    write_report(
+        report, tmp_path / "r.html", Photos.of(OpenBenchmark.of(benchmark)).small(shown_numbers(report))
+    )
     page, values = ((tmp_path / f"r.{end}").read_text(encoding="utf-8") for end in ("html", "json"))
     words = {*SECRET, *tmp_path.parts[1:], str(Path.home()), str(Path.cwd())} - {"tmp", "root", "/", "home"}
     for text in (re.sub(r"base64,[\w+/=]*", "", page), values):
@@ -154,7 +166,7 @@ def test_anonymous_reports_name_no_file_or_folder(tmp_path: Path) -> None:
     assert "Anonymous" in page
     assert page.count("<img") == 7
     assert {"picture 1", "tulips", "swin"} <= set(re.findall(r"picture 1\b|tulips|swin", page))
-    assert json.loads(values)["comparison"]["rows"][0]["top1"] == 1.0
+    assert json.loads(values)["comparison"]["rows"][0]["metrics"]["top1"]["value"] == 1.0
 
 
 def test_anonymous_commands_keep_their_settings(tmp_path: Path) -> None:
@@ -179,7 +191,7 @@ def test_short_and_common_names_leave_the_prose_alone(
     benchmark = make_benchmark(tmp_path / "vit" / "b", RUNS, LABELS, data="data")
     comparison = compare(benchmark)
     report = comparison_report(benchmark, comparison, Options(anonymous=True))
-    assert report.headline == comparison.answer
+    assert report.headline == narrate(comparison).answer
     assert report.comparison is not None
     assert report.comparison.split_rule == comparison.split_rule
     assert report.runs == ("vit", "swin")
@@ -259,7 +271,7 @@ def test_the_gap_in_plain_words(tmp_path: Path) -> None:
     for comparison, end in zip(found, ends, strict=True):
         assert comparison.smallest_gap is not None
         said = f"{100 * comparison.smallest_gap:.1f} {end} A smaller gap cannot be told from chance."
-        assert plain_gap(comparison) == said
+        assert narrate(comparison).plain_gap == said
 
 
 def test_copies_across_the_split_are_shown_in_pairs(tmp_path: Path) -> None:
@@ -276,7 +288,11 @@ def test_copies_across_the_split_are_shown_in_pairs(tmp_path: Path) -> None:
         benchmark.folder / "leaks.csv", Leak.columns(), [dict(zip(Leak.columns(), row, strict=True))]
     )
     report = comparison_report(benchmark, compare(benchmark))
-    write_report(report, tmp_path / "r.html", Photos.of(benchmark, report.twins).small(shown_numbers(report)))
+    write_report(
+        report,
+        tmp_path / "r.html",
+        Photos.of(OpenBenchmark.of(benchmark), report.twins).small(shown_numbers(report)),
+    )
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     section = page.partition('id="copies"')[2].partition("<h3>")[0]
     assert section.count('<img src="data:image/jpeg') == 2

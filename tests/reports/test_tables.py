@@ -14,9 +14,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from vitbench import files
-from vitbench.comparison.basis import Terms
-from vitbench.comparison.rows import Row
-from vitbench.comparison.table import compare
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import CompareOptions, Row
+from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 from vitbench.reports.formats import comparison_csv, comparison_json, latex, markdown, tex_table
 from vitbench.reports.tables import screen_table, sentences
@@ -113,21 +113,22 @@ def test_a_probe_is_set_off_below_its_model(tmp_path: Path) -> None:
     assert lines[place + 1][:4] == ["↳", "vit-probe", "83.3", "[43.6,"]
     assert any(line.startswith("| ↳ vit-probe |  | 83.3 [") for line in markdown(found).splitlines())
     flat = " ".join(text.split())
-    assert f"- {found.probes[0].verdict}." in flat
-    assert found.probes[0].verdict.replace("~", "\\~") in markdown(found)
+    assert f"- {narrate(found).probe_verdicts[0]}." in flat
+    assert narrate(found).probe_verdicts[0].replace("~", "\\~") in markdown(found)
 
 
 def test_advice_follows_the_answer(tmp_path: Path) -> None:
     """Screen, Markdown and JSON: the answer, then what to do next, then the pairs."""
     benchmark = two_models(tmp_path)
     found = compare(benchmark)
-    assert found.advice
+    assert narrate(found).advice
     for text in (" ".join(shown(benchmark, 80).split()), markdown(found)):
         places = [
-            text.index(part) for part in (found.answer, f"Next: {found.advice}", found.pairs[0].verdict)
+            text.index(part)
+            for part in (narrate(found).answer, f"Next: {narrate(found).advice}", narrate(found).verdicts[0])
         ]
         assert places == sorted(places)
-    assert json.loads(comparison_json(found))["advice"] == found.advice
+    assert json.loads(comparison_json(found))["narrative"]["advice"] == narrate(found).advice
 
 
 def test_reports_of_probes_have_no_curves(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_csv_has_the_promised_columns_and_one_row_per_model(tmp_path: Path) -> N
     """The floor is no model and stays out; scores are fractions that read back as the same floats."""
     comparison = compare(two_models(tmp_path))
     rows = list(csv.DictReader(comparison_csv(comparison).splitlines()))
-    assert tuple(rows[0]) == Row.COLUMNS
+    assert list(rows[0]) == list(Row.columns())
     assert [row["model"] for row in rows] == ["vit", "swin"]
     assert float(rows[1]["top1"]) == comparison.rows[1].top1 == 5 / 6
     assert rows[0]["status"] == "finished"
@@ -164,7 +165,7 @@ def test_json_holds_the_whole_comparison(tmp_path: Path) -> None:
     """Rows, floor, pairs with verdicts, notes and sentences, without NaN."""
     comparison = compare(hostile(tmp_path))
     found = json.loads(comparison_json(comparison), parse_constant=lambda name: pytest.fail(name))
-    assert found["pairs"][0]["verdict"] == comparison.pairs[0].verdict
+    assert found["narrative"]["verdicts"][0] == narrate(comparison).verdicts[0]
     assert found["floor"]["status"] == "floor"
     assert found["classes"][3] == "개와 고양이"
 
@@ -263,7 +264,7 @@ def test_a_baseline_has_its_column(tmp_path: Path) -> None:
     """The difference from it stands beside the score, with its interval; its own cell is empty."""
     labels = [0, 1, 2] * 100
     runs = {"vit-s0": labels, "swin-s0": [0, 0, 0] * 100}
-    found = compare(make_benchmark(tmp_path / "b", runs, labels), Terms(baseline="swin"))
+    found = compare(make_benchmark(tmp_path / "b", runs, labels), CompareOptions(baseline="swin"))
     table = [line.split(" | ") for line in markdown(found).splitlines() if line.startswith("|")]
     place = table[0].index("points against swin")
     assert [row[place] for row in table[2:]] == ["+66.7 [+61.0, +71.8] \\*", "", ""]
@@ -274,7 +275,11 @@ def test_every_score_has_an_interval_below_the_table(tmp_path: Path) -> None:
     found = compare(make_benchmark(tmp_path / "b", {"vit-s0": [0, 1, 2, 0] * 20}, [0, 1, 2, 1] * 20))
     (line,) = [line for line in sentences(found) if line.startswith("- vit: loss")]
     row, number = found.rows[0], r"\d+\.\d+"
-    assert re.search(rf"loss {row.loss:.3f} \[{number}, {number}\], Brier {row.brier:.3f} \[{number}", line)
+    loss, brier = (row.metrics[name].value for name in ("loss", "brier"))
+    assert re.search(
+        rf"loss {loss:.3f} \[{number}, {number}\], Brier {brier:.3f} \[{number}",
+        line,
+    )
     assert re.search(rf"macro F1 {number} \[{number}, {number}\] %, balanced {number} \[{number}", line)
     assert re.search(rf"ECE {number} % \(calibrated models: up to {number}\)", line)
 

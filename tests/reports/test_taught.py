@@ -6,17 +6,19 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from fabricate import distil, in_arm, make_benchmark
+from fabricate import distil, in_arm, make_benchmark, said
 
-from vitbench.comparison.table import Comparison, compare
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import Comparison
+from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 from vitbench.records.commands import asking
-from vitbench.reports.compared import comparison_report
-from vitbench.reports.formats import comparison_csv, comparison_json, markdown
+from vitbench.reports.comparison_report import comparison_report
+from vitbench.reports.formats import comparison_json, markdown
 from vitbench.reports.html import render
+from vitbench.reports.html_arms import arms_table, distillation_table
 from vitbench.reports.report import SCHEMA, Options, report_json
 from vitbench.reports.tables import columns_of, sentences
-from vitbench.reports.taught import arms_table, lessons_table
 
 LABELS = [0] * 20 + [1] * 20 + [2] * 20
 
@@ -65,9 +67,9 @@ def test_the_arms_table_marks_only_what_is_shown(comparison: Comparison) -> None
     }
 
 
-def test_the_lessons_table_names_everybody_who_answers(comparison: Comparison) -> None:
+def test_the_distillation_table_names_everybody_who_answers(comparison: Comparison) -> None:
     """Student, its heads where it has two, its twin, the teacher: right, agreeing, seconds."""
-    table = lessons_table(comparison)
+    table = distillation_table(comparison)
     assert table is not None
     assert [[cell.text for cell in line.cells] for line in table.lines] == [
         ["distill-vit", "96.7", "98.3", "18"],
@@ -85,12 +87,12 @@ def test_sentences_tell_arms_and_lessons(comparison: Comparison) -> None:
     """Both stand below the verdicts, each led by its heading."""
     lines = sentences(comparison)
     start = lines.index("Arm by arm, top-1 % [95 % CI], * better than every other arm of its model:")
-    assert start > max(lines.index(f"- {pair.verdict}.") for pair in comparison.pairs)
+    assert start > max(lines.index(f"- {said(pair)}.") for pair in comparison.pairs)
     assert lines[start + 1].startswith("- vit: distill 96.7 [")
     assert "] *, plain 76.7 [" in lines[start + 1]
     assert "*" not in lines[start + 2]
     assert lines[start + 3] == "- Plain mean over 2 models: plain 84.2, distill 95.0."
-    assert lines[start + 4] == f"- {comparison.arms[0].verdict}."
+    assert lines[start + 4] == f"- {narrate(comparison).arm_verdicts[0]}."
     (vit,) = [line for line in lines if line.startswith("- distill-vit learned from net-s0 (hard, α 0.5, ")]
     for part in (
         "through its distillation token): its answer is the teacher's on 98.3 % [",
@@ -104,22 +106,21 @@ def test_sentences_tell_arms_and_lessons(comparison: Comparison) -> None:
 
 
 def test_without_arms_nothing_of_them_is_shown(tmp_path: Path) -> None:
-    """No column, sentence or section; comparison.csv has its two columns, one empty, and then windows."""
+    """No column, sentence or section; comparison.csv has its two columns, one empty."""
     benchmark = make_benchmark(tmp_path / "b", PLAIN, LABELS)
     plain = compare(benchmark)
-    assert "arm" not in [column.title for column in columns_of(plain)]
+    assert "arm" not in [column.name for column in columns_of(plain, "table")]
     page = render(comparison_report(benchmark, plain))
     for text in (markdown(plain), page):
         assert "Arm " not in text
         assert "teacher" not in text
-    head, first = comparison_csv(plain).splitlines()[:2]
-    assert head.endswith(",arm,trains,windows")
-    assert first.endswith(",,swin,")
+    assert plain.frame["arm"].tolist() == ["", ""]
+    assert plain.frame["trains"].tolist() == ["swin", "vit"]
 
 
 def test_columns_of_arms_come_last(comparison: Comparison) -> None:
     """On a wide screen and in Markdown each row names its arm and its model."""
-    assert [column.title for column in columns_of(comparison)[-2:]] == ["arm", "trains"]
+    assert [column.name for column in columns_of(comparison, "table")[-2:]] == ["arm", "trains"]
     (row,) = [line for line in markdown(comparison).splitlines() if line.startswith("| distill-vit ")]
     assert row.endswith("| distill | vit |")
 
@@ -130,9 +131,9 @@ def test_the_page_has_both_sections(told: Benchmark, comparison: Comparison) -> 
     for part in (
         'id="t-arms"',
         'id="t-between_arms"',
-        'id="t-lessons"',
+        'id="t-distillation"',
         "★ 96.7",
-        escape(comparison.arms[0].verdict),
+        escape(narrate(comparison).arm_verdicts[0]),
     ):
         assert part in page
 
@@ -141,8 +142,8 @@ def test_data_follow_the_schema(told: Benchmark, comparison: Comparison) -> None
     """report.json validates with lessons in it; comparison.json holds the same ones."""
     report = json.loads(report_json(comparison_report(told, comparison)), parse_constant=pytest.fail)
     jsonschema.validate(report, json.loads(SCHEMA.read_text(encoding="utf-8")))
-    assert report["comparison"]["lessons"] == json.loads(comparison_json(comparison))["lessons"]
-    assert report["comparison"]["lessons"][0]["cls_right"]["value"] == pytest.approx(57 / 60)
+    assert report["comparison"]["distillation"] == json.loads(comparison_json(comparison))["distillation"]
+    assert report["comparison"]["distillation"][0]["cls_right"]["value"] == pytest.approx(57 / 60)
 
 
 def test_an_anonymous_report_hides_a_teacher_from_elsewhere(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vitbench.comparison.table import compare
+from vitbench.comparison.compare import compare
 from vitbench.models.create import gmacs
 from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitbench.benchmark import folder
+from vitbench.comparison import compare as comparing
 from vitbench.comparison.across import Across, compare_across
-from vitbench.comparison.basis import Terms
-from vitbench.comparison.table import Comparison, compare_many
+from vitbench.comparison.nouns import CompareOptions, Comparison
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Benchmark
 
@@ -24,10 +24,11 @@ def compare(
     """The comparison of a benchmark, or of several on the same test pictures; nothing is written.
 
     Benchmarks by name in `results`, by path or as they are; none: the newest finished one. `margin` and
-    `detect` are fractions of pictures, see `Terms`. Raises VitbenchError, every reason in it, if no run has
-    finished, and where the test pictures differ.
+    `detect` are fractions of pictures, see `CompareOptions`. Raises VitbenchError, every reason in it, if
+    no run has finished, and where the test pictures differ.
     """
-    return compare_many(find_all(benchmarks, Path(results)), Terms(baseline, margin, detect))
+    options = CompareOptions(baseline, margin, detect)
+    return comparing.compare(find_all(benchmarks, Path(results)), options)
 
 
 def across(*benchmarks: Named, results: Path | str = "results") -> Across:

@@ -171,6 +171,7 @@ def _write(plan: "Plan", folder: Path) -> None:
             "rule": plan.split.rule,
             "seed": plan.split.seed,
             "digest": plan.split.digest,
+            "test_drawn": plan.split.test_drawn,
             "n_train": len(one.train),
             "n_val": len(one.val),
             "n_test": len(plan.split.test),
@@ -179,7 +180,7 @@ def _write(plan: "Plan", folder: Path) -> None:
         },
         "settings": plan.settings.model_dump(mode="json"),
         "runs": plan.run_names,
-        "notes": list(plan.notes),
+        "notes": [note for note in plan.notes if note not in plan.split.proposals],
         "skipped": [dataclasses.asdict(bad) for bad in plan.images.bad],
         **_versions(plan),
     }

@@ -69,8 +69,8 @@ class Plan:
         asked = shared(self.settings)["per_class"]
         about_views = () if unbalanced else (balance_note, shown_once_note)
         of_views = [note(self.split.train, asked) for note in about_views]
-        notes = (*self.warnings, *self.images.notes, *self.split.notes, *of_views, self.images.searched)
-        return tuple(dict.fromkeys(note for note in notes if note))
+        notes = (*self.warnings, *self.images.notes, *self.split.notes, *self.split.proposals, *of_views)
+        return tuple(dict.fromkeys(note for note in (*notes, self.images.searched) if note))
 
 
 def make_plan(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vitbench import files
 from vitbench.benchmark import folder
-from vitbench.comparison.candidates import probed_model
+from vitbench.comparison.results import probed_model
 from vitbench.data.kinds import several_notes
 from vitbench.data.prints import fingerprint, print_of
 from vitbench.errors import UsageError, VitbenchError

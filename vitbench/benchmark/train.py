@@ -15,7 +15,8 @@ from vitbench.benchmark.estimate import Estimate, estimate_jobs, stages
 from vitbench.benchmark.idle import refuse_idle_options
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.benchmark.shard import Shard
-from vitbench.comparison.table import compare_many
+from vitbench.comparison.compare import compare
+from vitbench.comparison.results import read_results
 from vitbench.data.made import LostPictureError
 from vitbench.errors import RefusedError, UsageError, VitbenchError, first_line
 from vitbench.models.listing import selected
@@ -299,7 +300,8 @@ def _conclude(benchmark: Benchmark, request: Request, watch: Watch) -> None:
             if benchmark.pretrains:
                 write_pretrained(benchmark)
             else:
-                write_reports(benchmark, compare_many([benchmark]))
+                results = read_results(benchmark)
+                write_reports(results, compare(results))
 
 
 def announce(plan: Plan, watch: Watch) -> dict[str, Estimate]:

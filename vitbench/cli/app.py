@@ -111,10 +111,12 @@ def compare(
                 "--across: knows no --report, --baseline, --margin, --detect or --data; leave them away"
             )
         raise typer.Exit(compare_across(names or [], results, output))
-    from vitbench.comparison.basis import Terms
+    from vitbench.comparison.nouns import CompareOptions
 
     points = {name: value and value / 100 for name, value in (("margin", margin), ("detect", detect))}
-    raise typer.Exit(compare_benchmarks(names or [], results, Terms(baseline, **points), output, data))
+    raise typer.Exit(
+        compare_benchmarks(names or [], results, CompareOptions(baseline, **points), output, data)
+    )
 
 
 @app.command()

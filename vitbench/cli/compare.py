@@ -8,22 +8,23 @@ from vitbench.benchmark import moved
 from vitbench.benchmark.folder import writing
 from vitbench.cli.options import Output, status_of
 from vitbench.cli.show import console, say, say_report
-from vitbench.comparison.basis import Terms
-from vitbench.comparison.table import Comparison, compare_many
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import CompareOptions, Comparison
+from vitbench.comparison.results import Results, read_results
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark
 from vitbench.reports import across as side_by_side
 from vitbench.reports import formats, tables
-from vitbench.reports.compared import comparison_report
+from vitbench.reports.comparison_report import comparison_report
 from vitbench.reports.html import shown_numbers, write_report
 from vitbench.reports.photos import Photos
-from vitbench.reports.rebuilt import rebuilt_by
+from vitbench.reports.reconstructions import reconstructions_by
 from vitbench.reports.report import Options
 from vitbench.reports.write import write_reports
 
 
 def compare_benchmarks(
-    names: Sequence[str], results: Path, terms: Terms, output: Output, data: Path | None = None
+    names: Sequence[str], results: Path, options: CompareOptions, output: Output, data: Path | None = None
 ) -> int:
     """Print a comparison, refresh the files of a single benchmark, write the report that was asked for.
 
@@ -38,12 +39,11 @@ def compare_benchmarks(
             raise UsageError(f"--data {data}: where the pictures of one benchmark are now; name one")
         if line := moved.relocate(found[0], data):
             say(line)
-    comparison = _renewed(found[0], terms) if len(found) == 1 else None
-    comparison = comparison or compare_many(found, terms)
+    read, comparison = _renewed(found, options)
     show(comparison, output.form)
     if output.report is not None:
-        options = Options(images=output.images, anonymous=output.anonymous)
-        _write_report(found, comparison, output.report, options)
+        wanted = Options(images=output.images, anonymous=output.anonymous)
+        _write_report(read, comparison, output.report, wanted)
     return _status(found)
 
 
@@ -52,27 +52,28 @@ def _status(benchmarks: Sequence[Benchmark]) -> int:
     return status_of(sum(run.status == "finished" for run in runs), len(runs))
 
 
-def _renewed(benchmark: Benchmark, terms: Terms) -> Comparison | None:
-    """Its comparison, its files written anew; None where the folder cannot be written.
+def _renewed(benchmarks: Sequence[Benchmark], options: CompareOptions) -> tuple[Results, Comparison]:
+    """What was read and its comparison, the files of a single benchmark written anew where they can be.
 
     Read and written under one lock: what an older state says never replaces what a newer one says.
     """
-    try:
-        with writing(benchmark):
-            comparison = compare_many([benchmark], terms)
-            write_reports(benchmark, comparison)
-    except OSError as error:
-        say(f"{benchmark.folder}: cannot be written ({error.strerror}); printing only")
-        return None
-    return comparison
+    if len(benchmarks) == 1:
+        try:
+            with writing(benchmarks[0]):
+                results = read_results(benchmarks)
+                comparison = compare(results, options)
+                write_reports(results, comparison)
+                return results, comparison
+        except OSError as error:
+            say(f"{benchmarks[0].folder}: cannot be written ({error.strerror}); printing only")
+    results = read_results(benchmarks)
+    return results, compare(results, options)
 
 
-def _write_report(
-    benchmarks: Sequence[Benchmark], comparison: Comparison, path: Path, options: Options
-) -> None:
-    report = comparison_report(benchmarks, comparison, options)
-    small = Photos.of(benchmarks[0], report.twins).small(shown_numbers(report))
-    notes = write_report(report, path, small, rebuilt_by(benchmarks[0]))
+def _write_report(results: Results, comparison: Comparison, path: Path, options: Options) -> None:
+    report = comparison_report(results, comparison, options)
+    small = Photos.of(results.first, report.twins).small(shown_numbers(report))
+    notes = write_report(report, path, small, reconstructions_by(results.first.benchmark))
     say_report(path, notes, report.notice)
 
 

@@ -120,7 +120,7 @@ def split(
         images = scan_folder(data, layout, skip_bad, display.checking, near, store, meant)
         images = keep_together(images, group, burst_seconds)
         found = split_images(images, split_seed, count)
-        for note in (*images.notes, *found.notes, images.searched):
+        for note in (*images.notes, *found.notes, *found.proposals, images.searched):
             display.message(f"note: {note}")
     print(files.shown(f"{data}: {found.rule}"))
     for line in _counts(found):

@@ -8,7 +8,7 @@ from vitbench.cli.options import EXIT_FAILED, Outputs, status_of
 from vitbench.cli.predict import predict_images
 from vitbench.cli.progress import watch
 from vitbench.cli.show import say, show_files
-from vitbench.comparison.table import compare_many
+from vitbench.comparison.compare import compare
 from vitbench.data.demo import write_demo
 from vitbench.records.commands import command
 
@@ -20,7 +20,7 @@ def run_demo(folder: Path, results: Path) -> int:
     with watch(results) as display:
         benchmark = train(folder, results=results, watch=display, quick=True, weights=("auto",))
     done = status_of(sum(run.status == "finished" for run in benchmark.runs), len(benchmark.runs))
-    show(comparison := compare_many([benchmark]))
+    show(comparison := compare(benchmark))
     if done == EXIT_FAILED:
         show_files(benchmark, comparison)
         return done

@@ -74,7 +74,7 @@ def _write(answers: Sequence[Answer], panel: Panel, outputs: Outputs) -> None:
 
 
 def _write_report(answers: Sequence[Answer], panel: Panel, outputs: Outputs, path: Path) -> None:
-    from vitbench.reports.answered import answers_report
+    from vitbench.reports.answers_report import answers_report
     from vitbench.reports.html import shown_numbers, write_report
     from vitbench.reports.report import Options
     from vitbench.reports.thumbnails import thumbnails

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from vitbench.comparison.advice import leading_probes
 from vitbench.files import shown
+from vitbench.narrative.advice import leading_probes
 from vitbench.records import Benchmark, benchmarks_in
 from vitbench.records.commands import going_on, predicting, training_from, training_of
 
 if TYPE_CHECKING:
-    from vitbench.comparison.table import Comparison
+    from vitbench.comparison.nouns import Comparison
 
 PIPE_WIDTH = 120
 TITLES = {

@@ -131,11 +131,11 @@ def _show_plan(request: "Request", *, as_json: bool) -> int:
 def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
     from vitbench.cli.compare import show
     from vitbench.cli.show import show_encoders, show_files
-    from vitbench.comparison.table import compare_many
+    from vitbench.comparison.compare import compare
 
     if benchmark.pretrains:
         show_encoders(benchmark, as_json=as_json)
         return
-    comparison = compare_many([benchmark])
+    comparison = compare(benchmark)
     show(comparison, "json" if as_json else None)
     show_files(benchmark, comparison)

@@ -1,18 +1,22 @@
 """Models over several data sets: a row per set, and a test on the sets' means from six of them up."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import Comparison, Row
 from vitbench.comparison.statistics import ALPHA, holm
-from vitbench.comparison.table import Comparison, compare
-from vitbench.comparison.words import listed, p_text, points
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark, Fingerprints
 from vitbench.records.fingerprints import NOTHING, TESTED_ON
+from vitbench.records.frames import frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SAME_SET = 0.5
 """Of the smaller one's test pictures: two benchmarks that share more stand on one data set."""
@@ -36,7 +40,6 @@ class AcrossPair:
     """Mean over sets of top1 A − top1 B, as a fraction."""
     p: float
     p_holm: float
-    verdict: str = ""
 
     @property
     def distinguishable(self) -> bool:
@@ -54,8 +57,14 @@ class Across:
     """Per model: mean top1 over all sets, each set counting the same; None where it lacks one."""
     pairs: tuple[AcrossPair, ...]
     """() below six sets."""
-    answer: str
-    notes: tuple[str, ...]
+    shared: tuple[Shared, ...]
+    """The sets that are not independent."""
+
+    @property
+    def frame(self) -> "DataFrame":
+        """A row per data set and tested model: data_set, then as in `Comparison.frame`."""
+        rows = ((one.name, *row.cells().values()) for one in self.sets for row in one.tested)
+        return frame({"data_set": "string", **Row.columns()}, rows)
 
 
 def compare_across(benchmarks: Sequence[Benchmark]) -> Across:
@@ -72,14 +81,12 @@ def compare_across(benchmarks: Sequence[Benchmark]) -> Across:
     models = tuple(
         sorted(everywhere, key=lambda model: -(-1.0 if means[model] is None else means[model] or 0.0))
     )
-    pairs = _pairs(models, [top1[one.name] for one in sets])
     return Across(
         models=models,
         sets=sets,
         means=tuple(means[model] for model in models),
-        pairs=pairs,
-        answer=_answer(models, pairs, len(sets)),
-        notes=_notes(shared, models, means),
+        pairs=_pairs(models, [top1[one.name] for one in sets]),
+        shared=tuple(shared),
     )
 
 
@@ -124,40 +131,7 @@ def _pairs(models: Sequence[str], sets: Sequence[dict[str, float | None]]) -> tu
             )
         )  # fmt: skip
     adjusted = holm([pair.p for pair in found])
-    judged = [replace(pair, p_holm=p) for pair, p in zip(found, adjusted, strict=True)]
-    return tuple(replace(pair, verdict=_verdict(pair, len(judged))) for pair in judged)
-
-
-def _verdict(pair: AcrossPair, pairs: int) -> str:
-    holm_text = f", {p_text(pair.p_holm)} after Holm over {pairs} pairs" if pairs > 1 else ""
-    numbers = (
-        f"{points(pair.difference)} points in the mean, ahead on {pair.wins} sets and behind on "
-        f"{pair.losses}, Wilcoxon {p_text(pair.p)}{holm_text}"
-    )
-    if pair.distinguishable:
-        return f"{pair.model_a} is better than {pair.model_b} over {pair.n_sets} data sets: {numbers}"
-    return (
-        f"{pair.model_a} and {pair.model_b} are not distinguishable over {pair.n_sets} data sets: {numbers}"
-    )
-
-
-def _answer(models: Sequence[str], pairs: Sequence[AcrossPair], sets: int) -> str:
-    if len(models) < 2:
-        return "One model alone: there is nothing to compare it with."
-    if not pairs:
-        return (
-            f"{sets} data sets: a table, no test. From {LEAST_SETS} sets up that both models were tested on, "
-            "one can say more than what each set says by itself."
-        )
-    better = [pair for pair in pairs if pair.distinguishable]
-    if better:
-        return "; ".join(f"{pair.model_a} is better than {pair.model_b}" for pair in better) + "."
-    needed = math.ceil(math.log2(2 * len(pairs) / ALPHA))
-    return (
-        f"No two of {listed(list(models))} can be told apart over {sets} data sets; "
-        f"with {len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} that takes at least {needed} sets, "
-        "all won."
-    )
+    return tuple(replace(pair, p_holm=p) for pair, p in zip(found, adjusted, strict=True))
 
 
 def _mean_of(values: Sequence[float | None]) -> float | None:
@@ -192,19 +166,3 @@ def _shared(benchmarks: Sequence[Benchmark]) -> list[Shared]:
         if shared := larger.shared_with(smaller):
             found.append((one, other, shared, len(smaller)))
     return found
-
-
-def _notes(
-    shared: Sequence[Shared], models: Sequence[str], means: dict[str, float | None]
-) -> tuple[str, ...]:
-    notes = ["Each data set counts once, whatever its size; the means are of its test pictures"]
-    lacking = [model for model in models if means[model] is None]
-    if lacking:
-        notes.append(f"{listed(lacking)}: not tested on every set, so without a mean")
-    for one, other, count, _ in shared:
-        are = "test picture is" if count == 1 else "test pictures are"
-        notes.append(
-            f"{count} {are} in {one} and in {other}, as the same file or a near-copy: these sets are not "
-            "independent"
-        )
-    return tuple(notes)

@@ -1,18 +1,15 @@
 """Arms: the same models trained in different ways, every two ways of a model on the same pictures."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vitbench.comparison import words
-from vitbench.comparison.candidates import Candidate
-from vitbench.comparison.pairs import Pair
-from vitbench.comparison.rows import Row
+from vitbench.comparison.nouns import Pair, Row
+from vitbench.comparison.results import ModelResult
 
 PLAIN = "plain"
 """What the way of training without a name is called."""
-One = TypeVar("One", Candidate, Row)
+One = TypeVar("One", ModelResult, Row)
 
 
 def arm_word(arm: str) -> str:
@@ -37,18 +34,11 @@ def by_model(ones: Sequence[One]) -> dict[str, list[One]]:
     return {model: each for model, each in found.items() if len(each) > 1}
 
 
-def between_arms(candidates: Sequence[Candidate], pairs: Sequence[Pair]) -> tuple[Pair, ...]:
-    """Of all pairs those of a model under two of its arms, as they were judged, in their own words."""
-    groups = by_model([candidate for candidate in candidates if candidate.answered])
-    found = []
-    for model, each in groups.items():
-        names = {candidate.model: arm_word(candidate.arm) for candidate in each}
-        found += [
-            dataclasses.replace(pair, verdict=words.arm_verdict(pair, model, names))
-            for pair in pairs
-            if pair.model_a in names and pair.model_b in names
-        ]
-    return tuple(found)
+def between_arms(models: Sequence[ModelResult], pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Of all pairs those of a model under two of its arms, as they were judged."""
+    groups = by_model([one for one in models if one.answered])
+    named = [{one.model for one in each} for each in groups.values()]
+    return tuple(pair for names in named for pair in pairs if pair.names <= names)
 
 
 @dataclass(frozen=True)
@@ -66,7 +56,7 @@ def arm_by_arm(rows: Sequence[Row], pairs: Sequence[Pair]) -> tuple[InArms, ...]
     """The models that are here under several arms; `pairs`: those of `between_arms`."""
     won = {(pair.model_a, pair.model_b) for pair in pairs if pair.distinguishable}
     return tuple(
-        InArms(model, {row.arm: row for row in each}, _best([r for r in each if r.top1 is not None], won))
+        InArms(model, {row.arm: row for row in each}, _best([row for row in each if row.tested], won))
         for model, each in by_model(rows).items()
     )
 

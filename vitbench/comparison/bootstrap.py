@@ -1,4 +1,4 @@
-"""95 % intervals of loss, Brier score, macro-F1 and balanced accuracy, and of how two models differ in them.
+"""95 % intervals of the metrics that are no shares of pictures, and of how two models differ in them.
 
 A bootstrap over pictures (or their groups) says how much each score varies from test set to test set and
 how far two models vary together; seeds add their own variance. The interval's form is the score
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vitbench.comparison.calibration import LEAST
 from vitbench.comparison.statistics import (
     ALPHA,
     Part,
@@ -23,12 +22,14 @@ from vitbench.comparison.statistics import (
     seed_part,
     upper_limit,
 )
-from vitbench.inference.metrics import Z95, brier_scores, wilson
+from vitbench.inference.metrics import METRICS, Z95, Cost, Macro, Share, wilson
 from vitbench.records import Array, Predictions
 
-SCORES = ("loss", "brier", "macro_f1", "balanced_accuracy")
-COSTS = ("loss", "brier")
+RESAMPLED = {metric.name: metric for metric in METRICS if not isinstance(metric.kind, Share)}
+"""Metrics whose intervals come from a bootstrap."""
+COSTS = {name: metric.kind for name, metric in RESAMPLED.items() if isinstance(metric.kind, Cost)}
 """Means over pictures; the others are means over classes."""
+MACROS = {name: metric.kind for name, metric in RESAMPLED.items() if isinstance(metric.kind, Macro)}
 CHUNK = 128
 """Resamples that are held at a time."""
 
@@ -65,7 +66,7 @@ class Replicated:
     """One score of one model: as measured with each seed, and on every resample."""
 
     score: str
-    """One of `SCORES`."""
+    """One of `RESAMPLED`."""
     values: Array
     """(k,): on the test pictures, per seed."""
     replicates: Array
@@ -100,7 +101,7 @@ class Replicated:
 
 
 def replicates(predictions: Sequence[Predictions], resamples: Resamples) -> dict[str, Replicated]:
-    """The four `SCORES` of one model, one `Predictions` per seed, on the same N pictures in the same order.
+    """The `RESAMPLED` scores of one model, one `Predictions` per seed, on N pictures in one order.
 
     Equal to `inference.metrics.scores` on the pictures themselves. In a resample the macro scores are
     means over the classes that are in it. Memory: 128 · (N + classes · seeds) numbers at a time.
@@ -124,7 +125,7 @@ def replicates(predictions: Sequence[Predictions], resamples: Resamples) -> dict
             mistake=mistakes.get(name, 0.0),
             reach=reach.get(name, (0.0, 0.0)),
         )
-        for name in SCORES
+        for name in RESAMPLED
     }
 
 
@@ -137,15 +138,12 @@ def mistake_costs(predictions: Sequence[Predictions]) -> dict[str, float]:
     table = np.concatenate([np.sort(p.probabilities, axis=1) for p in predictions])  # (k n, C)
     rest = table[:, :-1].sum(axis=1)  # 1 − p, which is 0 to sixteen digits where the sum is not
     wrong = ~np.concatenate([p.correct for p in predictions])
-    made = {
-        "loss": np.concatenate([p.losses for p in predictions])[wrong],
-        "brier": np.concatenate([brier_scores(p) for p in predictions])[wrong],
-    }
-    stated = {"loss": -np.log(np.maximum(rest, LEAST)), "brier": 2 * table[:, -1] ** 2}
-    return {
-        name: max(float(costs.mean()), float(made[name].mean()) if wrong.any() else 0.0)
-        for name, costs in stated.items()
-    }
+    found = {}
+    for name, cost in COSTS.items():
+        stated = float(cost.mistake(table[:, -1], rest).mean())
+        made = np.concatenate([cost.per_picture(p) for p in predictions])[wrong]
+        found[name] = max(stated, float(made.mean()) if wrong.any() else 0.0)
+    return found
 
 
 def class_reach(predictions: Sequence[Predictions], groups: Array | None) -> dict[str, tuple[float, float]]:
@@ -158,7 +156,7 @@ def class_reach(predictions: Sequence[Predictions], groups: Array | None) -> dic
     mistake is one in two classes. Pictures count as `effective_pictures`.
     """
     labels = predictions[0].labels
-    reached: dict[str, Array] = {"balanced_accuracy": np.zeros(2), "macro_f1": np.zeros(2)}
+    reached: dict[str, Array] = {name: np.zeros(2) for name in MACROS}
     classes = np.unique(labels)
     for place in classes.tolist():
         truly = labels == place
@@ -167,10 +165,10 @@ def class_reach(predictions: Sequence[Predictions], groups: Array | None) -> dic
         union = truly | np.any(named, axis=0)
         weight = float(np.mean([np.count_nonzero(truly | said) for said in named]))
         recall = _exact(right[truly], None if groups is None else groups[truly])
-        share, low, high = _exact(right[union], None if groups is None else groups[union], weight)
-        f1 = [2 * j / (1 + j) for j in (share, low, high)]
-        for name, (value, below, above) in (("balanced_accuracy", recall), ("macro_f1", f1)):
-            reached[name] += (2 if name == "macro_f1" else 1) * np.square([value - below, above - value])
+        shares = _exact(right[union], None if groups is None else groups[union], weight)
+        for name, macro in MACROS.items():
+            value, below, above = (macro.from_share(one) for one in (shares if macro.of_union else recall))
+            reached[name] += (2 if macro.of_union else 1) * np.square([value - below, above - value])
     return {name: tuple(np.sqrt(sums) / len(classes)) for name, sums in reached.items()}
 
 
@@ -193,7 +191,7 @@ class Tally:
     """What the scores of k seeds are sums of, ready to be weighted."""
 
     costs: Array
-    """(2k, N): losses per seed, then Brier scores."""
+    """(costs · k, N): those of `COSTS` in turn, per seed."""
     counted: Any
     """((1 + 2k) · C, N) sparse: which picture is of a class; per seed, which is named so, which rightly."""
     n_classes: int
@@ -213,24 +211,19 @@ class Tally:
         named = [one_per_class(p.answers, every) for p in predictions]
         rightly = [one_per_class(labels, p.correct) for p in predictions]
         counted = vstack([one_per_class(labels, every), *named, *rightly], format="csr")
-        costs = np.stack([p.losses for p in predictions] + [brier_scores(p) for p in predictions])
+        costs = np.stack([cost.per_picture(p) for cost in COSTS.values() for p in predictions])
         return cls(costs, counted, n_classes)
 
     def scores(self, weights: Array) -> dict[str, Array]:
-        """The four scores, (k, b) each, of pictures that count `weights` (N, b) times; no column all 0."""
-        loss, brier = np.split(self.costs @ weights / weights.sum(axis=0), 2)
+        """The scores, (k, b) each, of pictures that count `weights` (N, b) times; no column all 0."""
+        means = np.split(self.costs @ weights / weights.sum(axis=0), len(COSTS))
         counts = (self.counted @ weights).reshape(-1, self.n_classes, weights.shape[1])
         of_class, (named, rightly) = counts[0], np.split(counts[1:], 2)  # (C, b), (k, C, b) twice
         present = of_class > 0
         n_present = present.sum(axis=0)
-        recall = rightly / np.where(present, of_class, 1.0)
-        f1 = np.where(present, 2 * rightly / np.maximum(of_class + named, 1.0), 0.0)
-        return {
-            "loss": loss,
-            "brier": brier,
-            "macro_f1": f1.sum(axis=1) / n_present,
-            "balanced_accuracy": recall.sum(axis=1) / n_present,
-        }
+        each = {name: macro.per_class(of_class, named, rightly) for name, macro in MACROS.items()}
+        macros = {name: np.where(present, one, 0.0).sum(axis=1) / n_present for name, one in each.items()}
+        return {**dict(zip(COSTS, means, strict=True)), **macros}
 
 
 Interval = tuple[float | None, float | None]
@@ -346,7 +339,7 @@ def _cost_limits(one: Replicated, variance: float, t: float) -> Interval:
     value, unseen, spread = one.value, one.mistake / one.pictures, variance * (t / Z95) ** 2
     low = gamma(value, spread, ALPHA / 2) if value > 0 and spread > 0 else 0.0
     high = gamma(value + unseen, spread + unseen**2, 1 - ALPHA / 2)
-    return min(low, value), min(max(high, value), {"brier": 2.0}.get(one.score, math.inf))
+    return min(low, value), min(max(high, value), COSTS[one.score].most)
 
 
 def _correlation(a: Replicated, b: Replicated, product: float) -> float:

@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vitbench.inference.metrics import LEAST
 from vitbench.records import Array
 
-LEAST = 1e-300
-"""Probabilities are floored here, as in `Predictions.losses`."""
 COLDEST, HOTTEST = 0.05, 20.0
 """Temperatures tried."""
 PRIOR = 0.5

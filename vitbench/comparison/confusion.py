@@ -5,14 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vitbench.comparison.candidates import Candidate
 from vitbench.comparison.statistics import runs_accuracy
 from vitbench.records import Array, Predictions
 
 
-def confusion_counts(candidate: Candidate) -> Array:
-    """(C, C) int64: rows true, columns answered, summed over the model's tested seeds."""
-    return np.asarray(sum(confusions(predictions) for predictions in candidate.predictions))
+def confusion_counts(predictions: Sequence[Predictions]) -> Array:
+    """(C, C) int64: rows true, columns answered, summed over one model's seeds."""
+    return np.asarray(sum(confusions(one) for one in predictions))
 
 
 def confusions(predictions: Predictions) -> Array:

@@ -27,6 +27,7 @@ from vitbench.data.scan import THREADS
 from vitbench.errors import UsageError
 from vitbench.files import shown
 from vitbench.records import ImageSet, Picture, counted
+from vitbench.records.joining import joined
 
 TOGETHER = "together-"
 """How the name of a group begins that is more than copies of one picture; the least digest in it follows."""
@@ -264,20 +265,9 @@ def _bursts(times: Mapping[Picture, tuple[str, datetime]], seconds: float) -> Me
 
 def _merge(members: Members) -> dict[str, str]:
     """The new name of each group that is joined to another one, directly or through a third."""
-    above: dict[str, str] = {}
-
-    def top(name: str) -> str:
-        while above.setdefault(name, name) != name:
-            above[name] = name = above[above[name]]
-        return name
-
-    for together in members:
-        for picture in together[1:]:
-            least, other = sorted((top(together[0].group), top(picture.group)))
-            above[other] = least  # so the least digest comes to lie on top, and names the whole
-    tops = {name: top(name) for name in list(above)}
-    joined = {found for name, found in tops.items() if name != found}
-    return {name: TOGETHER + found for name, found in tops.items() if found in joined}
+    tops = joined([picture.group for picture in together] for together in members)
+    several = {found for name, found in tops.items() if name != found}
+    return {name: TOGETHER + found for name, found in tops.items() if found in several}
 
 
 def _group_notes(named: Members, total: int) -> list[str]:

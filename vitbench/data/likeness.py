@@ -12,6 +12,7 @@ from vitbench.data.prints import Print, Prints
 from vitbench.errors import VitbenchError
 from vitbench.files import shown
 from vitbench.records import ImageSet, Part, Picture, Split, counted
+from vitbench.records.joining import joined
 from vitbench.records.pictures import NEAR, SERIES, Leak, Likeness
 
 MOST_ALIKE = 10
@@ -92,27 +93,16 @@ def _groups(digests: Sequence[str], matches: Sequence[Match]) -> dict[str, str]:
     for match in matches:
         near[match.one].add(match.other)
         near[match.other].add(match.one)
+    tops = joined((match.one, match.other) for match in matches)
+    wholes: dict[int, list[int]] = defaultdict(list)
+    for i, least in tops.items():
+        wholes[least].append(i)
     groups: dict[str, str] = {}
-    for whole in _components(near):
+    for least, whole in wholes.items():
         centred = any(len(near[i]) == len(whole) - 1 for i in whole)
         kind = NEAR if centred or len(whole) <= MOST_ALIKE else SERIES
-        groups |= dict.fromkeys((digests[i] for i in whole), kind + digests[min(whole)])
+        groups |= dict.fromkeys((digests[i] for i in whole), kind + digests[least])
     return groups
-
-
-def _components(near: Mapping[int, set[int]]) -> Iterator[set[int]]:
-    """What hangs together, directly or through others."""
-    left = set(near)
-    for start in sorted(near):
-        if start not in left:
-            continue
-        found, waiting = {start}, [start]
-        while waiting:
-            new = near[waiting.pop()] - found
-            found |= new
-            waiting += new
-        left -= found
-        yield found
 
 
 # --- pairs ----------------------------------------------------------------------------------------

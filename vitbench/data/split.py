@@ -79,11 +79,11 @@ def _without_leaks(
         return _cross_validation(image_set, seed, folds)
     split = _one_split(image_set, seed)
     if brought and folds == "auto" and len(split.test) < SMALL_TEST:
-        return dataclasses.replace(split, notes=(*split.notes, _no_folds_note(image_set, brought[0], split)))
+        return dataclasses.replace(split, proposals=(_no_folds_note(image_set, brought[0], split),))
     if brought or folds == "never" or (len(split.test) >= SMALL_TEST and folds != "always"):
         return split
     if folds is None:
-        return dataclasses.replace(split, notes=(*split.notes, _small_test_note(image_set, split)))
+        return dataclasses.replace(split, proposals=(_small_test_note(image_set, split),))
     for count in range(AUTO_FOLDS, LEAST_AUTO_FOLDS - 1, -1):
         with suppress(VitbenchError):
             return _cross_validation(image_set, seed, count)
@@ -140,9 +140,10 @@ def _one_split(image_set: ImageSet, seed: int) -> Split:
     """The split by the layout's rule, without folds."""
     parts = {name: image_set.part(name) for name in ("train", "val", "test")}
     notes: list[str] = []
+    test_drawn = image_set.layout == "flat" or not (parts["val"] or parts["test"])
     drawn = parts["train"]
     left_out: list[Picture] = []
-    if image_set.layout == "flat" or not (parts["val"] or parts["test"]):
+    if test_drawn:
         drawn = image_set.pictures
         (train, val, test), left_out = deal(image_set, drawn, THREE_WAY, str(seed))
         rule = f"70 / 15 / 15 % of {_source(image_set)}, stratified, seed {seed}"
@@ -170,6 +171,7 @@ def _one_split(image_set: ImageSet, seed: int) -> Split:
         seed=seed,
         data_digest=image_set.digest,
         notes=tuple(notes),
+        test_drawn=test_drawn,
         left_out=_sorted(left_out),
     )
 

@@ -1,6 +1,12 @@
-"""Scores of one model's answers: each can be recomputed from its `predictions.csv` alone."""
+"""Scores of one model's answers, a row of `METRICS` each; all can be recomputed from `predictions.csv` alone.
+
+What a metric is called, how it is shown and how its interval comes about follows from its row: CSV, JSON,
+terminal, report and frame need nothing else.
+"""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +39,115 @@ def wilson(correct: float, n: float) -> tuple[float, float]:
     return low, high
 
 
+# --- what a metric is made of ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of the pictures. Its interval is that of a proportion, as accuracy has it."""
+
+    right: Callable[[Predictions], Array]
+    """(N,) bool."""
+    most = 1.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A mean over pictures of what an answer costs; lower is better. A bootstrap gives its interval."""
+
+    per_picture: Callable[[Predictions], Array]
+    """(N,), ≥ 0."""
+    mistake: Callable[[Array, Array], Array]
+    """(N,): what a mistake costs at least, from the confidence p (N,), and 1 − p, which rounding spoils."""
+    most: float
+    """It is never more."""
+
+
+@dataclass(frozen=True)
+class Macro:
+    """A mean over the classes that have a test picture. A bootstrap gives its interval.
+
+    A class without one has no score, and leaving it out keeps the mean over the same classes for every
+    model; an answer naming such a class still counts as a miss of the true one.
+    """
+
+    per_class: Callable[[Array, Array, Array], Array]
+    """Of a class, in [0, 1], from three numbers of pictures: of the class, named so, both."""
+    of_union: bool
+    """It follows from the share of right answers among pictures of the class or named so; else among those of
+    the class alone."""
+    from_share: Callable[[float], float]
+    """How it follows."""
+    most = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One score: a row of the table of all."""
+
+    name: str
+    """In files."""
+    kind: Share | Cost | Macro
+    """What it is made of, which decides how its interval comes about."""
+    heading: str
+    """Over its column on a screen, of one or two lines, without its unit."""
+    title: str
+    """In the report."""
+    meaning: str
+    percent: bool = True
+    """Shown in percent with one decimal; else as it is with three."""
+    prominent: bool = False
+    """A narrow screen shows it."""
+    least_classes: int = 0
+    """With fewer it says nothing, and is left out."""
+
+    @property
+    def lower_is_better(self) -> bool:
+        return isinstance(self.kind, Cost)
+
+    @property
+    def columns(self) -> tuple[str, str, str]:
+        """In files: its own and those of the ends of its interval."""
+        return self.name, f"{self.name}_low", f"{self.name}_high"
+
+    @property
+    def short(self) -> str:
+        """Its name in a sentence."""
+        return self.heading.replace("\n", " ")
+
+    def shown(self, value: float) -> str:
+        """A value of it, without the unit."""
+        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+
+    def of(self, predictions: Predictions) -> float:
+        """Its value; N ≥ 1 pictures."""
+        if isinstance(self.kind, Macro):
+            of_class, named, right = class_counts(predictions)
+            return float(self.kind.per_class(of_class, named, right)[of_class > 0].mean())
+        return float(self.per_picture(predictions).mean())
+
+    def per_picture(self, predictions: Predictions) -> Array:
+        """(N,): what it is the mean of; TypeError for one over classes."""
+        if isinstance(self.kind, Macro):
+            raise TypeError(f"{self.name} is no mean over pictures")
+        return (
+            self.kind.right(predictions)
+            if isinstance(self.kind, Share)
+            else self.kind.per_picture(predictions)
+        )
+
+
+def class_counts(predictions: Predictions) -> tuple[Array, Array, Array]:
+    """Three times (C,): pictures of each class, named so, and both."""
+    labels, answers, classes = predictions.labels, predictions.answers, len(predictions.classes)
+    both = labels[predictions.correct]
+    of_class, named, right = (np.bincount(which, minlength=classes) for which in (labels, answers, both))
+    return of_class, named, right
+
+
+# --- the metrics ----------------------------------------------------------------------------------
+
+
 def brier_scores(predictions: Predictions) -> Array:
     """(N,) squared error of the probabilities, summed over classes: 0 (sure and right) to 2 (sure and wrong).
 
@@ -43,32 +158,75 @@ def brier_scores(predictions: Predictions) -> Array:
     return np.asarray((probabilities**2).sum(axis=1) - 2 * of_true + 1)
 
 
+LEAST = 1e-300
+"""Probabilities are floored here, as in `Predictions.losses`."""
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        name="top1",
+        kind=Share(lambda predictions: predictions.correct),
+        heading="top-1",
+        title="right",
+        meaning="Share of the test pictures whose most probable class is the true one.",
+        prominent=True,
+    ),
+    Metric(
+        name="loss",
+        kind=Cost(
+            lambda predictions: predictions.losses,
+            mistake=lambda sure, rest: -np.log(np.maximum(rest, LEAST)),
+            most=math.inf,
+        ),
+        heading="loss",
+        title="log loss",
+        meaning="Mean plain cross-entropy, nats: punishes confident mistakes.",
+        percent=False,
+        prominent=True,
+    ),
+    Metric(
+        name="brier",
+        kind=Cost(brier_scores, mistake=lambda sure, rest: 2 * sure**2, most=2.0),
+        heading="Brier",
+        title="Brier score",
+        meaning="Mean squared error of the probabilities, summed over classes: 0 to 2.",
+        percent=False,
+    ),
+    Metric(
+        name="macro_f1",
+        kind=Macro(
+            lambda of_class, named, right: 2 * right / np.maximum(of_class + named, 1),
+            of_union=True,
+            from_share=lambda share: 2 * share / (1 + share),
+        ),
+        heading="macro\nF1",
+        title="macro F1",
+        meaning="Mean over classes of the harmonic mean of recall and precision; 0 if never answered.",
+        prominent=True,
+    ),
+    Metric(
+        name="balanced_accuracy",
+        kind=Macro(
+            lambda of_class, named, right: right / np.maximum(of_class, 1),
+            of_union=False,
+            from_share=lambda share: share,
+        ),
+        heading="balanced",
+        title="balanced accuracy",
+        meaning="Mean over classes of the share of the class's pictures that are named right.",
+    ),
+)  # fmt: skip
+"""Accuracy first, by which models are ranked; then as they are listed everywhere."""
+BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def metrics_for(classes: int) -> tuple[Metric, ...]:
+    """Those that say something about so many classes."""
+    return tuple(metric for metric in METRICS if classes >= metric.least_classes)
+
+
 def scores(predictions: Predictions) -> dict[str, Any]:
-    """n, correct, top1, top1_low, top1_high, loss, brier, macro_f1, balanced_accuracy of N ≥ 1 pictures.
-
-    Fractions in [0, 1]; loss is mean plain cross-entropy in nats, brier the mean of `brier_scores`. The
-    interval is Wilson's, 95 %.
-    macro_f1 and balanced_accuracy are means over the classes that have a test picture: a class
-    without one has no recall, and leaving it out keeps the mean over the same classes for every
-    model. An answer naming such a class still counts as a miss of the true one. F1 of a class that
-    was never answered is 0. Equal to sklearn's `f1_score(average="macro")` and
-    `balanced_accuracy_score` wherever every class has a test picture.
-    """
-    from sklearn.metrics import f1_score, recall_score
-
-    labels, answers = predictions.labels, predictions.answers
-    n, correct = len(labels), int(predictions.correct.sum())
-    present = np.unique(labels)
+    """n, correct, every metric by its name, top1_low and top1_high (Wilson, 95 %), of N ≥ 1 pictures."""
+    n, correct = len(predictions.labels), int(predictions.correct.sum())
     low, high = wilson(correct, n)
-    macro = {"labels": present, "average": "macro", "zero_division": 0}
-    return {
-        "n": n,
-        "correct": correct,
-        "top1": correct / n,
-        "top1_low": low,
-        "top1_high": high,
-        "loss": float(predictions.losses.mean()),
-        "brier": float(brier_scores(predictions).mean()),
-        "macro_f1": float(f1_score(labels, answers, **macro)),
-        "balanced_accuracy": float(recall_score(labels, answers, **macro)),
-    }
+    found = {metric.name: metric.of(predictions) for metric in metrics_for(len(predictions.classes))}
+    return {"n": n, "correct": correct, **found, "top1_low": low, "top1_high": high}

@@ -43,6 +43,8 @@ class InitialWeights:
     """Of the file; "" for random weights."""
     classes: tuple[str, ...] = ()
     """Class names of a saved model, in the order of its head; () elsewhere."""
+    masked: bool = False
+    """An encoder of masked pre-training."""
 
     def learned_from(self) -> Fingerprints:
         """The pictures that weights of one's own learned from; none are known of published ones."""
@@ -265,11 +267,12 @@ def saved_weights(folder: Path) -> InitialWeights:
         raise WeightsError(f"{folder / 'config.json'}: not readable; give a saved model's folder") from error
     place = folder.resolve().parent if folder.name == "model" else folder.resolve()
     label = f"model {place.name}"
-    if (place / "recipe.json").exists() and Run(place).recipe().masking is not None:
+    masked = (place / "recipe.json").exists() and Run(place).recipe().masking is not None
+    if masked:
         first = Run(place).recipe().init
         label = f"simmim {place.parent.name}/{place.name}"
         label += "" if first.startswith("random") else f" from {first}"
-    return _noted(InitialWeights("folder", file, label, sha256=files.sha256_of(file), classes=classes))
+    return _noted(InitialWeights("folder", file, label, "", files.sha256_of(file), classes, masked))
 
 
 def _noted(weights: InitialWeights) -> InitialWeights:

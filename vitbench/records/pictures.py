@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +118,20 @@ class Leak:
         """The leak in one row of `leaks.csv`."""
         return cls(**{name: row[name] for name in cls.columns()})
 
+    @property
+    def between_folds(self) -> bool:
+        """Each of the two is tested, and learned from where the other is."""
+        return self.other_part not in get_args(Part)
+
+    def tested_sides(self) -> "tuple[Leak, ...]":
+        """As a test picture and one that training knows: once, twice between folds, never inside training."""
+        if self.between_folds:
+            turned = dataclasses.replace(
+                self, path=self.other, part=self.other_part, other=self.path, other_part=self.part
+            )
+            return (self, turned)
+        return (self,) if self.part == "test" else ()
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -172,6 +186,10 @@ class Split:
     data_digest: str
     """`ImageSet.digest` of the set that was split."""
     notes: tuple[str, ...] = ()
+    proposals: tuple[str, ...] = ()
+    """What another split would do better; a comparison's advice says so by itself."""
+    test_drawn: bool = False
+    """The test pictures were drawn here, not brought."""
     folds: tuple["Split", ...] = ()
     """Cross-validation: a split per fold, whose test parts together are all pictures, each once. The
     whole then has every picture in `train` and in `test`, and none in `val`. () without folds."""

@@ -94,6 +94,16 @@ class Predictions:
         true = self.probabilities[np.arange(len(self.labels)), self.labels]
         return np.asarray(-np.log(np.maximum(true, 1e-300)))
 
+    def only(self, kept: Array) -> "Predictions":
+        """Those of the pictures in `kept`, (N,) bool or places, in that order."""
+        return dataclasses.replace(
+            self,
+            paths=tuple(np.array(self.paths, dtype=object)[kept].tolist()),
+            labels=self.labels[kept],
+            probabilities=self.probabilities[kept],
+            folds=None if self.folds is None else self.folds[kept],
+        )
+
     def write(self, path: Path) -> None:
         """Write `predictions.csv`: path, label, prediction, correct, loss, (fold,) p_<class>…"""
         probability = [f"p_{name}" for name in self.classes]
@@ -277,6 +287,11 @@ class Run:
         if self.model_folder.exists() or not self.folds:
             return (self.model_folder,)
         return tuple(fold.model_folder for fold in self.folds)
+
+    def identity(self) -> tuple[dict[str, Any], Recipe]:
+        """`about` and `recipe`, `recipe.json` read once."""
+        content = files.read_json(self.folder / "recipe.json")
+        return dict(content["about"]), Recipe.model_validate(content["recipe"])
 
     def about(self) -> dict[str, Any]:
         """What the run is, from `recipe.json`: timm_name, pretrained_on, init, native_size, notes [text…].

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from vitbench import files
 from vitbench.comparison.across import Across
-from vitbench.comparison.table import Comparison
+from vitbench.narrative.across import narrate_across
 from vitbench.records import percent
+from vitbench.records.frames import frame_csv
+from vitbench.reports.columns import TOP1, screen_text
 from vitbench.reports.formats import markdown_table, tex_table
-from vitbench.reports.tables import top1_cell
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,7 +37,7 @@ def grid(across: Across) -> list[list[str]]:
     rows = [["data set", "test pictures", *across.models]]
     for one in across.sets:
         found = {row.model: row for row in one.rows}
-        cells = [top1_cell(found[model]) if model in found else "" for model in across.models]
+        cells = [screen_text(TOP1, found[model]) if model in found else "" for model in across.models]
         rows.append([one.name, str(one.n_test), *cells])
     rows.append(["mean of the sets", "", *("" if mean is None else percent(mean) for mean in across.means)])
     return rows
@@ -44,8 +45,9 @@ def grid(across: Across) -> list[list[str]]:
 
 def sentences(across: Across) -> list[str]:
     """What stands under the table, one paragraph each."""
-    lines = ["", across.answer, *(f"- {pair.verdict}." for pair in across.pairs)]
-    return [*lines, "", "To know:", *(f"- {note}." for note in across.notes)]
+    told = narrate_across(across)
+    lines = ["", told.answer, *(f"- {verdict}." for verdict in told.verdicts)]
+    return [*lines, "", "To know:", *(f"- {note}." for note in told.notes)]
 
 
 def markdown_across(across: Across) -> str:
@@ -55,24 +57,18 @@ def markdown_across(across: Across) -> str:
 
 def latex_across(across: Across) -> str:
     """A LaTeX table (booktabs) with the answer as its caption."""
-    return tex_table(grid(across), across.answer)
+    return tex_table(grid(across), narrate_across(across).answer)
 
 
 def csv_across(across: Across) -> str:
     """A row per data set and model, fractions."""
-    columns = ("data_set", "n_test", "model", "seeds", "top1", "top1_low", "top1_high")
-    rows = (_cells(one, i) for one in across.sets for i in range(len(one.tested)))
-    return files.csv_text(columns, rows)
-
-
-def _cells(one: Comparison, place: int) -> dict[str, object]:
-    row = one.tested[place]
-    return {"data_set": one.name, "n_test": one.n_test, **row.cells()}
+    return frame_csv(across.frame)
 
 
 def json_across(across: Across) -> str:
     """Everything, each set's whole comparison included."""
-    return files.json_text(dataclasses.asdict(across)) + "\n"
+    told = dataclasses.asdict(narrate_across(across))
+    return files.json_text({**dataclasses.asdict(across), "narrative": told}) + "\n"
 
 
 FORMATS: dict[str, Callable[[Across], str]] = {

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from vitbench.comparison.candidates import TestSet
-from vitbench.records import Benchmark
+from vitbench.comparison.results import OpenBenchmark
+from vitbench.narrative.narrate import narrate
 from vitbench.reports.report import Report
 
 PLAIN_WORDS = frozenset(
@@ -22,14 +22,14 @@ ANY_PATH = re.compile(r"(?<![\w./])(?:~?/(?=\w)|[A-Za-z]:\\|\\\\(?=\w))[^\s'\",;
 """What looks like an absolute path, known or not."""
 
 
-def anonymised(report: Report, benchmarks: Sequence[Benchmark] = (), paths: Sequence[str] = ()) -> Report:
+def anonymised(report: Report, sources: Sequence[OpenBenchmark] = (), paths: Sequence[str] = ()) -> Report:
     """The report without the names of files, folders and benchmarks; class names stay.
 
-    `benchmarks`: those it is about; `paths`: of its pictures, by number, where these are new photos.
-    Pictures become "picture 17".
+    `sources`: the benchmarks that it is about; `paths`: of its pictures, by number, where these are new
+    photos. Pictures become "picture 17".
     """
-    report = _renamed(report, len(benchmarks))
-    secrets = {**_of_paths(paths), **_of_home(), **_of_benchmarks(benchmarks)}
+    report = _renamed(report, len(sources))
+    secrets = {**_of_paths(paths), **_of_home(), **_of_benchmarks(sources), **_of_others(report)}
     answers = {one.answer for picture in report.pictures for one in picture.said}
     public = {*report.classes, *answers}
     known = {*public, *report.runs, *_models(report)}
@@ -54,19 +54,21 @@ def _renamed(report: Report, benchmarks: int) -> Report:
     rows = (
         dataclasses.replace(row, benchmark=numbers.get(row.benchmark, "")) for row in report.comparison.rows
     )
-    lessons = (
+    taught = (
         dataclasses.replace(one, teacher=one.teacher if one.teacher_run else "TEACHER")
-        for one in report.comparison.lessons
+        for one in report.comparison.distillation
     )
+    sources = (dataclasses.replace(one, name=numbers[one.name]) for one in report.comparison.sources)
     comparison = dataclasses.replace(
         report.comparison,
         name="BENCHMARK",
         data="DATA",
         benchmarks=tuple(numbers.values()),
         rows=tuple(rows),
-        lessons=tuple(lessons),
-    )  # the paths in `comparison.known` are scrubbed as all text is
-    return dataclasses.replace(report, comparison=comparison)
+        distillation=tuple(taught),
+        sources=tuple(sources),
+    )  # the paths in `comparison.leaks` are scrubbed as all text is
+    return dataclasses.replace(report, comparison=comparison, narrative=narrate(comparison))
 
 
 def _benchmark(number: int, of: int) -> str:
@@ -104,15 +106,15 @@ def scrubber(secrets: Mapping[str, str], text: str) -> Callable[[str], str]:
     return scrub
 
 
-def _of_benchmarks(benchmarks: Sequence[Benchmark]) -> dict[str, str]:
+def _of_benchmarks(sources: Sequence[OpenBenchmark]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for number, benchmark in enumerate(benchmarks, start=1):
-        data = str(benchmark.manifest.get("data", ""))
-        name = _benchmark(number, len(benchmarks))
-        numbers = {path: f"picture {i}" for i, path in enumerate(TestSet.of(benchmark).paths, start=1)}
-        for skipped in benchmark.manifest.get("skipped", ()):
+    for number, source in enumerate(sources, start=1):
+        benchmark, data = source.benchmark, str(source.manifest.get("data", ""))
+        name = _benchmark(number, len(sources))
+        numbers = {path: f"picture {i}" for i, path in enumerate(source.test.paths, start=1)}
+        for skipped in source.manifest.get("skipped", ()):
             found |= _of_path(skipped["path"], "a file")
-        for row in benchmark.split_rows():
+        for row in source.rows:
             found |= _of_path(row["path"], numbers.get(row["path"], "a picture"))
         for folder in (benchmark.folder, benchmark.folder.resolve()):
             found |= dict.fromkeys(folder.parent.parts, "FOLDER") | {
@@ -124,6 +126,12 @@ def _of_benchmarks(benchmarks: Sequence[Benchmark]) -> dict[str, str]:
             found |= {data: "DATA", str(Path(data).resolve()): "DATA"}
         found |= {benchmark.name: name}
     return found
+
+
+def _of_others(report: Report) -> dict[str, str]:
+    """The benchmarks beside these that saw the same pictures."""
+    elsewhere = report.comparison.evaluations_elsewhere if report.comparison else ()
+    return {one.benchmark: "ANOTHER-BENCHMARK" for one in elsewhere}
 
 
 def _of_paths(paths: Sequence[str]) -> dict[str, str]:

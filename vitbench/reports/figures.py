@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from vitbench.comparison.candidates import Candidate, competitors
 from vitbench.comparison.confusion import confusion_counts, most_confused
-from vitbench.comparison.rows import Row
+from vitbench.comparison.nouns import Row
+from vitbench.comparison.results import ModelResult, competitors
 from vitbench.records import Array, Epoch
 from vitbench.reports.fonts import FontChoice, choose_fonts
 
@@ -283,13 +283,13 @@ def _cost_legend(rows: Sequence[Row], places: Mapping[str, int]) -> list[Any]:
 # --- confusions -----------------------------------------------------------------------------------
 
 
-def draw_confusion(candidates: Sequence[Candidate]) -> Drawing | None:
+def draw_confusion(models: Sequence[ModelResult]) -> Drawing | None:
     """Confusion matrices of all tested models; for more than 20 classes their most confused pairs."""
-    tested = competitors(candidates)
+    tested = competitors(models)
     if not tested:
         return None
     classes = tested[0].predictions[0].classes
-    counts = [confusion_counts(candidate) for candidate in tested]
+    counts = [confusion_counts(model.predictions) for model in tested]
     many = len(classes) > MANY_CLASSES
     columns = min(len(tested), 3)
     rows = -(-len(tested) // columns)
@@ -301,9 +301,9 @@ def draw_confusion(candidates: Sequence[Candidate]) -> Drawing | None:
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax in axes[len(tested) :]:
             ax.remove()
-        for ax, candidate, one in zip(axes, tested, counts, strict=False):
+        for ax, model, one in zip(axes, tested, counts, strict=False):
             (_paint_pairs if many else _paint_matrix)(ax, one, classes)
-            ax.set_title(candidate.model)
+            ax.set_title(model.model)
 
     says = [
         f"{c.model}: "

@@ -1,23 +1,21 @@
 """The comparison for elsewhere: Markdown, LaTeX, CSV, JSON."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 from vitbench import files
-from vitbench.comparison.rows import Row
-from vitbench.comparison.table import Comparison
-from vitbench.reports.tables import BELOW, MODEL, TOP1, Column, columns_of, sentences, table_rows
+from vitbench.comparison.nouns import Comparison
+from vitbench.narrative.narrate import narrate
+from vitbench.records.frames import frame_csv
+from vitbench.reports.columns import BELOW, columns_of, rows_of, screen_text
+from vitbench.reports.tables import sentences
 
 
 def markdown(comparison: Comparison) -> str:
     """The comparison as GitHub Markdown: the table with all columns, then the sentences."""
-    shown = _filled(comparison)
-    lines = [
-        f"# {_cell(comparison.name)}",
-        "",
-        *markdown_table(_grid(comparison), [c.numeric for c in shown]),
-    ]
+    lines = [f"# {_cell(comparison.name)}", "", *markdown_table(*_grid(comparison))]
     spaced: list[str] = []
-    for line in sentences(comparison, shown):
+    for line in sentences(comparison):
         if spaced and not line.startswith("- ") and spaced[-1] not in ("",):
             spaced.append("")
         spaced.append(_cell(line) if not line.startswith("- ") else f"- {_cell(line[2:])}")
@@ -39,8 +37,8 @@ def latex(comparison: Comparison) -> str:
 
     Class and model names in other scripts need XeLaTeX or LuaLaTeX.
     """
-    below = f"{comparison.name}: {comparison.answer} {comparison.smallest_gap_text}"
-    return tex_table(_grid(comparison), below, [column.numeric for column in _filled(comparison)])
+    told, (grid, numeric) = narrate(comparison), _grid(comparison)
+    return tex_table(grid, f"{comparison.name}: {told.answer} {told.gap}", numeric)
 
 
 def tex_table(grid: Sequence[Sequence[str]], caption: str, numeric: Sequence[bool] | None = None) -> str:
@@ -64,17 +62,11 @@ def tex_table(grid: Sequence[Sequence[str]], caption: str, numeric: Sequence[boo
     return "\n".join(lines) + "\n"
 
 
-def _grid(comparison: Comparison) -> list[list[str]]:
-    """The table as text: a heading row, then the rows as shown."""
-    shown = _filled(comparison)
-    cells = [[column.cell(row) for column in shown] for row in table_rows(comparison)]
-    return [[column.title for column in shown], *cells]
-
-
-def _filled(comparison: Comparison) -> list[Column]:
-    """The columns in which some row has something."""
-    rows = table_rows(comparison)
-    return [c for c in columns_of(comparison) if c in (MODEL, TOP1) or any(c.cell(row) for row in rows)]
+def _grid(comparison: Comparison) -> tuple[list[list[str]], list[bool]]:
+    """The table as text, a heading row, then the rows as shown; which columns are numbers."""
+    shown = columns_of(comparison, "table")
+    cells = [[screen_text(column, row) for column in shown] for row in rows_of(comparison, "table")]
+    return [[column.flat for column in shown], *cells], [column.numeric for column in shown]
 
 
 def _tex(text: str) -> str:
@@ -110,13 +102,15 @@ MARKDOWN_ESCAPES = {**{c: f"\\{c}" for c in "\\`*_|$#~"}, "<": "&lt;", ">": "&gt
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """`comparison.csv`: a row per model, fractions; the floor is not a model and stays out."""
-    return files.csv_text(Row.COLUMNS, (row.cells() for row in comparison.rows))
+    """`comparison.csv`: `Comparison.frame`, a row per model; the floor is not a model and stays out."""
+    return frame_csv(comparison.frame)
 
 
 def comparison_json(comparison: Comparison) -> str:
-    """`comparison.json`: the whole comparison, rows, floor, pairs, notes, sentences."""
-    return files.json_text(comparison.as_dict()) + "\n"
+    """`comparison.json`: the whole comparison, and what it says."""
+    return (
+        files.json_text({**comparison.as_dict(), "narrative": dataclasses.asdict(narrate(comparison))}) + "\n"
+    )
 
 
 FORMATS: dict[str, Callable[[Comparison], str]] = {

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitbench import files
-from vitbench.comparison.words import lesson_text, parts_text
+from vitbench.narrative.resolution import parts_text
 from vitbench.records import percent
-from vitbench.reports import taught, views
-from vitbench.reports.cells import Cell, Table
+from vitbench.reports import html_arms, html_tables
 from vitbench.reports.figures import COSTS, INK, MANY_CLASSES, METRICS, Drawing, draw_cost, draw_curves
+from vitbench.reports.html_arms import BEST
+from vitbench.reports.html_cells import Cell, Table
 from vitbench.reports.report import Picture, Report, report_json
-from vitbench.reports.taught import BEST
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -31,8 +31,8 @@ def write_report(
     """Write the page to `path` and `report.json` beside it, each whole or not at all.
 
     `small`: JPEGs of the pictures that it shows, by number; `rebuilt`: sheets of masked pre-training by run
-    (`rebuilt_by`), left out where photographs are. Returns a line for each thing that could not be drawn.
-    Raises OSError where the folder cannot be written.
+    (`reconstructions_by`), left out where photographs are. Returns a line for each thing that could not
+    be drawn. Raises OSError where the folder cannot be written.
     """
     drawings = page_figures(report)
     files.write_text(path.with_suffix(".json"), report_json(report))
@@ -74,10 +74,11 @@ def render(
     script = (HERE / "report.js").read_text(encoding="utf-8")
     comparison = report.comparison
     tables, shared = _tables(report), _shared(report)
-    confused, more_confused = views.confused_table(report)
+    confused, more_confused = html_tables.confused_table(report)
     page = page_environment().get_template("report.html.j2").render(
         report=report,
         comparison=comparison,
+        told=report.narrative,
         lead=sentences(report.headline),
         advice=sentences(report.advice),
         images=_data_uris(thumbnails or {}),
@@ -90,14 +91,13 @@ def render(
         marked=any(cell.bar and cell.bar.mark is not None for cell in _cells(tables["results"])),
         best=BEST,
         rebuilt=rebuilt or {},
-        lesson_text=lesson_text,
         parts=parts_text(comparison) if comparison else "",
         confused=confused,
         more_confused=more_confused,
-        easier=max(0, len({recall.label for recall in comparison.recalls}) - views.MOST_CLASSES)
+        easier=max(0, len({recall.label for recall in comparison.recalls}) - html_tables.MOST_CLASSES)
         if comparison
         else 0,
-        matrices=[] if len(report.classes) > MANY_CLASSES else views.matrices(report),
+        matrices=[] if len(report.classes) > MANY_CLASSES else html_tables.matrices(report),
         flags=_flags,
         shown_name=lambda picture: _cut(picture.name[0 if picture.error else shared :]),
         run_places={run: place for place, run in enumerate(report.runs)},
@@ -124,8 +124,8 @@ def page_environment() -> Any:
 
 
 TABLES = (
-    *("results", "pairs", "probes", "arms", "between_arms", "lessons", "agreements"),
-    *("clean", "looks", "cost", "recalls", "scores"),
+    *("results", "pairs", "differences", "probes", "arms", "between_arms", "distillation", "agreements"),
+    *("leak_free", "evaluations", "costs", "recalls", "scores"),
 )
 
 
@@ -134,23 +134,28 @@ def _tables(report: Report) -> dict[str, Table | None]:
     found: dict[str, Table | None] = dict.fromkeys(TABLES)
     comparison = report.comparison
     if comparison is None:
-        new = views.new_scores_table(report)
-        return {**found, "results": new, "agreements": views.agreement_table(report)}
+        new = html_tables.new_scores_table(report)
+        return {**found, "results": new, "agreements": html_tables.agreement_table(report)}
     own, beside = comparison.pairs, comparison.probes
-    found["results"] = views.results_table(report)
+    found["results"] = html_tables.models_table(
+        comparison, "results", "results", "Accuracy on the test pictures", report.badges
+    )
     if own:
-        found["pairs"] = views.pairs_table(own, "pairs", "Every two models on the same pictures")
+        found["differences"] = html_tables.differences_table(own)
+        found["pairs"] = html_tables.pairs_table(own, "pairs", "Every two models on the same pictures")
     if beside:
-        found["probes"] = views.pairs_table(beside, "probes", "Each model and its own frozen probe")
-    found["arms"] = taught.arms_table(comparison)
+        found["probes"] = html_tables.pairs_table(beside, "probes", "Each model and its own frozen probe")
+    found["arms"] = html_arms.arms_table(comparison)
     if comparison.arms:
-        found["between_arms"] = views.pairs_table(comparison.arms, "between_arms", "Arm against arm")
-    found["lessons"] = taught.lessons_table(comparison)
-    found["clean"] = views.clean_table(comparison)
-    found["looks"] = views.looks_table(comparison)
-    found["cost"] = views.cost_table(comparison)
-    found["recalls"] = views.recall_table(comparison)
-    found["scores"] = views.scores_table(comparison) if comparison.tested else None
+        found["between_arms"] = html_tables.pairs_table(comparison.arms, "between_arms", "Arm against arm")
+    found["distillation"] = html_arms.distillation_table(comparison)
+    found["leak_free"] = html_tables.leak_free_table(comparison)
+    found["evaluations"] = html_tables.evaluations_table(comparison)
+    found["costs"] = html_tables.models_table(comparison, "costs", "costs", "What each model costs")
+    found["recalls"] = html_tables.recall_table(comparison)
+    title = "Other scores, and how far the probabilities can be believed"
+    if comparison.tested:
+        found["scores"] = html_tables.models_table(comparison, "scores", "scores", title)
     return found
 
 

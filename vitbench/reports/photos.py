@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench import files
-from vitbench.comparison.candidates import TestSet
+from vitbench.comparison.results import OpenBenchmark
 from vitbench.files import shown
 from vitbench.records import Benchmark
 from vitbench.records.commands import command
@@ -34,9 +34,9 @@ class Photos:
     """As in `split.csv`."""
 
     @classmethod
-    def of(cls, benchmark: Benchmark, twins: Sequence[Twins] = ()) -> "Photos":
+    def of(cls, source: OpenBenchmark, twins: Sequence[Twins] = ()) -> "Photos":
         """Its test pictures, then the other ones of `twins`."""
-        return cls(benchmark, (*TestSet.of(benchmark).paths, *(twin.other_name for twin in twins)))
+        return cls(source.benchmark, (*source.test.paths, *(twin.other_name for twin in twins)))
 
     @property
     def root(self) -> Path:

@@ -9,7 +9,7 @@ from vitbench.records import Benchmark, Run, percent
 from vitbench.records.commands import asking, training_from
 from vitbench.reports.figures import Curve, draw_curves
 from vitbench.reports.html import HERE, page_environment, themed, trusted
-from vitbench.reports.rebuilt import LARGE, SMALL, data_uri, reconstructions_of
+from vitbench.reports.reconstructions import LARGE, SMALL, data_uri, reconstructions_of
 from vitbench.reports.write import to_stderr
 
 

@@ -3,19 +3,17 @@
 `comparison_report` makes it of a benchmark, `answers_report` of the answers to new photos.
 """
 
-import ast
 import dataclasses
-import inspect
 import json
 import math
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from vitbench import files
-from vitbench.comparison.table import Comparison
+from vitbench.comparison.nouns import Comparison
+from vitbench.narrative.narrate import Narrative
 from vitbench.records import LOW_CONFIDENCE
 from vitbench.reports.figures import Curve
 
@@ -171,6 +169,7 @@ class Twins:
 class Report:
     """A comparison on a test set, or answers to new photos; scores are fractions."""
 
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}  # of all dataclasses in it
     schema_version: int = SCHEMA_VERSION
     kind: Literal["comparison", "answers"]
     name: str
@@ -191,7 +190,9 @@ class Report:
     runs: tuple[str, ...]
     """Those that answered, as named in `pictures`."""
     comparison: Comparison | None
-    """None for new photos."""
+    """None for new photos, as the next."""
+    narrative: Narrative | None
+    """What the comparison says."""
     badges: tuple[Badge, ...] = ()
     curves: tuple[Curve, ...] = ()
     confusions: tuple[Confusion, ...] = ()
@@ -203,7 +204,7 @@ class Report:
     """All pictures that were answered, those left out here included."""
     left_out: int
     twins: tuple[Twins, ...] = ()
-    """The first of the test pictures that training knows; all are in `comparison.known`."""
+    """The first of the test pictures that training knows; all are in `comparison.leaks`."""
     notes: tuple[str, ...]
     """What a reader must know to trust it, one line each."""
     command: str
@@ -253,44 +254,7 @@ def schema() -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     found = TypeAdapter(Report).json_schema(mode="serialization")
-    found = {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
-    known = _dataclasses_in(Report, {})
-    for name, part in [("Report", found), *found.get("$defs", {}).items()]:
-        if name in known:
-            part["description"] = inspect.cleandoc(known[name].__doc__ or "").split("\n")[0]
-            for field, text in _field_docstrings(known[name]).items():
-                if field in part["properties"]:
-                    part["properties"][field]["description"] = text
-    return found
-
-
-def _dataclasses_in(cls: type, found: dict[str, type]) -> dict[str, type]:
-    """Every dataclass that a dataclass's fields name, by name, itself included."""
-    found[cls.__name__] = cls
-    hints = inspect.get_annotations(cls, eval_str=True)
-    for hint in hints.values():
-        for part in _parts(hint):
-            if dataclasses.is_dataclass(part) and isinstance(part, type) and part.__name__ not in found:
-                _dataclasses_in(part, found)
-    return found
-
-
-def _parts(hint: Any) -> list[Any]:
-    inner = [part for argument in getattr(hint, "__args__", ()) for part in _parts(argument)]
-    return [hint, *inner]
-
-
-def _field_docstrings(cls: type) -> dict[str, str]:
-    """The text under each field of a class, on one line."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found = {}
-    for field, below in zip(body.body, body.body[1:], strict=False):
-        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
-            continue
-        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            found[field.target.id] = " ".join(str(below.value.value).split())
-    return found
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
 def schema_text() -> str:

@@ -3,19 +3,23 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vitbench import files
-from vitbench.comparison.candidates import read_candidates, slide_columns, slide_rows
-from vitbench.comparison.table import Comparison
+from vitbench.comparison.nouns import Comparison
+from vitbench.comparison.results import Results, Sources, read_results
 from vitbench.errors import first_line
-from vitbench.records import Benchmark
 from vitbench.records.commands import ARMS_FILE, arms_toml, unusual_arms
-from vitbench.reports.compared import comparison_report, curves_of
+from vitbench.records.frames import Dtype, frame, frame_csv
+from vitbench.reports.comparison_report import comparison_report, curves_of
 from vitbench.reports.figures import Drawing, draw_confusion, draw_cost, draw_curves
 from vitbench.reports.formats import comparison_csv, comparison_json, markdown
 from vitbench.reports.html import shown_numbers, write_report
 from vitbench.reports.photos import Photos
-from vitbench.reports.rebuilt import rebuilt_by
+from vitbench.reports.reconstructions import reconstructions_by
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def to_stderr(line: str) -> None:
@@ -24,13 +28,16 @@ def to_stderr(line: str) -> None:
 
 
 def write_reports(
-    benchmark: Benchmark, comparison: Comparison, warn: Callable[[str], None] = to_stderr
+    source: Sources, comparison: Comparison, warn: Callable[[str], None] = to_stderr
 ) -> list[Path]:
     """Write all tables, figures and the report into the benchmark's folder, each file whole or not at all.
 
-    Raises OSError where the folder cannot be written; `warn` gets a line for what could not be drawn, and for
-    photographs that are not to be had any more.
+    source: the benchmark, or, read already, what its comparison was made of. Raises OSError where the folder
+    cannot be written; `warn` gets a line for what could not be drawn, and for photographs that are not to be
+    had any more.
     """
+    results = read_results(source)
+    benchmark = results.first.benchmark
     written: list[Path] = []
 
     def put(name: str, content: str | bytes) -> None:
@@ -41,19 +48,18 @@ def write_reports(
             files.write_text(path, content)
         written.append(path)
 
-    slide = slide_rows(benchmark)
     if unusual_arms(arms := benchmark.settings.arms):
         put(ARMS_FILE, arms_toml(arms))
     put("comparison.csv", comparison_csv(comparison))
     put("comparison.md", markdown(comparison))
     put("comparison.json", comparison_json(comparison))
-    put("predictions.csv", files.csv_text(slide_columns(slide), slide))
+    put("predictions.csv", frame_csv(answers_frame(results)))
     notes: list[str] = []
     curves = curves_of(benchmark)
     drawings: dict[str, Callable[[], Drawing | None]] = {
         "curves": lambda: draw_curves(curves),
         "cost": lambda: draw_cost(comparison.tested, order=[curve.model for curve in curves]),
-        "confusion": lambda: draw_confusion(read_candidates([benchmark])),
+        "confusion": lambda: draw_confusion(results.models),
     }
     for name, draw in drawings.items():
         try:
@@ -66,12 +72,23 @@ def write_reports(
             put(f"{name}.png", drawing.png)
             notes += drawing.notes
     report = benchmark.folder / "report.html"
-    content = comparison_report(benchmark, comparison)
-    photos, numbers = Photos.of(benchmark, content.twins), shown_numbers(content)
+    content = comparison_report(results, comparison)
+    photos, numbers = Photos.of(results.first, content.twins), shown_numbers(content)
     small = photos.small(numbers)
     photos.keep(small)
-    notes += write_report(content, report, small, rebuilt_by(benchmark))
+    notes += write_report(content, report, small, reconstructions_by(benchmark))
     notes += [photos.lacking(numbers, small)]
     for note in filter(None, dict.fromkeys(notes)):
         warn(note)
     return [*written, report, report.with_suffix(".json")]
+
+
+def answers_frame(results: Results) -> "DataFrame":
+    """The benchmark's `predictions.csv`: path, label, then <run> and <run>_probability per answered run."""
+    columns: dict[str, Dtype] = {"path": "string", "label": "string"}
+    cells: list[Any] = [results.test.paths, results.test.labels]
+    for run in (run for one in results.models for run in one.answered):
+        columns |= {run.run.name: "string", f"{run.run.name}_probability": "float64"}
+        told = run.predictions
+        cells += [[told.classes[answer] for answer in told.answers], told.probabilities.max(axis=1)]
+    return frame(columns, zip(*cells, strict=True))

@@ -120,6 +120,8 @@ def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[s
                 "timm_name": job.plan.timm_name,
                 "pretrained_on": job.plan.pretrained_on if job.weights.kind == "pretrained" else "",
                 "init": job.weights.label,
+                "from_scratch": job.weights.kind == "random" and job.pretrain is None,
+                "masked": job.weights.masked or job.pretrain is not None,
                 **({"arm": job.arm, "model": job.plan.alias} if job.arm else {}),
                 **({"teacher_run": job.teacher.run} if job.teacher and job.teacher.run else {}),
                 "native_size": job.plan.native_size,

@@ -1,11 +1,10 @@
 """The tables of arms and of distillation on the report page."""
 
 from vitbench.comparison.arms import arm_by_arm, arm_means, arm_word, arms_in
-from vitbench.comparison.lessons import Lesson, Share
-from vitbench.comparison.rows import Row
-from vitbench.comparison.table import Comparison
+from vitbench.comparison.nouns import Comparison, Distilled, Estimate, Row
 from vitbench.records import percent
-from vitbench.reports.cells import Axis, Cell, Head, Line, Table, interval, kept, number
+from vitbench.reports.columns import interval, untested
+from vitbench.reports.html_cells import Axis, Cell, Head, Line, Table, kept, number
 
 BEST = "★ "
 """Before the accuracy of an arm that is better than every other one of its model."""
@@ -38,59 +37,71 @@ def _accuracy(row: Row | None, best: bool, axis: Axis) -> Cell:
     if row is None:
         return Cell("–")
     if row.top1 is None:
-        return Cell("not started" if row.status == "new" else row.status)
+        return Cell(untested(row))
     bar = axis.bar(row.top1_low, row.top1_high, row.top1)
     text = f"{BEST if best else ''}{percent(row.top1)}"
     return Cell(text, row.top1, interval(row.top1_low, row.top1_high), bar)
 
 
-def lessons_table(comparison: Comparison) -> Table | None:
-    """Per distilled model: itself, each head alone, its twin without a teacher, the teacher; None without."""
-    if not comparison.lessons:
+def distillation_table(comparison: Comparison) -> Table | None:
+    """Per distilled model: itself, each head, the model without a teacher, the teacher; None without."""
+    if not comparison.distillation:
         return None
-    shares = [share for lesson in comparison.lessons for share in _shares(lesson)]
-    axis = Axis.over([value for one in shares for value in (one.low, one.value, one.high)])
+    shares = [share for student in comparison.distillation for share in _shares(student)]
+    axis = Axis.over(
+        [value for one in shares for value in (one.low, one.value, one.high) if value is not None]
+    )
     heads = (
         Head("who answers", numeric=False),
         Head("right, %", axis=axis.ends),
         Head("agrees with the teacher, %", axis=axis.ends),
         Head("s per epoch"),
     )
-    lines = [line for lesson in comparison.lessons for line in _lines(lesson, axis)]
-    return kept("lessons", "What the teacher taught", heads, lines)
+    lines = [line for student in comparison.distillation for line in _lines(student, axis)]
+    return kept("distillation", "What the teacher taught", heads, lines)
 
 
-def _shares(lesson: Lesson) -> list[Share]:
+def _shares(student: Distilled) -> list[Estimate]:
     """Those that the table shows."""
     found = (
-        *(lesson.right, lesson.agrees, lesson.teacher_right, lesson.twin_right, lesson.twin_agrees),
-        *(lesson.cls_right, lesson.cls_agrees, lesson.dist_right, lesson.dist_agrees),
+        *(
+            student.right,
+            student.agrees,
+            student.teacher_right,
+            student.baseline_right,
+            student.baseline_agrees,
+        ),
+        *(student.cls_right, student.cls_agrees, student.dist_right, student.dist_agrees),
     )
     return [share for share in found if share]
 
 
-def _lines(lesson: Lesson, axis: Axis) -> list[Line]:
+def _lines(student: Distilled, axis: Axis) -> list[Line]:
     def line(
-        who: str, right: Share | None, agrees: Share | None, seconds: float | None = None, kind: str = ""
+        who: str,
+        right: Estimate | None,
+        agrees: Estimate | None,
+        seconds: float | None = None,
+        kind: str = "",
     ) -> Line:
         epoch = number(seconds, None if seconds is None else f"{seconds:.3g}")
         return Line((Cell(who), _share(right, axis), _share(agrees, axis), epoch), kind)
 
-    student, twin = lesson.model, lesson.twin
-    found = [line(student, lesson.right, lesson.agrees, lesson.seconds_per_epoch)]
-    if lesson.cls_right:
-        found.append(line(f"{student}, class head alone", lesson.cls_right, lesson.cls_agrees, kind="beside"))
-    if lesson.dist_right:
-        alone = f"{student}, distillation head alone"
-        found.append(line(alone, lesson.dist_right, lesson.dist_agrees, kind="beside"))
-    if twin:
-        without, seconds = f"{twin}, without a teacher", lesson.twin_seconds_per_epoch
-        found.append(line(without, lesson.twin_right, lesson.twin_agrees, seconds))
-    teacher = lesson.teacher_run or lesson.teacher
-    return [*found, line(f"{teacher}, the teacher", lesson.teacher_right, None)]
+    model, baseline = student.model, student.baseline
+    found = [line(model, student.right, student.agrees, student.seconds_per_epoch)]
+    if student.cls_right:
+        found.append(line(f"{model}, class head alone", student.cls_right, student.cls_agrees, kind="beside"))
+    if student.dist_right:
+        alone = f"{model}, distillation head alone"
+        found.append(line(alone, student.dist_right, student.dist_agrees, kind="beside"))
+    if baseline:
+        without, seconds = f"{baseline}, without a teacher", student.baseline_seconds_per_epoch
+        found.append(line(without, student.baseline_right, student.baseline_agrees, seconds))
+    teacher = student.teacher_run or student.teacher
+    return [*found, line(f"{teacher}, the teacher", student.teacher_right, None)]
 
 
-def _share(share: Share | None, axis: Axis) -> Cell:
+def _share(share: Estimate | None, axis: Axis) -> Cell:
     if share is None:
         return Cell("–")
     bar = axis.bar(share.low, share.high, share.value)

@@ -88,13 +88,6 @@ def number(value: float | None, text: str | None = None, soft: str = "") -> Cell
     return Cell("–") if value is None else Cell(f"{value:.3f}" if text is None else text, value, soft)
 
 
-def interval(low: float | None, high: float | None, scale: float = 100, digits: int = 1) -> str:
-    """ "[75.8, 93.1]"; "" where a bound is missing."""
-    if low is None or high is None:
-        return ""
-    return f"[{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
-
-
 def kept(name: str, title: str, heads: Sequence[Head], lines: Sequence[Line]) -> Table:
     """The table without the columns in which no row has anything."""
     filled = [

@@ -4,53 +4,33 @@
 (`results/evidence/statistics.md`); where nothing is proven it is silent.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
-from typing import TYPE_CHECKING
 
-from vitbench.comparison.candidates import Candidate
-from vitbench.comparison.confusion import tallied
-from vitbench.comparison.evidence import behind, mixed_up, most_right, surely_under
+from vitbench.comparison.evidence import surely_under
 from vitbench.comparison.inverted import fold_inflation
+from vitbench.comparison.nouns import CloseUp, Comparison, Pair, Row
 from vitbench.comparison.power import safely_planned
-from vitbench.comparison.words import listed, p_text, pictures, points, rounded
-from vitbench.data.deal import AUTO_FOLDS, LEAST_AUTO_FOLDS
-from vitbench.records import Array, Benchmark, percent
-
-if TYPE_CHECKING:
-    from vitbench.comparison.pairs import Pair
-    from vitbench.comparison.rows import Row
-    from vitbench.comparison.table import Comparison
+from vitbench.narrative.words import listed, p_text, pictures, points, rounded
+from vitbench.records import percent
 
 MOST = 3
 """Pieces of advice."""
 GAP = 0.05
 """A test part that can show no smaller gap between two models than this is small; a gain under it is none."""
-DRAWN_HERE = "70 / 15 / 15 %"
-"""How the split's rule begins where vitbench drew the test part itself."""
 RARE = 0.5
 """A class with less than this share of the median class's training pictures has few."""
-BEHIND = 0.2
-"""A class whose recall is so much lower than that of the other classes together is singled out."""
 OVERFIT = 0.15
 """Training accuracy so much above test accuracy speaks of pictures learned by heart."""
 MUCH_SLOWER = 1.2
 """A model that takes so many times as long is slower for a user."""
 
 
-def advice(
-    comparison: "Comparison", benchmark: Benchmark, candidates: Sequence[Candidate], alone: Array
-) -> str:
-    """One to three sentences, most useful first, each led by its numbers; "" where no rule applies.
-
-    `benchmark`: the one whose split counts (the first of several); alone: as in `Basis`.
-    """
-    if not comparison.tested:
+def advice(comparison: Comparison) -> str:
+    """One to three sentences, most useful first, each led by its numbers; "" where no rule applies."""
+    if comparison.close_up is None:
         return ""
-    by_name = {candidate.model: candidate for candidate in candidates}
-    case = Case(comparison, benchmark, by_name[comparison.tested[0].model], alone)
+    case = Case(comparison, comparison.close_up)
     found = [text for rule in RULES if (text := rule(case))]
     return " ".join(f"{text}." for text in found[:MOST])
 
@@ -59,18 +39,9 @@ def advice(
 class Case:
     """What the rules look at; something has been tested."""
 
-    comparison: "Comparison"
-    benchmark: Benchmark
-    best: Candidate
-    """The most accurate model."""
-    alone: Array
-    """(G,) places of test pictures that stand for themselves."""
-
-    @property
-    def independent(self) -> tuple[Array, Array]:
-        """(G,) labels and answers of the first run of `best` to those pictures."""
-        first = self.best.predictions[0]
-        return first.labels[self.alone], first.answers[self.alone]
+    comparison: Comparison
+    best: CloseUp
+    """Of the most accurate model."""
 
     @property
     def judged(self) -> str:
@@ -79,40 +50,26 @@ class Case:
         That is its first run of several, and of pictures in groups one each.
         """
         said = self.best.model
-        if len(self.best.answered) > 1:
-            said += f", seed {self.best.answered[0].seed}"
-        return said if len(self.alone) == self.comparison.n_test else f"{said}, one picture per group"
+        if self.best.seed is not None:
+            said += f", seed {self.best.seed}"
+        return said if self.best.n == self.comparison.n_test else f"{said}, one picture per group"
 
     @property
-    def tuned(self) -> bool:
-        """Settings were tried on val already."""
-        return bool(self.benchmark.manifest["settings"].get("tune"))
-
-    @property
-    def leaders(self) -> list["Row"]:
-        """The models of which none is shown to be worse than another one."""
-        return _leaders(self.comparison)
-
-    @property
-    def against_probes(self) -> list[tuple[str, "Pair"]]:
+    def against_probes(self) -> list[tuple[str, Pair]]:
         """Every fine-tuned model that has a probe of its own, and the pair of the two."""
         probe_of = {row.model: row.probe_of for row in self.comparison.rows if row.probe_of}
         return [(probe_of.get(p.model_a) or probe_of[p.model_b], p) for p in self.comparison.probes]
 
 
-def _leaders(comparison: "Comparison") -> list["Row"]:
-    return [row for row in comparison.tested if row.rank is not None and row.rank[0] == 1]
-
-
-def leading_probes(comparison: "Comparison") -> tuple[str, ...]:
+def leading_probes(comparison: Comparison) -> tuple[str, ...]:
     """Where a benchmark holds probes of several models alone, up to three that lead; else ()."""
     tested = comparison.tested
     if {row.recipe for row in tested} != {"probe"} or len(tested) < 2:
         return ()
-    return tuple(row.model.rpartition("/")[2] for row in _leaders(comparison)[:3])
+    return tuple(row.model.rpartition("/")[2] for row in comparison.leaders[:3])
 
 
-def _gain(name: str, pair: "Pair") -> str:
+def _gain(name: str, pair: Pair) -> str:
     """ "−6.7 points [−12.1, −1.6] (swin)": fine-tuned minus probe, 95 %."""
     value, low, high = pair.gain_of(name)
     return f"{points(value)} points [{points(low)}, {points(high)}] ({name})"
@@ -120,7 +77,7 @@ def _gain(name: str, pair: "Pair") -> str:
 
 def _leaks(case: Case) -> str:
     """Test pictures that training knows make every other advice premature."""
-    known = len({one.path for one in case.comparison.known})
+    known = len({leak.path for leak in case.comparison.leaks})
     if not known:
         return ""
     return (
@@ -137,7 +94,11 @@ def _lost_to_probe(case: Case) -> str:
     if not lost:
         return ""
     own = "its" if len(lost) == 1 else "their"
-    what = "use the probe, or more pictures" if case.tuned else "let val choose the settings with --tune 3"
+    what = (
+        "use the probe, or more pictures"
+        if case.comparison.tuned
+        else "let val choose the settings with --tune 3"
+    )
     return f"{listed([_gain(*one) for one in lost])} against {own} own frozen probe: {what}"
 
 
@@ -150,7 +111,7 @@ def _no_gain_over_probe(case: Case) -> str:
     value, _, high = pair.gain_of(name)
     if not surely_under(value, high, GAP):
         return ""
-    what = "more pictures" if case.tuned else "--tune 3 or more pictures"
+    what = "more pictures" if case.comparison.tuned else "--tune 3 or more pictures"
     return (
         f"{_gain(name, pair)} against its own frozen probe, a gain under {100 * GAP:.0f} points if any: "
         f"take the probe, or see whether {what} make fine-tuning pay"
@@ -162,10 +123,10 @@ def _small_test(case: Case) -> str:
     n, gap = case.comparison.n_test, case.comparison.smallest_gap
     if gap is not None and gap <= GAP:
         return ""
-    folds = _possible_folds(case.benchmark)
-    what = f"--folds {folds} would report on all {len(case.benchmark.split_rows())}" if folds else ""
+    folds = case.comparison.possible_folds
+    what = f"--folds {folds} would report on all {case.comparison.n_pictures}" if folds else ""
     best = case.comparison.tested[0]
-    if not best.interval.startswith("Wilson"):  # over several seeds smaller gaps can show
+    if best.over_seeds:  # then smaller gaps can show
         width = percent((best.top1_high or 0.0) - (best.top1_low or 0.0))
         leave = f"{pictures(n)} {'leaves' if n == 1 else 'leave'}"
         return f"{leave} {best.model} an interval of {width} points: {what or 'more narrow it'}"
@@ -196,49 +157,30 @@ def _planned(case: Case) -> str:
     )
 
 
-def _possible_folds(benchmark: Benchmark) -> int:
-    """How many folds the data allows; 0 where there are folds, or the user brought the test part."""
-    if not str(benchmark.manifest["split"].get("rule", "")).startswith(DRAWN_HERE):
-        return 0
-    groups = Counter(label for label, _ in {(row["class"], row["group"]) for row in benchmark.split_rows()})
-    folds = min(AUTO_FOLDS, *(groups[name] for name in benchmark.classes))
-    return folds if folds >= LEAST_AUTO_FOLDS else 0
-
-
 def _behind(case: Case) -> str:
     """Evidence: Fisher's exact test of that class against the rest, for the worst of all classes."""
-    classes = case.comparison.classes
-    found = behind(*case.independent, len(classes), BEHIND)
+    found = case.best.behind
     if found is None:
         return ""
-    worst, counts = found.place, tallied(*case.independent, len(classes))
-    total, right = counts.sum(axis=1), counts.diagonal()
-    taken = counts[worst].copy()
-    taken[worst] = -1
     text = (
-        f"{right[worst]} of {total[worst]} pictures of {classes[worst]} right against "
-        f"{right.sum() - right[worst]} of {total.sum() - total[worst]} of the other classes ({case.judged}, "
-        f"Fisher's exact {p_text(found.p)} for the worst class), "
-        f"{taken.max()} of them taken for {classes[int(taken.argmax())]}"
+        f"{found.right} of {found.n} pictures of {found.label} right against {found.other_right} of "
+        f"{found.other_n} of the other classes ({case.judged}, Fisher's exact {p_text(found.p)} for the "
+        f"worst class), {found.taken} of them taken for {found.taken_for}"
     )
-    train = Counter(row["class"] for row in case.benchmark.rows_of("train"))
-    middle = median(train[name] for name in classes)
-    if train[classes[worst]] < RARE * middle:
-        few = train[classes[worst]]
+    if found.train < RARE * found.train_median:
+        few, middle = found.train, found.train_median
         return f"{text}; only {few} to train on against a median of {middle:g} a class: add pictures there"
     return f"{text}: {LOOK}"
 
 
 def _mixed_up(case: Case) -> str:
     """Evidence: a binomial test of the mistakes between two classes, for the worst of all pairs."""
-    classes = case.comparison.classes
-    found = mixed_up(*case.independent, len(classes))
-    if found is None or _behind(case):  # one look at the classes is enough
+    found = case.best.mixed_up
+    if found is None or case.best.behind is not None:  # one look at the classes is enough
         return ""
     return (
-        f"{found.between} of the {found.mistakes} mistakes of {case.judged} are between "
-        f"{classes[found.first]} and {classes[found.second]} (binomial {p_text(found.p)} for the worst "
-        f"pair of classes): {LOOK}"
+        f"{found.between} of the {found.mistakes} mistakes of {case.judged} are between {found.first} and "
+        f"{found.second} (binomial {p_text(found.p)} for the worst pair of classes): {LOOK}"
     )
 
 
@@ -247,17 +189,13 @@ LOOK = "look at these pictures, they may be mixed up or too alike"
 
 def _overfit(case: Case) -> str:
     """Evidence: training accuracy lies above the exact upper limit of test accuracy by at least `OVERFIT`."""
-    train = case.best.answered[0].metrics().get("train", {}).get("top1")
-    labels, answers = case.independent
-    right = int((labels == answers).sum())
-    most = most_right(right, len(labels))
-    if train is None or train - most < OVERFIT:
+    best = case.best
+    if best.train_top1 is None or best.train_top1 - best.most_right < OVERFIT:
         return ""
-    test = right / len(labels)
     return (
-        f"{percent(train)} % right in training against {percent(test)} % on the test pictures "
-        f"({case.judged}; exact 99 % limit {percent(most)}): more training pictures, of the kind that is "
-        "tested, narrow such a gap"
+        f"{percent(best.train_top1)} % right in training against {percent(best.right / best.n)} % on the "
+        f"test pictures ({case.judged}; exact 99 % limit {percent(best.most_right)}): more training "
+        "pictures, of the kind that is tested, narrow such a gap"
     )
 
 
@@ -267,8 +205,8 @@ def _probe_leads(case: Case) -> str:
     if not first:
         return ""
     lead = (
-        f"{len(case.leaders)} of {len(tested)} models lead"
-        if len(case.leaders) > 1
+        f"{len(case.comparison.leaders)} of {len(tested)} models lead"
+        if len(case.comparison.leaders) > 1
         else f"1 of {len(tested)} models leads"
     )
     return f"{lead} as frozen features: fine-tune {listed(first)} to know more"
@@ -276,7 +214,7 @@ def _probe_leads(case: Case) -> str:
 
 def _tie(case: Case) -> str:
     """Evidence: no pair among the leaders is told apart; the interval of the largest difference is named."""
-    leaders = case.leaders
+    leaders = case.comparison.leaders
     if len(leaders) < 2 or any(row.recipe == "probe" for row in leaders):
         return ""
     if not all(pair.stands for pair in case.comparison.pairs):  # leaks hold them together, not chance
@@ -296,7 +234,7 @@ def _tie(case: Case) -> str:
 
 def _apart(case: Case) -> str:
     """ " (swin − vit +2.0 points [−0.9, +5.0])": the largest difference among the leaders, 95 %."""
-    names = {row.model for row in case.leaders}
+    names = {row.model for row in case.comparison.leaders}
     among = [pair for pair in case.comparison.pairs if {pair.model_a, pair.model_b} <= names]
     if not among:
         return ""
@@ -305,7 +243,7 @@ def _apart(case: Case) -> str:
     return f" ({pair.model_a} − {pair.model_b} {points(pair.difference)} points {limits})"
 
 
-def _cheapest(leaders: Sequence["Row"]) -> str:
+def _cheapest(leaders: Sequence[Row]) -> str:
     """ "; or take swin, the cheapest of them" where one computes less than the others."""
     sized = sorted((row.gmacs, row.model) for row in leaders if row.gmacs is not None)
     if len(sized) < len(leaders) or sized[0][0] == sized[1][0]:

@@ -4,11 +4,12 @@ import time
 from collections.abc import Sequence
 from itertools import combinations
 
+from vitbench.comparison.results import OpenBenchmark
 from vitbench.inference.metrics import wilson
 from vitbench.records import Answer, Benchmark, counted, percent
 from vitbench.reports.anonymous import anonymised
 from vitbench.reports.answers import USED
-from vitbench.reports.compared import notice, texts
+from vitbench.reports.comparison_report import notice, texts
 from vitbench.reports.report import (
     MOST_PICTURES,
     Agreement,
@@ -46,6 +47,7 @@ def answers_report(
         classes=benchmark.classes if benchmark else tuple(sorted(answered)),
         runs=tuple(runs),
         comparison=None,
+        narrative=None,
         scores=scores,
         agreements=_agreements(readable, runs),
         pictures=tuple(pictures[:MOST_PICTURES]),
@@ -58,7 +60,9 @@ def answers_report(
     )
     if not options.anonymous:
         return report
-    return anonymised(report, [benchmark] if benchmark else [], [answer.path for answer in answers])
+    return anonymised(
+        report, [OpenBenchmark.of(benchmark)] if benchmark else [], [answer.path for answer in answers]
+    )
 
 
 def _picture(number: int, answer: Answer, runs: Sequence[str]) -> Picture:

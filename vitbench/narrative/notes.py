@@ -1,51 +1,17 @@
 """What a reader must know to trust a comparison: approximations, confounds, fallbacks, gaps."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from vitbench.comparison.arms import arm_word
-from vitbench.comparison.candidates import Candidate
-from vitbench.comparison.lessons import HEADS, distilled
+from vitbench.comparison.nouns import Comparison, EvaluationsElsewhere, Row, TestEvaluations
 from vitbench.comparison.statistics import ALPHA
-from vitbench.comparison.words import listed, p_text
-from vitbench.records import Benchmark, counted
-
-if TYPE_CHECKING:
-    from vitbench.comparison.basis import Basis
-    from vitbench.comparison.lessons import Lesson
-    from vitbench.comparison.pairs import Pair
-    from vitbench.comparison.rows import Row
+from vitbench.narrative.words import listed, p_text, pictures, share
+from vitbench.records import counted, percent
 
 
-def notes_of(
-    benchmarks: Sequence[Benchmark],
-    candidates: Sequence[Candidate],
-    rows: Sequence["Row"],
-    basis: "Basis",
-    arms: Sequence["Pair"] = (),
-    lessons: Sequence["Lesson"] = (),
-) -> tuple[str, ...]:
+def notes_of(comparison: Comparison) -> tuple[str, ...]:
     """One line each, most important first, none twice."""
-    tested = [row for row in rows if row.top1 is not None]
-    own = [row for row in tested if not row.probe_of]
-    lines = [
-        *_gaps(rows),
-        *_chance(tested),
-        *_groups(benchmarks, basis, own),
-        *_folds(benchmarks, basis, own),
-        *_seeds(tested),
-        *_training_set(basis, own),
-        *_terms(basis, own),
-        *_probes(tested),
-        *_arms(arms),
-        *_teachers(candidates, lessons),
-        *_confounds(own),
-        *_pretrained(own),
-        *_budgets(candidates),
-        *_splits(benchmarks),
-        *_skipped(benchmarks),
-        *_said_by_runs(candidates),
-    ]
+    lines = (line for rule in RULES for line in rule(comparison))
     return tuple(dict.fromkeys(lines))
 
 
@@ -62,26 +28,19 @@ ALIKE = {
     "precision": "precision",
     "seed": "seeds",
 }
-"""Fields of `Recipe` that a fair comparison holds equal; lr and decay are each family's own."""
+"""Fields of `Recipe` that a fair comparison holds equal, in words."""
 
 
-def _budgets(candidates: Sequence[Candidate]) -> list[str]:
-    """What the runs were trained with differently, beside the model; a probe is not trained."""
+def _budgets(comparison: Comparison) -> list[str]:
+    """What the runs were trained with differently, beside the model."""
     lines = []
-    trained = [c for c in candidates if any(run.recipe().name != "probe" for run in c.answered)]
-    for name, words in ALIKE.items():
-        values: dict[str, list[str]] = {}
-        for candidate in trained:
-            used = sorted({str(getattr(run.recipe(), name)) for run in candidate.answered})
-            if used:
-                values.setdefault(" and ".join(used), []).append(candidate.model)
-        if len(values) > 1:
-            named = "; ".join(f"{listed(models)}: {value}" for value, models in values.items())
-            lines.append(f"Trained with different {words} ({named}): a difference can come from that")
+    for name, values in comparison.differing.items():
+        named = "; ".join(f"{listed(models)}: {value}" for value, models in values.items())
+        lines.append(f"Trained with different {ALIKE[name]} ({named}): a difference can come from that")
     return lines
 
 
-def _gaps(rows: Sequence["Row"]) -> list[str]:
+def _gaps(comparison: Comparison) -> list[str]:
     """Models and seeds without a score."""
     words = {
         "failed": "failed",
@@ -89,15 +48,17 @@ def _gaps(rows: Sequence["Row"]) -> list[str]:
         "new": "was not started",
         "partial": "lacks seeds",
     }
-    return [f"{row.model} {words[row.status]}: {row.reason}" for row in rows if row.status in words]
+    return [
+        f"{row.model} {words[row.status]}: {row.reason}" for row in comparison.rows if row.status in words
+    ]
 
 
-def _chance(tested: Sequence["Row"]) -> list[str]:
+def _chance(comparison: Comparison) -> list[str]:
     """Models of which the test of balanced accuracy does not show that they learned anything."""
-    low = [row for row in tested if row.chance_p is not None and row.chance_p > ALPHA]
+    low = [row for row in _tested(comparison) if row.chance_p is not None and row.chance_p > ALPHA]
     if not low:
         return []
-    named = [f"{row.model} ({100 * (row.balanced_accuracy or 0.0):.1f} %)" for row in low]
+    named = [f"{row.model} ({percent(row.metrics['balanced_accuracy'].value)} %)" for row in low]
     ps = [row.chance_p or 0.0 for row in low]
     each, more = "each " if len(low) > 1 else "", " or more" if max(ps) > min(ps) else ""
     return [
@@ -106,62 +67,63 @@ def _chance(tested: Sequence["Row"]) -> list[str]:
     ]
 
 
-def _folds(benchmarks: Sequence[Benchmark], basis: "Basis", own: Sequence["Row"]) -> list[str]:
+def _folds(comparison: Comparison) -> list[str]:
     """What the scores of a benchmark with folds are."""
-    numbers = sorted({benchmark.folds for benchmark in benchmarks} - {0})
+    numbers, own = sorted({source.folds for source in comparison.sources} - {0}), comparison.tested
     if not numbers or not own:
         return []
     a_row = f"{' or '.join(map(str, numbers))} {'heads' if _all_probes(own) else 'models'}"
     return [
         f"Out-of-fold: each of the {own[0].n_test} pictures was answered once, by a model that saw neither "
         f"it nor its group; a row is {a_row}, whose training parts overlap: intervals and tests take the "
-        f"variance over pictures {basis.inflation:.2f} times as large (Nadeau & Bengio 2003)"
+        f"variance over pictures {comparison.inflation:.2f} times as large (Nadeau & Bengio 2003)"
     ]
 
 
-def _groups(benchmarks: Sequence[Benchmark], basis: "Basis", own: Sequence["Row"]) -> list[str]:
+def _groups(comparison: Comparison) -> list[str]:
     """That pictures stand together, and what was done about it."""
-    if basis.groups is None or not own:
+    units = comparison.groups
+    if units is None or not comparison.tested:
         return []
-    alone = {b.name: len({row["group"] for row in b.rows_of("test")}) for b in benchmarks}
+    alone = {source.name: source.groups for source in comparison.sources}
     joined = ""
-    if len(benchmarks) > 1 and any(groups > basis.units for groups in alone.values()):
+    if len(alone) > 1 and any(groups > units for groups in alone.values()):
         counts = listed([f"{name} alone has {groups}" for name, groups in alone.items()])
         joined = f"; the benchmarks group them differently ({counts}), so their groups are joined"
     return [
-        f"The {basis.n} test pictures stand in {counted(basis.units, 'group')} (copies, bursts, or what "
+        f"The {comparison.n_test} test pictures stand in {counted(units, 'group')} (copies, bursts, or what "
         f"--group names): intervals and tests count whole groups, not pictures{joined}"
     ]
 
 
-def _terms(basis: "Basis", own: Sequence["Row"]) -> list[str]:
+def _options(comparison: Comparison) -> list[str]:
     """What was asked of this comparison."""
-    terms, lines = basis.terms, []
-    if terms.baseline and len(own) > 1:
+    options, own, lines = comparison.options, comparison.tested, []
+    if options.baseline and len(own) > 1:
         lines.append(
-            f"Compared with {terms.baseline} only: p-values are corrected for all pairs of the table, those "
-            "not shown as well, because a baseline can be chosen after a look at the scores"
+            f"Compared with {options.baseline} only: p-values are corrected for all pairs of the table, "
+            "those not shown as well, because a baseline can be chosen after a look at the scores"
         )
-    if terms.margin is not None and len(own) > 1:
+    if options.margin is not None and len(own) > 1:
         lines.append(
-            f"Equivalent means: the pair's own 95 % interval lies within ±{100 * terms.margin:g} points, a "
+            f"Equivalent means: the pair's own 95 % interval lies within ±{100 * options.margin:g} points, a "
             "margin that whoever asked for it has to answer for; it is not corrected for the number of pairs"
         )
     return lines
 
 
-def _all_probes(rows: Sequence["Row"]) -> bool:
+def _all_probes(rows: Sequence[Row]) -> bool:
     return all(row.recipe == "probe" for row in rows)
 
 
-def _seeds(tested: Sequence["Row"]) -> list[str]:
+def _seeds(comparison: Comparison) -> list[str]:
     """What the seeds leave open; of a probe beside its model only how the two are paired."""
-    own = [row for row in tested if not row.probe_of]
+    own = comparison.tested
     numbers = {len(row.seeds) for row in own}
     if not own:
         return []
     if numbers == {1}:
-        if _all_probes(own) and not any(row.init.startswith("random") for row in own):
+        if _all_probes(own) and not any(row.from_scratch for row in own):
             return ["A probe has no seed of its own: other pictures would change it, another seed would not"]
         return ["One run each: seed variation is not included; another seed can change the order"]
     lines = [
@@ -175,9 +137,7 @@ def _seeds(tested: Sequence["Row"]) -> list[str]:
             'Two or three seeds tell little: a false "better" stands in at most 5 % of tables where seeds of '
             "all models vary about alike, in up to 8 % where some vary 15 times as much; five seeds mend that"
         )
-    single = [
-        row.model for row in own if len(row.seeds) == 1 and (row.recipe != "probe" or "random" in row.init)
-    ]
+    single = [row.model for row in own if len(row.seeds) == 1 and (row.recipe != "probe" or row.from_scratch)]
     if single:
         lines.append(
             f"{listed(single)}: one run only; how much another seed would change it is taken from the other "
@@ -188,9 +148,9 @@ def _seeds(tested: Sequence["Row"]) -> list[str]:
     return lines
 
 
-def _training_set(basis: "Basis", own: Sequence["Row"]) -> list[str]:
+def _training_set(comparison: Comparison) -> list[str]:
     """What a verdict on models of one training set cannot say; folds count it in."""
-    if basis.inflation > 1 or len(own) < 2:
+    if comparison.inflation > 1 or len(comparison.tested) < 2:
         return []
     return [
         "One training set: other training pictures can turn a verdict (in simulation a quarter of those "
@@ -198,8 +158,8 @@ def _training_set(basis: "Basis", own: Sequence["Row"]) -> list[str]:
     ]
 
 
-def _probes(tested: Sequence["Row"]) -> list[str]:
-    if not any(row.recipe == "probe" for row in tested):
+def _probes(comparison: Comparison) -> list[str]:
+    if not any(row.recipe == "probe" for row in _tested(comparison)):
         return []
     return [
         "A probe ranks frozen features under a linear head, not fine-tuned models; its strength was chosen "
@@ -208,34 +168,35 @@ def _probes(tested: Sequence["Row"]) -> list[str]:
     ]
 
 
-def _arms(arms: Sequence["Pair"]) -> list[str]:
+def _arms(comparison: Comparison) -> list[str]:
     """What arm against arm is, and that it has the p-values of all pairs."""
-    if not arms:
+    many = len(comparison.arms)
+    if not many:
         return []
-    pairs = "one pair" if len(arms) == 1 else f"{len(arms)} pairs"
+    pairs = "one pair" if many == 1 else f"{many} pairs"
     return [
         f"Arm against arm: the same model trained in different ways, {pairs} with the p-values that they "
         "have among all pairs; ranks take each arm of a model for a model of its own"
     ]
 
 
-def _teachers(candidates: Sequence[Candidate], lessons: Sequence["Lesson"]) -> list[str]:
+def _teachers(comparison: Comparison) -> list[str]:
     """What a student's numbers leave out of its teacher."""
-    known = [lesson.model for lesson in lessons]
-    untold = [candidate.model for candidate in distilled(candidates) if candidate.model not in known]
+    known = [student.model for student in comparison.distillation]
+    untold = [row.model for row in comparison.tested if row.distilled and row.model not in known]
     lines = []
     if untold:
         lines.append(
-            f"{listed(untold)}: {HEADS} is missing or does not fit the test pictures, so what the teacher "
+            f"{listed(untold)}: heads.csv is missing or does not fit the test pictures, so what the teacher "
             "taught is not shown"
         )
-    one = [lesson.model for lesson in lessons if lesson.one_teacher]
+    one = [student.model for student in comparison.distillation if student.one_teacher]
     if one:
         lines.append(
             f"{listed(one)}: all seeds learned from one and the same teacher; seed variation of the teacher "
             "is not included"
         )
-    if lessons:
+    if known:
         lines.append(
             "A teacher is no free lunch: its forward passes are in its students' seconds per epoch, its own "
             "training is not"
@@ -243,10 +204,10 @@ def _teachers(candidates: Sequence[Candidate], lessons: Sequence["Lesson"]) -> l
     return lines
 
 
-def _confounds(tested: Sequence["Row"]) -> list[str]:
+def _confounds(comparison: Comparison) -> list[str]:
     """What differs between the models beside the model."""
-    lines = []
-    random = [row.model for row in tested if row.init.startswith("random")]
+    tested, lines = comparison.tested, []
+    random = [row.model for row in tested if row.from_scratch]
     if random:
         lines.append(f"{listed(random)}: trained from random weights, not from pretrained ones")
     sources: dict[str, list[str]] = {}
@@ -278,7 +239,7 @@ def _confounds(tested: Sequence["Row"]) -> list[str]:
     return lines
 
 
-def _of_arms(tested: Sequence["Row"], told: Callable[["Row"], str]) -> str:
+def _of_arms(tested: Sequence[Row], told: Callable[[Row], str]) -> str:
     """ "plain: finetune, distill: deit" where each arm has one value and two differ; else ""."""
     values: dict[str, set[str]] = {}
     for row in tested:
@@ -288,9 +249,9 @@ def _of_arms(tested: Sequence["Row"], told: Callable[["Row"], str]) -> str:
     return ", ".join(f"{arm_word(arm)}: {next(iter(one))}" for arm, one in values.items())
 
 
-def _pretrained(own: Sequence["Row"]) -> list[str]:
+def _pretrained(comparison: Comparison) -> list[str]:
     """What masked pre-training costs beside the epochs that all have."""
-    begun = [row.model for row in own if row.init.startswith("simmim")]
+    begun = [row.model for row in comparison.tested if row.masked]
     if not begun:
         return []
     return [
@@ -303,41 +264,100 @@ def _distinct(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(v for v in values if v))
 
 
-def _splits(benchmarks: Sequence[Benchmark]) -> list[str]:
-    """Notes of the splits and benchmarks; a warning where training pictures differ.
-
-    That folds would report on more pictures is said by the comparison's advice.
-    """
-    lines = [
-        str(note)
-        for benchmark in benchmarks
-        for note in [*benchmark.manifest["split"].get("notes", ()), *benchmark.manifest.get("notes", ())]
-        if "--folds" not in str(note)
-    ]
-    if len({benchmark.manifest["split"].get("digest") for benchmark in benchmarks}) > 1:
+def _splits(comparison: Comparison) -> list[str]:
+    """Notes of the splits and benchmarks; a warning where training pictures differ."""
+    lines = [note for source in comparison.sources for note in source.notes]
+    if len({source.split_digest for source in comparison.sources}) > 1:
         lines.append("The benchmarks share their test pictures, not their training and validation pictures")
     return lines
 
 
-def _skipped(benchmarks: Sequence[Benchmark]) -> list[str]:
+def _skipped(comparison: Comparison) -> list[str]:
     """The files that `--skip-bad` left out, the first few with the reason."""
     lines = []
-    for skipped in (benchmark.manifest.get("skipped", ()) for benchmark in benchmarks):
+    for skipped in (source.skipped for source in comparison.sources):
         if skipped:
-            named = ", ".join(f"{one['path']} ({one['reason']})" for one in skipped[:3])
+            named = ", ".join(f"{path} ({reason})" for path, reason in skipped[:3])
             rest = f" and {len(skipped) - 3} more, all in benchmark.json" if len(skipped) > 3 else ""
             files = "1 file was" if len(skipped) == 1 else f"{len(skipped)} files were"
             lines.append(f"{files} left out as unreadable: {named}{rest}")
     return lines
 
 
-def _said_by_runs(candidates: Sequence[Candidate]) -> list[str]:
+def _said_by_runs(comparison: Comparison) -> list[str]:
     """Approximations and fallbacks that runs recorded, each once with the models that it holds for."""
-    said: dict[str, list[str]] = {}
-    for candidate in sorted(candidates, key=lambda c: bool(c.probe_of)):
-        for run in candidate.answered:
-            for note in [*run.about().get("notes", ()), *run.metrics().get("notes", ())]:
-                models = said.setdefault(str(note), [])
-                if not {candidate.model, candidate.probe_of} & {*models}:  # a probe shares its model's notes
-                    models.append(candidate.model)
-    return [f"{listed(models)}: {note}" for note, models in said.items()]
+    return [f"{listed(note.models)}: {note.text}" for note in comparison.run_notes]
+
+
+def _leaks(comparison: Comparison) -> list[str]:
+    """How many test pictures training knows, and what is left of the scores without them."""
+    many, clean = len({leak.path for leak in comparison.leaks}), comparison.leak_free
+    if not many:
+        return []
+    are = "is a copy or near-copy" if many == 1 else "are copies or near-copies"
+    said = (
+        f"{many} of {pictures(comparison.n_test)} {are} of pictures that the models learned from or were "
+        "chosen by (leaks.csv): their scores may be too good"
+    )
+    if not clean:
+        return [f"{said}; no test picture is left without them"]
+    each = [f"{row.model} {share(row.metrics['top1'])}" for row in clean]
+    return [f"{said}. On the other {clean[0].n_test}: {listed(each)}"]
+
+
+def _evaluations(comparison: Comparison) -> list[str]:
+    """How often the test pictures were looked at, beyond the one look at the end of each training."""
+    looks, elsewhere = comparison.evaluations, comparison.evaluations_elsewhere
+    if not looks:
+        return []
+    often = any(look.by == "predict" or look.times > look.runs for look in looks)
+    said = "one per model and seed, when it was finished"
+    if often:
+        said = listed([f"{look.model} {_times(look)} by {look.by}" for look in looks])
+    if elsewhere:
+        times, most = sum(one.times for one in elsewhere), max(one.pictures for one in elsewhere)
+        others = "1 other benchmark" if len(elsewhere) == 1 else f"{len(elsewhere)} other benchmarks"
+        said += f"; {times} more by {others} beside this one ({_named(elsewhere)}), at up to {most} of them"
+    if not often and not elsewhere:
+        return [f"Looks at the test pictures: {said}"]
+    return [
+        f"Looks at the test pictures so far: {said}; whatever is chosen after such a look is chosen on test"
+    ]
+
+
+def _named(elsewhere: Sequence[EvaluationsElsewhere]) -> str:
+    names = [one.benchmark for one in elsewhere]
+    return listed(names) if len(names) <= 3 else f"{', '.join(names[:3])} …"
+
+
+def _times(look: TestEvaluations) -> str:
+    times = {1: "once", 2: "twice"}.get(look.times, f"{look.times} times")
+    return f"{times} ({look.pictures} pictures)"
+
+
+def _tested(comparison: Comparison) -> list[Row]:
+    """The models with a score, the probes beside them too."""
+    return [row for row in comparison.rows if row.tested]
+
+
+RULES: tuple[Callable[[Comparison], list[str]], ...] = (
+    _leaks,
+    _gaps,
+    _chance,
+    _groups,
+    _folds,
+    _seeds,
+    _training_set,
+    _options,
+    _probes,
+    _arms,
+    _teachers,
+    _confounds,
+    _pretrained,
+    _budgets,
+    _splits,
+    _skipped,
+    _said_by_runs,
+    _evaluations,
+)
+"""Ranked: first what can turn a verdict, then what it stands on, last what is only to be known."""

@@ -4,13 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vitbench.comparison.arms import arm_word
-from vitbench.comparison.pairs import Pair
-from vitbench.comparison.rows import Row, rank_text
-from vitbench.comparison.table import Comparison
-from vitbench.comparison.words import amount, nats, p_digits, p_text, points
+from vitbench.comparison.nouns import Comparison, Pair, Row
+from vitbench.inference.metrics import METRICS, Metric
+from vitbench.narrative.words import nats, p_digits, p_text, points
 from vitbench.records import percent
-from vitbench.reports.cells import Axis, Bar, Cell, Head, Line, Table, interval, kept, number
+from vitbench.reports.columns import MODEL, TOP1, Column, Place, columns_of, interval, rank_text, rows_of
+from vitbench.reports.html_cells import Axis, Bar, Cell, Head, Line, Table, kept, number
 from vitbench.reports.report import Badge, Report
 
 MOST_CONFUSED = 12
@@ -22,161 +21,32 @@ MOST_CLASSES = 60
 # --- models -----------------------------------------------------------------------------------------
 
 
-def results_table(report: Report) -> Table:
-    """The models by accuracy, intervals as bars on one axis, the floor last."""
-    comparison = report.comparison
-    assert comparison is not None
-    rows = [*comparison.rows, *([comparison.floor] if comparison.floor else [])]
-    scored = [row for row in comparison.rows if row.top1 is not None]
-    bounds = [
-        value for row in scored for value in (row.top1_low, row.top1, row.top1_high) if value is not None
-    ]
-    axis = Axis.over(bounds)
+def models_table(
+    comparison: Comparison, place: Place, name: str, title: str, badges: Sequence[Badge] = ()
+) -> Table | None:
+    """A line per model with the columns that stand in this place; None without any."""
+    columns, rows = columns_of(comparison, place), rows_of(comparison, place)
+    scored = [row for row in comparison.rows if row.tested]
+    axis = Axis.over([v for row in scored for v in (row.top1_low, row.top1, row.top1_high) if v is not None])
     floor = comparison.floor.top1 if comparison.floor else None
-    heads = (
-        Head("model", numeric=False),
-        Head("rank"),
-        Head("right, %", axis=axis.ends),
-        Head("params, M"),
-        Head("GMACs"),
-        Head("ms per picture"),
-        Head("seeds"),
-        Head("pretrained on", numeric=False),
-        Head("arm", numeric=False),
-    )
-    arms = any(row.arm for row in rows)
-    several = any(len(row.seeds) > 1 for row in rows)
-    lines = [
-        Line(
-            (
-                _model(row, report.badges),
-                Cell(row.rank_text, None if row.rank is None else row.rank[0] + row.rank[1] / 1000),
-                _accuracy(row, axis, floor),
-                number(row.params_m, _amount(row.params_m)),
-                number(row.gmacs, _amount(row.gmacs)),
-                number(row.latency_ms_p50, _short(row.latency_ms_p50)),
-                Cell(str(len(row.seeds)), len(row.seeds)) if several and row.seeds else Cell(""),
-                Cell(row.pretrained_on or row.init),
-                Cell(arm_word(row.arm) if arms and not _kind(row) else ""),
-            ),
-            _kind(row),
-        )
-        for row in rows
-    ]
-    return kept("results", "Accuracy on the test pictures", heads, lines)
+
+    def cell(column: Column, row: Row) -> Cell:
+        if column is MODEL:
+            below = row.timm_name if row.timm_name != row.model and place == "results" else ""
+            return Cell(row.model, below=below, badges=tuple(b for b in badges if b.model == row.model))
+        text = column.text(row) or ("–" if column.numeric else "")
+        if column is not TOP1 or row.top1 is None:
+            return Cell(text, column.key(row) if column.numeric else None, column.soft(row))
+        bar = axis.bar(row.top1_low, row.top1_high, row.top1, floor) if row.top1 >= axis.low else None
+        return Cell(text, row.top1, column.soft(row), bar)
+
+    heads = (Head(c.title, c.numeric, axis.ends if c is TOP1 else None) for c in columns)
+    lines = (Line(tuple(cell(column, row) for column in columns), _kind(row)) for row in rows)
+    return Table(name, title, tuple(heads), tuple(lines)) if rows else None
 
 
 def _kind(row: Row) -> str:
     return "floor" if row.status == "floor" else "beside" if row.probe_of else ""
-
-
-def _model(row: Row, badges: Sequence[Badge] = ()) -> Cell:
-    below = row.timm_name if row.timm_name != row.model else ""
-    return Cell(row.model, below=below, badges=tuple(b for b in badges if b.model == row.model))
-
-
-def _accuracy(row: Row, axis: Axis, floor: float | None) -> Cell:
-    if row.top1 is None:
-        return Cell("not started" if row.status == "new" else row.status)
-    std = "" if row.top1_std is None else f" ± {percent(row.top1_std)}"
-    bar = axis.bar(row.top1_low, row.top1_high, row.top1, floor) if row.top1 >= axis.low else None
-    return Cell(f"{percent(row.top1)}{std}", row.top1, interval(row.top1_low, row.top1_high), bar)
-
-
-def _short(value: float | None) -> str:
-    """Three significant digits, no exponent."""
-    if value is None:
-        return "–"
-    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
-
-
-def _amount(value: float | None) -> str:
-    return "–" if value is None else amount(value)
-
-
-def cost_table(comparison: Comparison) -> Table:
-    """What each model costs: size, work, time, memory."""
-    heads = (
-        Head("model", numeric=False),
-        Head("input, px"),
-        Head("params, M"),
-        Head("GMACs"),
-        Head("ms, median"),
-        Head("ms, 95th %"),
-        Head("training, img/s"),
-        Head("s per epoch"),
-        Head("peak memory, MB"),
-        Head("device", numeric=False),
-    )
-    lines = [
-        Line(
-            (
-                Cell(row.model),
-                number(row.image_size, str(row.image_size)),
-                number(row.params_m, _amount(row.params_m)),
-                number(row.gmacs, _amount(row.gmacs)),
-                number(row.latency_ms_p50, _short(row.latency_ms_p50)),
-                number(row.latency_ms_p95, _short(row.latency_ms_p95)),
-                number(row.train_images_per_second, _short(row.train_images_per_second)),
-                number(row.seconds_per_epoch, _short(row.seconds_per_epoch)),
-                number(row.peak_memory_mb, _short(row.peak_memory_mb)),
-                Cell(row.device),
-            ),
-            _kind(row),
-        )
-        for row in comparison.rows
-        if row.top1 is not None
-    ]
-    return kept("costs", "What each model costs", heads, lines)
-
-
-def scores_table(comparison: Comparison) -> Table:
-    """Log loss and Brier first, then what leans on single answers, then calibration."""
-    heads = (
-        Head("model", numeric=False),
-        Head("log loss"),
-        Head("Brier score"),
-        Head("macro F1, %"),
-        Head("balanced accuracy, %"),
-        Head("calibration error (by chance below)"),
-        Head("temperature"),
-        Head("log loss with it"),
-    )
-    rows = [row for row in (*comparison.rows, comparison.floor) if row is not None and row.top1 is not None]
-    lines = [
-        Line(
-            (
-                Cell(row.model),
-                number(row.loss, soft=interval(row.loss_low, row.loss_high, 1, 3)),
-                number(row.brier, soft=interval(row.brier_low, row.brier_high, 1, 3)),
-                _share(row.macro_f1, row.macro_f1_low, row.macro_f1_high),
-                _share(row.balanced_accuracy, row.balanced_accuracy_low, row.balanced_accuracy_high),
-                _calibration(row),
-                _temperature(row),
-                number(row.loss_tempered),
-            ),
-            _kind(row),
-        )
-        for row in rows
-    ]
-    return kept("scores", "Other scores, and how far the probabilities can be believed", heads, lines)
-
-
-def _share(value: float | None, low: float | None, high: float | None) -> Cell:
-    return number(value, percent(value), interval(low, high))
-
-
-def _temperature(row: Row) -> Cell:
-    if row.temperature_shown is False:
-        return number(row.temperature, "1", "val cannot tell")
-    return number(row.temperature, None if row.temperature is None else f"{row.temperature:.2f}")
-
-
-def _calibration(row: Row) -> Cell:
-    """The calibration error only beside what chance gives: alone it misleads."""
-    if row.ece is None or row.ece_null is None:
-        return Cell("–")
-    return Cell(f"{row.ece:.3f}", row.ece, f"({row.ece_null:.3f})")
 
 
 # --- pairs ------------------------------------------------------------------------------------------
@@ -221,14 +91,12 @@ def pairs_table(pairs: Sequence[Pair], name: str, title: str) -> Table:
 
 def _loss(pair: Pair) -> Cell:
     """The difference in log loss with its corrected p-value."""
-    loss = pair.score("loss")
-    if loss.p_adjusted is None:
+    if pair.loss is None:
         return Cell("–")
-    signed = f"{'−' if loss.difference < 0 else '+'}{nats(abs(loss.difference))}"
-    lower = (
-        f", lower is {pair.model_a if loss.difference < 0 else pair.model_b}" if pair.apart_in_loss else ""
-    )
-    return Cell(signed, loss.difference, f"{p_text(loss.p_adjusted)}{lower}")
+    value = pair.differences["loss"].value
+    lower = f", lower is {pair.model_a if value < 0 else pair.model_b}" if pair.apart_in_loss else ""
+    signed = f"{'−' if value < 0 else '+'}{nats(abs(value))}"
+    return Cell(signed, value, f"{p_text(pair.loss.p_adjusted)}{lower}")
 
 
 def _verdict(pair: Pair) -> str:
@@ -239,6 +107,27 @@ def _verdict(pair: Pair) -> str:
     if pair.kind == "equivalent" and pair.margin is not None:
         return f"equivalent within ±{100 * pair.margin:g} points"
     return "not distinguishable" + (", borderline" if pair.borderline else "")
+
+
+def differences_table(pairs: Sequence[Pair]) -> Table | None:
+    """First − second in every other metric, with its interval; None without pairs."""
+    metrics = [metric for metric in METRICS if any(metric.name in pair.differences for pair in pairs)]
+    heads = (Head("first", False), Head("second", False), *(Head(_title(metric)) for metric in metrics))
+    lines = []
+    for pair in pairs:
+        cells = []
+        for metric in metrics:
+            one, scale = pair.differences[metric.name], 100 if metric.percent else 1
+            shown = points if metric.percent else lambda value: f"{value:+.3f}".replace("-", "−")
+            cells.append(Cell(shown(one.value), scale * one.value, interval(one.low, one.high, shown)))
+        lines.append(Line((Cell(pair.model_a), Cell(pair.model_b), *cells)))
+    return (
+        Table("differences", "First − second in the other scores", heads, tuple(lines)) if metrics else None
+    )
+
+
+def _title(metric: Metric) -> str:
+    return f"{metric.title}{', points' if metric.percent else ''}"
 
 
 # --- classes ----------------------------------------------------------------------------------------
@@ -326,7 +215,7 @@ def matrices(report: Report) -> list[Matrix]:
     return found
 
 
-# --- answers to new photos, and looks ---------------------------------------------------------------
+# --- answers to new photos, leaks, evaluations ------------------------------------------------------
 
 
 def new_scores_table(report: Report) -> Table | None:
@@ -373,25 +262,25 @@ def agreement_table(report: Report) -> Table | None:
     return Table("agreements", "How often they agree", heads, lines) if lines else None
 
 
-def clean_table(comparison: Comparison) -> Table | None:
+def leak_free_table(comparison: Comparison) -> Table | None:
     """The accuracies without the test pictures that training knows; None where it knows none."""
     lines = tuple(
         Line(
             (
-                Cell(one.model),
-                Cell(rank_text(one.rank)),
-                Cell(percent(one.top1), one.top1, interval(one.low, one.high)),
-                Cell(str(one.n), one.n),
+                Cell(row.model),
+                Cell(rank_text(row)),
+                Cell(percent(row.top1), row.top1, interval(row.top1_low, row.top1_high)),
+                Cell(str(row.n_test), row.n_test),
             )
         )
-        for one in comparison.clean
+        for row in comparison.leak_free
     )
     heads = (Head("model", numeric=False), Head("rank"), Head("right, %"), Head("of test pictures"))
-    return Table("clean", "Accuracy without the copies", heads, lines) if lines else None
+    return Table("leak_free", "Accuracy without the copies", heads, lines) if lines else None
 
 
-def looks_table(comparison: Comparison) -> Table | None:
-    """How often test pictures were looked at; None where nothing was counted."""
+def evaluations_table(comparison: Comparison) -> Table | None:
+    """How often test pictures were evaluated on; None where nothing was counted."""
     lines = tuple(
         Line(
             (
@@ -401,7 +290,7 @@ def looks_table(comparison: Comparison) -> Table | None:
                 Cell(str(one.pictures), one.pictures),
             )
         )
-        for one in comparison.looks
+        for one in comparison.evaluations
     )
     heads = (Head("model", numeric=False), Head("by", numeric=False), Head("times"), Head("pictures, in all"))
-    return Table("looks", "Looks at the test pictures", heads, lines) if lines else None
+    return Table("evaluations", "Looks at the test pictures", heads, lines) if lines else None

@@ -24,7 +24,7 @@ def reconstructions_of(run: Run) -> tuple[Path, ...]:
     return ()
 
 
-def rebuilt_by(benchmark: Benchmark) -> dict[str, str]:
+def reconstructions_by(benchmark: Benchmark) -> dict[str, str]:
     """By run the last sheet of each model that was pre-trained here, its first seed's, as a data URI."""
     found: dict[str, str] = {}
     shown: set[str] = set()

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from vitbench.comparison.candidates import UNREADABLE, Candidate, TestSet, competitors, read_candidates
 from vitbench.comparison.confusion import confusion_counts
-from vitbench.comparison.rows import Row
+from vitbench.comparison.nouns import Comparison, Row
+from vitbench.comparison.results import UNREADABLE, ModelResult, Sources, TestSet, competitors, read_results
 from vitbench.comparison.statistics import ALPHA
-from vitbench.comparison.table import Comparison
+from vitbench.narrative.narrate import Narrative, narrate
 from vitbench.records import Benchmark, Run
 from vitbench.records.commands import asking
 from vitbench.reports.anonymous import anonymised
@@ -28,15 +28,12 @@ from vitbench.reports.report import (
 )
 
 
-def comparison_report(
-    benchmarks: Benchmark | Sequence[Benchmark], comparison: Comparison, options: Options | None = None
-) -> Report:
+def comparison_report(sources: Sources, comparison: Comparison, options: Options | None = None) -> Report:
     """The report of one benchmark, or of several on one test set, whose comparison is given."""
-    several = [benchmarks] if isinstance(benchmarks, Benchmark) else list(benchmarks)
-    options = options or Options()
-    manifest = several[0].manifest
-    candidates = competitors(read_candidates(several))
-    pictures = most_telling(candidates)
+    results, options, told = read_results(sources), options or Options(), narrate(comparison)
+    manifest, benchmarks = results.first.manifest, [source.benchmark for source in results.sources]
+    models = competitors(results.models)
+    pictures = most_telling(models)
     report = Report(
         kind="comparison",
         name=comparison.name,
@@ -44,32 +41,33 @@ def comparison_report(
         images=options.images,
         anonymous=options.anonymous,
         notice=notice(options),
-        headline=comparison.answer,
-        gap=plain_gap(comparison) if comparison.tested else "",
-        advice=comparison.advice,
+        headline=told.answer,
+        gap=told.plain_gap,
+        advice=told.advice,
         classes=comparison.classes,
-        runs=tuple(_run_names(candidates)),
+        runs=tuple(_run_names(models)),
         comparison=comparison,
-        badges=badges(comparison),
-        curves=tuple(curve for benchmark in several for curve in curves_of(benchmark)),
-        confusions=tuple(_confusion(candidate) for candidate in candidates),
+        narrative=told,
+        badges=badges(comparison, told),
+        curves=tuple(curve for benchmark in benchmarks for curve in curves_of(benchmark)),
+        confusions=tuple(_confusion(one) for one in models),
         pictures=tuple(pictures[:MOST_PICTURES]),
         n_pictures=len(pictures),
         left_out=max(0, len(pictures) - MOST_PICTURES),
-        twins=_twins(comparison, TestSet.of(several[0])),
-        notes=comparison.notes,
-        command="\n".join(asking(benchmark, options.anonymous) for benchmark in several),
+        twins=_twins(comparison, results.test),
+        notes=told.notes,
+        command="\n".join(asking(benchmark, options.anonymous) for benchmark in benchmarks),
         versions=texts(manifest.get("versions")),
         machine=texts(manifest.get("machine")),
     )
-    return anonymised(report, several) if options.anonymous else report
+    return anonymised(report, results.sources) if options.anonymous else report
 
 
 def _twins(comparison: Comparison, test: TestSet) -> tuple[Twins, ...]:
     numbers = {path: number for number, path in enumerate(test.paths, start=1)}
     return tuple(
         Twins(numbers[one.path], one.path, len(numbers) + place, one.other, one.part, one.how)
-        for place, one in enumerate(comparison.known[:MOST_TWINS], start=1)
+        for place, one in enumerate(comparison.leaks[:MOST_TWINS], start=1)
     )
 
 
@@ -93,31 +91,18 @@ def texts(value: Any) -> dict[str, str]:
     return {"": str(value)} if value else {}
 
 
-def plain_gap(comparison: Comparison) -> str:
-    """The smallest gap that the test set could show, without the words of statistics."""
-    gap, n = comparison.smallest_gap, comparison.n_test
-    if gap is None:
-        return comparison.smallest_gap_text
-    few = f"at the very best: {round(gap * n)} of these {n} test pictures"
-    if comparison.groups is not None:
-        few += f", each of another one of their {comparison.groups} groups"
-    if comparison.gaps is not None and comparison.gaps.measured:
-        few = "for the two models that vary least from picture to picture and training to training"
-    return f"{100 * gap:.1f} points {few}. A smaller gap cannot be told from chance."
-
-
 # --- what differs beside the model ------------------------------------------------------------------
 
 
-def badges(comparison: Comparison) -> tuple[Badge, ...]:
+def badges(comparison: Comparison, told: Narrative) -> tuple[Badge, ...]:
     """What to know of single models: pretraining where it differs, sizes, random weights, probes, gaps."""
     own = [row for row in comparison.rows if not row.probe_of]
-    sources = {row.pretrained_on for row in own if row.top1 is not None and row.pretrained_on}
+    sources = {row.pretrained_on for row in own if row.tested and row.pretrained_on}
     found = []
     for row in comparison.rows:
         found += _about_weights(row, several=len(sources) > 1)
         found += _about_status(row)
-        found += _about_proof(row, comparison)
+        found += _about_proof(row, comparison, told)
     return tuple(found)
 
 
@@ -129,7 +114,7 @@ def _about_weights(row: Row, several: bool) -> list[Badge]:
     found = []
     if row.probe_of:
         found.append((f"frozen probe of {row.probe_of}", "A linear head on frozen features"))
-    if row.init.startswith("random"):
+    if row.from_scratch:
         found.append(("random weights", "Trained from random weights, not from pretrained ones"))
     elif several and row.pretrained_on != PLAIN_PRETRAINING and row.pretrained_on and not row.probe_of:
         first, _, then = row.pretrained_on.partition(" → ")
@@ -156,10 +141,10 @@ def _about_status(row: Row) -> list[Badge]:
     return [Badge(row.model, STATUS[row.status], row.reason or STATUS[row.status])]
 
 
-def _about_proof(row: Row, comparison: Comparison) -> list[Badge]:
+def _about_proof(row: Row, comparison: Comparison, told: Narrative) -> list[Badge]:
     found = [
-        Badge(row.model, "its probe wins", pair.verdict)
-        for pair in comparison.probes
+        Badge(row.model, "its probe wins", verdict)
+        for pair, verdict in zip(comparison.probes, told.probe_verdicts, strict=True)
         if pair.distinguishable and pair.model_b == row.model and not row.probe_of
     ]
     if row.chance_p is not None and row.chance_p > ALPHA:
@@ -171,15 +156,15 @@ def _about_proof(row: Row, comparison: Comparison) -> list[Badge]:
 # --- pictures and confusions ------------------------------------------------------------------------
 
 
-def most_telling(candidates: Sequence[Candidate]) -> list[Picture]:
+def most_telling(models: Sequence[ModelResult]) -> list[Picture]:
     """Every test picture, the most telling first: disputed, then wrong, then least sure.
 
     Among disputed ones those lead on which some models are right and some wrong.
     """
-    if not candidates:
+    if not models:
         return []
-    predictions = [p for candidate in candidates for p in candidate.predictions]
-    names = _run_names(candidates)
+    predictions = [p for one in models for p in one.predictions]
+    names = _run_names(models)
     reference = predictions[0]
     sure = np.stack([p.probabilities.max(axis=1) for p in predictions])  # (runs, n)
     answers = np.stack([p.answers for p in predictions])
@@ -201,21 +186,21 @@ def most_telling(candidates: Sequence[Candidate]) -> list[Picture]:
     ]
 
 
-def _run_names(candidates: Sequence[Candidate]) -> list[str]:
+def _run_names(models: Sequence[ModelResult]) -> list[str]:
     return [
-        candidate.model if len(candidate.runs) == 1 else f"{candidate.model} s{run.seed}"
-        for candidate in candidates
-        for run in candidate.answered
+        one.model if len(one.runs) == 1 else f"{one.model} s{run.run.seed}"
+        for one in models
+        for run in one.answered
     ]
 
 
-def _confusion(candidate: Candidate) -> Confusion:
-    counts, classes = confusion_counts(candidate), candidate.predictions[0].classes
+def _confusion(one: ModelResult) -> Confusion:
+    counts, classes = confusion_counts(one.predictions), one.predictions[0].classes
     cells = (
         Confused(classes[int(i)], classes[int(j)], int(counts[i, j]))
         for i, j in zip(*np.nonzero(counts), strict=True)
     )
-    return Confusion(candidate.model, tuple(cells))
+    return Confusion(one.model, tuple(cells))
 
 
 # --- curves ----------------------------------------------------------------------------------------

@@ -1,0 +1,49 @@
+"""How often test pictures were evaluated on, by this benchmark's models and by others beside it."""
+
+from collections.abc import Sequence
+
+from vitbench.comparison.nouns import EvaluationsElsewhere, TestEvaluations
+from vitbench.comparison.results import ModelResult
+from vitbench.errors import VitbenchError
+from vitbench.records import Benchmark, Fingerprints, benchmarks_in
+from vitbench.records.fingerprints import TESTED_ON
+
+
+def evaluations_of(models: Sequence[ModelResult]) -> tuple[TestEvaluations, ...]:
+    """How often each model was evaluated on test pictures, by the command that did it."""
+    found = []
+    for one in models:
+        looks = [look for run in one.runs for look in run.looks()]
+        for by in dict.fromkeys(look.by for look in looks):
+            pictures = [look.pictures for look in looks if look.by == by]
+            times = len(pictures)
+            found.append(
+                TestEvaluations(
+                    model=one.model, by=by, times=times, pictures=sum(pictures), runs=len(one.runs)
+                )
+            )
+    return tuple(found)
+
+
+def evaluations_elsewhere(benchmarks: Sequence[Benchmark]) -> tuple[EvaluationsElsewhere, ...]:
+    """The benchmarks beside these that looked at the same test pictures, by name.
+
+    A split that was drawn otherwise, and copies of the data in another folder, share pictures too.
+    """
+    mine = Fingerprints.read(benchmarks[0].folder / TESTED_ON)
+    if mine is None:
+        return ()
+    own = {benchmark.folder.resolve() for benchmark in benchmarks}
+    found = []
+    for other in benchmarks_in(benchmarks[0].folder.parent):
+        if other.folder.resolve() in own or other.pretrains:
+            continue
+        try:
+            theirs = Fingerprints.read(other.folder / TESTED_ON)
+            times = sum(len(run.looks()) for run in other.runs)
+        except (OSError, VitbenchError):
+            continue  # damaged: naming that benchmark says why
+        shared = mine.shared_with(theirs) if theirs is not None and times else 0
+        if shared:
+            found.append(EvaluationsElsewhere(benchmark=other.name, pictures=shared, times=times))
+    return tuple(sorted(found, key=lambda one: one.benchmark))

@@ -1,0 +1,33 @@
+"""Tables as pandas frames, typed by their columns; pandas is imported when the first one is made."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from vitbench import files
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Dtype = Literal["string", "Int64", "float64", "boolean"]
+"""Text is text, also "007", "nan" and "True"; whole numbers and truth values may be missing."""
+
+
+def frame(columns: Mapping[str, Dtype], rows: Iterable[Iterable[Any]]) -> "DataFrame":
+    """A frame of these columns, a sequence of cells per row; None: missing."""
+    import pandas
+
+    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+    series = [
+        pandas.Series(list(column), dtype=dtype, name=name)
+        for (name, dtype), column in zip(columns.items(), cells, strict=True)
+    ]
+    found = pandas.concat(series, axis=1) if series else pandas.DataFrame()
+    found.columns = pandas.Index(list(columns), dtype=object)  # two classes may share a name with a column
+    return found
+
+
+def frame_csv(table: "DataFrame") -> str:
+    """The frame as `files.csv_text` writes a table: missing cells are empty, floats keep every digit."""
+    columns = [table.iloc[:, i].astype(object) for i in range(table.shape[1])]
+    cells = [column.where(column.notna(), None) for column in columns]
+    return files.csv_of(list(map(str, table.columns)), zip(*cells, strict=True))
