@@ -5,7 +5,9 @@ The command line and this API speak the same nouns:
     import vitbench
 
     benchmark = vitbench.train("photos", models=("vit", "swin"), epochs=10)
-    print(vitbench.compare(benchmark).answer)
+    comparison = vitbench.compare(benchmark)
+    print(vitbench.narrate(comparison).answer)
+    comparison.frame.plot.barh("model", "top1")
     for answer in vitbench.predict("new photos/", run=benchmark):
         print(answer.path, answer.said)
 
@@ -21,18 +23,21 @@ if TYPE_CHECKING:
     from vitbench.benchmark.train import pretrain, probe, train
     from vitbench.comparison.nouns import Comparison
     from vitbench.errors import VitbenchError
+    from vitbench.narrative.narrate import Narrative, narrate
     from vitbench.records import Answer, Benchmark, Predictions, Recipe, Run, Settings
 
 __all__ = [
     "Answer",
     "Benchmark",
     "Comparison",
+    "Narrative",
     "Predictions",
     "Recipe",
     "Run",
     "Settings",
     "VitbenchError",
     "compare",
+    "narrate",
     "predict",
     "pretrain",
     "probe",
@@ -41,8 +46,10 @@ __all__ = [
 
 _HOME = {
     "Comparison": "vitbench.comparison.nouns",
+    "Narrative": "vitbench.narrative.narrate",
     "VitbenchError": "vitbench.errors",
     "compare": "vitbench.benchmark.compare",
+    "narrate": "vitbench.narrative.narrate",
     "predict": "vitbench.benchmark.predict",
     "pretrain": "vitbench.benchmark.train",
     "probe": "vitbench.benchmark.train",

@@ -158,8 +158,16 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV written by `write_csv`, as text, its escapes undone."""
-    lines = [[_unescape(cell) for cell in line] for line in csv_rows(path.read_bytes().decode("utf-8"))]
+    lines = read_rows(path)
     return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]] if lines else []
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """The cells of such a table, its header first; ValueError where a row has more or fewer than that."""
+    lines = [[_unescape(cell) for cell in line] for line in csv_rows(path.read_bytes().decode("utf-8"))]
+    if any(len(line) != len(lines[0]) for line in lines):
+        raise ValueError(f"{path}: a row has not as many cells as the header")
+    return lines
 
 
 def csv_rows(text: str) -> list[list[str]]:

@@ -132,8 +132,14 @@ def test_the_folds_models_answer_together_or_one_retrained_does(folded: Benchmar
 
 def test_small_test_parts_are_said_and_auto_takes_folds(trained: Trained) -> None:
     """Three test pictures a class: a plain split proposes folds, `folds="auto"` takes them."""
-    plain = trained(name="plain")
-    assert any("--folds 5" in note for note in plain.manifest["split"]["notes"])
+    heard: list[str] = []
+    watch = Watch()
+    watch.message = heard.append  # type: ignore[method-assign]
+    plain = trained(watch=watch, name="plain")
+    assert any("--folds 5 would report on all" in line for line in heard)
+    assert not any(
+        "--folds" in note for note in (*plain.manifest["notes"], *plain.manifest["split"]["notes"])
+    )
     auto = trained(name="auto", folds="auto", epochs=1)
     assert auto.folds == 5
     assert len(auto.rows_of("test")) == len(auto.rows_of("train")) == 36

@@ -4,11 +4,13 @@ import csv
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from fabricate import make_benchmark
+from painted import paint_folder
 
 from vitbench.cli import compare as comparing
 from vitbench.cli import demo, main, progress
@@ -74,7 +76,6 @@ def test_terms_reach_the_comparison(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("--format xml", "--format xml: there are md, csv, latex, json"),
         ("--baseline resnet", "--baseline resnet: not a tested model here (there: vit, swin, deit)"),
         ("--margin 0", "--margin 0: needs points of accuracy between 0 and 100"),
         ("--detect -3", "--detect -3: needs points of accuracy between 0 and 100"),
@@ -195,11 +196,29 @@ def test_the_demo_says_how_it_goes_on_in_its_own_results(
 ) -> None:
     """Ctrl-C inside the demo's training names --results where it is not the default."""
 
-    def stopped(*_: object, watch: progress.LineWatch, **named: object) -> None:
+    def stopped(request: object, watch: progress.LineWatch, **named: object) -> None:
         watch.benchmark_started("demo-1", {})
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "train", stopped)
+    monkeypatch.setattr(demo, "carry_out", stopped)
     monkeypatch.setattr(demo, "write_demo", lambda folder: None)
     with pytest.raises(StoppedError, match="--resume --name demo-1 --results elsewhere` goes on"):
         demo.run_demo(tmp_path, Path("elsewhere"))
+
+
+LOADED = """
+import atexit, sys
+atexit.register(lambda: print(sorted({'torch', 'timm'} & {*sys.modules}), file=sys.stderr))
+from vitbench.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("words", ["compare first", "compare first --format csv", "data check photos"])
+def test_comparing_and_checking_need_no_torch(results: Path, words: str) -> None:
+    """In a process of its own, from the command to its last line."""
+    paint_folder(results.parent / "photos", 4)
+    command = [sys.executable, "-c", LOADED, *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=results.parent)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -255,7 +255,7 @@ def test_a_teacher_that_knows_the_test_pictures_is_said_or_refused(
     teacher = str(taught.runs[0].model_folder)
     run = trained(watch, teacher=teacher, plain=False, split_seed=7).runs[0]
     assert any("its teacher (test_efficientnet-s0) learned from" in line for line in watch.heard)
-    notes = json.loads((run.folder.parent / "comparison.json").read_text())["notes"]
+    notes = json.loads((run.folder.parent / "comparison.json").read_text())["narrative"]["notes"]
     assert any("learned from" in note for note in notes)
     with pytest.raises(
         UsageError, match=r"learned from \d( and chosen by \d)? of the 6 test pictures.*--strict"

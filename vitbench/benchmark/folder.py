@@ -16,8 +16,7 @@ from vitbench.records.commands import command, going_on, training_from, verb_of
 from vitbench.records.fingerprints import TESTED_ON
 from vitbench.records.pictures import Leak
 from vitbench.settings import ARM_FIELDS, LESSON_FIELDS
-from vitbench.training.environment import changed_since, environment
-from vitbench.training.jobs import refusal
+from vitbench.training.environment import changed_since, environment, refusal
 from vitbench.training.locks import locked
 from vitbench.training.recipes import shared
 

@@ -16,6 +16,7 @@ from vitbench.benchmark.idle import refuse_idle_options
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.benchmark.shard import Shard
 from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.results import read_results
 from vitbench.data.made import LostPictureError
 from vitbench.errors import RefusedError, UsageError, VitbenchError, first_line
@@ -211,10 +212,16 @@ def pretrain(data: Path | str | None = None, **more: Any) -> Benchmark:
     return train(data, recipe="simmim", **more)
 
 
-def carry_out(request: Request, watch: Watch, track: str | None = None) -> Benchmark:
+Compared = Callable[[Comparison], None]
+"""Is given the comparison that the reports were made of."""
+
+
+def carry_out(
+    request: Request, watch: Watch, track: str | None = None, compared: Compared = lambda _: None
+) -> Benchmark:
     """`train`, as the command line calls it."""
     with signals.heard(), processes.joined() as group:
-        benchmark = _carry_out(request, watch, track)
+        benchmark = _carry_out(request, watch, track, compared)
         group.order(processes.Order.END)
         group.send(str(benchmark.folder.resolve()))
         return benchmark
@@ -228,7 +235,7 @@ def _followed() -> Benchmark:
     return Benchmark(folder_made)
 
 
-def _carry_out(request: Request, watch: Watch, track: str | None) -> Benchmark:
+def _carry_out(request: Request, watch: Watch, track: str | None, compared: Compared) -> Benchmark:
     if track is not None:
         if request.asked.recipe == "probe":
             raise UsageError(f"--track {track}: a probe has no epochs to follow; leave it away")
@@ -248,7 +255,7 @@ def _carry_out(request: Request, watch: Watch, track: str | None) -> Benchmark:
     with trackers.tracked(track, benchmark, watch) as told:
         told.benchmark_started(benchmark.name, stages(plan, estimates))
         _run_jobs(plan, benchmark, told)
-    _conclude(benchmark, request, watch)
+    _conclude(benchmark, request, watch, compared)
     return benchmark
 
 
@@ -282,7 +289,7 @@ def _shared(
     return dataclasses.replace(plan, jobs=jobs, finished=finished, unfit=unfit), benchmark
 
 
-def _conclude(benchmark: Benchmark, request: Request, watch: Watch) -> None:
+def _conclude(benchmark: Benchmark, request: Request, watch: Watch, compared: Compared) -> None:
     """Write the reports; among shards only the last one does."""
     for run in benchmark.runs:
         if run.status == "finished":
@@ -301,7 +308,9 @@ def _conclude(benchmark: Benchmark, request: Request, watch: Watch) -> None:
                 write_pretrained(benchmark)
             else:
                 results = read_results(benchmark)
-                write_reports(results, compare(results))
+                comparison = compare(results)
+                write_reports(results, comparison)
+                compared(comparison)
 
 
 def announce(plan: Plan, watch: Watch) -> dict[str, Estimate]:

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from vitbench.benchmark.train import train
+from vitbench.benchmark.train import Request, carry_out
 from vitbench.cli.compare import show
 from vitbench.cli.options import EXIT_FAILED, Outputs, status_of
 from vitbench.cli.predict import predict_images
 from vitbench.cli.progress import watch
 from vitbench.cli.show import say, show_files
 from vitbench.comparison.compare import compare
+from vitbench.comparison.nouns import Comparison
 from vitbench.data.demo import write_demo
+from vitbench.records import Settings
 from vitbench.records.commands import command
 
 
@@ -17,10 +19,13 @@ def run_demo(folder: Path, results: Path) -> int:
     """Write the pictures, train the three default models quickly, compare, predict; the exit status."""
     write_demo(folder)
     say(f"{folder}: 800 small product photos (Fashion-MNIST, MIT), 10 classes, train/ and test/")
+    made: list[Comparison] = []
     with watch(results) as display:
-        benchmark = train(folder, results=results, watch=display, quick=True, weights=("auto",))
+        asked = Request(Settings(quick=True, weights=("auto",)), folder, results=results)
+        benchmark = carry_out(asked, display, compared=made.append)
     done = status_of(sum(run.status == "finished" for run in benchmark.runs), len(benchmark.runs))
-    show(comparison := compare(benchmark))
+    comparison = made[-1] if made else compare(benchmark)
+    show(comparison)
     if done == EXIT_FAILED:
         show_files(benchmark, comparison)
         return done

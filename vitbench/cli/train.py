@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,6 +13,7 @@ from vitbench.settings import Settings
 
 if TYPE_CHECKING:
     from vitbench.benchmark.train import Request
+    from vitbench.comparison.nouns import Comparison
     from vitbench.records import Benchmark
 
 
@@ -96,15 +98,16 @@ def conduct(asked: Settings, call: Call) -> None:
             request = request.after(left.benchmark, left.leave)
     if call.dry_run:
         raise typer.Exit(_show_plan(request, as_json=call.as_json))
+    made: list[Comparison] = []
     with watch(call.results, shard=call.shard, track=call.track) as display:
         try:
-            benchmark = carry_out(request, display, call.track)
+            benchmark = carry_out(request, display, call.track, made.append)
         except DeviceLostError as error:
             supervise.tell(lost=error.run)
             raise
     runs = shard.share(benchmark.runs) if shard else benchmark.runs
     if shard is None or benchmark.finished:
-        _show(benchmark, as_json=call.as_json)
+        _show(benchmark, made, as_json=call.as_json)
     raise typer.Exit(status_of(sum(run.status == "finished" for run in runs), len(runs)))
 
 
@@ -128,7 +131,8 @@ def _show_plan(request: "Request", *, as_json: bool) -> int:
     return status_of(done, done + len(plan.unfit))
 
 
-def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
+def _show(benchmark: "Benchmark", made: Sequence["Comparison"], *, as_json: bool) -> None:
+    """Print what came of it; made: the comparison that its reports were made of, if they were."""
     from vitbench.cli.compare import show
     from vitbench.cli.show import show_encoders, show_files
     from vitbench.comparison.compare import compare
@@ -136,6 +140,6 @@ def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
     if benchmark.pretrains:
         show_encoders(benchmark, as_json=as_json)
         return
-    comparison = compare(benchmark)
+    comparison = made[-1] if made else compare(benchmark)
     show(comparison, "json" if as_json else None)
     show_files(benchmark, comparison)

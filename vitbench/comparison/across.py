@@ -13,7 +13,7 @@ from vitbench.comparison.statistics import ALPHA, holm
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark, Fingerprints
 from vitbench.records.fingerprints import NOTHING, TESTED_ON
-from vitbench.records.frames import frame
+from vitbench.records.frames import by_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -64,7 +64,7 @@ class Across:
     def frame(self) -> "DataFrame":
         """A row per data set and tested model: data_set, then as in `Comparison.frame`."""
         rows = ((one.name, *row.cells().values()) for one in self.sets for row in one.tested)
-        return frame({"data_set": "string", **Row.columns()}, rows)
+        return by_rows({"data_set": "string", **Row.columns()}, rows)
 
 
 def compare_across(benchmarks: Sequence[Benchmark]) -> Across:

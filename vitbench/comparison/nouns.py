@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from vitbench.errors import UsageError
 from vitbench.inference.metrics import METRICS
-from vitbench.records.frames import Dtype, frame
+from vitbench.records.frames import Dtype, by_rows
 from vitbench.settings import Distil, Through
 
 if TYPE_CHECKING:
@@ -595,7 +595,7 @@ class Comparison:
     @property
     def frame(self) -> "DataFrame":
         """A row per model as in `rows`; columns and types as `Row.columns` has them, NA where missing."""
-        return frame(Row.columns(), (row.cells().values() for row in self.rows))
+        return by_rows(Row.columns(), (row.cells().values() for row in self.rows))
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values; NaN never occurs."""

@@ -18,14 +18,12 @@ from vitbench.records.pictures import (
     Split,
     label_indices,
 )
+from vitbench.records.predictions import LOW_CONFIDENCE, Answer, Predictions
 from vitbench.records.recipes import Distillation, Machine, Masking, Recipe
 from vitbench.records.results import (
-    LOW_CONFIDENCE,
-    Answer,
     Benchmark,
     Epoch,
     Look,
-    Predictions,
     Run,
     RunStatus,
     benchmarks_in,

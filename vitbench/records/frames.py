@@ -12,18 +12,22 @@ Dtype = Literal["string", "Int64", "float64", "boolean"]
 """Text is text, also "007", "nan" and "True"; whole numbers and truth values may be missing."""
 
 
-def frame(columns: Mapping[str, Dtype], rows: Iterable[Iterable[Any]]) -> "DataFrame":
-    """A frame of these columns, a sequence of cells per row; None: missing."""
+def frame(columns: Mapping[str, Dtype], cells: Iterable[Iterable[Any]]) -> "DataFrame":
+    """A frame of these columns, the cells of each one after the other; None: missing."""
     import pandas
 
-    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
     series = [
-        pandas.Series(list(column), dtype=dtype, name=name)
-        for (name, dtype), column in zip(columns.items(), cells, strict=True)
+        pandas.Series(list(column), dtype=dtype)
+        for dtype, column in zip(columns.values(), cells, strict=True)
     ]
-    found = pandas.concat(series, axis=1) if series else pandas.DataFrame()
-    found.columns = pandas.Index(list(columns), dtype=object)  # two classes may share a name with a column
+    found = pandas.concat(series, axis=1)
+    found.columns = pandas.Index(list(columns), dtype=object)  # as they are: a name may be "nan"
     return found
+
+
+def by_rows(columns: Mapping[str, Dtype], rows: Iterable[Iterable[Any]]) -> "DataFrame":
+    """A frame of these columns, row by row."""
+    return frame(columns, list(zip(*rows, strict=True)) or [()] * len(columns))
 
 
 def frame_csv(table: "DataFrame") -> str:

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from vitbench import files
 from vitbench.errors import VitbenchError
-from vitbench.records.pictures import Array, Leak, Part, PixelRange, Several
+from vitbench.records.frames import Dtype, by_rows
+from vitbench.records.pictures import Leak, Part, PixelRange
+from vitbench.records.predictions import Predictions
 from vitbench.records.recipes import Recipe
 from vitbench.settings import Settings
 
-DIM = 8
-"""Values that fill no more than such a part of black to white are said: 8 bits among 12, fractions."""
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,145 +63,6 @@ def best_epoch(rows: Sequence[Epoch]) -> Epoch:
         return (row.val_top1, -row.val_loss, -row.epoch)
 
     return max(rows, key=merit)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What one model says about N pictures."""
-
-    classes: tuple[str, ...]
-    paths: tuple[str, ...]
-    labels: Array
-    """(N,) int64 class indices."""
-    probabilities: Array
-    """(N, C) float64, rows sum to 1."""
-    folds: Array | None = None
-    """(N,) int64: the fold, from 1, whose model answered; None without folds."""
-
-    @property
-    def answers(self) -> Array:
-        """(N,) int64: the most probable class, the first one on a tie."""
-        return np.asarray(self.probabilities.argmax(axis=1))
-
-    @property
-    def correct(self) -> Array:
-        """(N,) bool."""
-        return np.asarray(self.answers == self.labels)
-
-    @property
-    def losses(self) -> Array:
-        """(N,) float64 cross-entropy: −log p of the true class, p floored at 1e-300."""
-        true = self.probabilities[np.arange(len(self.labels)), self.labels]
-        return np.asarray(-np.log(np.maximum(true, 1e-300)))
-
-    def only(self, kept: Array) -> "Predictions":
-        """Those of the pictures in `kept`, (N,) bool or places, in that order."""
-        return dataclasses.replace(
-            self,
-            paths=tuple(np.array(self.paths, dtype=object)[kept].tolist()),
-            labels=self.labels[kept],
-            probabilities=self.probabilities[kept],
-            folds=None if self.folds is None else self.folds[kept],
-        )
-
-    def write(self, path: Path) -> None:
-        """Write `predictions.csv`: path, label, prediction, correct, loss, (fold,) p_<class>…"""
-        probability = [f"p_{name}" for name in self.classes]
-        fold = [] if self.folds is None else ["fold"]
-        rows = [
-            {
-                "path": name,
-                "label": self.classes[int(label)],
-                "prediction": self.classes[int(answer)],
-                "correct": int(answer == label),
-                "loss": float(loss),
-                **{column: int(self.folds[i]) for column in fold if self.folds is not None},
-                **{column: float(p) for column, p in zip(probability, row, strict=True)},
-            }
-            for i, (name, label, answer, loss, row) in enumerate(
-                zip(self.paths, self.labels, self.answers, self.losses, self.probabilities, strict=True)
-            )
-        ]
-        files.write_csv(path, ["path", "label", "prediction", "correct", "loss", *fold, *probability], rows)
-
-    @classmethod
-    def read(cls, path: Path) -> "Predictions":
-        """The predictions in a CSV written by `write`; needs at least one row."""
-        rows = files.read_csv(path)
-        if not rows:
-            raise VitbenchError(f"{path}: no predictions in it; train the run again")
-        columns = [column for column in rows[0] if column.startswith("p_")]
-        classes = tuple(column.removeprefix("p_") for column in columns)
-        index = {name: i for i, name in enumerate(classes)}
-        return cls(
-            classes=classes,
-            paths=tuple(row["path"] for row in rows),
-            labels=np.array([index[row["label"]] for row in rows], dtype=np.int64),
-            probabilities=np.array([[float(row[c]) for c in columns] for row in rows]),
-            folds=np.array([int(row["fold"]) for row in rows]) if "fold" in rows[0] else None,
-        )
-
-
-LOW_CONFIDENCE = 0.5
-"""An answer less probable than this is marked as unsure."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What every model says about one picture (`vitbench predict`)."""
-
-    path: str
-    """As the user gave it."""
-    said: Mapping[str, tuple[tuple[str, float], ...]]
-    """Run name → (class, probability) pairs, most probable first; empty where there is an error."""
-    label: str | None = None
-    """The true class, where the picture's folder names one of the models' classes."""
-    error: str = ""
-    """Why it could not be read, one line."""
-    seen: str | None = None
-    """The part of the models' own data that this picture lies in: "train", "val", "test"; None: none."""
-    near: bool = False
-    """Not this very file lies there but a near-copy of it (`records.fingerprints`)."""
-    held: PixelRange | None = None
-    """Least and largest value of a picture of more than 8 bits."""
-    shown: PixelRange | None = None
-    """What was black and white there."""
-    assumed: bool = False
-    """Nobody has said so: the models knew 8-bit pictures only, so its own values decided."""
-    several: Several = ""
-    """Which of several pictures in its file it is."""
-
-    @property
-    def cut_off(self) -> bool:
-        """It holds values beyond those of black and white."""
-        held, shown = self.held, self.shown
-        return bool(held and shown and (held.low < shown.low or held.high > shown.high))
-
-    @property
-    def dim(self) -> bool:
-        """Its values fill so little of black to white that models see next to nothing of it."""
-        held, shown = self.held, self.shown
-        return bool(
-            held
-            and shown
-            and shown.low <= held.low
-            and DIM * (held.high - shown.low) <= shown.high - shown.low
-        )
-
-    @property
-    def mark(self) -> str:
-        """What stands behind a picture's name: "train", "≈ train", or "" where it is new."""
-        return f"{'≈ ' if self.near else ''}{self.seen or ''}"
-
-    @property
-    def disputed(self) -> bool:
-        """The models do not all name the same class."""
-        return len({pairs[0][0] for pairs in self.said.values()}) > 1
-
-    @property
-    def unsure(self) -> bool:
-        """Some model gives its own answer less than `LOW_CONFIDENCE`."""
-        return any(pairs[0][1] < LOW_CONFIDENCE for pairs in self.said.values())
 
 
 LookedBy = Literal["train", "probe", "predict"]
@@ -443,6 +304,33 @@ class Benchmark:
         """The pictures that show the same on two sides of the split; () where nobody looked."""
         path = self.folder / "leaks.csv"
         return tuple(Leak.from_row(row) for row in files.read_csv(path)) if path.exists() else ()
+
+    @property
+    def epochs(self) -> "DataFrame":
+        """A row per run and epoch so far: run, model, seed, then the columns of `epochs.csv`."""
+        columns: dict[str, Dtype] = {"run": "string", "model": "string", "seed": "Int64", "epoch": "Int64"}
+        columns |= {name: "float64" for name in Epoch.columns() if name not in columns}
+        rows = (
+            (run.name, run.model, run.seed, *dataclasses.astuple(row))
+            for run in self.runs
+            for row in run.epochs()
+        )
+        return by_rows(columns, rows)
+
+    @property
+    def predictions(self) -> "DataFrame":
+        """Those of all finished runs: run, model, seed, then the columns of `Predictions.frame`."""
+        import pandas
+
+        tables = []
+        for run in self.runs:
+            if run.status == "finished":
+                table = run.predictions().frame
+                for place, (name, value) in enumerate((("run", run.name), ("model", run.model))):
+                    table.insert(place, name, pandas.Series([value] * len(table), dtype="string"))
+                table.insert(2, "seed", pandas.Series([run.seed] * len(table), dtype="Int64"))
+                tables.append(table)
+        return pandas.concat(tables, ignore_index=True) if tables else pandas.DataFrame()
 
     @property
     def folds(self) -> int:

@@ -28,8 +28,16 @@ from vitbench.reports.report import (
 )
 
 
-def comparison_report(sources: Sources, comparison: Comparison, options: Options | None = None) -> Report:
-    """The report of one benchmark, or of several on one test set, whose comparison is given."""
+def comparison_report(
+    sources: Sources,
+    comparison: Comparison,
+    options: Options | None = None,
+    curves: Sequence[Curve] | None = None,
+) -> Report:
+    """The report of one benchmark, or of several on one test set, whose comparison is given.
+
+    curves: those of their runs; None: still to be read.
+    """
     results, options, told = read_results(sources), options or Options(), narrate(comparison)
     manifest, benchmarks = results.first.manifest, [source.benchmark for source in results.sources]
     models = competitors(results.models)
@@ -49,7 +57,7 @@ def comparison_report(sources: Sources, comparison: Comparison, options: Options
         comparison=comparison,
         narrative=told,
         badges=badges(comparison, told),
-        curves=tuple(curve for benchmark in benchmarks for curve in curves_of(benchmark)),
+        curves=tuple([c for one in benchmarks for c in curves_of(one)] if curves is None else curves),
         confusions=tuple(_confusion(one) for one in models),
         pictures=tuple(pictures[:MOST_PICTURES]),
         n_pictures=len(pictures),

@@ -15,7 +15,6 @@ from pathlib import Path
 from vitbench import files
 from vitbench.comparison.results import OpenBenchmark
 from vitbench.files import shown
-from vitbench.records import Benchmark
 from vitbench.records.commands import command
 from vitbench.reports.report import Twins
 from vitbench.reports.thumbnails import thumbnails
@@ -29,26 +28,27 @@ AT = (1980, 1, 1, 0, 0, 0)
 class Photos:
     """The pictures of a benchmark by number, which counts from 1."""
 
-    benchmark: Benchmark
+    source: OpenBenchmark
     names: tuple[str, ...]
     """As in `split.csv`."""
 
     @classmethod
     def of(cls, source: OpenBenchmark, twins: Sequence[Twins] = ()) -> "Photos":
         """Its test pictures, then the other ones of `twins`."""
-        return cls(source.benchmark, (*source.test.paths, *(twin.other_name for twin in twins)))
+        return cls(source, (*source.test.paths, *(twin.other_name for twin in twins)))
 
     @property
     def root(self) -> Path:
-        return Path(str(self.benchmark.manifest.get("data", "")))
+        return Path(str(self.source.manifest.get("data", "")))
 
     @property
     def paths(self) -> list[Path]:
-        return [self.root / name for name in self.names]
+        root = self.root
+        return [root / name for name in self.names]
 
     def small(self, numbers: Sequence[int]) -> dict[int, bytes]:
         """JPEGs by number: of the files, or else those that were kept; others are left out."""
-        made = thumbnails(self.paths, numbers, self.benchmark.pixel_range)
+        made = thumbnails(self.paths, numbers, self.source.benchmark.pixel_range)
         kept = self._kept() if len(made) < len(numbers) else {}
         entries = {number: _entry(self.names[number - 1]) for number in numbers if number not in made}
         every = {**made, **{number: kept[entry] for number, entry in entries.items() if entry in kept}}
@@ -60,7 +60,7 @@ class Photos:
         with zipfile.ZipFile(buffer, "w") as zipped:
             for number, content in sorted(small.items()):
                 zipped.writestr(zipfile.ZipInfo(_entry(self.names[number - 1]), AT), content)
-        files.write_bytes(self.benchmark.folder / ARCHIVE, buffer.getvalue())
+        files.write_bytes(self.source.benchmark.folder / ARCHIVE, buffer.getvalue())
 
     def lacking(self, numbers: Sequence[int], small: Mapping[int, bytes]) -> str:
         """How many of these files are not there, where they were looked for, and what to do; "" if none."""
@@ -69,7 +69,7 @@ class Photos:
             return ""
         kept = sum(number in small for number in lost)
         instead = f"small copies of {kept} were kept and stay" if kept else "it lacks them now"
-        name, results = self.benchmark.name, self.benchmark.folder.parent
+        name, results = self.source.name, self.source.benchmark.folder.parent
         again = command("compare", name, data="NEWPLACE", results=results)
         return (
             f"{len(lost)} of the report's {len(numbers)} photographs are not in {shown(self.root)} any more: "
@@ -79,7 +79,7 @@ class Photos:
     def _kept(self) -> dict[str, bytes]:
         """What was kept, by entry; {} where nothing was, or not whole."""
         try:
-            with zipfile.ZipFile(self.benchmark.folder / ARCHIVE) as zipped:
+            with zipfile.ZipFile(self.source.benchmark.folder / ARCHIVE) as zipped:
                 return {name: zipped.read(name) for name in zipped.namelist()}
         except (OSError, zipfile.BadZipFile):
             return {}

@@ -72,7 +72,7 @@ def write_reports(
             put(f"{name}.png", drawing.png)
             notes += drawing.notes
     report = benchmark.folder / "report.html"
-    content = comparison_report(results, comparison)
+    content = comparison_report(results, comparison, curves=curves)
     photos, numbers = Photos.of(results.first, content.twins), shown_numbers(content)
     small = photos.small(numbers)
     photos.keep(small)
@@ -91,4 +91,4 @@ def answers_frame(results: Results) -> "DataFrame":
         columns |= {run.run.name: "string", f"{run.run.name}_probability": "float64"}
         told = run.predictions
         cells += [[told.classes[answer] for answer in told.answers], told.probabilities.max(axis=1)]
-    return frame(columns, zip(*cells, strict=True))
+    return frame(columns, cells)

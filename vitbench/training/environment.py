@@ -92,3 +92,21 @@ def changed_since(run: Run, machine: Machine) -> list[str]:
     if (before := known.get("processes", 1)) != machine.processes:
         found.append(f"processes {before} → {machine.processes}")
     return found
+
+
+def refusal(run: Run, changed: list[str]) -> str:
+    """The line for a run that began with other versions or threads than are here."""
+    hint = ""
+    for name, before, *_ in (change.split() for change in changed):
+        if name == "--without":
+            hint += f"give {name} {before}, or "
+        elif name in ("--deterministic", "--no-deterministic"):
+            hint += f"give {name}, or "
+        elif name == "threads":
+            hint += f"set OMP_NUM_THREADS={before}, or "
+        elif name == "processes":
+            hint += f"start it with torchrun --nproc_per_node {before}, or "
+    return (
+        f"{run.folder}: was begun with other versions or threads ({', '.join(changed)}); {hint}go on where "
+        "they are the same, or add --resume-anyway, which costs that its weights are equal to the last bit"
+    )

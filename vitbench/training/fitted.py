@@ -98,7 +98,7 @@ def _prepare(
 
 def _counted(weights: InitialWeights, model: nn.Module) -> InitialWeights:
     """An encoder's weights with a note of how many of its tensors were loaded; other ones as they are."""
-    if weights.kind != "folder" or weights.path is None or not weights.label.startswith("simmim"):
+    if weights.path is None or not weights.masked:
         return weights
     names = set(encoder_of(model).state_dict())
     loaded = names & set(tensor_names(weights.path))

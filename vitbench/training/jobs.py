@@ -22,7 +22,7 @@ from vitbench.models.folder import save_model
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import InitialWeights
 from vitbench.records import Fingerprints, Machine, Recipe, Run, Split
-from vitbench.training.environment import changed_since, environment
+from vitbench.training.environment import changed_since, environment, refusal
 from vitbench.training.locks import locked
 from vitbench.training.machine import choose_device, named
 from vitbench.training.watch import Watch
@@ -239,21 +239,3 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
         fallbacks.append(f"gone on with {', '.join(changed)}: other last bits than without the interruption")
         watch.message(f"{run.name}: {fallbacks[-1]}")
     return machine, fallbacks
-
-
-def refusal(run: Run, changed: list[str]) -> str:
-    """The line for a run that began with other versions or threads than are here."""
-    hint = ""
-    for name, before, *_ in (change.split() for change in changed):
-        if name == "--without":
-            hint += f"give {name} {before}, or "
-        elif name in ("--deterministic", "--no-deterministic"):
-            hint += f"give {name}, or "
-        elif name == "threads":
-            hint += f"set OMP_NUM_THREADS={before}, or "
-        elif name == "processes":
-            hint += f"start it with torchrun --nproc_per_node {before}, or "
-    return (
-        f"{run.folder}: was begun with other versions or threads ({', '.join(changed)}); {hint}go on where "
-        "they are the same, or add --resume-anyway, which costs that its weights are equal to the last bit"
-    )
