@@ -15,7 +15,7 @@ from painted import paint_folder
 from vitbench.cli import compare as comparing
 from vitbench.cli import demo, main, progress
 from vitbench.cli.show import say
-from vitbench.comparison.nouns import Row
+from vitbench.comparison.measured import Row
 from vitbench.errors import StoppedError
 from vitbench.training.locks import holder
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitbench import files
-from vitbench.comparison.nouns import Pair
+from vitbench.comparison.measured import Pair
 from vitbench.narrative.verdicts import checked, verdict
 from vitbench.records import Benchmark, Distillation, Epoch, Predictions, Preprocessing, Recipe, Run, Split
 

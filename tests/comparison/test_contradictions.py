@@ -10,7 +10,7 @@ from test_leak_verdicts import LABELS, leaking, wrong_on
 
 from vitbench import files
 from vitbench.comparison.compare import compare
-from vitbench.comparison.nouns import CompareOptions
+from vitbench.comparison.measured import CompareOptions
 from vitbench.comparison.statistics import paired_difference
 from vitbench.narrative.narrate import narrate
 from vitbench.narrative.words import p_text, points

@@ -7,7 +7,8 @@ import pytest
 from fabricate import make_benchmark
 
 from vitbench.comparison.compare import compare
-from vitbench.comparison.nouns import CompareOptions, Comparison
+from vitbench.comparison.measured import CompareOptions
+from vitbench.comparison.nouns import Comparison
 from vitbench.narrative.narrate import narrate
 
 LABELS = [0, 1, 2] * 67

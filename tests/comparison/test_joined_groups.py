@@ -6,7 +6,8 @@ import pytest
 from fabricate import make_benchmark
 
 from vitbench.comparison.compare import compare
-from vitbench.comparison.results import TestSet, read_results
+from vitbench.comparison.opened import TestSet
+from vitbench.comparison.results import read_results
 from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 

@@ -9,7 +9,7 @@ from test_leaks import vars_of
 
 from vitbench import files
 from vitbench.comparison.compare import compare
-from vitbench.comparison.nouns import CompareOptions
+from vitbench.comparison.measured import CompareOptions
 from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 from vitbench.records.pictures import Leak

@@ -8,7 +8,7 @@ from fabricate import make_benchmark
 
 from vitbench.comparison.compare import compare
 from vitbench.comparison.inverted import Nets, inflated_p
-from vitbench.comparison.nouns import CompareOptions
+from vitbench.comparison.measured import CompareOptions
 from vitbench.comparison.power import pictures_needed, planned_pictures, smallest_gap, smallest_net
 from vitbench.comparison.statistics import mcnemar, sign_flip
 from vitbench.narrative.narrate import narrate

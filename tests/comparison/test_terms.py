@@ -7,7 +7,7 @@ from fabricate import make_benchmark, said
 
 from vitbench import files
 from vitbench.comparison.compare import compare
-from vitbench.comparison.nouns import CompareOptions
+from vitbench.comparison.measured import CompareOptions
 from vitbench.comparison.power import pictures_needed
 from vitbench.errors import UsageError
 from vitbench.narrative.narrate import narrate

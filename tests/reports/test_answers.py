@@ -16,7 +16,8 @@ from vitbench import files
 from vitbench.errors import UnreadableImageError, UsageError
 from vitbench.records import Answer
 from vitbench.reports import sheet
-from vitbench.reports.answers import answer_json, answers_table, scored, write_answers, write_sheet
+from vitbench.reports.answers import answer_json, answers_table, scored, write_answers
+from vitbench.reports.sheet import write_sheet
 
 RUNS = ["vit-s0", "swin-s0"]
 

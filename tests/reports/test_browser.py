@@ -20,7 +20,7 @@ from PIL import Image
 from vitbench import files
 from vitbench.benchmark.train import train
 from vitbench.comparison.compare import compare
-from vitbench.comparison.results import OpenBenchmark
+from vitbench.comparison.opened import OpenBenchmark
 from vitbench.records import Answer, Benchmark
 from vitbench.reports.answers_report import answers_report
 from vitbench.reports.comparison_report import comparison_report

@@ -13,7 +13,7 @@ import pytest
 from fabricate import make_benchmark
 
 from vitbench.comparison.compare import compare
-from vitbench.comparison.results import OpenBenchmark
+from vitbench.comparison.opened import OpenBenchmark
 from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 from vitbench.records.commands import asking

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vitbench.comparison.compare import compare
 from vitbench.comparison.nouns import Comparison
-from vitbench.comparison.results import OpenBenchmark
+from vitbench.comparison.opened import OpenBenchmark
 from vitbench.narrative.narrate import narrate
 from vitbench.records import Answer, Benchmark
 from vitbench.reports.answers_report import answers_report

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from vitbench import files
 from vitbench.comparison.compare import compare
-from vitbench.comparison.nouns import CompareOptions, Row
+from vitbench.comparison.measured import CompareOptions, Row
 from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 from vitbench.reports.formats import comparison_csv, comparison_json, latex, markdown, tex_table

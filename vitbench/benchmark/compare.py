@@ -6,7 +6,8 @@ from pathlib import Path
 from vitbench.benchmark import folder
 from vitbench.comparison import compare as comparing
 from vitbench.comparison.across import Across, compare_across
-from vitbench.comparison.nouns import CompareOptions, Comparison
+from vitbench.comparison.measured import CompareOptions
+from vitbench.comparison.nouns import Comparison
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Benchmark
 

@@ -111,7 +111,7 @@ def compare(
                 "--across: knows no --report, --baseline, --margin, --detect or --data; leave them away"
             )
         raise typer.Exit(compare_across(names or [], results, output))
-    from vitbench.comparison.nouns import CompareOptions
+    from vitbench.comparison.measured import CompareOptions
 
     points = {name: value and value / 100 for name, value in (("margin", margin), ("detect", detect))}
     raise typer.Exit(

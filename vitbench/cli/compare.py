@@ -9,7 +9,8 @@ from vitbench.benchmark.folder import writing
 from vitbench.cli.options import Output, status_of
 from vitbench.cli.show import console, say, say_report
 from vitbench.comparison.compare import compare
-from vitbench.comparison.nouns import CompareOptions, Comparison
+from vitbench.comparison.measured import CompareOptions
+from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.results import Results, read_results
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark

@@ -59,7 +59,8 @@ def predict_images(
 
 def _write(answers: Sequence[Answer], panel: Panel, outputs: Outputs) -> None:
     from vitbench.data.decode import decode
-    from vitbench.reports.answers import answers_table, write_answers, write_sheet
+    from vitbench.reports.answers import answers_table, write_answers
+    from vitbench.reports.sheet import write_sheet
 
     runs, meant = list(panel.models), panel.pixel_range
     if not outputs.as_json:

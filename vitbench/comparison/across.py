@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitbench.comparison.compare import compare
-from vitbench.comparison.nouns import Comparison, Row
+from vitbench.comparison.measured import Row
+from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.statistics import ALPHA, holm
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark, Fingerprints

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vitbench.comparison.nouns import Pair, Row
+from vitbench.comparison.measured import Pair, Row
 from vitbench.comparison.results import ModelResult
 
 PLAIN = "plain"

@@ -7,7 +7,8 @@ from vitbench.comparison.confusion import tallied
 from vitbench.comparison.context import TestContext
 from vitbench.comparison.evidence import behind, mixed_up, most_right
 from vitbench.comparison.nouns import ClassBehind, CloseUp, MixedUpClasses
-from vitbench.comparison.results import ModelResult, OpenBenchmark
+from vitbench.comparison.opened import OpenBenchmark
+from vitbench.comparison.results import ModelResult
 from vitbench.data.deal import AUTO_FOLDS, LEAST_AUTO_FOLDS
 from vitbench.records import Array
 

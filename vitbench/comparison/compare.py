@@ -12,16 +12,11 @@ from vitbench.comparison.evaluations import evaluations_elsewhere, evaluations_o
 from vitbench.comparison.families import against_probes, compared, shown
 from vitbench.comparison.inverted import fold_inflation
 from vitbench.comparison.leaks import LeakFree, checked, leak_free, leaks_of, unleaked
-from vitbench.comparison.nouns import CompareOptions, Comparison, Pair, Row, RunNote, Source
+from vitbench.comparison.measured import CompareOptions, Pair, Row
+from vitbench.comparison.nouns import Comparison, RunNote, Source
+from vitbench.comparison.opened import OpenBenchmark
 from vitbench.comparison.resolution import resolution_of
-from vitbench.comparison.results import (
-    ModelResult,
-    OpenBenchmark,
-    Results,
-    Sources,
-    competitors,
-    read_results,
-)
+from vitbench.comparison.results import ModelResult, Results, Sources, competitors, read_results
 from vitbench.comparison.rows import floor_row, ranked, recalls_of, row_of
 
 DEFAULTS = CompareOptions()

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitbench.comparison.bootstrap import Interval, Replicated, Resamples, replicates
-from vitbench.comparison.nouns import CompareOptions, Estimate, corrected
-from vitbench.comparison.results import ModelResult, TestSet, competitors
+from vitbench.comparison.measured import CompareOptions, Estimate
+from vitbench.comparison.nouns import corrected
+from vitbench.comparison.opened import TestSet
+from vitbench.comparison.results import ModelResult, competitors
 from vitbench.comparison.seeds import NO_SEED, Seeds, seed_parts
 from vitbench.comparison.statistics import Part, run_among_seeds, runs_accuracy
 from vitbench.inference.metrics import Share, metrics_for

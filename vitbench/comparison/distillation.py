@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitbench.comparison.context import TestContext
-from vitbench.comparison.nouns import Distilled, Estimate, Pair, Row
+from vitbench.comparison.measured import Estimate, Pair, Row
+from vitbench.comparison.nouns import Distilled
 from vitbench.comparison.results import UNREADABLE, ModelResult
 from vitbench.comparison.statistics import runs_accuracy
 from vitbench.records import Array, Run

@@ -15,7 +15,7 @@ import numpy as np
 
 from vitbench.comparison.context import TestContext
 from vitbench.comparison.flips import flip_ps, flipped_sums, step_down
-from vitbench.comparison.nouns import Pair, Tested, Verdict
+from vitbench.comparison.measured import Pair, Tested, Verdict
 from vitbench.comparison.pairs import pair_of
 from vitbench.comparison.results import ModelResult
 from vitbench.comparison.seeds import difference_parts, p_value

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitbench.comparison.context import TestContext, context_of
-from vitbench.comparison.nouns import Pair, TestLeak
-from vitbench.comparison.results import ModelResult, Results, TestSet
+from vitbench.comparison.measured import Pair
+from vitbench.comparison.nouns import TestLeak
+from vitbench.comparison.opened import TestSet
+from vitbench.comparison.results import ModelResult, Results
 from vitbench.records import Array
 
 

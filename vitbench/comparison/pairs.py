@@ -4,7 +4,7 @@ import dataclasses
 
 from vitbench.comparison.bootstrap import RESAMPLED, difference_interval
 from vitbench.comparison.context import TestContext
-from vitbench.comparison.nouns import Estimate, Pair
+from vitbench.comparison.measured import Estimate, Pair
 from vitbench.comparison.results import ModelResult
 from vitbench.comparison.seeds import seeds_difference
 from vitbench.comparison.statistics import paired_difference

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from vitbench.comparison.context import TestContext
 from vitbench.comparison.inverted import Nets
-from vitbench.comparison.nouns import Gaps, Pair, Plan
+from vitbench.comparison.measured import Pair
+from vitbench.comparison.nouns import Gaps, Plan
 from vitbench.comparison.power import (
     planned_pictures,
     seeds_pictures_needed,

@@ -18,8 +18,9 @@ from vitbench.comparison.calibration import (
 from vitbench.comparison.confusion import recalls
 from vitbench.comparison.context import TestContext
 from vitbench.comparison.evidence import chance_p
-from vitbench.comparison.nouns import Estimate, Pair, Recall, Row
-from vitbench.comparison.results import UNREADABLE, Identity, ModelResult, OpenBenchmark, RunResult
+from vitbench.comparison.measured import Estimate, Pair, Recall, Row
+from vitbench.comparison.opened import OpenBenchmark
+from vitbench.comparison.results import UNREADABLE, Identity, ModelResult, RunResult
 from vitbench.comparison.statistics import accuracy_interval
 from vitbench.inference.metrics import Metric, Share, metrics_for
 from vitbench.records import Predictions, Run

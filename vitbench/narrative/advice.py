@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from vitbench.comparison.evidence import surely_under
 from vitbench.comparison.inverted import fold_inflation
-from vitbench.comparison.nouns import CloseUp, Comparison, Pair, Row
+from vitbench.comparison.measured import Pair, Row
+from vitbench.comparison.nouns import CloseUp, Comparison
 from vitbench.comparison.power import safely_planned
 from vitbench.narrative.words import listed, p_text, pictures, points, rounded
 from vitbench.records import percent

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from vitbench.comparison.nouns import Comparison, Pair, Row
+from vitbench.comparison.measured import Pair, Row
+from vitbench.comparison.nouns import Comparison
 from vitbench.narrative.verdicts import all_of
 from vitbench.narrative.words import amount, listed, pictures, points
 

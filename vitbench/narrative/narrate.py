@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitbench.comparison.arms import arm_word, by_model
-from vitbench.comparison.nouns import Comparison, Pair
+from vitbench.comparison.measured import Pair
+from vitbench.comparison.nouns import Comparison
 from vitbench.narrative.advice import advice, leading_probes
 from vitbench.narrative.answer import answer
 from vitbench.narrative.notes import notes_of

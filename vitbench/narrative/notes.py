@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from vitbench.comparison.arms import arm_word
-from vitbench.comparison.nouns import Comparison, EvaluationsElsewhere, Row, TestEvaluations
+from vitbench.comparison.measured import Row
+from vitbench.comparison.nouns import Comparison, EvaluationsElsewhere, TestEvaluations
 from vitbench.comparison.statistics import ALPHA
 from vitbench.narrative.words import listed, p_text, pictures, share
 from vitbench.records import counted, percent

@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from vitbench.comparison.nouns import Distilled, Pair
+from vitbench.comparison.measured import Pair
+from vitbench.comparison.nouns import Distilled
 from vitbench.narrative.words import corrected_for, listed, nats, p_text, pictures, points, share
 from vitbench.records import counted
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from vitbench.comparison.nouns import Estimate
+from vitbench.comparison.measured import Estimate
 from vitbench.comparison.statistics import ALPHA
 from vitbench.records import counted, percent
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from vitbench.comparison.results import OpenBenchmark
+from vitbench.comparison.opened import OpenBenchmark
 from vitbench.narrative.narrate import narrate
 from vitbench.reports.report import Report
 

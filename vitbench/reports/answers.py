@@ -1,7 +1,7 @@
 """What every model says about each picture: the answers of `predict` as table, JSON, files, one sheet."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,10 @@ from vitbench import files
 from vitbench.errors import UsageError
 from vitbench.inference.metrics import wilson
 from vitbench.records import LOW_CONFIDENCE, Answer, percent
+from vitbench.records.frames import Dtype, by_rows, frame_csv
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from pandas import DataFrame
     from rich.console import RenderableType
 
 DISPUTED = "≠"
@@ -172,54 +173,33 @@ def write_answers(path: Path, answers: Sequence[Answer]) -> None:
         lines = ",\n  ".join(answer_json(answer) for answer in answers)
         files.write_text(path, f"[\n  {lines}\n]\n" if answers else "[]\n")
     elif suffix == ".csv":
-        runs = list(dict.fromkeys(run for answer in answers for run in answer.said))
-        most = {run: max(len(answer.said.get(run, ())) for answer in answers) for run in runs}
-        names = [column for run in runs for column in _run_columns(run, max(most[run], 1))]
-        columns = [
-            "path",
-            "label",
-            "seen",
-            "near",
-            *(c for name in names for c in (name, f"{name}_probability")),
-        ]
-        columns += ["disputed", "unsure", "error"]
-        files.write_csv(path, columns, (_csv_row(answer) for answer in answers))
+        files.write_text(path, frame_csv(answers_frame(answers)))
     else:
         raise UsageError(f"{path}: cannot tell the format from its name; end it in .csv or .json")
 
 
-def _csv_row(answer: Answer) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "path": answer.path,
-        "label": answer.label,
-        "seen": answer.seen,
-        "near": int(answer.near),
-        "disputed": int(answer.disputed),
-        "unsure": int(answer.unsure),
-        "error": answer.error,
-    }
-    for run, pairs in answer.said.items():
-        for column, (name, probability) in zip(_run_columns(run, len(pairs)), pairs, strict=True):
-            row[column], row[f"{column}_probability"] = name, float(probability)
-    return row
+def answers_frame(answers: Sequence[Answer]) -> "DataFrame":
+    """A row per picture: path, label, seen, near, then each run's answers, then disputed, unsure, error."""
+    most: dict[str, int] = {}
+    for answer in answers:
+        for run, pairs in answer.said.items():
+            most[run] = max(most.get(run, 1), len(pairs))
+    columns: dict[str, Dtype] = {"path": "string", "label": "string", "seen": "string", "near": "Int64"}
+    for run, many in most.items():
+        for name in _run_columns(run, many):
+            columns |= {name: "string", f"{name}_probability": "float64"}
+    columns |= {"disputed": "Int64", "unsure": "Int64", "error": "string"}
+    return by_rows(columns, (_cells(answer, most) for answer in answers))
+
+
+def _cells(answer: Answer, most: Mapping[str, int]) -> list[Any]:
+    cells: list[Any] = [answer.path, answer.label, answer.seen, int(answer.near)]
+    for run, many in most.items():
+        pairs = answer.said.get(run, ())
+        cells += [cell for pair in pairs for cell in pair] + [None, None] * (many - len(pairs))
+    return [*cells, int(answer.disputed), int(answer.unsure), answer.error]
 
 
 def _run_columns(run: str, answers: int) -> list[str]:
     """<run>, <run>_2, <run>_3 …"""
     return [run if place == 1 else f"{run}_{place}" for place in range(1, answers + 1)]
-
-
-def write_sheet(
-    path: Path, answers: Sequence[Answer], runs: Sequence[str], load: "Callable[[str], Image]"
-) -> tuple[str, ...]:
-    """Write one PNG with each photo and every model's answer under it; returns notes, one line each.
-
-    `load` turns an answer's path into an RGB picture. Raises UsageError unless the name ends in .png.
-    """
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path}: the sheet is a PNG picture; end its name in .png")
-    from vitbench.reports.sheet import draw_sheet
-
-    content, notes = draw_sheet(answers, runs, load)
-    files.write_bytes(path, content)
-    return notes

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from itertools import combinations
 
-from vitbench.comparison.results import OpenBenchmark
+from vitbench.comparison.opened import OpenBenchmark
 from vitbench.inference.metrics import wilson
 from vitbench.records import Answer, Benchmark, counted, percent
 from vitbench.reports.anonymous import anonymised

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitbench.comparison.arms import arm_word
-from vitbench.comparison.nouns import Comparison, Row
+from vitbench.comparison.measured import Row
+from vitbench.comparison.nouns import Comparison
 from vitbench.inference.metrics import BY_NAME, METRICS, Metric
 from vitbench.narrative.words import amount, points
 from vitbench.records import percent

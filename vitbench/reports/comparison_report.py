@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from vitbench.comparison.confusion import confusion_counts
-from vitbench.comparison.nouns import Comparison, Row
-from vitbench.comparison.results import UNREADABLE, ModelResult, Sources, TestSet, competitors, read_results
+from vitbench.comparison.measured import Row
+from vitbench.comparison.nouns import Comparison
+from vitbench.comparison.opened import TestSet
+from vitbench.comparison.results import UNREADABLE, ModelResult, Sources, competitors, read_results
 from vitbench.comparison.statistics import ALPHA
 from vitbench.narrative.narrate import Narrative, narrate
 from vitbench.records import Benchmark, Run

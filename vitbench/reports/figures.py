@@ -3,69 +3,27 @@
 Colour never stands alone: every model has its own marker too, the same one in every figure.
 """
 
-import contextlib
-import functools
-import io
 import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vitbench.comparison.confusion import confusion_counts, most_confused
-from vitbench.comparison.nouns import Row
+from vitbench.comparison.measured import Row
 from vitbench.comparison.results import ModelResult, competitors
 from vitbench.records import Array, Epoch
-from vitbench.reports.fonts import FontChoice, choose_fonts
+from vitbench.reports.drawing import COLOURS, INK, MARKERS, Drawing, draw, plain
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#8C564B")
-"""Okabe & Ito 2008 without its black and yellow, which vanish on dark and on light pages."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-INK = "#1b1e23"
-"""The colour of all text and axes: one that a page can replace by its own."""
-FONT_STACK = (
-    "-apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', system-ui, 'Noto Sans CJK KR', "
-    "'Apple SD Gothic Neo', 'Malgun Gothic', sans-serif"
-)
 MANY_CLASSES = 20
 """Above this the confusion figure lists the most confused pairs instead of matrices."""
-PNG_DPI = 150
 PANEL = 4.2
 """Width of one panel, inches."""
 PAIRS, PAIRS_NAME = 12, 24
 """How many pairs it lists, and how many characters of each name."""
 PAIRS_BARS, PAIRS_FONT, CELL = 2.6, 9, 0.085
 """Inches for the bars, the points of their labels, and inches for one Latin character of these."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One figure, drawn when a format of it is asked for."""
-
-    paint: Callable[[Any], None]
-    """Puts it on a matplotlib figure."""
-    size: tuple[float, float]
-    """Inches."""
-    fonts: FontChoice
-    text: str
-    """What it shows, in words."""
-
-    @functools.cached_property
-    def svg(self) -> str:
-        """Transparent, text as text, everything black in `INK`."""
-        return _save(self, "svg").decode("utf-8")
-
-    @functools.cached_property
-    def png(self) -> bytes:
-        """White ground, 150 dpi."""
-        return _save(self, "png")
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What could not be drawn, one line each."""
-        return (self.fonts.note,) if self.fonts.note else ()
 
 
 @dataclass(frozen=True)
@@ -83,11 +41,11 @@ class Curve:
         return re.sub(r"-s\d+$", "", self.name)
 
 
-METRICS = {"loss": "loss (training: the objective's)", "top1": "accuracy, %"}
+CURVES = {"loss": "loss (training: the objective's)", "top1": "accuracy, %"}
 """What curves show, with the titles of the panels."""
 
 
-def draw_curves(curves: Sequence[Curve], metrics: Sequence[str] = tuple(METRICS)) -> Drawing | None:
+def draw_curves(curves: Sequence[Curve], metrics: Sequence[str] = tuple(CURVES)) -> Drawing | None:
     """Loss and accuracy per epoch of every run, training dashed and validation solid; None without an epoch.
 
     A ring marks the chosen epoch. Seeds of one model share its colour and marker.
@@ -103,9 +61,9 @@ def draw_curves(curves: Sequence[Curve], metrics: Sequence[str] = tuple(METRICS)
             for curve in curves:
                 _paint_curve(ax, curve, places[curve.model], metric)
             ax.set_xlabel("epoch")
-            ax.set_title(METRICS[metric], loc="left")
+            ax.set_title(CURVES[metric], loc="left")
             ax.xaxis.get_major_locator().set_params(integer=True)
-            _plain(ax)
+            plain(ax)
             if metric == "top1":
                 ax.set_ylim(-3, 103)
         handles = [*_named_once(ax), *_kinds_of_line(ringed)]
@@ -117,7 +75,7 @@ def draw_curves(curves: Sequence[Curve], metrics: Sequence[str] = tuple(METRICS)
     ring = ", chosen epoch ringed" if ringed else ""
     text = f"{what} per epoch, training dashed, validation solid{ring}. {ends}."
     legend = 0.24 * -(-(len(places) + 3) // (3 * len(metrics)))
-    return _draw(paint, (PANEL * len(metrics), 3.1 + legend), [curve.name for curve in curves], text)
+    return draw(paint, (PANEL * len(metrics), 3.1 + legend), [curve.name for curve in curves], text)
 
 
 def _places(models: Iterable[str]) -> dict[str, int]:
@@ -230,7 +188,7 @@ def draw_cost(
     )
     text = f"Accuracy with its 95 % interval against cost. On the Pareto front by {fronts}."
     legend = 0.24 * -(-(len(rows) + 1) // (2 * len(shown)))
-    return _draw(paint, (3.6 * len(shown), 3.1 + legend), [row.model for row in rows], text)
+    return draw(paint, (3.6 * len(shown), 3.1 + legend), [row.model for row in rows], text)
 
 
 def _paint_cost(ax: Any, rows: Sequence[Row], cost: str, places: Mapping[str, int]) -> None:
@@ -252,7 +210,7 @@ def _paint_cost(ax: Any, rows: Sequence[Row], cost: str, places: Mapping[str, in
         _round_ticks(ax, [getattr(row, cost) for row in _priced(rows, cost)])
     ax.margins(x=0.12)
     ax.set_xlabel(COSTS[cost])
-    _plain(ax)
+    plain(ax)
 
 
 def _round_ticks(ax: Any, values: Sequence[float]) -> None:
@@ -311,7 +269,7 @@ def draw_confusion(models: Sequence[ModelResult]) -> Drawing | None:
         for c, one in zip(tested, counts, strict=True)
     ]
     text = f"Which class was taken for which. Most frequent confusions: {'; '.join(says)}."
-    return _draw(paint, (wide * columns + 0.4, side * rows), [*classes, *(c.model for c in tested)], text)
+    return draw(paint, (wide * columns + 0.4, side * rows), [*classes, *(c.model for c in tested)], text)
 
 
 def _paint_matrix(ax: Any, counts: Array, classes: Sequence[str]) -> None:
@@ -336,7 +294,7 @@ def _paint_pairs(ax: Any, counts: Array, classes: Sequence[str]) -> None:
     ax.set_yticks(range(len(pairs)), _pair_labels(counts, classes), fontsize=PAIRS_FONT)
     ax.invert_yaxis()
     ax.set_xlabel("test pictures: true → answered", loc="right")  # grows to the left, where the labels are
-    _plain(ax)
+    plain(ax)
 
 
 def _pair_labels(counts: Array, classes: Sequence[str]) -> list[str]:
@@ -357,75 +315,3 @@ def _short(name: str, limit: int) -> str:
         return name
     head = limit // 2
     return f"{name[:head]}…{name[len(name) - (limit - 1 - head) :]}"
-
-
-def _plain(ax: Any) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["bottom", "left"]].set_alpha(0.35)
-    ax.tick_params(length=3, width=0.6)
-    ax.grid(color=INK, alpha=0.1, linewidth=0.6)
-    ax.set_axisbelow(True)
-
-
-def _draw(
-    paint: Callable[[Any], None], size: tuple[float, float], names: Sequence[str], text: str
-) -> Drawing:
-    return Drawing(paint, size, choose_fonts([*names, text]), text)
-
-
-def _save(drawing: Drawing, kind: str) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    buffer = io.BytesIO()
-    with _quiet_style(drawing.fonts):
-        figure = Figure(figsize=drawing.size, layout="constrained")
-        FigureCanvasAgg(figure)
-        drawing.paint(figure)
-        if kind == "svg":
-            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-            return _with_font_stack(buffer.getvalue())
-        figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _with_font_stack(svg: bytes) -> bytes:
-    """The SVG with one generic font stack in place of the fonts of this machine."""
-    stack = FONT_STACK.encode()
-    svg = re.sub(rb"(font: [^;\"]*?px) [^;\"]*", rb"\1 " + stack, svg)
-    return re.sub(rb"font-family: ?[^;\"]*", b"font-family: " + stack, svg)
-
-
-@contextlib.contextmanager
-def _quiet_style(fonts: FontChoice) -> Iterator[None]:
-    """matplotlib's own defaults with our fonts; `$` is a character; missing glyphs raise no warnings."""
-    import matplotlib
-    from matplotlib import font_manager
-
-    for path in fonts.paths:
-        if path not in {font.fname for font in font_manager.fontManager.ttflist}:
-            font_manager.fontManager.addfont(path)
-    style = {
-        **matplotlib.rcParamsDefault,
-        "font.family": list(fonts.families),
-        "text.parse_math": False,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "vitbench",
-        "axes.titlesize": "medium",
-        "font.size": 9.5,
-        **dict.fromkeys(
-            (
-                "text.color",
-                "axes.edgecolor",
-                "axes.labelcolor",
-                "axes.titlecolor",
-                "xtick.color",
-                "ytick.color",
-            ),
-            INK,
-        ),
-    }
-    style.pop("backend", None)
-    with warnings.catch_warnings(), matplotlib.rc_context(style):
-        warnings.simplefilter("ignore")
-        yield

@@ -11,7 +11,8 @@ from vitbench import files
 from vitbench.narrative.resolution import parts_text
 from vitbench.records import percent
 from vitbench.reports import html_arms, html_tables
-from vitbench.reports.figures import COSTS, INK, MANY_CLASSES, METRICS, Drawing, draw_cost, draw_curves
+from vitbench.reports.drawing import INK, Drawing
+from vitbench.reports.figures import COSTS, CURVES, MANY_CLASSES, draw_cost, draw_curves
 from vitbench.reports.html_arms import BEST
 from vitbench.reports.html_cells import Cell, Table
 from vitbench.reports.report import Picture, Report, report_json
@@ -52,7 +53,7 @@ def shown_numbers(report: Report) -> list[int]:
 
 def page_figures(report: Report) -> dict[str, list[Drawing]]:
     """The figures of the page, one panel each so that a phone can stack them."""
-    found: dict[str, list[Drawing | None]] = {"curves": [draw_curves(report.curves, [m]) for m in METRICS]}
+    found: dict[str, list[Drawing | None]] = {"curves": [draw_curves(report.curves, [m]) for m in CURVES]}
     if report.comparison is not None:
         order = [curve.model for curve in report.curves]
         found["cost"] = [draw_cost(report.comparison.tested, [cost], order) for cost in COSTS]

@@ -1,7 +1,8 @@
 """The tables of arms and of distillation on the report page."""
 
 from vitbench.comparison.arms import arm_by_arm, arm_means, arm_word, arms_in
-from vitbench.comparison.nouns import Comparison, Distilled, Estimate, Row
+from vitbench.comparison.measured import Estimate, Row
+from vitbench.comparison.nouns import Comparison, Distilled
 from vitbench.records import percent
 from vitbench.reports.columns import interval, untested
 from vitbench.reports.html_cells import Axis, Cell, Head, Line, Table, kept, number

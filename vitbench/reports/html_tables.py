@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vitbench.comparison.nouns import Comparison, Pair, Row
+from vitbench.comparison.measured import Pair, Row
+from vitbench.comparison.nouns import Comparison
 from vitbench.inference.metrics import METRICS, Metric
 from vitbench.narrative.words import nats, p_digits, p_text, points
 from vitbench.records import percent

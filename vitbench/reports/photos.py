@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench import files
-from vitbench.comparison.results import OpenBenchmark
+from vitbench.comparison.opened import OpenBenchmark
 from vitbench.files import shown
 from vitbench.records.commands import command
 from vitbench.reports.report import Twins

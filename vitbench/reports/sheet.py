@@ -3,12 +3,13 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from vitbench import files
-from vitbench.errors import VitbenchError
+from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Answer
 from vitbench.reports.answers import DISPUTED, legend, marked_name, said
 from vitbench.reports.fonts import FontChoice, choose_fonts, codes_in
@@ -133,3 +134,17 @@ def _paste(
         pen.write(x + GAP, y + PHOTO / 2, "no picture", FAINT)
         return
     page.paste(photo, (x + (PHOTO - photo.width) // 2, y + (PHOTO - photo.height) // 2))
+
+
+def write_sheet(
+    path: Path, answers: Sequence[Answer], runs: Sequence[str], load: Callable[[str], Image.Image]
+) -> tuple[str, ...]:
+    """Write one PNG with each photo and every model's answer under it; returns notes, one line each.
+
+    `load` turns an answer's path into an RGB picture. Raises UsageError unless the name ends in .png.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path}: the sheet is a PNG picture; end its name in .png")
+    content, notes = draw_sheet(answers, runs, load)
+    files.write_bytes(path, content)
+    return notes

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from vitbench import files
 from vitbench.comparison.arms import arm_by_arm, arm_means, arm_word
-from vitbench.comparison.nouns import Comparison, Row
+from vitbench.comparison.measured import Row
+from vitbench.comparison.nouns import Comparison
 from vitbench.inference.metrics import METRICS
 from vitbench.narrative.narrate import Narrative, narrate
 from vitbench.narrative.words import listed, pictures

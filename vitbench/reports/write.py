@@ -12,7 +12,8 @@ from vitbench.errors import first_line
 from vitbench.records.commands import ARMS_FILE, arms_toml, unusual_arms
 from vitbench.records.frames import Dtype, frame, frame_csv
 from vitbench.reports.comparison_report import comparison_report, curves_of
-from vitbench.reports.figures import Drawing, draw_confusion, draw_cost, draw_curves
+from vitbench.reports.drawing import Drawing
+from vitbench.reports.figures import draw_confusion, draw_cost, draw_curves
 from vitbench.reports.formats import comparison_csv, comparison_json, markdown
 from vitbench.reports.html import shown_numbers, write_report
 from vitbench.reports.photos import Photos
