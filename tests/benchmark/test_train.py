@@ -139,6 +139,7 @@ def test_a_run_names_the_techniques_of_its_steps(trained: Trained) -> None:
         "tf32": False,
         "deterministic": True,
         "compiled": False,
+        "device_views": False,
         "cuda_graphs": False,
     }
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_batches import PREPROCESSING, joined, recipe
+from test_batches import PREPROCESSING, SIZE, joined, recipe
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vitbench.data import device_views
 from vitbench.data.ahead import Ahead, whole
@@ -135,6 +136,32 @@ def test_a_lost_picture_is_named(split: Split) -> None:
     path.unlink()
     with pytest.raises(VitbenchError, match=path.name):
         made(split, recipe(split, augment="geometry"))
+
+
+def test_on_a_card_nothing_stays_behind(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With tensors that only say they lie on one: what is computed is there, what goes up is pinned."""
+    up: list[torch.Tensor] = []
+    to = torch.Tensor.to
+
+    def pinned(tensor: torch.Tensor) -> torch.Tensor:  # which needs a card
+        up.append(tensor)
+        return tensor
+
+    def copied(tensor: torch.Tensor, *given: Any, **more: Any) -> torch.Tensor:
+        if given == (torch.device("cuda"),):
+            assert more == {"non_blocking": True}
+            assert any(tensor is one for one in up)
+        return to(tensor, *given, **more)
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pinned)
+    monkeypatch.setattr(torch.Tensor, "to", copied)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        views = DeviceViews(torch.device("cuda"), resample, PLENTY)
+        for make, labels in views.batches(split, recipe(split, augment="geometry"), 1, Ahead(0)):
+            images = make()
+            assert (images.device.type, images.dtype) == ("cuda", torch.uint8)
+            assert images.shape == (len(labels), 3, SIZE, SIZE)
+    assert len(up) > len(split.train)
 
 
 # --- what lies on the device ----------------------------------------------------------------------

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from vitbench.benchmark import estimate
 from vitbench.benchmark import train as training
 from vitbench.data import made
+from vitbench.data.device_views import DeviceViews, Making
+from vitbench.data.resample import resample
 from vitbench.errors import DeviceLostError
 from vitbench.files import read_json, write_json
 from vitbench.inference import features, forward
@@ -287,8 +289,9 @@ def test_the_plan_times_a_whole_batch_on_a_card(
         split=SimpleNamespace(classes=("a", "b")),
         device=torch.device(device),
         train_mode=lambda: None,
+        making=Making("device", None if device == "cpu" else DeviceViews(torch.device(device), resample, 0)),
     )
-    estimate._step_seconds(trainer)  # type: ignore[arg-type]
+    assert estimate._step_seconds(trainer)[1] is (device == "cuda")  # type: ignore[arg-type]
     assert {len(images) for images in seen} == {pictures}
     assert seen[0].float().std() > 50  # of noise, not black
 

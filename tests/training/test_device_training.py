@@ -42,7 +42,9 @@ def test_the_same_weights(trained: Train, by_pillow: Benchmark, monkeypatch: pyt
     monkeypatch.setattr(device_views, "DEVICES", {"cpu"})
     for store in (True, False):
         by_device = trained(name=f"device-{store}", augment="geometry", store=store)
-        assert by_device.runs[0].environment()["views"].startswith("device, equal to Pillow ")
+        environment = by_device.runs[0].environment()
+        assert environment["views"].startswith("device, equal to Pillow ")
+        assert environment["techniques"]["device_views"] is True
         assert outcome(by_device) == outcome(by_pillow)
 
 
@@ -58,3 +60,11 @@ def test_views_that_differ_are_not_used(
     assert line.startswith("test_vit-s0: views are made on the CPU, for cpu cannot make them: not by torch: ")
     assert found.runs[0].environment()["views"].startswith("CPU, not by torch: ")
     assert outcome(found) == outcome(by_pillow)
+
+
+def test_device_views_are_left_out_by_name(trained: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As every technique."""
+    monkeypatch.setattr(device_views, "DEVICES", {"cpu"})
+    found = trained(augment="geometry", without=("device_views",)).runs[0].environment()
+    assert found["views"] == "CPU, as asked for by --without device_views"
+    assert found["techniques"]["device_views"] is False

@@ -59,7 +59,7 @@ class _Timing:
     decode: float
     """Seconds to decode a training picture and shrink it, in one thread."""
     view: float
-    """Seconds to draw a view of it, in one thread."""
+    """Seconds to draw a view of it, in one thread; 0 where the device makes them."""
 
 
 def estimate_jobs(plan: Plan, watch: Watch) -> dict[str, Estimate]:
@@ -93,7 +93,7 @@ def stages(plan: Plan, estimates: Mapping[str, Estimate]) -> dict[str, float]:
 
 
 def _time_model(job: Job, split: Split) -> _Timing:
-    recipe, parameters, width = job.recipe, 0, 0
+    recipe, parameters, width, by_device = job.recipe, 0, 0, False
     try:
         model = learner(job.plan, recipe, RANDOM)
         parameters = count_parameters(model)
@@ -102,12 +102,13 @@ def _time_model(job: Job, split: Split) -> _Timing:
             step = 3 / forward_speed(model.to(job.machine.device), job, _probed(job))
         else:
             teacher = None if job.teacher is None else _like(job.teacher, split)
-            step = _step_seconds(build_trainer(model, recipe, split, job.machine, teacher=teacher))
+            step, by_device = _step_seconds(build_trainer(model, recipe, split, job.machine, teacher=teacher))
     except Exception:  # noqa: BLE001
         step = UNKNOWN  # training itself halves its micro-batch, and says what it is if that does not help
         refuse_lost(job.machine.device)
     free_memory(job.machine.device)
-    return _Timing(parameters, width, step, *_picture_seconds(job, split))
+    decode, view = _picture_seconds(job, split)
+    return _Timing(parameters, width, step, decode, 0.0 if by_device else view)
 
 
 def _probed(job: Job) -> int:
@@ -157,8 +158,8 @@ def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
     return Estimate(timing.parameters / 1e6, seconds, disk_mb, models * model_mb)
 
 
-def _step_seconds(trainer: Trainer) -> float:
-    """Seconds of a training step per picture, on pictures of noise that already lie in memory.
+def _step_seconds(trainer: Trainer) -> tuple[float, bool]:
+    """Seconds of a step per picture, of noise that lies in memory; whether the device makes the views too.
 
     On a CPU four pictures tell what a batch takes; on a GPU they tell what it takes to launch a step.
     """
@@ -179,7 +180,7 @@ def _step_seconds(trainer: Trainer) -> float:
         train_step(trainer, images, labels, len(times))
         synchronise(trainer.device)
         times.append(time.perf_counter() - started)
-    return min(times) / batch
+    return min(times) / batch, trainer.making.views is not None
 
 
 def _picture_seconds(job: Job, split: Split) -> tuple[float, float]:

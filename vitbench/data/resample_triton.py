@@ -42,11 +42,12 @@ def resample(pixels: Tensor, crops: Crops) -> Tensor:
     weights = torch.empty(count, 2, size, crops.taps, dtype=torch.int32, device=device)
     between = torch.empty(count, 3, crops.rows, size, dtype=torch.uint8, device=device)
     made = torch.empty(count, 3, size, size, dtype=torch.uint8, device=device)
-    given = (crops.table, first, weights, size, crops.taps)
-    _weigh[(count, 2)](*given, cubic=cubic, reach=reach, block=block, **EXACT)
-    shape = {"lines": LINES, "block": block}
-    _along[(count, triton.cdiv(crops.rows, LINES))](pixels, *given, between, crops.rows, **shape, **EXACT)
-    _across[(3 * count, triton.cdiv(size, LINES))](*given, between, crops.rows, made, **shape, **EXACT)
+    with torch.cuda.device_of(pixels):  # type: ignore[no-untyped-call]  # Triton launches on the current one
+        given = (crops.table, first, weights, size, crops.taps)
+        _weigh[(count, 2)](*given, cubic=cubic, reach=reach, block=block, **EXACT)
+        shape = {"lines": LINES, "block": block}
+        _along[(count, triton.cdiv(crops.rows, LINES))](pixels, *given, between, crops.rows, **shape, **EXACT)
+        _across[(3 * count, triton.cdiv(size, LINES))](*given, between, crops.rows, made, **shape, **EXACT)
     return made
 
 

@@ -165,5 +165,6 @@ def techniques(trainer: "Trainer") -> dict[str, str | bool]:
         "tf32": "convolutions" if cuda and "tf32" not in trainer.machine.without else False,
         "deterministic": torch.are_deterministic_algorithms_enabled() or not cuda,
         "compiled": False,
+        "device_views": trainer.making.views is not None,
         "cuda_graphs": failed or records_steps(trainer.machine),
     }
