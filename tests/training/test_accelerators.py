@@ -22,8 +22,8 @@ from vitbench.errors import DeviceLostError
 from vitbench.files import read_json, write_json
 from vitbench.inference import features, forward
 from vitbench.records import Benchmark, Machine, Run
-from vitbench.training import jobs, machine, probe, simmim
-from vitbench.training.environment import changed_since, environment
+from vitbench.training import machine, probe, simmim
+from vitbench.training.environment import changed_since, environment, refusal
 from vitbench.training.supervised import Supervised
 from vitbench.training.watch import Watch
 
@@ -108,6 +108,9 @@ A100 = Machine("cuda", "NVIDIA A100", 16, 128, 1, 0, 2, libraries="CUDA 13.0, cu
         ({"device_name": "NVIDIA H100, 2 processes"}, ["NVIDIA A100 → NVIDIA H100"]),
         ({"libraries": "CUDA 13.0, cuDNN 92000"}, ["CUDA 13.0, cuDNN 91900 → CUDA 13.0, cuDNN 92000"]),
         ({"device_name": "NVIDIA A100, 2 processes", "threads": 4}, []),
+        ({"deterministic": True}, ["not deterministic → deterministic"]),
+        ({"without": ("cuda_graphs", "device_views")}, ["--without none → --without cuda_graphs"]),
+        ({"device": "cpu", "device_name": "x", "libraries": "", "deterministic": True}, []),
         ({"device": "cpu", "device_name": "x86_64 CPU", "libraries": ""}, []),  # it goes on on its card
     ],
 )
@@ -120,7 +123,10 @@ def test_another_card_or_library_is_a_change(tmp_path: Path, changes: Any, found
 
 def test_the_line_for_another_card() -> None:
     """What is refused names both, and what helps."""
-    line = jobs.refusal(Run(Path("r")), ["NVIDIA A100 → NVIDIA H100"])
+    run = Run(Path("r"))
+    assert "); leave --deterministic away, or go on" in refusal(run, ["not deterministic → deterministic"])
+    assert "); give --deterministic, or go on" in refusal(run, ["deterministic → not deterministic"])
+    line = refusal(run, ["NVIDIA A100 → NVIDIA H100"])
     assert "(NVIDIA A100 → NVIDIA H100); go on where they are the same, or add --resume-anyway" in line
 
 

@@ -48,20 +48,19 @@ def _kind(device: str) -> str:
     return device.partition(":")[0]
 
 
-SAME_BYTES: Mapping[str, tuple[str, ...]] = {
-    "cpu": ("cuda_graphs", "device_views", "tf32"),
-    "mps": ("cuda_graphs", "device_views", "tf32"),
-    "cuda": ("device_views",),
+SAME_BYTES: Mapping[bool, tuple[str, ...]] = {
+    True: ("device_views",),
+    False: ("device_views", "cuda_graphs", "tf32"),
 }
-"""Techniques that change no byte of the weights, by the type of device; what comes of the others may."""
+"""Techniques that change no byte of the weights, on CUDA and elsewhere; what comes of the others may."""
 
 
 def _ways(without: Iterable[str], deterministic: bool, device: str) -> tuple[str, str]:
-    """The options that say in which way a device computes, as a call that does the same gives them."""
-    kind = _kind(device)
-    names = ",".join(sorted(name for name in without if name not in SAME_BYTES[kind]))
-    strict = deterministic and kind == "cuda"
-    return f"--without {names or 'none'}", "--deterministic" if strict else "--no-deterministic"
+    """In which way a device computes: the option that leaves techniques out, and "deterministic" or not."""
+    cuda = _kind(device) == "cuda"
+    names = ",".join(sorted(name for name in without if name not in SAME_BYTES[cuda]))
+    strict = deterministic and cuda
+    return f"--without {names or 'none'}", "deterministic" if strict else "not deterministic"
 
 
 def changed_since(run: Run, machine: Machine) -> list[str]:
@@ -100,8 +99,10 @@ def refusal(run: Run, changed: list[str]) -> str:
     for name, before, *_ in (change.split() for change in changed):
         if name == "--without":
             hint += f"give {name} {before}, or "
-        elif name in ("--deterministic", "--no-deterministic"):
-            hint += f"give {name}, or "
+        elif name == "deterministic":
+            hint += "give --deterministic, or "
+        elif name == "not":  # deterministic
+            hint += "leave --deterministic away, or "
         elif name == "threads":
             hint += f"set OMP_NUM_THREADS={before}, or "
         elif name == "processes":
