@@ -163,6 +163,7 @@ def speed(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     found["peak_flops"] = measured.peak_flops(device, found["precision"])
     found["parts"] = measured.parts(case)
     found["pictures"] = measured.pictures(split, case)
+    found["supply"] = measured.supply(split, case)
     # Each arm alone in a process, and without the scan, which may take more memory than training.
     kept = folder / "split.pickle"
     kept.write_bytes(pickle.dumps(split))

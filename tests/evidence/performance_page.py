@@ -144,7 +144,21 @@ def _speed(records: Sequence[Record]) -> list[str]:
         "case", "megapixels", "decode, ms", "training picture, ms", "GMACs", "peak, GFLOP/s",
         "utilisation, limit", "utilisation, vitbench", *(f"{name}, MB" for name in NAMES.values()),
     )  # fmt: skip
-    return lines + _table(heads, rows)
+    lines += _table(heads, rows)
+    made = [r for r in whole if "supply" in r]
+    if made:
+        lines += [
+            "### Who makes the views",
+            "",
+            "Views/s from the store while nothing trains. Processes make them where a training with them is "
+            "measured to be faster.",
+            "",
+            *_table(
+                ("case", "views/s"),
+                ((_case(r), "; ".join(f"{who}: {n:,.0f}" for who, n in r["supply"].items())) for r in made),
+            ),
+        ]
+    return lines
 
 
 def _whole(records: Sequence[Record]) -> list[str]:

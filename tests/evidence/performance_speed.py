@@ -16,8 +16,12 @@ import torch
 from performance_arms import Arm, Case, Limit, make_arms, make_trainer, recipe_of, settle
 from torch import Tensor
 
+from vitbench.data.ahead import AHEAD, cores
+from vitbench.data.batches import train_batches
+from vitbench.data.crew import Crew
 from vitbench.data.decode import decode
 from vitbench.data.made import stored_side, training_picture
+from vitbench.data.store import open_store, store_folder
 from vitbench.models.create import gmacs
 from vitbench.records import Split
 from vitbench.training import step as step_module
@@ -27,6 +31,8 @@ from vitbench.training.sums import Sums
 
 SAMPLE = 32
 """Pictures whose decoding is timed."""
+SUPPLY = 30
+"""Batches of views that are timed."""
 
 
 def timed(arm: Arm, device: torch.device) -> tuple[int, float]:
@@ -143,6 +149,24 @@ def pictures(split: Split, case: Case) -> dict[str, Any]:
         "decode_ms": float(np.median(full)) * 1000,
         "training_picture_ms": float(np.median(ours)) * 1000,
     }
+
+
+def supply(split: Split, case: Case) -> dict[str, float]:
+    """Views/s that threads and worker processes give from the store while nothing trains, by who they are."""
+    store = open_store(str(store_folder()))
+    recipe = recipe_of(case).model_copy(update={"per_class": SUPPLY * case.batch + len(split.train)})
+    found = {}
+    for crew in (Crew(1, processes=False), Crew(cores(), processes=False), Crew(None, processes=True)):
+        with contextlib.closing(crew):
+            batches = train_batches(split, recipe, 1, crew, store=store)
+            for _ in range(len(split.train) // case.batch + AHEAD + 1):  # those that decode, or begin
+                next(batches)
+            started, seen = time.perf_counter(), 0
+            for _ in range(SUPPLY):
+                seen += len(next(batches)[0])
+            found[crew.who()] = seen / (time.perf_counter() - started)
+            batches.close()  # type: ignore[attr-defined]
+    return found
 
 
 # --- where the time of a step goes ----------------------------------------------------------------

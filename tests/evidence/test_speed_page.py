@@ -101,6 +101,25 @@ def test_parts_of_a_step_are_all_of_it(bench: ModuleType, coloured: Path) -> Non
     assert step.seed_step is before
 
 
+def test_views_are_counted_of_threads_and_of_processes(bench: ModuleType, coloured: Path) -> None:
+    """Each supplies some; the page names who."""
+    import performance_arms
+    import performance_page
+    import performance_speed
+    from performance_whole import scanned
+
+    case = performance_arms.Case(scanned(coloured), "test_vit", 32, 8, 6)
+    found = performance_speed.supply(case.split, case)
+    who = list(found)
+    assert who[0] == "1 thread"
+    assert who[-1].rstrip("es").endswith("proc")
+    assert min(found.values()) > 0
+    records = [json.loads(line) for line in bench.RECORDS.read_text(encoding="utf-8").splitlines()]
+    speed = [record for record in records if record["kind"] == "speed"]
+    assert "Who makes the views" not in "".join(performance_page._speed(speed))
+    assert "1 thread: 12" in "".join(performance_page._speed([{**speed[0], "supply": {"1 thread": 12.3}}]))
+
+
 def test_profile_finds_the_step(
     bench: ModuleType, monkeypatch: pytest.MonkeyPatch, coloured: Path, tmp_path: Path
 ) -> None:
