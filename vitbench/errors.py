@@ -1,5 +1,8 @@
 """What a user can mend is a `VitbenchError`; everything else is a bug and keeps its traceback."""
 
+import pickle
+import traceback
+
 
 class VitbenchError(Exception):
     """One line for the user: what went wrong, where, and what to do next.
@@ -56,17 +59,23 @@ class RunFailedError(VitbenchError):
     """One model's run failed for good (out of memory, NaN loss); the other models go on."""
 
 
-class DeviceLostError(VitbenchError):
-    """The device can do nothing more for this process; another process may find it whole.
+class CrowdedError(VitbenchError):
+    """Memory ran out for a run beside others; with fewer at a time there may be enough."""
 
-    `run` is the one in which that happened, "" outside of runs.
+
+class DeviceLostError(VitbenchError):
+    """The device can do nothing more for this process; another process may find it whole."""
+
+
+class KilledError(VitbenchError):
+    """The process that carried something out was ended from outside.
+
+    `memory_ended`: the kernel has ended some process for want of memory meanwhile.
     """
 
-    exit_code = 69
-
-    def __init__(self, text: str, run: str = "") -> None:
-        super().__init__(text)
-        self.run = run
+    def __init__(self, cause: str, way_out: str, *, memory_ended: bool = False) -> None:
+        super().__init__(f"its process {cause}; {way_out}")
+        self.cause, self.way_out, self.memory_ended = cause, way_out, memory_ended
 
 
 class RefusedError(VitbenchError):
@@ -78,3 +87,14 @@ def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[1] if len(lines) > 1 and lines[0].endswith(":") else (lines or [type(error).__name__])[0]
     return text[:200].rstrip(".")
+
+
+def packed(error: Exception, where: str) -> bytes:
+    """An error as it travels to another process, with what it says about itself."""
+    error.add_note(f"{where}:\n" + "".join(traceback.format_exception(error)))
+    try:
+        content = pickle.dumps(error)
+        pickle.loads(content)
+    except (TypeError, AttributeError, pickle.PicklingError):
+        content = pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    return content

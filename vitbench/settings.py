@@ -277,6 +277,10 @@ class Settings(Declared):
     """
     deterministic: Annotated[bool, running(TRAINING)] = False
     """Compute on a card so that the same steps give the same bytes; a CPU does always."""
+    jobs: Annotated[Count | Literal["auto"], running(EVERY)] = 1
+    """Runs at a time, each in a process of its own; on a CPU they share its threads. auto: as many as have
+    room in memory and are measured to be faster so.
+    """
     workers: Annotated[Whole | None, running(EVERY, default="as many as are waited for")] = Field(
         default=None, ge=0, le=1024
     )

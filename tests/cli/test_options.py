@@ -41,7 +41,7 @@ VALUES = {
     "--distill-through": "logits", "--arms": "scratch", "--pretrain-epochs": "1", "--mask-ratio": ".5",
     "--mask-size": "16", "--mask-target": "normalised", "--seeds": "0,1", "--folds": "2", "--final": "folds",
     "--group": r"\d+", "--burst-seconds": "1.5", "--split-seed": "1", "--seed": "1", "--layout": "flat",
-    "--device": "cpu", "--precision": "fp32", "--micro-batch": "4", "--workers": "0",
+    "--device": "cpu", "--precision": "fp32", "--micro-batch": "4", "--workers": "0", "--jobs": "1",
     "--track": "tensorboard",
     "--without": "tf32,cuda_graphs", "--shard": "1/1", "--results": "results", "--config": "config.toml",
     "--store-dir": "decoded", "--max-params": "30.5", "--max-gmacs": "5.5", "--baseline": "test_vit",

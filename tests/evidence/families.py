@@ -33,6 +33,7 @@ from pages import PAGES
 from PIL import Image
 from timm.models import _registry
 
+from vitbench.benchmark.engine import InTurn
 from vitbench.benchmark.estimate import estimate_jobs
 from vitbench.benchmark.plan import make_plan
 from vitbench.errors import UnfitModelError, first_line
@@ -165,7 +166,7 @@ def _carry_out(name: str, millions: float, data: Path) -> dict[str, object]:
     settings = Settings.of({key: value for key, value in asked.items() if key in Settings.model_fields})
     plan = make_plan(settings, data, Watch())
     (job,) = plan.jobs
-    timed = estimate_jobs(plan, Watch())[job.run_name]
+    timed = estimate_jobs(plan, InTurn(), Watch())[1][job.run_name]
     if np.isnan(timed.seconds):
         raise RuntimeError("its timed steps failed")
     told = {"native": native.image_size, "size": size}

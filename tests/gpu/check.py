@@ -100,11 +100,15 @@ TINY = {
 }
 
 
-def start(*words, launcher=(), code="pass", **more):
-    """A vitbench command, started; `code` runs first in the process that trains, `more` is environment."""
-    script = WORK / f"start-{len(list(WORK.glob('start-*')))}.py"
-    guard = "True" if launcher else "'VITBENCH_CHILD' in os.environ"
-    script.write_text(f"import os\nif {guard}:\n    {code}\nfrom vitbench.cli import main\nmain()\n")
+def start(*words, launcher=(), code="", **more):
+    """A vitbench command, started; `code` runs first in each of its processes, `more` is environment."""
+    script = WORK / f"start-{len(list(WORK.glob('start-*.py')))}.py"
+    script.write_text("from vitbench.cli import main\nmain()\n")
+    if code:
+        place = script.with_suffix("")
+        place.mkdir()
+        (place / "sitecustomize.py").write_text(code + "\n")
+        more["PYTHONPATH"] = os.pathsep.join([str(place), os.environ["PYTHONPATH"]])
     with script.with_suffix(".log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, *launcher, str(script), *map(str, words)],

@@ -13,8 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vitbench.benchmark import estimate
-from vitbench.benchmark import train as training
+from vitbench.benchmark import estimate, grid
 from vitbench.data import made
 from vitbench.data.device_views import DeviceViews, Making
 from vitbench.data.resample import resample
@@ -244,16 +243,15 @@ def test_a_lost_device_ends_the_process_not_the_benchmark(
         run.folder.mkdir(parents=True)
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    def refuse(device: str, run: str) -> None:
+    def refuse(device: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch, "ones", Lost)
-            machine.refuse_lost("cuda", run)
+            machine.refuse_lost("cuda")
 
-    monkeypatch.setattr(training, "_way_of", lambda job, plan: failing)
-    monkeypatch.setattr(training, "refuse_lost", refuse)
-    with pytest.raises(DeviceLostError, match="cuda: can do nothing more for this process") as raised:
+    monkeypatch.setattr(grid, "_way_of", lambda job, split: failing)
+    monkeypatch.setattr(grid, "refuse_lost", refuse)
+    with pytest.raises(DeviceLostError, match="cuda: can do nothing more for this process"):
         trained(models=("test_vit", "test_efficientnet"))
-    assert raised.value.run == "test_vit-s0"
     assert planned == ["test_vit-s0"]
 
 

@@ -18,8 +18,8 @@ def described(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
 
 
 def plan_json(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
-    """One JSON object: data, pictures, classes, train, val, test, folds, split, runs [{…}], finished, failed
-    {run: why it cannot be}, notes.
+    """One JSON object: data, pictures, classes, train, val, test, folds, split, runs [{…}], at_once (runs at
+    a time), finished, failed {run: why it cannot be}, notes.
 
     Of a run: run, timm_name, image_size, native_size, init, params_m, seconds (null where unknown), disk_mb
     while it trains and model_mb afterwards. With folds train, val and test count the first one.
@@ -48,6 +48,7 @@ def plan_json(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
             }
             for job in plan.jobs
         ],
+        "at_once": plan.at_once,
         "finished": list(plan.finished),
         "failed": dict(plan.unfit),
         "notes": _notes(plan),

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 import torch
 
+from vitbench.benchmark.engine import Engine
 from vitbench.benchmark.heads import heads_seconds
 from vitbench.benchmark.plan import Plan
+from vitbench.benchmark.schedule import wall_clock
 from vitbench.data.ahead import Ahead
 from vitbench.data.batches import cut_way
 from vitbench.data.epochs import epoch_size
 from vitbench.data.made import Views, stored_side, stored_size, training_picture
 from vitbench.data.store import open_store
+from vitbench.errors import DeviceLostError, KilledError
 from vitbench.models.create import count_parameters, create
 from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.weights import RANDOM
@@ -62,18 +65,47 @@ class _Timing:
     """Seconds to draw a view of it, in one thread; 0 where the device makes them."""
 
 
-def estimate_jobs(plan: Plan, watch: Watch) -> dict[str, Estimate]:
-    """An `Estimate` per run name; a model is timed once for all its seeds, folds and its probe."""
-    found: dict[str, Estimate] = {}
-    timed: dict[str, _Timing] = {}
+@dataclass(frozen=True)
+class TimeWork:
+    """A model to be timed."""
+
+    job: Job
+    split: Split
+
+    @property
+    def name(self) -> str:
+        return self.job.base
+
+    def __call__(self, watch: Watch) -> _Timing:
+        watch.message(f"timing a few steps of {self.name} …")
+        torch.set_num_threads(self.job.machine.threads)
+        return _time_model(self.job, self.split)
+
+
+def estimate_jobs(plan: Plan, engine: Engine, watch: Watch) -> tuple[Plan, dict[str, Estimate]]:
+    """The plan without what cannot even be timed, and an `Estimate` per run name.
+
+    A model is timed once for all its seeds, folds and its probe.
+    """
+    todo: dict[str, TimeWork] = {}
     for job in sorted(plan.jobs, key=lambda job: job.recipe.name == "probe"):  # a training says more
-        if job.base not in timed:
-            watch.message(f"timing a few steps of {job.base} …")
-            watch.timing(job.base)
-            timed[job.base] = _time_model(job, plan.split)
-            watch.timing("")
-        found[job.run_name] = _estimate(job, plan.split, timed[job.base])
-    return found
+        todo.setdefault(job.base, TimeWork(job, plan.split))
+    timed: dict[str, _Timing] = {}
+    crashed: dict[str, str] = {}
+    for work in todo.values():
+        engine.begin(work, watch)
+        outcome = engine.wait()
+        if isinstance(outcome.error, KilledError):
+            killed = outcome.error
+            crashed[work.name] = f"the process that timed its first steps {killed.cause}; {killed.way_out}"
+        elif isinstance(outcome.error, DeviceLostError) and engine.apart:
+            crashed[work.name] = "its first steps made the device fail; leave it out, or try --device cpu"
+        elif outcome.error is not None:
+            raise outcome.error
+        else:
+            timed[work.name] = outcome.result
+    plan = plan.without(crashed)
+    return plan, {job.run_name: _estimate(job, plan.split, timed[job.base]) for job in plan.jobs}
 
 
 def stages(plan: Plan, estimates: Mapping[str, Estimate]) -> dict[str, float]:
@@ -272,7 +304,8 @@ def _work(job: Job, one: Split, split: Split) -> str:
 def _total_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
     machine = plan.jobs[0].machine
     seconds = _total_seconds(plan, estimates)
-    disk = sum(e.model_mb for e in estimates.values()) + max(e.disk_mb for e in estimates.values())
+    largest = sorted((e.disk_mb for e in estimates.values()), reverse=True)[: plan.at_once]
+    disk = sum(e.model_mb for e in estimates.values()) + sum(largest)
     return (
         f"in all: {len(plan.jobs)} {'run' if len(plan.jobs) == 1 else 'runs'} on {machine.device_name}, "
         f"about {_time(seconds)} (from a few timed steps), up to "
@@ -305,10 +338,10 @@ def shortcut_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
 
 
 def _total_seconds(plan: Plan, estimates: Mapping[str, Estimate]) -> float:
-    """Of the jobs whose time is known; NaN where none is."""
+    """Of wall clock, for the jobs whose time is known; NaN where none is."""
     known = [estimates[job.run_name].seconds for job in plan.jobs]
     known = [seconds for seconds in known if not math.isnan(seconds)]
-    return sum(known) if known else UNKNOWN
+    return wall_clock([], known, plan.at_once) if known else UNKNOWN
 
 
 def _time(seconds: float) -> str:

@@ -22,7 +22,14 @@ from vitbench.models.weights import RANDOM, WAYS_ON, WORDS, InitialWeights, aske
 from vitbench.records import Benchmark, ImageSet, PixelRange, Recipe, Run, Settings, Split, run_name
 from vitbench.training import tuning
 from vitbench.training.jobs import Job
-from vitbench.training.machine import alone, choose_device, choose_machine, choose_precision, unused_card
+from vitbench.training.machine import (
+    alone,
+    choose_device,
+    choose_machine,
+    choose_precision,
+    shared_out,
+    unused_card,
+)
 from vitbench.training.recipes import (
     build_recipe,
     distillation,
@@ -61,6 +68,16 @@ class Plan:
         if out and not jobs and not self.finished:
             raise RunFailedError("; ".join(f"{name}: {reason}" for name, reason in out.items()))
         return dataclasses.replace(self, jobs=jobs, unfit={**self.unfit, **out})
+
+    @property
+    def at_once(self) -> int:
+        """How many runs are carried out at a time."""
+        return max((job.machine.jobs for job in self.jobs), default=1)
+
+    def sharing(self, jobs: int) -> "Plan":
+        """The plan with so many runs at a time, each with its share of the machine."""
+        each = (dataclasses.replace(job, machine=shared_out(job.machine, jobs)) for job in self.jobs)
+        return dataclasses.replace(self, jobs=tuple(each))
 
     @property
     def notes(self) -> tuple[str, ...]:

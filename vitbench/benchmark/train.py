@@ -1,9 +1,8 @@
 """`train`: the plan carried out run by run; one model's failure leaves the others alone."""
 
 import dataclasses
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,27 @@ from vitbench import files
 from vitbench.benchmark import folder, moved
 from vitbench.benchmark.arms import place_of_teacher
 from vitbench.benchmark.described import described
+from vitbench.benchmark.engine import Engine, engine_for
 from vitbench.benchmark.estimate import Estimate, estimate_jobs, stages
+from vitbench.benchmark.grid import carry_out_runs
 from vitbench.benchmark.idle import refuse_idle_options
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.benchmark.shard import Shard
 from vitbench.comparison.compare import compare
 from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.results import read_results
-from vitbench.data.made import LostPictureError
-from vitbench.errors import RefusedError, UsageError, VitbenchError, first_line
+from vitbench.errors import UsageError, VitbenchError
 from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
-from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings, Split
+from vitbench.records import DEFAULT_MODELS, Benchmark, Settings
 from vitbench.records.commands import command, going_on, verb_of
 from vitbench.reports.pretrained import write_pretrained
 from vitbench.reports.write import write_reports
 from vitbench.training import processes, signals
 from vitbench.training import track as trackers
-from vitbench.training.folds import train_folds
 from vitbench.training.follow import follow
-from vitbench.training.jobs import Job, discard_checkpoints
+from vitbench.training.jobs import discard_checkpoints
 from vitbench.training.launch import started
-from vitbench.training.machine import refuse_lost
-from vitbench.training.probe import probe_run
-from vitbench.training.runs import pretrain_run, train_run
 from vitbench.training.watch import Watch
 
 DEFAULT_DATA = Path("data")
@@ -56,10 +52,6 @@ class Request:
     """Which of the benchmark's runs this call carries out; None: all."""
     resume_anyway: bool = False
     """With `resume`: also a run that was begun with other versions or threads."""
-    leave: tuple[str, ...] = ()
-    """Runs that are not to be tried (again)."""
-    crashed: Mapping[str, str] = field(default_factory=dict)
-    """Models whose timed steps killed an earlier process, each with what to say of it."""
 
     @property
     def verb(self) -> str:
@@ -72,12 +64,6 @@ class Request:
         verb, results = verb_of(benchmark.settings.recipe), benchmark.folder.parent
         resume = self.resume or not options
         return command(verb, "NEWPLACE", resume=resume, name=benchmark.name, **options, results=results)
-
-    def after(self, benchmark: Path, leave: tuple[str, ...]) -> "Request":
-        """The same call once more, for what is left of the benchmark that it had begun or added to."""
-        return dataclasses.replace(
-            self, name=benchmark.name, results=benchmark.parent, resume=True, leave=leave
-        )
 
 
 def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[Plan, Benchmark | None]:
@@ -97,8 +83,7 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     if benchmark is None:
         if (asked.recipe == "simmim" or asked.pretrain) and "weights" not in asked.model_fields_set:
             asked = asked.model_copy(update={"weights": ("random",)})
-        plan = make_plan(asked, request.data or DEFAULT_DATA, watch, dry_run=dry_run)
-        return plan.without(request.crashed), None
+        return make_plan(asked, request.data or DEFAULT_DATA, watch, dry_run=dry_run), None
     return _further(request, benchmark, asked, watch, dry_run), benchmark
 
 
@@ -116,12 +101,8 @@ def _further(request: Request, benchmark: Benchmark, asked: Settings, watch: Wat
     known = {run.name for run in benchmark.runs}
     if request.resume and (new := [job.run_name for job in plan.jobs if job.run_name not in known]):
         watch.message(f"{benchmark.folder}: begins {', '.join(new)}, which it has not yet")
-    jobs = tuple(
-        dataclasses.replace(job, resume_anyway=request.resume_anyway)
-        for job in plan.jobs
-        if job.run_name not in request.leave
-    )
-    return dataclasses.replace(plan, jobs=jobs).without(request.crashed)
+    jobs = tuple(dataclasses.replace(job, resume_anyway=request.resume_anyway) for job in plan.jobs)
+    return dataclasses.replace(plan, jobs=jobs)
 
 
 def _place(fields: dict[str, Any], results: Path) -> None:
@@ -217,11 +198,16 @@ Compared = Callable[[Comparison], None]
 
 
 def carry_out(
-    request: Request, watch: Watch, track: str | None = None, compared: Compared = lambda _: None
+    request: Request,
+    watch: Watch,
+    track: str | None = None,
+    compared: Compared = lambda _: None,
+    *,
+    apart: bool = False,
 ) -> Benchmark:
-    """`train`, as the command line calls it."""
+    """`train`, as the command line calls it: `apart`, each run in a process beside this one."""
     with signals.heard(), processes.joined() as group:
-        benchmark = _carry_out(request, watch, track, compared)
+        benchmark = _carry_out(request, watch, track, compared, apart)
         group.order(processes.Order.END)
         group.send(str(benchmark.folder.resolve()))
         return benchmark
@@ -235,7 +221,9 @@ def _followed() -> Benchmark:
     return Benchmark(folder_made)
 
 
-def _carry_out(request: Request, watch: Watch, track: str | None, compared: Compared) -> Benchmark:
+def _carry_out(
+    request: Request, watch: Watch, track: str | None, compared: Compared, apart: bool
+) -> Benchmark:
     if track is not None:
         if request.asked.recipe == "probe":
             raise UsageError(f"--track {track}: a probe has no epochs to follow; leave it away")
@@ -247,14 +235,15 @@ def _carry_out(request: Request, watch: Watch, track: str | None, compared: Comp
         plan, benchmark = _shared(plan, benchmark, request, watch)
     for name in plan.finished:
         watch.message(f"{name}: finished already, left as it is")
-    estimates = announce(plan, watch)
-    if benchmark is None:
-        benchmark = _created(plan, request)
-    elif request.shard is None:  # a shard has added its benchmark's runs already
-        folder.add_runs(benchmark, plan)
-    with trackers.tracked(track, benchmark, watch) as told:
-        told.benchmark_started(benchmark.name, stages(plan, estimates))
-        _run_jobs(plan, benchmark, told)
+    with engine_for(plan.at_once, apart=apart) as engine:
+        plan, estimates = announce(plan, engine, watch)
+        if benchmark is None:
+            benchmark = _created(plan, request)
+        elif request.shard is None:  # a shard has added its benchmark's runs already
+            folder.add_runs(benchmark, plan)
+        trackers.introduce(track, benchmark, watch)
+        watch.benchmark_started(benchmark.name, stages(plan, estimates), engine.most)
+        carry_out_runs(plan, benchmark, engine, watch, track)
     _conclude(benchmark, request, watch, compared)
     return benchmark
 
@@ -313,12 +302,12 @@ def _conclude(benchmark: Benchmark, request: Request, watch: Watch, compared: Co
                 compared(comparison)
 
 
-def announce(plan: Plan, watch: Watch) -> dict[str, Estimate]:
-    """Tell the watcher the plan and every warning; returns the estimates behind it."""
-    estimates = estimate_jobs(plan, watch)
+def announce(plan: Plan, engine: Engine, watch: Watch) -> tuple[Plan, dict[str, Estimate]]:
+    """Tell the watcher the plan and every warning; the plan of what can be timed, and the estimates."""
+    plan, estimates = estimate_jobs(plan, engine, watch)
     for line in described(plan, estimates):
         watch.message(line)
-    return estimates
+    return plan, estimates
 
 
 def _existing(request: Request) -> Benchmark | None:
@@ -329,61 +318,3 @@ def _existing(request: Request) -> Benchmark | None:
     if request.resume and request.data is None and not DEFAULT_DATA.is_dir():
         return folder.find(request.name, request.results)  # says what there is
     return None
-
-
-def _way_of(job: Job, plan: Plan) -> Callable[[Job, Run, Split, Watch], None]:
-    if job.recipe.name == "probe":
-        return probe_run
-    if job.recipe.masking is not None:
-        return pretrain_run
-    return train_folds if plan.split.folds else train_run
-
-
-def _reason(error: VitbenchError, run: Run) -> str:
-    """What went wrong, for where the run is named already."""
-    text = str(error)
-    for named in (f"{run.folder}: ", f"{run.name}: ", f"{run.name}/"):
-        text = text.removeprefix(named)
-    return text
-
-
-def _run_jobs(plan: Plan, benchmark: Benchmark, watch: Watch) -> None:
-    runs = {run.name: run for run in benchmark.runs}
-    for name, reason in plan.unfit.items():
-        runs[name].folder.mkdir(exist_ok=True)
-        files.write_json(runs[name].folder / "failure.json", {"reason": reason})
-    for job in plan.jobs:
-        run = runs[job.run_name]
-        try:
-            with files.naming(run.folder):
-                _way_of(job, plan)(job, run, plan.split, watch)
-        except RefusedError as error:
-            watch.run_finished(run.name, f"not touched: {_reason(error, run)}")
-            continue
-        except LostPictureError:  # no other model could be trained on these data either
-            raise
-        except VitbenchError as error:
-            files.write_json(run.folder / "failure.json", {"reason": _reason(error, run)})
-            watch.run_finished(run.name, f"failed: {_reason(error, run)}")
-            continue
-        except Exception as error:  # each network of timm's can fail in its own way
-            if isinstance(error, OSError) or started()[1] > 1:  # other processes wait inside this run
-                raise
-            _note_bug(run, error, watch)
-            refuse_lost(job.machine.device, run.name)
-            continue
-        test = run.metrics()["test"]
-        if test is None:
-            watch.run_finished(run.name, f"pre-trained, val loss {run.metrics()['val']['loss']:.3f}")
-            continue
-        watch.run_finished(run.name, f"{test['correct']} of {test['n']} test pictures right")
-
-
-def _note_bug(run: Run, error: Exception, watch: Watch) -> None:
-    """Fail a run of which nobody foresaw the error; the traceback goes to its `log.txt`."""
-    log = run.folder / "log.txt"
-    with files.naming(log), log.open("a", encoding="utf-8") as stream:
-        stream.writelines(traceback.format_exception(error))
-    reason = f"{type(error).__name__}: {first_line(error)}; the traceback is in {log}"
-    files.write_json(run.folder / "failure.json", {"reason": reason})
-    watch.run_finished(run.name, f"failed: {reason}")

@@ -44,13 +44,12 @@ def _say(line: str) -> None:
 
 
 def _carry_out() -> None:
-    from vitbench.cli import follow, supervise
+    from vitbench.benchmark import beside
+    from vitbench.cli import follow
 
     if follow.wanted():
         sys.exit(follow.run(sys.argv[1:]))
-    if supervise.wanted(sys.argv[1:]):
-        sys.exit(supervise.run())
-    supervise.begin()
-    from vitbench.cli.app import app
+    with beside.ready(sys.argv[1:]):
+        from vitbench.cli.app import app
 
-    app()
+        app()

@@ -1,9 +1,7 @@
 """Under torchrun the first process is the command; the others help it where it trains, and are silent."""
 
-from vitbench.cli.supervise import NOT_CARRIED_OUT
+from vitbench.benchmark.beside import COMMANDS, NOT_CARRIED_OUT
 from vitbench.training.launch import started
-
-COMMANDS = ("train", "probe", "pretrain", "demo")
 
 
 def wanted() -> bool:

@@ -1,5 +1,6 @@
 """Progress on stderr: one live display on a terminal, a line per epoch in a pipe."""
 
+import copy
 import math
 import signal
 import sys
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from vitbench import files
-from vitbench.cli import supervise
+from vitbench.benchmark.schedule import wall_clock
 from vitbench.cli.options import RESULTS
 from vitbench.errors import Interrupted, StoppedError, VitbenchError
 from vitbench.files import shown
@@ -28,28 +29,42 @@ WIDE = 110
 
 
 class _Clock:
-    """What is left of a benchmark: estimates for runs to come, measured speed for the current one."""
+    """What is left of a benchmark: estimates for runs to come, measured speed for those under way."""
 
     def __init__(self) -> None:
-        self.estimates: dict[str, float] = {}
-        self.run = ""
-        self.started = 0.0
-        self.first = 0
-        self.total = 1
+        self.to_come: dict[str, float] = {}
+        self.at_once = 1
+        self.under_way: dict[str, tuple[float, int, int]] = {}
+        """When each began, the first of its steps and how many there are."""
+        self.ends: dict[str, float] = {}
+        """When each of these is thought to end."""
+
+    def expect(self, seconds: Mapping[str, float], at_once: int) -> None:
+        self.to_come, self.at_once = dict(seconds), at_once
 
     def begin(self, run: str, first_step: int, total_steps: int) -> None:
-        self.run, self.first, self.total = run, first_step, total_steps
-        self.started = time.monotonic()
+        self.ends[run] = time.monotonic() + _known(self.to_come.pop(run, 0.0))
+        self.under_way[run] = (time.monotonic(), first_step, total_steps)
 
-    def left(self, step: int) -> tuple[float, float]:
-        """Seconds left for the current run and for the benchmark; `step` counts from the run's start."""
-        done = max(1, step - self.first)
-        mine = (time.monotonic() - self.started) / done * (self.total - step)
-        names = list(self.estimates)
-        later = names[names.index(self.run) + 1 :] if self.run in names else []
-        return mine, mine + sum(
-            self.estimates[name] for name in later if not math.isnan(self.estimates[name])
-        )
+    def finish(self, run: str) -> None:
+        """A run has ended, or a part of one; what it did not come to is not to come any more."""
+        for name in [name for name in self.to_come if name == run or name.startswith(f"{run}/")]:
+            del self.to_come[name]
+        self.under_way.pop(run, None)
+        self.ends.pop(run, None)
+
+    def left(self, run: str, step: int) -> tuple[float, float]:
+        """Seconds left for a run and for the benchmark; `step` counts from the run's start."""
+        now = time.monotonic()
+        started, first, total = self.under_way.get(run, (now, 0, 1))
+        mine = (now - started) / max(1, step - first) * (total - step)
+        self.ends[run] = now + mine
+        under_way = [max(0.0, end - now) for end in self.ends.values()]
+        return mine, wall_clock(under_way, map(_known, self.to_come.values()), self.at_once)
+
+
+def _known(seconds: float) -> float:
+    return 0.0 if math.isnan(seconds) else seconds
 
 
 class LineWatch(Watch):
@@ -60,6 +75,7 @@ class LineWatch(Watch):
         self.results, self.options = results, options
         self.clock = _Clock()
         self.benchmark = ""
+        self.run = ""
         self.steps = 1
         self.epochs = 1
         self.last_check = time.monotonic()
@@ -108,22 +124,22 @@ class LineWatch(Watch):
     def message(self, text: str) -> None:
         self.show(shown(text))
 
-    def timing(self, model: str) -> None:
-        supervise.tell(timing=model)
-
-    def benchmark_started(self, name: str, seconds: Mapping[str, float]) -> None:
+    def benchmark_started(self, name: str, seconds: Mapping[str, float], at_once: int = 1) -> None:
         self.benchmark = name
-        supervise.tell(benchmark=str((self.results / name).resolve()))
-        self.clock.estimates = dict(seconds)
+        self.clock.expect(seconds, at_once)
+
+    def among(self, run: str) -> "LineWatch":
+        """What is shown of one of several runs: its own steps and line, on the same display."""
+        return copy.copy(self)
 
     def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
-        self.steps, self.epochs = steps, epochs
+        self.run, self.steps, self.epochs = run, steps, epochs
         self.clock.begin(run, (epoch - 1) * steps, epochs * steps)
         if epoch > 1:
             self.show(f"{run}: going on at epoch {epoch} of {epochs}")
 
     def epoch_finished(self, run: str, row: Epoch, best: bool) -> None:
-        mine, whole = self.clock.left(row.epoch * self.steps)
+        mine, whole = self.clock.left(run, row.epoch * self.steps)
         self.show(
             f"{run}: epoch {row.epoch}/{self.epochs}  train loss {row.train_loss:.3f}  "
             f"{_top1('train', row.train_top1)}{_judged(row, best)}  "
@@ -131,6 +147,7 @@ class LineWatch(Watch):
         )
 
     def run_finished(self, run: str, text: str) -> None:
+        self.clock.finish(run)
         self.show(f"{run}: {text}")
 
 
@@ -174,6 +191,16 @@ class LiveWatch(LineWatch):
         self.progress.stop()
         super().__exit__(kind, error, trace)
 
+    def among(self, run: str) -> "LiveWatch":
+        self._clear()
+        return copy.copy(self)
+
+    def _clear(self) -> None:
+        """What is shown of now is over."""
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+        self.task = None
+
     def show(self, text: str) -> None:
         self.progress.console.print(text, markup=False, highlight=False)
 
@@ -191,9 +218,9 @@ class LiveWatch(LineWatch):
         self.val = "–"
 
     def step(self, epoch: int, step: int, loss: float, images_per_second: float) -> None:
-        mine, whole = self.clock.left((epoch - 1) * self.steps + step)
+        mine, whole = self.clock.left(self.run, (epoch - 1) * self.steps + step)
         self._bar(
-            f"{self.clock.run} epoch {epoch}/{self.epochs}",
+            f"{self.run} epoch {epoch}/{self.epochs}",
             step,
             self.steps,
             f"loss {loss:.3f}  val {self.val}  {images_per_second:.0f} img/s  "
@@ -204,6 +231,10 @@ class LiveWatch(LineWatch):
         if row.val_loss is not None:
             self.val = f"{row.val_loss:.3f}" if row.val_top1 is None else f"{percent(row.val_top1)} %"
         super().epoch_finished(run, row, best)
+
+    def run_finished(self, run: str, text: str) -> None:
+        super().run_finished(run, text)
+        self._clear()
 
     def _bar(self, description: str, done: int, total: int, detail: str) -> None:
         if self.task is None:

@@ -1,7 +1,6 @@
 """`vitbench train`, `probe` and `pretrain`: what each is for, and how a call of them is carried out."""
 
 import contextlib
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -72,9 +71,9 @@ def pretrain(asked: Settings, call: Call) -> None:
 
 def conduct(asked: Settings, call: Call) -> None:
     """`train`, `probe` and `pretrain`: plan, carry out, show."""
-    from vitbench.cli import supervise
+    from vitbench.benchmark.beside import apart
     from vitbench.data.scan import refuse_unusable
-    from vitbench.errors import ClassesError, DeviceLostError
+    from vitbench.errors import ClassesError
 
     if call.track is not None:
         from vitbench.training.track import check
@@ -92,19 +91,12 @@ def conduct(asked: Settings, call: Call) -> None:
 
     shard = None if call.shard is None else Shard.of(call.shard)
     request = Request(asked, call.data, call.name, call.results, resume, shard, call.resume_anyway)
-    if (left := supervise.inherited) is not None:
-        request = dataclasses.replace(request, crashed=left.crashed)
-        if left.benchmark is not None:
-            request = request.after(left.benchmark, left.leave)
     if call.dry_run:
         raise typer.Exit(_show_plan(request, as_json=call.as_json))
     made: list[Comparison] = []
-    with watch(call.results, shard=call.shard, track=call.track) as display:
-        try:
-            benchmark = carry_out(request, display, call.track, made.append)
-        except DeviceLostError as error:
-            supervise.tell(lost=error.run)
-            raise
+    jobs = asked.jobs if "jobs" in asked.model_fields_set else None
+    with watch(call.results, shard=call.shard, track=call.track, jobs=jobs) as display:
+        benchmark = carry_out(request, display, call.track, made.append, apart=apart())
     runs = shard.share(benchmark.runs) if shard else benchmark.runs
     if shard is None or benchmark.finished:
         _show(benchmark, made, as_json=call.as_json)
@@ -113,7 +105,9 @@ def conduct(asked: Settings, call: Call) -> None:
 
 def _show_plan(request: "Request", *, as_json: bool) -> int:
     """`--dry-run`: the plan is the result, on stdout; how it comes about is progress. The exit status."""
+    from vitbench.benchmark.beside import apart
     from vitbench.benchmark.described import described, plan_json
+    from vitbench.benchmark.engine import engine_for
     from vitbench.benchmark.estimate import estimate_jobs
     from vitbench.benchmark.train import prepare
     from vitbench.cli.progress import watch
@@ -121,7 +115,8 @@ def _show_plan(request: "Request", *, as_json: bool) -> int:
 
     with watch(request.results) as display:
         plan, _ = prepare(request, display, dry_run=True)
-        estimates = estimate_jobs(plan, display)
+        with engine_for(plan.at_once, apart=apart()) as engine:
+            plan, estimates = estimate_jobs(plan, engine, display)
     if as_json:
         print(plan_json(plan, estimates))
     else:

@@ -31,10 +31,18 @@ MOST = 16
 
 
 def cores() -> int:
-    """Those that this process may use: of several that torchrun has started here, its share."""
+    """Those that this process may use: of several that torchrun or `--jobs` has started here, its share."""
     allowed = getattr(os, "sched_getaffinity", None)  # a scheduler gives a job some of a machine's
     count = len(allowed(0)) if allowed else os.cpu_count() or 1
-    return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
+    return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE") or 1) // _shared["by"])
+
+
+_shared = {"by": 1}
+
+
+def share_cores(runs: int) -> None:
+    """From now on this process has its share of the cores only, as one of so many runs at a time."""
+    _shared["by"] = runs
 
 
 class Ahead:

@@ -144,6 +144,8 @@ class Machine:
     as the waiting calls for."""
     processes: int = 1
     """That share every global batch, each with so many threads and workers."""
+    jobs: int = 1
+    """Runs at a time on this device, each with so many threads; never changes what comes out."""
     store: str = ""
     """The folder that keeps decoded pictures; never changes what comes out. "": none."""
     without: tuple[Technique, ...] = ()

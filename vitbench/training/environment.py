@@ -31,6 +31,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "workers": machine.workers,
         "micro_batch": machine.micro_batch,
         "processes": machine.processes,
+        "jobs": machine.jobs,
         "without": list(machine.without),
         "deterministic": machine.deterministic,
         "resumes_to_the_same_bytes": resumes_exactly(machine),
@@ -84,7 +85,9 @@ def changed_since(run: Run, machine: Machine) -> list[str]:
         found += [f"{was} → {now}" for was, now in pairs if was != now]
     # The arithmetic of other devices does not depend on it.
     if machine.device == "cpu" and known.get("threads", machine.threads) != machine.threads:
-        found.append(f"threads {known['threads']} → {machine.threads}")
+        jobs = known.get("jobs", 1)
+        so = f" (--jobs {jobs} → {machine.jobs})" if jobs != machine.jobs else ""
+        found.append(f"threads {known['threads']} → {machine.threads}{so}")
     began = _ways(known.get("without", ()), known.get("deterministic", False), machine.device)
     asked = _ways(machine.without, machine.deterministic, machine.device)
     found += [f"{was} → {now}" for was, now in zip(began, asked, strict=True) if was != now]
@@ -96,7 +99,7 @@ def changed_since(run: Run, machine: Machine) -> list[str]:
 def refusal(run: Run, changed: list[str]) -> str:
     """The line for a run that began with other versions or threads than are here."""
     hint = ""
-    for name, before, *_ in (change.split() for change in changed):
+    for name, before, *more in (change.split() for change in changed):
         if name == "--without":
             hint += f"give {name} {before}, or "
         elif name == "deterministic":
@@ -104,7 +107,9 @@ def refusal(run: Run, changed: list[str]) -> str:
         elif name == "not":  # deterministic
             hint += "leave --deterministic away, or "
         elif name == "threads":
-            hint += f"set OMP_NUM_THREADS={before}, or "
+            jobs = int(run.environment().get("jobs", 1))
+            in_all = int(before) * jobs
+            hint += f"give --jobs {jobs}, or " if "(--jobs" in more else f"set OMP_NUM_THREADS={in_all}, or "
         elif name == "processes":
             hint += f"start it with torchrun --nproc_per_node {before}, or "
     return (

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vitbench import files
-from vitbench.errors import RefusedError, RunFailedError, VitbenchError
+from vitbench.errors import CrowdedError, RefusedError, RunFailedError, VitbenchError
 from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.linear import fit_start
 from vitbench.models.create import set_head, state_sha256
@@ -30,7 +30,10 @@ BATCH_NORM = "batch normalisation, where a model has it, sees these smaller batc
 
 
 def fitted(job: Job, run: Run, split: Split, watch: Watch) -> Trainer:
-    """The job's trainer after its last epoch, the chosen weights in it; smaller steps where memory ends."""
+    """The job's trainer after its last epoch, the chosen weights in it; smaller steps where memory ends.
+
+    Beside others that is a CrowdedError: smaller steps change the last bits, fewer runs at a time don't.
+    """
     machine, fallbacks = pinned(job, run, watch)
     while True:
         try:
@@ -52,6 +55,8 @@ def fitted(job: Job, run: Run, split: Split, watch: Watch) -> Trainer:
                 ) from error
             if not is_out_of_memory(error):
                 raise
+            if job.beside:
+                raise CrowdedError(f"{run.name}: out of memory beside other runs") from error
             if machine.micro_batch == 1:
                 raise RunFailedError(
                     f"{run.name}: out of memory even with one picture at a time; "

@@ -82,6 +82,8 @@ class Job:
     """Masked pre-training that comes first; `weights` are what it begins with then."""
     resume_anyway: bool = False
     """A run that began with other versions or threads goes on, and says so in its notes."""
+    beside: bool = False
+    """Others may be carried out on the same device at the same time: out of memory may be their doing."""
 
     @property
     def model(self) -> str:
@@ -231,7 +233,7 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
         if before != now:
             watch.message(f"{run.name}: goes on with {what} {before}, as it started (not {now})")
     fallbacks = list(written["fallbacks"])
-    machine = dataclasses.replace(machine, threads=here.threads, processes=here.processes)
+    machine = dataclasses.replace(machine, threads=here.threads, processes=here.processes, jobs=here.jobs)
     machine = named(dataclasses.replace(machine, without=here.without, deterministic=here.deterministic))
     if changed := changed_since(run, machine):
         if not job.resume_anyway:

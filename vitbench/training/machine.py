@@ -13,6 +13,7 @@ from typing import Literal
 import psutil
 import torch
 
+from vitbench.data.ahead import cores
 from vitbench.data.store import store_folder
 from vitbench.errors import DeviceLostError, UsageError, first_line
 from vitbench.records import Machine, Settings
@@ -87,8 +88,11 @@ def choose_precision(
 def choose_machine(settings: Settings, device: torch.device, batch_size: int) -> Machine:
     """How a run with this global batch is carried out on `device`, by the processes that are there.
 
-    UsageError where a batch has not a picture for each of them, or all would share one accelerator.
+    UsageError where a batch has not a picture for each of them, or all would share one accelerator, and for
+    more runs at a time than there are cores.
     """
+    jobs = 1 if settings.jobs == "auto" else settings.jobs
+    _check_jobs(jobs, device)
     count = 1 if settings.recipe == "probe" else started()[1]
     if batch_size < count:
         raise UsageError(f"--batch-size {batch_size}: has not a picture for each of {count} processes")
@@ -105,43 +109,60 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
     share = -(-batch_size // count)
     accelerated = device.type != "cpu"
     store = str(Path(settings.store_dir).absolute() if settings.store_dir else store_folder())
-    return Machine(
+    machine = Machine(
         device=str(device),
-        device_name=device_name(device) + _together(count),
+        device_name="",
         micro_batch=min(settings.micro_batch or share, share),
         eval_batch=ACCELERATOR_EVAL_BATCH if accelerated else CPU_EVAL_BATCH,
-        threads=torch.get_num_threads(),
+        threads=threads_each(jobs),
         workers=settings.workers,
         processes=count,
+        jobs=jobs,
         store=store if settings.store else "",
         without=tuple(sorted(settings.without)),
         deterministic=settings.deterministic,
-        libraries=device_libraries(device),
     )
+    return named(machine)
+
+
+def _check_jobs(jobs: int, device: torch.device) -> None:
+    if jobs > 1 and started()[1] > 1:
+        raise UsageError(
+            f"--jobs {jobs}: torchrun's processes train one model together; leave one of them away"
+        )
+    if device.type == "cpu" and jobs > cores():
+        raise UsageError(f"--jobs {jobs}: more than this machine has cores, which is {cores()}")
+
+
+def threads_each(jobs: int) -> int:
+    """The threads of each of so many runs at a time: together no more than one alone would have."""
+    return max(1, torch.get_num_threads() // jobs)
+
+
+def shared_out(machine: Machine, jobs: int) -> Machine:
+    """The machine for one of so many runs at a time."""
+    return named(dataclasses.replace(machine, jobs=jobs, threads=threads_each(jobs)))
 
 
 def named(machine: Machine) -> Machine:
     """The machine with the names that its device and the device's libraries have here and now."""
     device = torch.device(machine.device)
-    name = device_name(device) + _together(machine.processes)
+    name = device_name(device, machine.threads)
+    name += f", {machine.processes} processes" if machine.processes > 1 else ""
+    name += f", {machine.jobs} runs at a time" if machine.jobs > 1 else ""
     return dataclasses.replace(machine, device_name=name, libraries=device_libraries(device))
 
 
 def alone(machine: Machine) -> Machine:
     """The machine for what the first process does without the others, such as a probe."""
-    name = machine.device_name.removesuffix(_together(machine.processes))
-    return dataclasses.replace(machine, device_name=name, processes=1)
+    return named(dataclasses.replace(machine, processes=1))
 
 
-def _together(processes: int) -> str:
-    return f", {processes} processes" if processes > 1 else ""
-
-
-def device_name(device: torch.device) -> str:
-    """What a person calls the device: the GPU's name, or the processor and its cores in use."""
+def device_name(device: torch.device, threads: int) -> str:
+    """What a person calls the device: the GPU's name, or the processor and its threads in use."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    return f"{platform.machine()} CPU, {threads} threads"
 
 
 def device_libraries(device: torch.device) -> str:
@@ -168,7 +189,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(said in text for said in NO_MEMORY)
 
 
-def refuse_lost(device: str, run: str = "") -> None:
+def refuse_lost(device: str) -> None:
     """DeviceLostError where a CUDA device does not even add two numbers any more, as after an illegal access.
 
     Such an error stays with the process: whatever it asks of the device from then on fails with it.
@@ -182,8 +203,7 @@ def refuse_lost(device: str, run: str = "") -> None:
             return
         line = first_line(error)
         raise DeviceLostError(
-            f"{device}: can do nothing more for this process ({line}); --resume goes on with what is left",
-            run,
+            f"{device}: can do nothing more for this process ({line}); --resume goes on with what is left"
         ) from error
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from vitbench import files
-from vitbench.errors import RunFailedError
+from vitbench.errors import CrowdedError, RunFailedError
 from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.forward import answering
 from vitbench.inference.linear import Linear, fit_linear
@@ -43,6 +43,8 @@ def probe_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
+                if job.beside:
+                    raise CrowdedError(f"{run.name}: out of memory beside other runs") from error
                 if machine.eval_batch == 1:
                     raise RunFailedError(
                         f"{run.name}: out of memory with one picture; use a smaller --image-size or model"

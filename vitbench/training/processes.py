@@ -11,7 +11,6 @@ import os
 import pickle
 import re
 import signal
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from vitbench.errors import Interrupted, RunFailedError, first_line
+from vitbench.errors import Interrupted, RunFailedError, first_line, packed
 from vitbench.training.launch import started
 
 PATIENCE = timedelta(days=7)
@@ -204,24 +203,12 @@ class _Meeting:
         mine._collect(lambda: dist.all_reduce(flag))
         if not flag.item():
             return
-        reports = [report for report in mine.gather(_packed(failed, mine.rank)) if report]
+        own = b"" if failed is None else packed(failed, f"in process {mine.rank}")
+        reports = [report for report in mine.gather(own) if report]
         if not mine.first:
             raise ElsewhereError from failed
         if failed is None:
             raise pickle.loads(reports[0])
-
-
-def _packed(error: Exception | None, rank: int) -> bytes:
-    """An error as it travels to the first process, with what it says about itself; b"" for none."""
-    if error is None:
-        return b""
-    error.add_note(f"in process {rank}:\n" + "".join(traceback.format_exception(error)))
-    try:
-        content = pickle.dumps(error)
-        pickle.loads(content)
-    except (TypeError, AttributeError, pickle.PicklingError):
-        content = pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
-    return content
 
 
 # --- gradients ------------------------------------------------------------------------------------

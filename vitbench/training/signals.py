@@ -53,6 +53,8 @@ def heard() -> Iterator[None]:
     finally:
         for number, usual_handler in before.items():
             signal.signal(number, usual_handler)
+        if before:
+            _asked.__init__()  # type: ignore[misc]  # nor is anything left for who comes next
 
 
 @contextlib.contextmanager
@@ -75,6 +77,34 @@ def let_through() -> Iterator[None]:
         yield
     finally:
         _asked.held_back = True
+
+
+@contextlib.contextmanager
+def passed_on() -> Iterator[None]:
+    """Inside, a first call to stop is only noted, for whoever lets others know of it (`told`)."""
+    _asked.held_back = True
+    try:
+        yield
+    finally:
+        _asked.held_back = False
+
+
+def told() -> tuple[int, bool]:
+    """The signal that asked to stop, 0 for none; whether one has asked to save since the last call."""
+    save, _asked.save = _asked.save, False
+    return _asked.stop, save
+
+
+def ask(number: int) -> None:
+    """As if this signal had come in, told by another thread; nothing where one has asked to stop already."""
+    if number == getattr(signal, "SIGUSR1", None):
+        _asked.save = True
+    elif _asked.stop:
+        return
+    elif hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)  # also where it waits for a lock
+    else:
+        signal.raise_signal(number)
 
 
 def pending() -> bool:

@@ -10,11 +10,12 @@ import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark, Epoch, Run
-from vitbench.training.watch import Watch
+from vitbench.training.watch import Relay, Watch
 
 PROJECT = "vitbench"
 
@@ -58,41 +59,39 @@ def tracked(kind: str | None, benchmark: Benchmark, watch: Watch) -> Iterator[Wa
         track.close()
 
 
-class Watches(Watch):
+def introduce(kind: str | None, benchmark: Benchmark, watch: Watch) -> None:
+    """Say where to look, where that is not known already; a tracker that failed before is tried anew."""
+    LEFT.discard((kind or "", benchmark.folder))
+    if kind == "tensorboard":
+        watch.message(f"epochs as they come: tensorboard --logdir {benchmark.folder / 'tensorboard'}")
+
+
+LEFT: set[tuple[str, Path]] = set()
+"""What has failed for which benchmark in this process, and is left for its further runs."""
+
+
+class Watches(Relay):
     """Tells several watches of every event, in their order."""
 
     def __init__(self, *watches: Watch) -> None:
-        self.watches = watches
+        def tell(event: str, *details: Any) -> None:
+            for watch in watches:
+                getattr(watch, event)(*details)
 
-
-def _telling(event: str) -> Callable[..., None]:
-    def tell(self: Watches, *details: Any) -> None:
-        for watch in self.watches:
-            getattr(watch, event)(*details)
-
-    return tell
-
-
-for _event in [name for name in vars(Watch) if not name.startswith("_")]:
-    setattr(Watches, _event, _telling(_event))
+        super().__init__(tell)
 
 
 class Track(Watch):
-    """Forwards each training of a benchmark to a tracker, until that fails."""
+    """Forwards each training of a run to a tracker, until that fails."""
 
     def __init__(self, kind: str, benchmark: Benchmark, report: Callable[[str], None]) -> None:
         self.kind, self.benchmark, self.report = kind, benchmark, report
-        self.failed = False
         self.run = ""
         self.open: Tracker | None = None
 
-    def benchmark_started(self, name: str, seconds: Mapping[str, float]) -> None:
-        if self.kind == "tensorboard":
-            self.report(f"epochs as they come: tensorboard --logdir {self.benchmark.folder / 'tensorboard'}")
-
     def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
         self.close()
-        if not self.failed:
+        if (self.kind, self.benchmark.folder) not in LEFT:
             with self._safely():
                 self.open = TRACKERS[self.kind](self.benchmark, self._run(run), epoch)
                 self.run = run
@@ -130,7 +129,8 @@ class Track(Watch):
             with contextlib.redirect_stdout(sys.stderr):
                 yield
         except Exception as error:  # noqa: BLE001  (other people's code: whatever it raises, training goes on)
-            self.failed, self.open = True, None
+            self.open = None
+            LEFT.add((self.kind, self.benchmark.folder))
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             self.report(f"--track {self.kind}: no longer tracked, training goes on ({reason})")
 

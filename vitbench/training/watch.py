@@ -1,6 +1,7 @@
 """What training tells whoever watches: the command line draws it, a script may stay silent."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from vitbench.records import Epoch
 
@@ -20,11 +21,15 @@ class Watch:
     def message(self, text: str) -> None:
         """One line for the user: a warning, a fallback, a step taken."""
 
-    def timing(self, model: str) -> None:
-        """A few steps of a model are timed for the plan now; "": they are over."""
+    def among(self, run: str) -> "Watch":
+        """Who hears of a run among several that go on at the same time: this one, of all of them alike."""
+        return self
 
-    def benchmark_started(self, name: str, seconds: Mapping[str, float]) -> None:
-        """The benchmark's folder is there; the estimated seconds of every run still to do, in their order."""
+    def benchmark_started(self, name: str, seconds: Mapping[str, float], at_once: int = 1) -> None:
+        """The benchmark's folder is there; the estimated seconds of every run still to do, in their order.
+
+        So many of them go on at the same time.
+        """
 
     def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
         """A run begins (or goes on) at `epoch`, from 1; each epoch has `steps` optimiser steps."""
@@ -37,3 +42,21 @@ class Watch:
 
     def run_finished(self, run: str, text: str) -> None:
         """A run ended; `text` says how, in one line."""
+
+
+class Relay(Watch):
+    """Hands every event on: its name, then its details."""
+
+    def __init__(self, hand: Callable[..., None]) -> None:
+        self.hand = hand
+
+
+def _handing(event: str) -> Callable[..., None]:
+    def hand(self: Relay, *details: Any) -> None:
+        self.hand(event, *details)
+
+    return hand
+
+
+for _event in [name for name in vars(Watch) if not name.startswith("_") and name != "among"]:
+    setattr(Relay, _event, _handing(_event))

@@ -1,0 +1,181 @@
+"""The runs of a benchmark, handed out to an engine: what waits for what, and what one's failure means."""
+
+import dataclasses
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vitbench import files
+from vitbench.benchmark.engine import Engine, Outcome
+from vitbench.benchmark.plan import Plan
+from vitbench.data.ahead import share_cores
+from vitbench.data.made import LostPictureError
+from vitbench.errors import (
+    CrowdedError,
+    DeviceLostError,
+    KilledError,
+    RefusedError,
+    VitbenchError,
+    first_line,
+)
+from vitbench.records import Benchmark, Run, Split
+from vitbench.training import track as trackers
+from vitbench.training.folds import train_folds
+from vitbench.training.jobs import Job, writing
+from vitbench.training.launch import started
+from vitbench.training.machine import refuse_lost
+from vitbench.training.probe import probe_run
+from vitbench.training.runs import pretrain_run, train_run
+from vitbench.training.watch import Watch
+
+
+@dataclass(frozen=True)
+class RunWork:
+    """One run to be carried out in its folder."""
+
+    job: Job
+    benchmark: Benchmark
+    split: Split
+    track: str | None = None
+    """The tracker that is told of it."""
+
+    @property
+    def name(self) -> str:
+        return self.job.run_name
+
+    @property
+    def run(self) -> Run:
+        return Run(self.benchmark.folder / self.name)
+
+    def __call__(self, watch: Watch) -> None:
+        """Carry it out and say how it ended; what is wrong with it alone is written into its folder.
+
+        Raises what concerns the others too: a picture that is gone, what the system refuses, a lost device,
+        memory that ran out beside others.
+        """
+        run = self.run
+        share_cores(self.job.machine.jobs)
+        with trackers.tracked(self.track, self.benchmark, watch) as told:
+            try:
+                with files.naming(run.folder):
+                    _way_of(self.job, self.split)(self.job, run, self.split, told)
+            except RefusedError as error:
+                told.run_finished(run.name, f"not touched: {_reason(error, run)}")
+            except (LostPictureError, CrowdedError):
+                raise  # no other model could be trained on these data either; a try among fewer may do
+            except VitbenchError as error:
+                fail(run, _reason(error, run), told)
+            except Exception as error:  # each network of timm's can fail in its own way
+                if isinstance(error, OSError) or started()[1] > 1:  # other processes wait inside this run
+                    raise
+                _note_bug(run, error, told)
+                refuse_lost(self.job.machine.device)
+            else:
+                told.run_finished(run.name, _how_it_ended(run))
+
+
+def _way_of(job: Job, split: Split) -> Callable[[Job, Run, Split, Watch], None]:
+    if job.recipe.name == "probe":
+        return probe_run
+    if job.recipe.masking is not None:
+        return pretrain_run
+    return train_folds if split.folds else train_run
+
+
+def _how_it_ended(run: Run) -> str:
+    test = run.metrics()["test"]
+    if test is None:
+        return f"pre-trained, val loss {run.metrics()['val']['loss']:.3f}"
+    return f"{test['correct']} of {test['n']} test pictures right"
+
+
+def _reason(error: VitbenchError, run: Run) -> str:
+    """What went wrong, for where the run is named already."""
+    text = str(error)
+    for named in (f"{run.folder}: ", f"{run.name}: ", f"{run.name}/"):
+        text = text.removeprefix(named)
+    return text
+
+
+def fail(run: Run, reason: str, watch: Watch) -> None:
+    """Write down why a run failed, and say it."""
+    run.folder.mkdir(exist_ok=True)
+    files.write_json(run.folder / "failure.json", {"reason": reason})
+    watch.run_finished(run.name, f"failed: {reason}")
+
+
+def _note_bug(run: Run, error: Exception, watch: Watch) -> None:
+    """Fail a run of which nobody foresaw the error; the traceback goes to its `log.txt`."""
+    log = run.folder / "log.txt"
+    with files.naming(log), log.open("a", encoding="utf-8") as stream:
+        stream.writelines(traceback.format_exception(error))
+    fail(run, f"{type(error).__name__}: {first_line(error)}; the traceback is in {log}", watch)
+
+
+# --- all of them ----------------------------------------------------------------------------------
+
+
+def carry_out_runs(
+    plan: Plan, benchmark: Benchmark, engine: Engine, watch: Watch, track: str | None = None
+) -> None:
+    """Carry out every job of the plan; one run's failure leaves the others alone.
+
+    Runs begin in the plan's order as there is room for them, but behind those that they need. What runs out
+    of memory beside others is tried again with fewer at a time, alone in the end.
+    """
+    for name, reason in plan.unfit.items():
+        folder = benchmark.folder / name
+        folder.mkdir(exist_ok=True)
+        files.write_json(folder / "failure.json", {"reason": reason})
+    todo = [RunWork(job, benchmark, plan.split, track) for job in plan.jobs]
+    under_way: list[RunWork] = []
+    while todo or under_way:
+        for work in [work for work in todo if not needs(work.job, [one.job for one in (*todo, *under_way)])]:
+            if not engine.room:
+                break
+            todo.remove(work)
+            under_way.append(work)
+            shared = dataclasses.replace(work, job=dataclasses.replace(work.job, beside=engine.most > 1))
+            engine.begin(shared, watch.among(work.name))
+        outcome = engine.wait()
+        (work,) = [one for one in under_way if one.name == outcome.work.name]
+        under_way.remove(work)
+        if outcome.error is not None and _again_with_fewer(outcome, outcome.error, engine, watch):
+            todo.insert(0, work)
+
+
+def _again_with_fewer(outcome: Outcome, error: Exception, engine: Engine, watch: Watch) -> bool:
+    """Whether a run that ended in an error is to be tried again, beside fewer others.
+
+    What is wrong with it alone is noted; what concerns all of them is raised, when the others have saved.
+    """
+    assert isinstance(outcome.work, RunWork)
+    crowded = isinstance(error, CrowdedError) or (isinstance(error, KilledError) and error.memory_ended)
+    if crowded and engine.most > 1:
+        engine.most = max(1, min(outcome.beside, engine.most - 1))
+        at_once = "alone" if engine.most == 1 else f"with {engine.most} at a time"
+        watch.message(f"{outcome.work.name}: memory ran out beside other runs; it goes on {at_once}")
+        return True
+    if isinstance(error, KilledError):
+        run = outcome.work.run
+        try:
+            with writing(run):
+                fail(run, str(error), watch)
+        except RefusedError:  # somebody else has taken the run up already
+            watch.run_finished(run.name, f"left: {error}")
+        return False
+    if isinstance(error, DeviceLostError) and engine.apart:  # the run says so itself; another process goes on
+        return False
+    engine.stop()
+    raise error
+
+
+def needs(job: Job, others: Sequence[Job]) -> list[str]:
+    """The names of those among `others` that have to end before this job begins.
+
+    That is the run that teaches it; and the probe of the same model, whose features its first head is fitted
+    to: computed twice at the same time they could differ in their last bits.
+    """
+    teacher = "" if job.teacher is None else job.teacher.run
+    probes = () if job.recipe.name == "probe" else (f"{job.model}-probe",)
+    return [one.run_name for one in others if one.run_name == teacher or one.model in probes]
