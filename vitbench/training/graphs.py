@@ -43,7 +43,8 @@ class _Recorded:
 class Graphs:
     """The recorded work of one module, by what tells its sizes apart.
 
-    All share one pool of memory: what a replay leaves is read before the next one is begun.
+    All share one pool of memory, in which a replay may overwrite what another one left: outputs and gradients
+    are read, or copied elsewhere, before the next one is begun.
     """
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
@@ -119,6 +120,7 @@ class Graphs:
                 ):
                     outputs = work(*places)
             except RuntimeError as error:
+                graph.reset()  # or the memory that it took stays with it
                 self._give_up(error)
                 return
             gradients = [(one, one.grad) for one in self._learning if one.grad is not None]
