@@ -30,5 +30,5 @@ def test_compare_and_predict_from_python(two_models: Benchmark, tmp_path: Path) 
     assert len([row.model for row in comparison.rows if row.top1 is not None]) >= 2
     paint(tmp_path / "one.png", COLOURS["blue"], 77)
     (answer,) = vitbench.predict(tmp_path / "one.png", run=two_models, top_k=2)
-    assert set(answer.said) == {run.name for run in two_models.runs}
-    assert all(len(pairs) == 2 for pairs in answer.said.values())
+    assert set(answer.predictions) == {run.name for run in two_models.runs}
+    assert all(len(pairs) == 2 for pairs in answer.predictions.values())

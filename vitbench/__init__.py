@@ -9,7 +9,7 @@ The command line and this API speak the same nouns:
     print(vitbench.narrate(comparison).answer)
     comparison.frame.plot.barh("model", "top1")
     for answer in vitbench.predict("new photos/", run=benchmark):
-        print(answer.path, answer.said)
+        print(answer.path, answer.predictions)
 
 Names are imported when they are first used: `import vitbench` itself loads nothing heavy.
 """

@@ -11,7 +11,7 @@ from painted import TINY, paint_folder
 from PIL import Image
 from scipy.stats import binom
 
-from vitbench.benchmark.predict import panel_for
+from vitbench.benchmark.predict import model_set_for
 from vitbench.benchmark.train import train
 from vitbench.errors import UsageError
 from vitbench.files import read_csv, sha256_of
@@ -116,11 +116,11 @@ def models_of(benchmark: Benchmark) -> dict[str, str]:
 
 def test_the_folds_models_answer_together_or_one_retrained_does(folded: Benchmark, trained: Trained) -> None:
     """--final folds: three models answer; retrain: one, on all pictures, for as long as the folds chose."""
-    panel = panel_for(str(folded.folder), [], folded.folder.parent)
-    assert [len(models) for models in panel.models.values()] == [FOLDS]
+    model_set = model_set_for(str(folded.folder), [], folded.folder.parent)
+    assert [len(models) for models in model_set.models.values()] == [FOLDS]
     again = trained(name="again", folds=FOLDS, epochs=3, final="retrain")
-    panel = panel_for(str(again.folder), [], again.folder.parent)
-    assert [len(models) for models in panel.models.values()] == [1]
+    model_set = model_set_for(str(again.folder), [], again.folder.parent)
+    assert [len(models) for models in model_set.models.values()] == [1]
     final = again.runs[0].part("final")
     best = [fold.metrics()["best_epoch"] for fold in again.runs[0].folds]
     assert final.recipe().last_epoch == round(statistics.median(best))

@@ -10,7 +10,7 @@ import pytest
 from comparison.fabricate import CLASSES, make_benchmark
 from painted import paint
 
-from vitbench.benchmark.predict import panel_for, predict
+from vitbench.benchmark.predict import model_set_for, predict
 from vitbench.cli.options import Outputs
 from vitbench.cli.predict import _listed, predict_images
 from vitbench.errors import UsageError
@@ -48,7 +48,7 @@ def benchmark_of(results: Path, saved: Path, runs: Mapping[str, Any], **more: An
 
 
 def sizes(name: str | None, results: Path, *wanted: str) -> dict[str, int]:
-    return {run: len(models) for run, models in panel_for(name, wanted, results).models.items()}
+    return {run: len(models) for run, models in model_set_for(name, wanted, results).models.items()}
 
 
 BESIDE = {"vit-probe-s0": LABELS, "vit-s0": LABELS, "swin-s0": "failed: x"}
@@ -62,7 +62,7 @@ def test_a_probe_beside_its_model_answers_when_it_is_named(tmp_path: Path, saved
     assert set(sizes("b", tmp_path, "vit-probe-s0", "vit")) == {"vit-probe-s0", "vit-s0"}
     assert set(sizes("b/vit-probe-s0", tmp_path)) == {"vit-probe-s0"}
     with pytest.raises(UsageError, match="--models swin: not a finished run"):
-        panel_for("b", ["swin"], tmp_path)
+        model_set_for("b", ["swin"], tmp_path)
 
 
 def test_probes_answer_where_nothing_else_can(tmp_path: Path, saved: Path) -> None:
@@ -76,12 +76,12 @@ def test_probes_answer_where_nothing_else_can(tmp_path: Path, saved: Path) -> No
 def test_the_models_of_folds_answer_together(tmp_path: Path, saved: Path) -> None:
     """Three folds, three models under one name, said in one line; every picture counts as trained on."""
     benchmark_of(tmp_path, saved, BESIDE, folds=3)
-    panel = panel_for("b", [], tmp_path)
+    model_set = model_set_for("b", [], tmp_path)
     assert sizes("b", tmp_path) == sizes("b/vit-s0", tmp_path) == {"vit-s0": 3}
-    assert panel.together().endswith(": vit-s0 (3)")
-    assert set(panel.seen().values()) == {"train"}
-    assert len(panel.seen()) == 6
-    probe = panel_for("b", ["vit-probe"], tmp_path)
+    assert model_set.together().endswith(": vit-s0 (3)")
+    assert set(model_set.seen().values()) == {"train"}
+    assert len(model_set.seen()) == 6
+    probe = model_set_for("b", ["vit-probe"], tmp_path)
     assert probe.together() == ""
     assert set(probe.seen().values()) == {"train"}
 
@@ -105,9 +105,9 @@ def test_predict_says_on_stderr_that_folds_answer(
 def test_one_fold_is_a_run(tmp_path: Path, saved: Path, path: str) -> None:
     """It answers alone, under its own name, and knows its own test, val and training pictures."""
     benchmark = benchmark_of(tmp_path, saved, BESIDE, folds=3)
-    panel = panel_for(path, [], tmp_path)
+    model_set = model_set_for(path, [], tmp_path)
     assert sizes(path, tmp_path) == {"vit-s0/fold-2": 1}
-    seen, rows = panel.seen(), benchmark.split_rows()
+    seen, rows = model_set.seen(), benchmark.split_rows()
     assert [seen[row["sha256"]] for row in rows] == ["val", "test", "train"] * 2
     assert [row["fold"] for row in rows[:3]] == ["1", "2", "3"]
 
@@ -116,17 +116,17 @@ def test_without_folds_the_split_tells(tmp_path: Path, saved: Path) -> None:
     """train and test as split.csv has them; the folder of a model alone knows its benchmark too."""
     benchmark_of(tmp_path, saved, BESIDE)
     for name in ("b", "b/vit-s0", "b/vit-s0/model"):
-        assert set(panel_for(name, [], tmp_path).seen().values()) == {"train", "test"}
-    assert panel_for(str(saved), [], tmp_path).seen() == {}
+        assert set(model_set_for(name, [], tmp_path).seen().values()) == {"train", "test"}
+    assert model_set_for(str(saved), [], tmp_path).seen() == {}
 
 
 def test_a_file_of_weights_is_no_model(saved: Path, tmp_path: Path) -> None:
     """`--run best.pth` where the file lies there: refused; inside a saved model, its folder is named."""
     (tmp_path / "best.pth").write_bytes(b"x")
     with pytest.raises(UsageError, match=r"best\.pth: is a file, .*folder of a saved model"):
-        panel_for(str(tmp_path / "best.pth"), (), tmp_path)
+        model_set_for(str(tmp_path / "best.pth"), (), tmp_path)
     with pytest.raises(UsageError, match=r"name the folder of the saved model, --run \S*model$"):
-        panel_for(str(saved / "model.safetensors"), (), tmp_path)
+        model_set_for(str(saved / "model.safetensors"), (), tmp_path)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\0"])

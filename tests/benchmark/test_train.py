@@ -24,8 +24,8 @@ from vitbench.training.watch import Watch
 Trained = Callable[..., Benchmark]
 
 RUN_FILES = {
-    "recipe.json", "epochs.csv", "predictions.csv", "val_predictions.csv", "looks.csv", "metrics.json",
-    "model", "environment.json", "log.txt",
+    "recipe.json", "epochs.csv", "predictions.csv", "val_predictions.csv", "test_evaluations.csv",
+    "metrics.json", "model", "environment.json", "log.txt",
 }  # fmt: skip
 BENCHMARK_FILES = {
     "benchmark.json", "split.csv", "leaks.csv", "predictions.csv", "comparison.csv", "comparison.md",

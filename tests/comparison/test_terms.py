@@ -174,13 +174,13 @@ def test_looks_are_counted_by_command(tmp_path: Path) -> None:
     columns = ("time", "by", "pictures")
     for name in ("a-s0", "b-s0"):
         row = {"time": "2026-01-01T00:00:00+00:00", "by": "train", "pictures": 300}
-        files.append_row(benchmark.folder / name / "looks.csv", columns, row)
+        files.append_row(benchmark.folder / name / "test_evaluations.csv", columns, row)
     assert (
         "Looks at the test pictures: one per model and seed, when it was finished"
         in narrate(compare(benchmark)).notes
     )
     row = {"time": "2026-01-02T00:00:00+00:00", "by": "predict", "pictures": 12}
-    files.append_row(benchmark.folder / "a-s0" / "looks.csv", columns, row)
+    files.append_row(benchmark.folder / "a-s0" / "test_evaluations.csv", columns, row)
     found = compare(benchmark)
     assert [(look.model, look.by, look.times, look.pictures) for look in found.evaluations] == [
         ("a", "train", 1, 300),

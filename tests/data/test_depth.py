@@ -12,7 +12,7 @@ import torch
 from painted import TINY, Sees, paint
 from PIL import Image
 
-from vitbench.benchmark.predict import ask, panel_for, predict
+from vitbench.benchmark.predict import ask, model_set_for, predict
 from vitbench.benchmark.train import train
 from vitbench.data import known, scan
 from vitbench.data.batches import cut_way
@@ -366,8 +366,8 @@ def test_train_and_predict_far_from_the_data(tmp_path: Path) -> None:
     dim, bright = predict(alone, tmp_path / "bright.tif", run=run.model_folder)
     assert (dim.shown, dim.assumed, dim.cut_off, dim.dim) == (PixelRange(0, 4095), False, False, True)
     lines: list[str] = []
-    panel = panel_for(str(run.model_folder), (), results)
-    list(ask(panel, [Question(str(alone), None)], torch.device("cpu"), 1, lines.append))
+    model_set = model_set_for(str(run.model_folder), (), results)
+    list(ask(model_set, [Question(str(alone), None)], torch.device("cpu"), 1, lines.append))
     assert lines == [
         f"1 picture all but black where 0…4095 is black to white, as in the training pictures (e.g. {alone}: "
         "0…300); convert to their values, or --pixel-range LOW,HIGH says what is meant"

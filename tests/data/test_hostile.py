@@ -198,7 +198,7 @@ def test_a_picture_that_is_broken_is_named_alike_everywhere(case: str, tmp_path:
         scan_folder(tmp_path / "data", near=False)
     assert f"cat/{name} ({bad.reason})" in str(refused.value)
     (said, other), _ = asked(path, tmp_path / "data" / "cat" / "0.png")
-    assert (said.error, said.said, other.error) == (bad.reason, {}, "")
+    assert (said.error, said.predictions, other.error) == (bad.reason, {}, "")
 
 
 def test_the_table_through_the_commands(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_a_class_missing_in_test_shifts_no_index(tmp_path: Path) -> None:
     assert predictions.classes == ("a", "b", "c")
     assert {predictions.classes[label] for label in predictions.labels} == {"c"}
     (said,) = predict(root / "test" / "c" / "0.png", run=benchmark, top_k=3)
-    assert sorted(name for name, _ in said.said["test_vit-s0"]) == ["a", "b", "c"]
+    assert sorted(name for name, _ in said.predictions["test_vit-s0"]) == ["a", "b", "c"]
 
 
 def test_a_class_missing_in_val_leaves_val_in_use(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def predict_mutants(examples: int, folder: Path) -> Counter[str]:
     def one(mutant: tuple[int, list[tuple[str, float, Any]]]) -> None:
         path.write_bytes(mutated(*mutant))
         (said,) = answer(MODELS, [Question(str(path))], torch.device("cpu"))
-        assert bool(said.error) != bool(said.said)
+        assert bool(said.error) != bool(said.predictions)
         assert_line(said.error)
         ends[said.error.partition(" ")[0].rstrip(":") or "answered"] += 1
 
@@ -294,7 +294,7 @@ def look_through(root: Path, near: bool) -> str:
         end = "refused"
     try:
         for said in answer(MODELS, itertools.islice(collect([str(root)]), 40), torch.device("cpu")):
-            assert bool(said.error) != bool(said.said)
+            assert bool(said.error) != bool(said.predictions)
     except VitbenchError as error:
         assert_line(str(error))
     return end

@@ -60,7 +60,7 @@ def broken(folder: Path) -> list[str]:
         try:
             if path.suffix == ".json":
                 files.read_json(path)
-            elif path.suffix == ".csv" and path.name != "looks.csv":
+            elif path.suffix == ".csv" and path.name != "test_evaluations.csv":
                 files.read_csv(path)
         except (OSError, ValueError, IndexError, VitbenchError) as error:
             found.append(f"{path.relative_to(folder)}: {error}")
@@ -70,7 +70,7 @@ def broken(folder: Path) -> list[str]:
         if run.model_folder.exists():
             load_model(run.model_folder)
         if run.status == "finished":
-            run.predictions(), run.looks()
+            run.predictions(), run.evaluations()
         found += said
     return found
 

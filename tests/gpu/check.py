@@ -325,7 +325,7 @@ def predict(c):
 
     def said(device):
         answers = ask(WORK / "demo" / "test", run=RESULTS / "bf16", results=RESULTS, device=device, top_k=99)
-        return [dict(pairs) for answer in answers for pairs in answer.said.values()]
+        return [dict(pairs) for answer in answers for pairs in answer.predictions.values()]
 
     both = list(zip(said("cpu"), said(c.device), strict=True))
     apart = max(abs(one[key] - other[key]) for one, other in both for key in one)

@@ -48,9 +48,9 @@ def test_several_models_answer_by_their_mean(questions: list[Question]) -> None:
     classes = ("cat", "dog", "fox")
     together = [model(classes, 0.6, 0.3, 0.1), model(classes, 0.1, 0.8, 0.1), model(classes, 0.2, 0.7, 0.1)]
     (found,) = answer({"vit": together, "alone": together[:1]}, questions, CPU, top_k=3)
-    assert [name for name, _ in found.said["vit"]] == ["dog", "cat", "fox"]
-    assert [p for _, p in found.said["vit"]] == pytest.approx([0.6, 0.3, 0.1])
-    assert found.said["alone"][0] == ("cat", pytest.approx(0.6))
+    assert [name for name, _ in found.predictions["vit"]] == ["dog", "cat", "fox"]
+    assert [p for _, p in found.predictions["vit"]] == pytest.approx([0.6, 0.3, 0.1])
+    assert found.predictions["alone"][0] == ("cat", pytest.approx(0.6))
     assert found.label == "cat"
 
 
@@ -58,7 +58,7 @@ def test_classes_are_joined_by_name(questions: list[Question]) -> None:
     """Models that hold their classes in another order are averaged class by class."""
     together = [model(("cat", "dog"), 0.9, 0.1), model(("dog", "cat"), 0.3, 0.7)]
     (found,) = answer({"vit": together}, questions, CPU, top_k=2)
-    assert dict(found.said["vit"]) == pytest.approx({"cat": 0.8, "dog": 0.2})
+    assert dict(found.predictions["vit"]) == pytest.approx({"cat": 0.8, "dog": 0.2})
 
 
 def test_one_model_says_exactly_what_it_says(questions: list[Question]) -> None:
@@ -66,7 +66,7 @@ def test_one_model_says_exactly_what_it_says(questions: list[Question]) -> None:
     alone = model(("a", "b", "c"), 0.1, 0.2, 0.7)
     (found,) = answer({"vit": [alone]}, questions, CPU)
     expected = alone.module(torch.zeros(1, 3, 8, 8)).double().softmax(dim=1).numpy().max()
-    assert np.float64(found.said["vit"][0][1]) == expected
+    assert np.float64(found.predictions["vit"][0][1]) == expected
 
 
 @pytest.mark.parametrize(("side", "count"), [(32, 128), (64, 128), (96, 87), (224, 16), (1024, 16)])

@@ -216,7 +216,7 @@ def test_only_the_first_process_writes(root: Path) -> None:
     log = (run / "log.txt").read_text()
     assert len(re.findall(r"start at epoch", log)) == 1
     assert re.findall(r"epoch (\d) saved", log) == ["1", "2"]
-    assert len(read_csv(run / "looks.csv")) == 1
+    assert len(read_csv(run / "test_evaluations.csv")) == 1
 
 
 def test_an_error_of_the_second_process_is_told_by_the_first(root: Path) -> None:

@@ -91,8 +91,8 @@ def test_each_test_picture_is_read_once_and_counted(
     (run,) = benchmark.runs
     tested = [row["path"] for row in benchmark.rows_of("test")]
     assert read == dict.fromkeys(tested, 1)
-    assert [(look.by, look.pictures) for look in run.looks()] == [("train", len(tested))]
-    assert {path.parent.name for path in run.folder.rglob("looks.csv")} == {
+    assert [(look.by, look.pictures) for look in run.evaluations()] == [("train", len(tested))]
+    assert {path.parent.name for path in run.folder.rglob("test_evaluations.csv")} == {
         part.folder.name for part in run.folds or (run,)
     }
 
@@ -102,7 +102,9 @@ def test_a_probe_looks_once(trained: Trained, folds: int | None) -> None:
     """One look by "probe" at all test pictures, folds or not; a probe has no val to speak of."""
     benchmark = trained(recipe="probe", **({"folds": folds} if folds else {}))
     (run,) = benchmark.runs
-    assert [(look.by, look.pictures) for look in run.looks()] == [("probe", len(benchmark.rows_of("test")))]
+    assert [(look.by, look.pictures) for look in run.evaluations()] == [
+        ("probe", len(benchmark.rows_of("test")))
+    ]
     assert run.val_predictions() is None
 
 
@@ -122,7 +124,7 @@ def test_the_look_is_noted_before_anybody_can_see_the_scores(
         with pytest.raises(KeyboardInterrupt):
             trained()
     run = trained(resume=True).runs[0]
-    assert [look.by for look in run.looks()] == ["train", "train"]
+    assert [look.by for look in run.evaluations()] == ["train", "train"]
 
 
 def test_the_chosen_weights_answer_on_val(trained: Trained) -> None:
@@ -159,4 +161,4 @@ def test_an_interrupted_run_gives_the_same_bytes_on_val(trained: Trained) -> Non
     cut = trained(name="cut", resume=True).runs[0]
     one, other = ((run.folder / "val_predictions.csv").read_bytes() for run in (whole, cut))
     assert one == other
-    assert [look.by for look in cut.looks()] == ["train"]
+    assert [look.by for look in cut.evaluations()] == ["train"]

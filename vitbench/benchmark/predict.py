@@ -41,18 +41,18 @@ def predict(
     `run`: as they are, by name in `results` or by path (any saved model folder too); None: the newest
     finished benchmark. `models` keeps only these of its models. `pixel_range`: what is black and white in
     pictures of more than 8 bits; None: what it was in training. Answers for the benchmark's own test
-    pictures count as a look at its test set, in `looks.csv`; `watch` hears of it.
+    pictures count as a look at its test set, in `test_evaluations.csv`; `watch` hears of it.
     """
     if top_k < 1:
         raise UsageError(f"top_k {top_k}: a number of answers, from 1")
     name = str(run.folder) if isinstance(run, Benchmark | Run) else None if run is None else str(run)
-    panel = panel_for(name, models, Path(results)).meaning(pixel_range)
+    model_set = model_set_for(name, models, Path(results)).meaning(pixel_range)
     questions = collect([str(image) for image in images])
-    yield from ask(panel, questions, choose_device(device), top_k, (watch or Watch()).message)
+    yield from ask(model_set, questions, choose_device(device), top_k, (watch or Watch()).message)
 
 
 @dataclass(frozen=True)
-class Panel:
+class ModelSet:
     """The models that answer."""
 
     models: dict[str, tuple[LoadedModel, ...]]
@@ -87,8 +87,8 @@ class Panel:
         """What is black and white in pictures of more than 8 bits, as the first model has it."""
         return next(one.preprocessing.pixel_range for together in self.models.values() for one in together)
 
-    def meaning(self, ends: tuple[float, float] | None) -> "Panel":
-        """This panel with another black and white; None: as it is."""
+    def meaning(self, ends: tuple[float, float] | None) -> "ModelSet":
+        """This model_set with another black and white; None: as it is."""
         if ends is None:
             return self
 
@@ -124,20 +124,20 @@ class Panel:
 
 
 def ask(
-    panel: Panel,
+    model_set: ModelSet,
     questions: Sequence[Question],
     device: torch.device,
     top_k: int,
     report: Callable[[str], None],
 ) -> Generator[Answer, None, None]:
-    """The panel's answer to each question, in order; those for its own test pictures are counted.
+    """The model_set's answer to each question, in order; those for its own test pictures are counted.
 
     They are one look in each of its runs, noted when the last answer is given or nobody wants any more;
     `report` gets one line about it.
     """
     looked, odd = 0, _Odd()
     try:
-        for found in answer(panel.models, questions, device, top_k, panel.recognise()):
+        for found in answer(model_set.models, questions, device, top_k, model_set.recognise()):
             looked += found.seen == "test" and not found.error
             odd.add(found)
             yield found
@@ -145,7 +145,7 @@ def ask(
         for line in odd.lines():
             report(line)
         if looked:
-            report(_count_look(panel, looked))
+            report(_count_evaluation(model_set, looked))
 
 
 @dataclass
@@ -193,19 +193,19 @@ class _Odd:
         return lines
 
 
-def _count_look(panel: Panel, pictures: int) -> str:
-    """Note a look at so many test pictures in every run of the panel; what there is to say of it."""
+def _count_evaluation(model_set: ModelSet, pictures: int) -> str:
+    """Note a look at so many test pictures in every run of the model_set; what there is to say of it."""
     failed: list[str] = []
     times = 0
-    for run in panel.runs:
+    for run in model_set.runs:
         try:
-            run.add_look("predict", pictures)
-            times = max(times, len(run.looks()))
+            run.add_evaluation("predict", pictures)
+            times = max(times, len(run.evaluations()))
         except OSError as error:
-            failed.append(f"{run.folder / 'looks.csv'} cannot be written ({error.strerror})")
+            failed.append(f"{run.folder / 'test_evaluations.csv'} cannot be written ({error.strerror})")
         except VitbenchError as error:
             failed.append(str(error))
-    name = panel.benchmark.name if panel.benchmark is not None else ""
+    name = model_set.benchmark.name if model_set.benchmark is not None else ""
     mine = f"{pictures} of these {'is a test picture' if pictures == 1 else 'are test pictures'} of {name}"
     if failed:
         return f"{mine}, a look at its test set that is not counted: {'; '.join(failed)}"
@@ -218,15 +218,15 @@ def ordinal(number: int) -> str:
     return str(number) + {1: "st", 2: "nd", 3: "rd"}.get(last, "th")
 
 
-def panel_for(name: str | None, wanted: Sequence[str], results: Path) -> Panel:
+def model_set_for(name: str | None, wanted: Sequence[str], results: Path) -> ModelSet:
     """The models that answer.
 
     `name`: a benchmark, one run of it (`NAME/vit-s0`) or of a fold (`NAME/vit-s0/fold-2`), or the path of
     a run or of any saved model folder; None: the newest finished benchmark. `wanted` keeps only these
     models or runs; a probe that stands beside its fine-tuned model answers only if it is named there.
     """
-    if name is not None and (panel := _single(name, results)) is not None:
-        return panel
+    if name is not None and (model_set := _single(name, results)) is not None:
+        return model_set
     benchmark = folder.newest(results) if name is None else folder.find(name, results)
     folder.refuse_encoders(benchmark)
     finished = [run for run in benchmark.runs if run.status == "finished"]
@@ -239,14 +239,14 @@ def panel_for(name: str | None, wanted: Sequence[str], results: Path) -> Panel:
     if not wanted:
         models = {run.model for run in benchmark.runs}
         chosen = [run for run in finished if not probed_model(run, models)] or finished
-    return Panel({run.name: _models_of(run) for run in chosen}, benchmark, runs=tuple(chosen))
+    return ModelSet({run.name: _models_of(run) for run in chosen}, benchmark, runs=tuple(chosen))
 
 
 def _models_of(run: Run) -> tuple[LoadedModel, ...]:
     return tuple(load_model(path) for path in run.model_folders)
 
 
-def _single(name: str, results: Path) -> Panel | None:
+def _single(name: str, results: Path) -> ModelSet | None:
     """The run or the saved model called so; None where it is neither."""
     for path in (Path(name), results / name):
         if files.is_there(path / "config.json"):
@@ -254,7 +254,7 @@ def _single(name: str, results: Path) -> Panel | None:
             if (run.folder / "recipe.json").exists():
                 _refuse_encoder(run)
                 return _of_run(run, (load_model(path),))
-            return Panel({path.resolve().name: (load_model(path),)}, None)
+            return ModelSet({path.resolve().name: (load_model(path),)}, None)
         if files.is_there(path / "recipe.json"):
             run = Run(path.resolve())
             if run.status != "finished":
@@ -296,11 +296,11 @@ def _refuse_encoder(run: Run) -> None:
         )
 
 
-def _of_run(run: Run, models: tuple[LoadedModel, ...]) -> Panel:
+def _of_run(run: Run, models: tuple[LoadedModel, ...]) -> ModelSet:
     """One run alone, or one part of a run."""
     number = run.folder.name.removeprefix("fold-")
     fold = int(number) if number.isdecimal() and "/" in run.name else 0
-    return Panel({run.name: models}, _benchmark_of(run), fold, (run,))
+    return ModelSet({run.name: models}, _benchmark_of(run), fold, (run,))
 
 
 def _benchmark_of(run: Run) -> Benchmark | None:

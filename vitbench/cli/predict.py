@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vitbench.benchmark.predict import Panel, ask, panel_for
+from vitbench.benchmark.predict import ModelSet, ask, model_set_for
 from vitbench.cli.options import Outputs, status_of
 from vitbench.cli.progress import SLOW_SECONDS
 from vitbench.cli.show import console, say, say_report
@@ -30,17 +30,17 @@ def predict_images(
 ) -> int:
     """Answer for every picture; the exit status: 0, 1 if none could be read, 3 if some could not."""
     chosen = choose_device(device)
-    panel = panel_for(name, wanted, results).meaning(pixel_range)
-    if name is None and panel.benchmark is not None:
-        models, newest = ", ".join(panel.models), panel.benchmark.name
+    model_set = model_set_for(name, wanted, results).meaning(pixel_range)
+    if name is None and model_set.benchmark is not None:
+        models, newest = ", ".join(model_set.models), model_set.benchmark.name
         say(f"asking {models} of {newest}, the newest finished benchmark in {results}")
-    if together := panel.together():
+    if together := model_set.together():
         say(together)
     questions = collect(_paths(sources), say)
     answers: list[Answer] = []
     asked_for = failed = 0
     # Closed whatever happens, so that a look at test pictures is counted also when the reader has gone.
-    with contextlib.closing(ask(panel, questions, chosen, top_k, say)) as asked:
+    with contextlib.closing(ask(model_set, questions, chosen, top_k, say)) as asked:
         for found in _with_progress(asked, len(questions)):
             asked_for, failed = asked_for + 1, failed + bool(found.error)
             if not outputs.streams:
@@ -49,20 +49,20 @@ def predict_images(
                 from vitbench.reports.answers import answer_json
 
                 print(answer_json(found), flush=True)
-    _write(answers, panel, outputs)
+    _write(answers, model_set, outputs)
     if outputs.report is not None:
-        _write_report(answers, panel, outputs, outputs.report)
+        _write_report(answers, model_set, outputs, outputs.report)
     if failed:
         say(f"{failed} of {asked_for} pictures could not be read")
     return status_of(asked_for - failed, asked_for)
 
 
-def _write(answers: Sequence[Answer], panel: Panel, outputs: Outputs) -> None:
+def _write(answers: Sequence[Answer], model_set: ModelSet, outputs: Outputs) -> None:
     from vitbench.data.decode import decode
     from vitbench.reports.answers import answers_table, write_answers
     from vitbench.reports.sheet import write_sheet
 
-    runs, meant = list(panel.models), panel.pixel_range
+    runs, meant = list(model_set.models), model_set.pixel_range
     if not outputs.as_json:
         console().print(answers_table(answers, runs))
     if outputs.out is not None:
@@ -74,15 +74,17 @@ def _write(answers: Sequence[Answer], panel: Panel, outputs: Outputs) -> None:
         say(f"sheet: {outputs.sheet}")
 
 
-def _write_report(answers: Sequence[Answer], panel: Panel, outputs: Outputs, path: Path) -> None:
+def _write_report(answers: Sequence[Answer], model_set: ModelSet, outputs: Outputs, path: Path) -> None:
     from vitbench.reports.answers_report import answers_report
     from vitbench.reports.html import shown_numbers, write_report
     from vitbench.reports.report import Options
     from vitbench.reports.thumbnails import thumbnails
 
     options = Options(outputs.images, outputs.anonymous)
-    report = answers_report(answers, list(panel.models), panel.benchmark, options)
-    small = thumbnails([Path(answer.path) for answer in answers], shown_numbers(report), panel.pixel_range)
+    report = answers_report(answers, list(model_set.models), model_set.benchmark, options)
+    small = thumbnails(
+        [Path(answer.path) for answer in answers], shown_numbers(report), model_set.pixel_range
+    )
     notes = write_report(report, path, small)
     say_report(path, notes, report.notice)
 

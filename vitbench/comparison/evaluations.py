@@ -13,7 +13,7 @@ def evaluations_of(models: Sequence[ModelResult]) -> tuple[TestEvaluations, ...]
     """How often each model was evaluated on test pictures, by the command that did it."""
     found = []
     for one in models:
-        looks = [look for run in one.runs for look in run.looks()]
+        looks = [look for run in one.runs for look in run.evaluations()]
         for by in dict.fromkeys(look.by for look in looks):
             pictures = [look.pictures for look in looks if look.by == by]
             times = len(pictures)
@@ -40,7 +40,7 @@ def evaluations_elsewhere(benchmarks: Sequence[Benchmark]) -> tuple[EvaluationsE
             continue
         try:
             theirs = Fingerprints.read(other.folder / TESTED_ON)
-            times = sum(len(run.looks()) for run in other.runs)
+            times = sum(len(run.evaluations()) for run in other.runs)
         except (OSError, VitbenchError):
             continue  # damaged: naming that benchmark says why
         shared = mine.shared_with(theirs) if theirs is not None and times else 0

@@ -112,7 +112,7 @@ class Answer:
 
     path: str
     """As the user gave it."""
-    said: Mapping[str, tuple[tuple[str, float], ...]]
+    predictions: Mapping[str, tuple[tuple[str, float], ...]]
     """Run name → (class, probability) pairs, most probable first; empty where there is an error."""
     label: str | None = None
     """The true class, where the picture's folder names one of the models' classes."""
@@ -156,9 +156,9 @@ class Answer:
     @property
     def disputed(self) -> bool:
         """The models do not all name the same class."""
-        return len({pairs[0][0] for pairs in self.said.values()}) > 1
+        return len({pairs[0][0] for pairs in self.predictions.values()}) > 1
 
     @property
     def unsure(self) -> bool:
         """Some model gives its own answer less than `LOW_CONFIDENCE`."""
-        return any(pairs[0][1] < LOW_CONFIDENCE for pairs in self.said.values())
+        return any(pairs[0][1] < LOW_CONFIDENCE for pairs in self.predictions.values())

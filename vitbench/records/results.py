@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vitbench import files
 from vitbench.errors import VitbenchError
@@ -65,16 +65,18 @@ def best_epoch(rows: Sequence[Epoch]) -> Epoch:
     return max(rows, key=merit)
 
 
-LookedBy = Literal["train", "probe", "predict"]
+EvaluatedBy = Literal["train", "probe", "predict"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One time that a model was evaluated on test pictures: a line of `looks.csv`."""
+class TestEvaluation:
+    """One time that a model was evaluated on test pictures: a line of `test_evaluations.csv`."""
+
+    __test__: ClassVar = False  # not a test, whatever pytest makes of its name
 
     time: str
     """ISO 8601 with the offset from UTC."""
-    by: LookedBy
+    by: EvaluatedBy
     """The command."""
     pictures: int
     """How many test pictures were answered; one that was answered twice counts twice."""
@@ -188,36 +190,36 @@ class Run:
         path = self.folder / "val_predictions.csv"
         return Predictions.read(path) if path.exists() else None
 
-    def add_look(self, by: LookedBy, pictures: int) -> None:
-        """Note in `looks.csv` that `pictures` test pictures were answered now; OSError where it cannot be."""
-        look = Look(datetime.now().astimezone().isoformat(timespec="seconds"), by, pictures)
-        columns = [field.name for field in dataclasses.fields(Look)]
-        files.append_row(self.folder / "looks.csv", columns, dataclasses.asdict(look))
+    def add_evaluation(self, by: EvaluatedBy, pictures: int) -> None:
+        """Note in `test_evaluations.csv` that so many test pictures were answered; OSError if it cannot."""
+        look = TestEvaluation(datetime.now().astimezone().isoformat(timespec="seconds"), by, pictures)
+        columns = [field.name for field in dataclasses.fields(TestEvaluation)]
+        files.append_row(self.folder / "test_evaluations.csv", columns, dataclasses.asdict(look))
 
-    def looks(self) -> tuple[Look, ...]:
+    def evaluations(self) -> tuple[TestEvaluation, ...]:
         """Every look at the test pictures, the oldest first; () also in runs older than this count.
 
         With folds one training of all of them is one look: its pictures are summed, its time is the last.
         """
-        by_fold = [fold._own_looks() for fold in self.folds]
+        by_fold = [fold._own_evaluations() for fold in self.folds]
         trained = []
         for each in zip_longest(*([look for look in looks if look.by == "train"] for looks in by_fold)):
             together = [look for look in each if look is not None]
-            last = max(together, key=Look.when)
+            last = max(together, key=TestEvaluation.when)
             trained.append(dataclasses.replace(last, pictures=sum(look.pictures for look in together)))
         others = [look for looks in by_fold for look in looks if look.by != "train"]
         return tuple(
-            sorted([*trained, *self._own_looks(), *others], key=Look.when)
+            sorted([*trained, *self._own_evaluations(), *others], key=TestEvaluation.when)
         )  # training first in a second
 
-    def _own_looks(self) -> list[Look]:
-        path = self.folder / "looks.csv"
+    def _own_evaluations(self) -> list[TestEvaluation]:
+        path = self.folder / "test_evaluations.csv"
         try:
             looks = [
-                Look(row["time"], row["by"], int(row["pictures"]))  # type: ignore[arg-type]
+                TestEvaluation(row["time"], row["by"], int(row["pictures"]))  # type: ignore[arg-type]
                 for row in files.appended_rows(path)
             ]
-            return sorted(looks, key=Look.when)
+            return sorted(looks, key=TestEvaluation.when)
         except (KeyError, TypeError, ValueError) as error:
             raise VitbenchError(f"{path}: damaged ({error}); restore it") from error
 

@@ -66,7 +66,7 @@ def _shared_folder(answers: Sequence[Answer]) -> str:
 
 def said(answer: Answer, run: str) -> str:
     """One run's answer: "roses 97 %", with ? where unsure and ✗ where wrong; "–" where it said nothing."""
-    pairs = answer.said.get(run)
+    pairs = answer.predictions.get(run)
     if not pairs:
         return "–"
     name, probability = pairs[0]
@@ -77,7 +77,7 @@ def said(answer: Answer, run: str) -> str:
 
 def _next_best(answer: Answer, run: str) -> list[str]:
     """One run's other answers: ["dog 20 %", "fox 5 %"]."""
-    return [f"{name} {100 * probability:.0f} %" for name, probability in answer.said.get(run, ())[1:]]
+    return [f"{name} {100 * probability:.0f} %" for name, probability in answer.predictions.get(run, ())[1:]]
 
 
 def legend(answers: Sequence[Answer]) -> list[str]:
@@ -108,7 +108,7 @@ def _seen_legend(answers: Sequence[Answer]) -> list[str]:
 
 
 def _wrong(answer: Answer) -> bool:
-    return answer.label is not None and any(p[0][0] != answer.label for p in answer.said.values() if p)
+    return answer.label is not None and any(p[0][0] != answer.label for p in answer.predictions.values() if p)
 
 
 def scored(answers: Sequence[Answer], runs: Sequence[str]) -> list[str]:
@@ -116,13 +116,15 @@ def scored(answers: Sequence[Answer], runs: Sequence[str]) -> list[str]:
 
     Pictures of the models' own training and validation parts do not count; the last line says how many.
     """
-    labelled = [answer for answer in answers if answer.label is not None and answer.said]
+    labelled = [answer for answer in answers if answer.label is not None and answer.predictions]
     known = [answer for answer in labelled if answer.seen not in USED]
     own = sum(answer.seen == "test" for answer in known)
     whose = f"; {own} of them the benchmark's own test pictures" if own else ""
     lines = []
     for run in runs:
-        first = [(answer.label, answer.said[run][0][0]) for answer in known if answer.said.get(run)]
+        first = [
+            (answer.label, answer.predictions[run][0][0]) for answer in known if answer.predictions.get(run)
+        ]
         if not first:
             continue
         correct = sum(label == name for label, name in first)
@@ -156,7 +158,7 @@ def answer_json(answer: Answer) -> str:
             files.readable(run): [
                 {"class": files.readable(name), "probability": float(p)} for name, p in pairs
             ]
-            for run, pairs in answer.said.items()
+            for run, pairs in answer.predictions.items()
         },
     }
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -182,7 +184,7 @@ def answers_frame(answers: Sequence[Answer]) -> "DataFrame":
     """A row per picture: path, label, seen, near, then each run's answers, then disputed, unsure, error."""
     most: dict[str, int] = {}
     for answer in answers:
-        for run, pairs in answer.said.items():
+        for run, pairs in answer.predictions.items():
             most[run] = max(most.get(run, 1), len(pairs))
     columns: dict[str, Dtype] = {"path": "string", "label": "string", "seen": "string", "near": "Int64"}
     for run, many in most.items():
@@ -195,7 +197,7 @@ def answers_frame(answers: Sequence[Answer]) -> "DataFrame":
 def _cells(answer: Answer, most: Mapping[str, int]) -> list[Any]:
     cells: list[Any] = [answer.path, answer.label, answer.seen, int(answer.near)]
     for run, many in most.items():
-        pairs = answer.said.get(run, ())
+        pairs = answer.predictions.get(run, ())
         cells += [cell for pair in pairs for cell in pair] + [None, None] * (many - len(pairs))
     return [*cells, int(answer.disputed), int(answer.unsure), answer.error]
 

@@ -32,7 +32,7 @@ def answers_report(
     options = options or Options()
     pictures = sorted((_picture(i, a, runs) for i, a in enumerate(answers, start=1)), key=_telling)
     readable = [picture for picture in pictures if picture.said]
-    answered = {a.said[run][0][0] for a in answers for run in runs if a.said.get(run)}
+    answered = {a.predictions[run][0][0] for a in answers for run in runs if a.predictions.get(run)}
     scores = _scores(answers, runs)
     report = Report(
         kind="answers",
@@ -68,7 +68,7 @@ def answers_report(
 def _picture(number: int, answer: Answer, runs: Sequence[str]) -> Picture:
     said = []
     for run in runs:
-        if not (pairs := answer.said.get(run)):
+        if not (pairs := answer.predictions.get(run)):
             continue
         (name, probability), *rest = pairs
         right = None if answer.label is None else name == answer.label
@@ -87,7 +87,9 @@ def _scores(answers: Sequence[Answer], runs: Sequence[str]) -> tuple[Score, ...]
     known = [a for a in answers if a.label is not None and a.seen not in USED]
     found = []
     for run in runs:
-        first = [(answer.label, answer.said[run][0][0]) for answer in known if answer.said.get(run)]
+        first = [
+            (answer.label, answer.predictions[run][0][0]) for answer in known if answer.predictions.get(run)
+        ]
         if first:
             correct = sum(label == name for label, name in first)
             low, high = wilson(correct, len(first))
@@ -144,7 +146,7 @@ def _notes(answers: Sequence[Answer], pictures: Sequence[Picture]) -> list[str]:
     broken = sum(bool(picture.error) for picture in pictures)
     if broken:
         notes.append(f"{_photos(broken)} could not be read")
-    labelled = [answer for answer in answers if answer.label is not None and answer.said]
+    labelled = [answer for answer in answers if answer.label is not None and answer.predictions]
     used = sum(answer.seen in USED for answer in labelled)
     if used:
         notes.append(

@@ -79,7 +79,7 @@ def _probe(job: Job, run: Run, split: Split, watch: Watch) -> None:
         watch.heads(run.name, number, len(parts))
     answers = [_answers(by_path, part, head) for part, head in zip(parts, heads, strict=True)]
     predictions = out_of_fold(split, answers) if split.folds else answers[0]
-    run.add_look("probe", len(predictions.paths))
+    run.add_evaluation("probe", len(predictions.paths))
     predictions.write(run.folder / "predictions.csv")
     head = _fit(by_path, split.classes, split.train) if split.folds else heads[0]
     set_head(model, torch.from_numpy(head.weight), torch.from_numpy(head.bias))

@@ -1,6 +1,7 @@
 """One run from its job to `metrics.json`: create or resume, fit, save the model, test once.
 
-Nothing is chosen on the test pictures: they are read when the weights are saved, and `looks.csv` says so.
+Nothing is chosen on the test pictures: they are read when the weights are saved, and
+`test_evaluations.csv` says so.
 """
 
 import dataclasses
@@ -158,7 +159,7 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
     test = None
     if trainer.split.test:
         predictions = evaluate(trainer, "test")
-        run.add_look("train", len(predictions.paths))
+        run.add_evaluation("train", len(predictions.paths))
         predictions.write(run.folder / "predictions.csv")
         test = scores(predictions)
         if job.teacher is not None:

@@ -50,7 +50,7 @@ def pictures(benchmark: Benchmark, part: str, fold: int | None = None) -> list[P
 
 
 def seen(run: Run) -> list[tuple[str, int]]:
-    return [(look.by, look.pictures) for look in run.looks()]
+    return [(look.by, look.pictures) for look in run.evaluations()]
 
 
 def test_test_pictures_are_one_look_in_every_run_that_answers(plain: Benchmark, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_folds_model_looks_at_its_own_test_pictures(folded: Benchmark) -> None
     list(predict(*asked, run=f"{run.folder}/fold-2"))
     assert seen(run.part("fold-2")) == [("train", 12), ("predict", 1)]
     assert seen(run) == [("train", 36), ("predict", 1)]
-    assert not (run.folder / "looks.csv").exists()
+    assert not (run.folder / "test_evaluations.csv").exists()
 
 
 def test_stderr_says_how_often_in_one_line(
@@ -131,7 +131,7 @@ def test_a_folder_that_cannot_be_written_does_not_stop_the_answers(
 ) -> None:
     """The look is not counted, one line says so, and every answer comes."""
     benchmark = trained()
-    looks = benchmark.runs[0].folder / "looks.csv"
+    looks = benchmark.runs[0].folder / "test_evaluations.csv"
     looks.unlink()
     looks.mkdir()
     capsys.readouterr()
@@ -140,7 +140,11 @@ def test_a_folder_that_cannot_be_written_does_not_stop_the_answers(
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 1
     assert len(said.err.splitlines()) == 1
-    for words in ("1 of these is a test picture of tiny", "not counted", "looks.csv cannot be written"):
+    for words in (
+        "1 of these is a test picture of tiny",
+        "not counted",
+        "test_evaluations.csv cannot be written",
+    ):
         assert words in said.err
 
 
