@@ -281,6 +281,8 @@ class Settings(Declared):
     """Runs at a time, each in a process of its own; on a CPU they share its threads. auto: as many as have
     room in memory and are measured to be faster so.
     """
+    compile: Annotated[bool | None, running(TRAINING, default="on a CPU, where it is measured to pay")] = None
+    """Compile the step before the first one (torch.compile)."""
     workers: Annotated[Whole | None, running(EVERY, default="as many as are waited for")] = Field(
         default=None, ge=0, le=1024
     )

@@ -136,8 +136,8 @@ def test_the_memory_format_is_looked_up_once(tmp_path: Path, name: str, own: tor
     trainer.train_mode()
     with mock.patch.object(nn.Module, "modules", side_effect=AssertionError("walked")):
         images, labels = next(trainer.batches(1))
-        step._gradients(trainer, images, labels, 0)
-        step._gradients(trainer, images.contiguous(), labels, 0)
+        step.gradients(trainer, images, labels, 0)
+        step.gradients(trainer, images.contiguous(), labels, 0)
     assert all(pixels.is_contiguous(memory_format=own) for pixels in seen)
     assert torch.equal(*seen)
     assert torch.equal(seen[0], images.float() / 255)

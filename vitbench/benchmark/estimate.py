@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from vitbench.benchmark.engine import Engine
 from vitbench.benchmark.heads import heads_seconds
@@ -133,14 +134,20 @@ def _time_model(job: Job, split: Split) -> _Timing:
         if recipe.name == "probe":
             step = 3 / forward_speed(model.to(job.machine.device), job, _probed(job))
         else:
-            teacher = None if job.teacher is None else _like(job.teacher, split)
-            step, by_device = _step_seconds(build_trainer(model, recipe, split, job.machine, teacher=teacher))
+            step, by_device = _step_seconds(stand_in(job, split, model))
     except Exception:  # noqa: BLE001
         step = UNKNOWN  # training itself halves its micro-batch, and says what it is if that does not help
         refuse_lost(job.machine.device)
     free_memory(job.machine.device)
     decode, view = _picture_seconds(job, split)
     return _Timing(parameters, width, step, decode, 0.0 if by_device else view)
+
+
+def stand_in(job: Job, split: Split, model: nn.Module | None = None) -> Trainer:
+    """A trainer as slow as the job's own, with random weights."""
+    teacher = None if job.teacher is None else _like(job.teacher, split)
+    network = learner(job.plan, job.recipe, RANDOM) if model is None else model
+    return build_trainer(network, job.recipe, split, job.machine, teacher=teacher)
 
 
 def _probed(job: Job) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from vitbench import files
 from vitbench.benchmark import folder, moved
 from vitbench.benchmark.arms import place_of_teacher
+from vitbench.benchmark.compiling import choose_compiled
 from vitbench.benchmark.described import described
 from vitbench.benchmark.engine import Engine, engine_for
 from vitbench.benchmark.estimate import Estimate, estimate_jobs, stages
@@ -237,6 +238,7 @@ def _carry_out(
         watch.message(f"{name}: finished already, left as it is")
     with engine_for(plan.at_once, apart=apart) as engine:
         plan, estimates = announce(plan, engine, watch)
+        plan = choose_compiled(plan, estimates, _begun(benchmark), engine, watch)
         if benchmark is None:
             benchmark = _created(plan, request)
         elif request.shard is None:  # a shard has added its benchmark's runs already
@@ -246,6 +248,12 @@ def _carry_out(
         carry_out_runs(plan, benchmark, engine, watch, track)
     _conclude(benchmark, request, watch, compared)
     return benchmark
+
+
+def _begun(benchmark: Benchmark | None) -> set[str]:
+    """The names of runs that keep the machine they were begun with."""
+    runs = () if benchmark is None else benchmark.runs
+    return {run.name for run in runs if (run.folder / "recipe.json").exists()}
 
 
 def _created(plan: Plan, request: Request) -> Benchmark:

@@ -152,5 +152,9 @@ class Machine:
     """Techniques left out, in the order of their names."""
     deterministic: bool = False
     """Only deterministic algorithms on a card: part of what makes weights bit-equal there."""
+    compiled: bool | None = False
+    """The step is compiled, which gives other last bits; None: where it is measured to pay."""
+    compiler: str = ""
+    """By which C++ compiler, on a CPU."""
     libraries: str = ""
     """A card's own, in which another version may give other last bits; "" elsewhere."""

@@ -1,6 +1,8 @@
 """Versions and machine of a run; torch is not loaded for it."""
 
 import platform
+import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -15,6 +17,9 @@ PACKAGES = (
 
 MATTER = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow")
 """The packages in which another version may give other weights from the same recipe."""
+
+
+NO_COMPILER = "no C++ compiler"
 
 
 def environment(machine: Machine) -> dict[str, Any]:
@@ -34,6 +39,8 @@ def environment(machine: Machine) -> dict[str, Any]:
         "jobs": machine.jobs,
         "without": list(machine.without),
         "deterministic": machine.deterministic,
+        "compiled": bool(machine.compiled),
+        "compiler": machine.compiler,
         "resumes_to_the_same_bytes": resumes_exactly(machine),
     }
 
@@ -91,6 +98,8 @@ def changed_since(run: Run, machine: Machine) -> list[str]:
     began = _ways(known.get("without", ()), known.get("deterministic", False), machine.device)
     asked = _ways(machine.without, machine.deterministic, machine.device)
     found += [f"{was} → {now}" for was, now in zip(began, asked, strict=True) if was != now]
+    if (before := known.get("compiler")) and (now := compiler()) != before:
+        found.append(f"{before} → {now}")
     if (before := known.get("processes", 1)) != machine.processes:
         found.append(f"processes {before} → {machine.processes}")
     return found
@@ -116,3 +125,15 @@ def refusal(run: Run, changed: list[str]) -> str:
         f"{run.folder}: was begun with other versions or threads ({', '.join(changed)}); {hint}go on where "
         "they are the same, or add --resume-anyway, which costs that its weights are equal to the last bit"
     )
+
+
+def compiler() -> str:
+    """The C++ compiler that torch takes, with its version; or `NO_COMPILER`."""
+    from torch._inductor import cpp_builder  # of a run that has compiled its steps alone
+
+    try:
+        found = str(cpp_builder.get_compiler_version_info(cpp_builder.get_cpp_compiler()))
+    except (RuntimeError, OSError, subprocess.SubprocessError):
+        return NO_COMPILER
+    version = re.search(r"(g[+c]+|clang) version [\d.]+", found)
+    return version[0] if version else found[:80]

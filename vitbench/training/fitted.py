@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import time
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,11 @@ from vitbench.models.weights import InitialWeights
 from vitbench.records import Machine, Recipe, Run, Split, label_indices
 from vitbench.training import checkpoint
 from vitbench.training.arithmetic import compute_as, without_form
+from vitbench.training.compiled import compile_step
+from vitbench.training.environment import refusal
 from vitbench.training.follow import lead
 from vitbench.training.jobs import Job, pinned, write_identity
+from vitbench.training.log import Log
 from vitbench.training.loop import Trainer, build_trainer, fit
 from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm
 from vitbench.training.objectives import encoder_of, learner
@@ -95,10 +99,32 @@ def _prepare(
     trainer = build_trainer(model, recipe, split, machine, current(), teacher)
     if trainer.making.trouble:
         watch.message(f"{run.name}: {trainer.making.trouble}")
+    _compile(trainer, job, fallbacks, run, watch)
     how = {"views": trainer.making.how, "techniques": techniques(trainer)}
     files.write_json(run.folder / "environment.json", {**run.environment(), **how})
     lead(trainer, job.plan, place)
     return trainer
+
+
+def _compile(trainer: Trainer, job: Job, fallbacks: list[str], run: Run, watch: Watch) -> None:
+    """Compile the step where the machine says so; a run that cannot have that goes without and says so.
+
+    RefusedError where it was begun with a compiled step, which gives other last bits.
+    """
+    if not trainer.machine.compiled:
+        return
+    watch.message(f"{run.name}: compiling its step …")
+    started = time.perf_counter()
+    if not (trouble := compile_step(trainer)):
+        Log(run.folder / "log.txt").line(f"step compiled in {time.perf_counter() - started:.0f} s")
+        return
+    newest = checkpoint.load_newest(run.folder / "checkpoint", watch.message)
+    if newest is not None and not job.resume_anyway:
+        raise RefusedError(refusal(run, [f"compiled → not compiled: {trouble}"]))
+    trainer.machine = dataclasses.replace(trainer.machine, compiled=False, compiler="")
+    fallbacks = [*fallbacks, f"its step could not be compiled ({trouble}): trained as it is"]
+    watch.message(f"{run.name}: {fallbacks[-1]}")
+    write_identity(job, trainer.recipe, trainer.machine, fallbacks, run)
 
 
 def _counted(weights: InitialWeights, model: nn.Module) -> InitialWeights:

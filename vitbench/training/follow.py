@@ -14,11 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vitbench.errors import VitbenchError
+from vitbench.errors import RunFailedError, VitbenchError
 from vitbench.models.folder import load_model
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import RANDOM
 from vitbench.records import Machine, Recipe, Split
+from vitbench.training.compiled import compile_step
 from vitbench.training.loop import (
     PARTS,
     Trainer,
@@ -126,6 +127,8 @@ class _Follower:
             self.trainer = build_trainer(
                 model, recipe, blueprint.split, blueprint.machine, self.processes, teacher
             )
+            if blueprint.machine.compiled and (trouble := compile_step(self.trainer)):
+                raise RunFailedError(f"a process could not compile its step ({trouble}); try --no-compile")
 
     def _step(self, trainer: Trainer, epoch: int, step: int) -> None:
         if self.at != (epoch, step):

@@ -24,7 +24,7 @@ from vitbench.models.weights import InitialWeights
 from vitbench.records import Fingerprints, Machine, Recipe, Run, Split
 from vitbench.training.environment import changed_since, environment, refusal
 from vitbench.training.locks import locked
-from vitbench.training.machine import choose_device, named
+from vitbench.training.machine import choose_device, named, with_compiler
 from vitbench.training.watch import Watch
 
 T = TypeVar("T")
@@ -215,7 +215,7 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
     RefusedError, the difference named, where that cannot be had; what the job accepts is a fallback.
     """
     if not (run.folder / "recipe.json").exists():
-        return job.machine, []
+        return with_compiler(job.machine), []
     written = files.read_json(run.folder / "recipe.json")
     # Workers and store never change what comes out, so they follow the call; of threads, processes and
     # techniques `changed_since` tells what does.
@@ -228,12 +228,13 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
             f"{run.folder}: started on {machine.device}, which is not here; go on where it is, "
             "or start again under a new --name"
         ) from error
-    for what in ("device", "micro_batch"):
-        before, now = getattr(machine, what), getattr(job.machine, what)
-        if before != now:
+    for what in ("device", "micro_batch", "compiled"):
+        before, now = getattr(machine, what), getattr(here, what)
+        if now not in (None, before):
             watch.message(f"{run.name}: goes on with {what} {before}, as it started (not {now})")
     fallbacks = list(written["fallbacks"])
     machine = dataclasses.replace(machine, threads=here.threads, processes=here.processes, jobs=here.jobs)
+    machine = with_compiler(machine)
     machine = named(dataclasses.replace(machine, without=here.without, deterministic=here.deterministic))
     if changed := changed_since(run, machine):
         if not job.resume_anyway:

@@ -18,6 +18,7 @@ from vitbench.data.store import store_folder
 from vitbench.errors import DeviceLostError, UsageError, first_line
 from vitbench.records import Machine, Settings
 from vitbench.training.arithmetic import prepare_deterministic
+from vitbench.training.environment import compiler
 from vitbench.training.launch import started, started_here
 
 CPU_EVAL_BATCH = 32
@@ -121,6 +122,7 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
         store=store if settings.store else "",
         without=tuple(sorted(settings.without)),
         deterministic=settings.deterministic,
+        compiled=False if settings.recipe == "probe" else settings.compile,
     )
     return named(machine)
 
@@ -155,7 +157,14 @@ def named(machine: Machine) -> Machine:
 
 def alone(machine: Machine) -> Machine:
     """The machine for what the first process does without the others, such as a probe."""
-    return named(dataclasses.replace(machine, processes=1))
+    return named(dataclasses.replace(machine, processes=1, compiled=False))
+
+
+def with_compiler(machine: Machine) -> Machine:
+    """The machine with what compiles its steps, if they are compiled, and that said for certain."""
+    compiled = bool(machine.compiled)
+    used = compiler() if compiled and machine.device == "cpu" else ""
+    return dataclasses.replace(machine, compiled=compiled, compiler=used)
 
 
 def device_name(device: torch.device, threads: int) -> str:

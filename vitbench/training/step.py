@@ -39,7 +39,7 @@ def train_step(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
     own = processes.share(len(labels))
     parts = len(even_slices(own.stop - own.start, trainer.machine.micro_batch))
     with processes.together(), gentle_statistics(trainer.model, parts):
-        total, right = _gradients(trainer, images, labels, update)
+        total, right = gradients(trainer, images, labels, update)
         flat = None if processes.count == 1 else flatten(trainer.model, total, right)
     if flat is not None:
         total, right = processes.sum_gradients(flat, trainer.model)
@@ -53,7 +53,7 @@ def train_step(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
     return total, right
 
 
-def _gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) -> tuple[Tensor, Tensor]:
+def gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) -> tuple[Tensor, Tensor]:
     """Add up this process's part of the global batch's gradient, and its part of loss and right answers."""
     device, recipe, count = trainer.device, trainer.recipe, len(labels)
     epoch, step = divmod(update, trainer.steps_per_epoch)
@@ -164,7 +164,7 @@ def techniques(trainer: "Trainer") -> dict[str, str | bool]:
         "precision": trainer.recipe.precision,
         "tf32": "convolutions" if cuda and "tf32" not in trainer.machine.without else False,
         "deterministic": torch.are_deterministic_algorithms_enabled() or not cuda,
-        "compiled": False,
+        "compiled": bool(trainer.machine.compiled),
         "device_views": trainer.making.views is not None,
         "cuda_graphs": failed or records_steps(trainer.machine),
     }
