@@ -23,6 +23,7 @@ SHAPES: dict[str, list[Crop]] = {
     "tall": [(70, 900, WHOLE, False), (70, 900, WHOLE, True), (100, 200, (0.2, 0.0, 0.8, 0.7), True)],
     "at the edge of the order": [(164, 264, WHOLE, False), (164, 265, WHOLE, False)],
     "narrower than it becomes": [(30, 64, WHOLE, False), (30, 65, WHOLE, False)],
+    "a strip": [(21, 2101, (0.1, 0.0, 0.8, 0.9), False)],
     "one pixel of the box": [(300, 300, (0.5, 0.5, 0.5034, 0.5034), False)],
 }
 
@@ -59,10 +60,11 @@ def test_pictures_go_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_order_of_the_passes() -> None:
-    """Pillow 13 takes the height first where it shrinks by more than twice as many px; 12 never did."""
-    widths, heights = np.array([164, 164, 30, 900]), np.array([264, 265, 65, 900])
-    assert vertical_first(widths, heights, 64, "13.0.0").tolist() == [False, True, True, False]
-    assert not vertical_first(widths, heights, 64, "12.3.0").any()
+    """Pillow 13 takes the height first where it shrinks by more than twice as much, 12.2 only in strips."""
+    widths, heights = np.array([164, 164, 30, 900, 30]), np.array([264, 265, 65, 900, 3001])
+    assert vertical_first(widths, heights, 64, "13.0.0").tolist() == [False, True, True, False, True]
+    assert vertical_first(widths, heights, 64, "12.2.0").tolist() == [False, False, False, False, True]
+    assert not vertical_first(widths, heights, 64, "12.1.1").any()
 
 
 @pytest.mark.slow

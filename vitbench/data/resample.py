@@ -51,11 +51,15 @@ class Crops:
 
 
 def vertical_first(widths: Array, heights: Array, size: int, pillow: str = PIL.__version__) -> Array:
-    """(N,) bool: whether that Pillow resizes along the height first. Before 13 none did."""
-    if int(pillow.partition(".")[0]) < 13:
-        return np.zeros(len(widths), dtype=bool)
-    shrunk: Array = (heights > size) & (heights - size > 2 * (widths - size))
-    return shrunk
+    """(N,) bool: whether that Pillow resizes along the height first, which changes the rounding between.
+
+    13 does where that side shrinks by more than twice as many pixels, 12.2 and 12.3 for strips, others never.
+    """
+    version = tuple(int(part) for part in pillow.split(".")[:2])
+    first: Array = heights > size
+    if version >= (13,):
+        return first & (heights - size > 2 * (widths - size))
+    return first & (heights > 100 * widths) & (version >= (12, 2))
 
 
 def plan_crops(
