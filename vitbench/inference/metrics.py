@@ -158,6 +158,16 @@ def brier_scores(predictions: Predictions) -> Array:
     return np.asarray((probabilities**2).sum(axis=1) - 2 * of_true + 1)
 
 
+def among_first(predictions: Predictions, k: int) -> Array:
+    """(N,) bool: the true class is one of the k most probable; of equal ones the first classes count."""
+    probabilities, labels = predictions.probabilities, predictions.labels[:, None]
+    of_true = np.take_along_axis(probabilities, labels, axis=1)
+    ahead = (probabilities > of_true) | (
+        (probabilities == of_true) & (np.arange(probabilities.shape[1]) < labels)
+    )
+    return np.asarray(ahead.sum(axis=1) < k)
+
+
 LEAST = 1e-300
 """Probabilities are floored here, as in `Predictions.losses`."""
 
@@ -169,6 +179,14 @@ METRICS: tuple[Metric, ...] = (
         title="right",
         meaning="Share of the test pictures whose most probable class is the true one.",
         prominent=True,
+    ),
+    Metric(
+        name="top5",
+        kind=Share(lambda predictions: among_first(predictions, 5)),
+        heading="top-5",
+        title="right among the first five",
+        meaning="Share of the test pictures whose true class is one of the five most probable.",
+        least_classes=10,
     ),
     Metric(
         name="loss",
