@@ -18,7 +18,7 @@ from vitbench.files import read_csv, sha256_of
 from vitbench.models.create import create, state_sha256
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import saved_weights
-from vitbench.records import Benchmark, Settings
+from vitbench.records import Benchmark, Origin, Settings
 
 Trained = Callable[..., Benchmark]
 USUAL: dict[str, dict[str, Any]] = {
@@ -69,7 +69,8 @@ def test_fine_tuning_begins_with_the_encoder_that_was_pre_trained(arms: Benchmar
     first = create(plan_model("test_vit", 32), 3, saved_weights(encoder), 0)
     assert run.recipe().initial_sha256 == state_sha256(first)
     assert any("78 of 80 tensors are those of the pre-trained encoder" in n for n in run.about()["notes"])
-    assert run.recipe().init == "simmim (2 epochs) from random"
+    assert run.recipe().init == Origin(kind="masked", base="random")
+    assert run.about()["init"] == "simmim (2 epochs) from random"
     other = arms.runs[5].part("pretrain").model_folder
     assert sha256_of(encoder / "model.safetensors") != sha256_of(other / "model.safetensors")
 

@@ -123,7 +123,7 @@ def probabilities(told: Any, n_classes: int) -> Any:
 def write_recipe(folder: Path, classes: Sequence[str], probe: bool = False) -> None:
     size = Preprocessing(64, (0.5,) * 3, (0.5,) * 3, "bicubic", 0.9)
     recipe = Recipe(
-        model="vit_tiny_patch16_224", init="pretrained", preprocessing=size, classes=tuple(classes),
+        model="vit_tiny_patch16_224", init={"kind": "hub"}, preprocessing=size, classes=tuple(classes),
         data_digest="x", split_digest="d", name="finetune", seed=0, epochs=3, per_class=40, augment="light",
         flip=True, fixed_views=False, batch_size=32, optimizer="adamw", lr=1e-4, min_lr=0.0,
         weight_decay=0.05, layer_decay=0.75, schedule="cosine", warmup_epochs=1.0, label_smoothing=0.1,

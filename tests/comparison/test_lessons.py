@@ -118,8 +118,8 @@ def test_the_twin_is_the_one_trained_most_alike(tmp_path: Path) -> None:
     """Of two runs without a teacher the one from random weights is the twin of a student from them."""
     runs = {"vit-s0": PLAIN, "scratch-vit-s0": PLAIN, "swin-s0": PLAIN, "distill-vit-s0": STUDENT}
     benchmark = make_benchmark(tmp_path / "b", runs, LABELS)
-    in_arm(benchmark.runs[1], "scratch", "vit", init="random", epochs=30)
-    in_arm(benchmark.runs[3], "distill", "vit", init="random", epochs=30)
+    in_arm(benchmark.runs[1], "scratch", "vit", init={"kind": "random"}, epochs=30)
+    in_arm(benchmark.runs[3], "distill", "vit", init={"kind": "random"}, epochs=30)
     distil(benchmark.runs[3], {"teacher": TEACHER})
     assert only(benchmark).baseline == "scratch-vit"
 

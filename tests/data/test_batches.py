@@ -36,7 +36,7 @@ PREPROCESSING = Preprocessing(SIZE, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), "bicubic",
 def recipe(split: Split, **changes: Any) -> Recipe:
     """A recipe of which only the data's part matters here."""
     fields: dict[str, Any] = {
-        "model": "none", "init": "random", "preprocessing": PREPROCESSING, "classes": split.classes,
+        "model": "none", "init": {"kind": "random"}, "preprocessing": PREPROCESSING, "classes": split.classes,
         "data_digest": split.data_digest, "split_digest": split.digest, "name": "finetune", "seed": 0,
         "epochs": 2, "per_class": 7, "augment": "strong", "flip": True, "fixed_views": False,
         "batch_size": 4, "optimizer": "adamw", "lr": 1e-3, "min_lr": 0, "weight_decay": 0,

@@ -21,7 +21,7 @@ from vitbench.data.epochs import plan_epoch
 from vitbench.models.create import create
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import RANDOM
-from vitbench.records import Recipe, Run, Settings, Split
+from vitbench.records import Origin, Recipe, Run, Settings, Split
 from vitbench.training import loop
 from vitbench.training.log import Log
 from vitbench.training.loop import Trainer, build_trainer
@@ -77,7 +77,7 @@ def make_trainer(case: Case) -> Trainer:
     settings, plan = case.settings, case.plan
     device = choose_device(case.device)
     precision = choose_precision(case.precision, device)  # type: ignore[arg-type]
-    recipe = build_recipe(settings, plan, case.split, 0, "pretrained", precision)
+    recipe = build_recipe(settings, plan, case.split, 0, Origin(kind="hub"), precision)
     machine = choose_machine(settings, device, recipe.batch_size)
     model = create(plan, len(case.split.classes), RANDOM, 0, recipe.drop_path)
     return build_trainer(model, recipe, case.split, machine)
@@ -242,7 +242,7 @@ class TimmLoader:
 
 def recipe_of(case: Case) -> Recipe:
     """The fine-tuning recipe of a case."""
-    return build_recipe(case.settings, case.plan, case.split, 0, "pretrained", "fp32")
+    return build_recipe(case.settings, case.plan, case.split, 0, Origin(kind="hub"), "fp32")
 
 
 def _train_root(split: Split) -> Path:

@@ -71,7 +71,7 @@ from vitbench.inference.features import features_of
 from vitbench.models.create import create, state_sha256
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import RANDOM
-from vitbench.records import Settings
+from vitbench.records import Origin, Settings
 from vitbench.training import loop, step, upload
 from vitbench.training.arithmetic import compute_as
 from vitbench.training.machine import choose_machine, free_memory, synchronise
@@ -159,7 +159,7 @@ def trainer_for(c, model, batch, precision="bf16", data="demo", **asked):
         SPLITS[data] = split_images(scan_folder(WORK / data, near=False), 0)
     split, plan = SPLITS[data], plan_model(model, c.size)
     settings = Settings.of({"image_size": c.size, "batch_size": batch, "device": c.device, **asked})
-    recipe = build_recipe(settings, plan, split, 0, "pretrained", precision)
+    recipe = build_recipe(settings, plan, split, 0, Origin(kind="hub"), precision)
     network = create(plan, len(split.classes), RANDOM, 0, recipe.drop_path)
     trainer = loop.build_trainer(
         network, recipe, split, choose_machine(settings, torch.device(c.device), batch)

@@ -21,7 +21,7 @@ from vitbench.inference.features import feature_key, features_of, store_folder
 from vitbench.models.create import create
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import RANDOM, InitialWeights
-from vitbench.records import Array, ImageSet, Machine, Picture
+from vitbench.records import Array, ImageSet, Machine, Origin, Picture
 
 CPU = Machine(device="cpu", device_name="CPU", micro_batch=4, eval_batch=4, threads=1, workers=0)
 KEY = "k"
@@ -208,13 +208,13 @@ def test_the_key_is_of_all_that_decides_features(plan: ModelPlan, tmp_path: Path
     """Size, model and weights change it; seed and classes only where weights are random."""
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"w")
-    file = InitialWeights("file", path, "file w", sha256="a" * 64)
-    unread = dataclasses.replace(file, sha256="")
+    file = InitialWeights(Origin(kind="file", sha256="a" * 64), path, "file w")
+    unread = dataclasses.replace(file, origin=Origin(kind="file"))
     keys = [
         feature_key(plan, file, 0, 3),
         feature_key(plan_model("test_vit", 64), file, 0, 3),
         feature_key(plan_model("test_efficientnet", 32), file, 0, 3),
-        feature_key(plan, dataclasses.replace(file, sha256="b" * 64), 0, 3),
+        feature_key(plan, dataclasses.replace(file, origin=Origin(kind="file", sha256="b" * 64)), 0, 3),
         feature_key(plan, unread, 0, 3),
         feature_key(plan, RANDOM, 0, 3),
         feature_key(plan, RANDOM, 1, 3),

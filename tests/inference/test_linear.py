@@ -24,7 +24,7 @@ from vitbench.inference.linear import FALLBACK, STRENGTHS, fit_linear, inner_fol
 from vitbench.models.create import create
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import InitialWeights
-from vitbench.records import Array, Machine, label_indices
+from vitbench.records import Array, Machine, Origin, label_indices
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def test_a_strangers_script_gives_the_same_answers(
     train, test = images.pictures[::2], images.pictures[1::2]
     labels = label_indices(train, images.classes)
 
-    plan, weights = plan_model(name, 64), InitialWeights("file", file, "file")
+    plan, weights = plan_model(name, 64), InitialWeights(Origin(kind="file"), file, "file")
     machine = Machine(device="cpu", device_name="", micro_batch=4, eval_batch=7, threads=1, workers=2)
     key = feature_key(plan, weights, 0, 3)
     every = (*train, *test)

@@ -10,12 +10,13 @@ from vitbench.models.create import count_parameters, create, gmacs, linear_heads
 from vitbench.models.families import FAMILIES
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import RANDOM, InitialWeights, resolve_weights
+from vitbench.records import Origin
 
 REAL = Path(__file__).parents[3] / "shared" / "weights"
 
 
 def from_file(path: Path) -> InitialWeights:
-    return InitialWeights("file", path, f"file {path.name}")
+    return InitialWeights(Origin(kind="file"), path, f"file {path.name}")
 
 
 def real(name: str) -> Path:
@@ -73,7 +74,7 @@ def test_the_head_is_new_even_for_as_many_classes(tiny_file: Path) -> None:
 def test_a_saved_head_is_kept_for_the_same_classes(tiny_file: Path) -> None:
     """Weights of a saved model keep their head where the class names are the same, in order."""
     names = tuple(str(i) for i in range(1000))
-    weights = InitialWeights("folder", tiny_file, "model", classes=names)
+    weights = InitialWeights(Origin(kind="model"), tiny_file, "model", classes=names)
     plan = plan_model("test_vit", "native")
     stored = load_file(tiny_file)["head.weight"]
     assert torch.equal(create(plan, 1000, weights, 0, classes=names).state_dict()["head.weight"], stored)

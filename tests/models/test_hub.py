@@ -143,8 +143,8 @@ def test_pretrained_comes_from_the_hub_then_from_the_cache(hub: Hub, tiny_plan: 
     """The file is downloaded once, loaded, labelled; the second time nothing is asked of the hub."""
     said: list[str] = []
     found = resolve_weights(("pretrained",), [tiny_plan], on_event=said.append)["test_vit"]
-    assert (found.kind, found.label) == ("pretrained", "pretrained (IN-1k)")
-    assert found.sha256 == hashlib.sha256(hub.content).hexdigest()
+    assert (found.origin.kind, found.label) == ("hub", "pretrained (IN-1k)")
+    assert found.origin.sha256 == hashlib.sha256(hub.content).hexdigest()
     assert any("downloading" in line for line in said)
     assert found.path is not None
     assert found.path.read_bytes() == hub.content
@@ -206,8 +206,8 @@ def test_auto_takes_what_there_is(hub: Hub, tiny_plan: ModelPlan) -> None:
     """Under "auto" a model that the hub has is pretrained, though another one is not."""
     plans = [tiny_plan, plan_model("test_efficientnet", 64)]
     found = resolve_weights(("auto",), plans, timeout_seconds=LIMIT)
-    assert {alias: weights.kind for alias, weights in found.items()} == {
-        "test_vit": "pretrained",
+    assert {alias: weights.origin.kind for alias, weights in found.items()} == {
+        "test_vit": "hub",
         "test_efficientnet": "random",
     }
 
@@ -218,14 +218,14 @@ def test_after_a_failure_the_next_try_works(hub: Hub, tiny_plan: ModelPlan) -> N
     refused(tiny_plan)
     hub.mode = "good"
     found = resolve_weights(("pretrained",), [tiny_plan])["test_vit"]
-    assert found.sha256 == hashlib.sha256(hub.content).hexdigest()
+    assert found.origin.sha256 == hashlib.sha256(hub.content).hexdigest()
 
 
 def test_a_cut_download_is_resumed(hub: Hub, tiny_plan: ModelPlan) -> None:
     """A connection that breaks half-way is taken up where it broke, and the file comes out whole."""
     hub.mode = "cut once"
     found = resolve_weights(("pretrained",), [tiny_plan], timeout_seconds=LIMIT)["test_vit"]
-    assert found.sha256 == hashlib.sha256(hub.content).hexdigest()
+    assert found.origin.sha256 == hashlib.sha256(hub.content).hexdigest()
 
 
 def test_a_slow_download_that_moves_is_not_cut(hub: Hub, tiny_plan: ModelPlan) -> None:
@@ -233,7 +233,7 @@ def test_a_slow_download_that_moves_is_not_cut(hub: Hub, tiny_plan: ModelPlan) -
     hub.mode = "slow"
     start = time.monotonic()
     found = resolve_weights(("pretrained",), [tiny_plan], timeout_seconds=LIMIT)["test_vit"]
-    assert found.kind == "pretrained"
+    assert found.origin.kind == "hub"
     assert time.monotonic() - start > LIMIT
 
 
@@ -254,7 +254,7 @@ def test_auto_falls_back_loudly(
     point_to("http://127.0.0.1:9", tmp_path, monkeypatch)
     said: list[str] = []
     found = resolve_weights(("auto",), [tiny_plan], on_event=said.append)["test_vit"]
-    assert (found.kind, found.label) == ("random", "random")
+    assert (found.origin.kind, found.label) == ("random", "random")
     assert "RANDOM" in found.note
     assert f"test_vit: {found.note}" in said
 
@@ -268,7 +268,7 @@ def test_offline_is_respected(hub: Hub, tiny_plan: ModelPlan, monkeypatch: pytes
     resolve_weights(("pretrained",), [tiny_plan])
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     hub.asked.clear()
-    assert resolve_weights(("pretrained",), [tiny_plan])["test_vit"].kind == "pretrained"
+    assert resolve_weights(("pretrained",), [tiny_plan])["test_vit"].origin.kind == "hub"
     assert hub.asked == []
 
 
@@ -280,7 +280,7 @@ def test_a_damaged_cache_is_not_used(hub: Hub, tiny_plan: ModelPlan) -> None:
     content[-3] ^= 1
     path.resolve().write_bytes(content)
     again = resolve_weights(("pretrained",), [tiny_plan])["test_vit"]
-    assert again.sha256 == hashlib.sha256(hub.content).hexdigest()
+    assert again.origin.sha256 == hashlib.sha256(hub.content).hexdigest()
 
 
 def test_a_hub_that_offers_a_pickle_only_is_not_asked_for_it(hub: Hub, tiny_plan: ModelPlan) -> None:
@@ -308,7 +308,7 @@ def test_a_downloaded_folder_serves_without_a_network(
     assert about["source"] == f"{hub.address}/{REPO}"
     point_to("http://127.0.0.1:9", tmp_path / "empty", monkeypatch)
     found = resolve_weights((str(folder),), [tiny_plan])["test_vit"]
-    assert (found.kind, found.label, found.path) == ("pretrained", "pretrained (IN-1k)", paths[0])
+    assert (found.origin.kind, found.label, found.path) == ("hub", "pretrained (IN-1k)", paths[0])
     hub.asked.clear()
     assert download_weights(["test_vit"], folder) == paths
     assert hub.asked == []

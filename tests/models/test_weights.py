@@ -32,8 +32,8 @@ def test_random_needs_nothing(tiny_plan: ModelPlan, other_plan: ModelPlan) -> No
 def test_a_file_is_labelled_and_digested(tiny_plan: ModelPlan, tiny_file: Path) -> None:
     """A safetensors file stands in tables by its name and in the recipe by its sha256."""
     found = resolve_weights((str(tiny_file),), [tiny_plan])["test_vit"]
-    assert (found.kind, found.label, found.path) == ("file", "file tiny.safetensors", tiny_file)
-    assert found.sha256 == files.sha256_of(tiny_file)
+    assert (found.origin.kind, found.label, found.path) == ("file", "file tiny.safetensors", tiny_file)
+    assert found.origin.sha256 == files.sha256_of(tiny_file)
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_vit.r160_in1k"])
@@ -52,7 +52,7 @@ def test_a_word_for_one_model_beats_the_general_path(
     """MODEL=random stands beside a filled folder."""
     shutil.copy(tiny_file, tmp_path / f"{tiny_plan.timm_name}.safetensors")
     found = resolve_weights((str(tmp_path), "test_efficientnet=random"), [tiny_plan, other_plan])
-    assert (found["test_vit"].kind, found["test_efficientnet"].kind) == ("pretrained", "random")
+    assert (found["test_vit"].origin.kind, found["test_efficientnet"].origin.kind) == ("hub", "random")
 
 
 def test_a_saved_model_is_a_start(tiny_plan: ModelPlan, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_saved_model_is_a_start(tiny_plan: ModelPlan, tmp_path: Path) -> None:
         create(tiny_plan, 2, RANDOM, 4), tmp_path / "runs" / "model", ["개", "cat"], tiny_plan.preprocessing
     )
     found = resolve_weights((str(tmp_path / "runs" / "model"),), [tiny_plan])["test_vit"]
-    assert (found.kind, found.label, found.classes) == ("folder", "model runs", ("개", "cat"))
+    assert (found.origin.kind, found.label, found.classes) == ("model", "model runs", ("개", "cat"))
 
 
 def test_a_saved_model_of_another_size_is_resized(tiny_plan: ModelPlan, tmp_path: Path) -> None:

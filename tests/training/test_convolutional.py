@@ -15,7 +15,7 @@ from vitbench.data.split import split_images
 from vitbench.models.create import create
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import RANDOM
-from vitbench.records import Benchmark, Machine, Settings
+from vitbench.records import Benchmark, Machine, Origin, Settings
 from vitbench.training import loop
 from vitbench.training.recipes import build_recipe
 from vitbench.training.step import gentle_statistics
@@ -23,16 +23,16 @@ from vitbench.training.step import gentle_statistics
 FAMILIES = ("resnet18", "convnext_atto", "efficientnet_lite0", "regnety_002")
 """A small member of each."""
 HALF = (0.5, 0.5, 0.5)
-FROZEN = "pretrained"
+FROZEN = "hub"
 """As a recipe's first weights: its batch normalisation is frozen."""
 
 
-def built(folder: Path, name: str, init: str = "random", size: int = 32, **settings: Any) -> loop.Trainer:
+def built(folder: Path, name: str, init: Any = "random", size: int = 32, **settings: Any) -> loop.Trainer:
     """A trainer for a network with random weights on a folder."""
     split = split_images(scan_folder(folder), 0)
     plan = plan_model(name, size)
     asked = Settings.model_validate({"per_class": 12, "batch_size": 16, "epochs": 2, **settings})
-    recipe = build_recipe(asked, plan, split, 0, init, "fp32")
+    recipe = build_recipe(asked, plan, split, 0, Origin(kind=init), "fp32")
     machine = Machine("cpu", "CPU", asked.micro_batch or 16, 16, torch.get_num_threads(), 0)
     model = create(plan, 3, RANDOM, 0, recipe.drop_path)
     return loop.build_trainer(model, recipe, split, machine)

@@ -15,7 +15,7 @@ from vitbench.data.split import split_images
 from vitbench.errors import UsageError
 from vitbench.files import sha256_of
 from vitbench.models.plan import plan_model
-from vitbench.records import Benchmark, Recipe, Settings
+from vitbench.records import Benchmark, Origin, Recipe, Settings
 from vitbench.training.recipes import build_recipe
 
 Trained = Callable[..., Benchmark]
@@ -28,12 +28,12 @@ def recipe_of(coloured: Path) -> Callable[..., Recipe]:
 
     def go(model: str = "test_vit", init: str = "random", name: str = "deit", **asked: Any) -> Recipe:
         settings = Settings.model_validate({"recipe": name, **asked})
-        return build_recipe(settings, plan_model(model, 32), split, 0, init, "fp32")
+        return build_recipe(settings, plan_model(model, 32), split, 0, Origin(kind=init), "fp32")
 
     return go
 
 
-@pytest.mark.parametrize("init", ["random", "pretrained"])
+@pytest.mark.parametrize("init", ["random", "hub"])
 def test_regularisation_is_deits(recipe_of: Callable[..., Recipe], init: str) -> None:
     """The paper's table 9, for random and pretrained weights; step sizes and head are the family's own."""
     recipe, own = recipe_of(init=init), recipe_of(init=init, name="finetune")

@@ -59,7 +59,7 @@ def recipe_for(model: str, folder: Path, **asked: Any) -> Recipe:
     split = split_images(scan_folder(folder), 0)
     settings = Settings.model_validate({**TINY, **asked})
     plan = plan_model(model, 32)
-    plain = build_recipe(settings, plan, split, 0, "random", "fp32")
+    plain = build_recipe(settings, plan, split, 0, RANDOM.origin, "fp32")
     learns = distillation(settings, "by hand", plan.distillation_token)
     return plain.model_copy(update={"distillation": learns})
 

@@ -67,7 +67,7 @@ def shallow(name: str) -> ModelPlan:
 
 def recipe_for(plan: ModelPlan, split: Split, **changes: Any) -> Recipe:
     settings = Settings.of({"image_size": SIZE, "batch_size": BATCH, "device": "cpu"})
-    return build_recipe(settings, plan, split, 0, "random", "bf16").model_copy(update=changes)
+    return build_recipe(settings, plan, split, 0, RANDOM.origin, "bf16").model_copy(update=changes)
 
 
 def each_tensor(network: nn.Module, change: Callable[[Tensor], Tensor]) -> nn.Module:
@@ -203,7 +203,7 @@ def test_masked_pictures(name: str, target: Any, split: Split, fake: Any) -> Non
     plan = shallow(name)
     settings = Settings.of({"image_size": SIZE, "batch_size": BATCH, "mask_target": target})
     masking = masking_of(settings, plan)
-    recipe = pretraining_recipe(settings, plan, split, 0, "random", "bf16", masking)
+    recipe = pretraining_recipe(settings, plan, split, 0, RANDOM.origin, "bf16", masking)
     trainer = built(plan, recipe, split, fake)
     assert steps(trainer) == {"cuda"}
     pictures = torch.rand(4, 3, SIZE, SIZE).to("cuda")

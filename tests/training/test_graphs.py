@@ -126,9 +126,9 @@ def built(
         plan = dataclasses.replace(plan, model_args={**plan.model_args, "depths": (2, 1, 1, 1)})
     if kind == "simmim":
         masking = masking_of(settings.model_copy(update={"mask_size": 16}), plan)
-        recipe = pretraining_recipe(settings, plan, split, 0, "random", "fp32", masking)
+        recipe = pretraining_recipe(settings, plan, split, 0, RANDOM.origin, "fp32", masking)
     else:
-        recipe = build_recipe(settings, plan, split, 0, "random", asked.get("precision", "fp32"))
+        recipe = build_recipe(settings, plan, split, 0, RANDOM.origin, asked.get("precision", "fp32"))
     teacher = None
     if kind == "distillation":
         what = Distillation(teacher="t", kind="soft", alpha=0.5, tau=2.0, through="logits")

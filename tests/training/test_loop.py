@@ -41,7 +41,7 @@ def built(folder: Path, **settings: Any) -> tuple[Recipe, Split, loop.Trainer]:
     split = split_images(scan_folder(folder), 0)
     plan = plan_model("test_vit", 32)
     asked = Settings.model_validate({"per_class": 12, "batch_size": 16, "epochs": 2, **settings})
-    recipe = build_recipe(asked, plan, split, 0, "random", "fp32")
+    recipe = build_recipe(asked, plan, split, 0, RANDOM.origin, "fp32")
     machine = Machine("cpu", "CPU", asked.micro_batch or 16, 16, torch.get_num_threads(), 0)
     model = create(plan, 3, RANDOM, 0, recipe.drop_path)
     return recipe, split, loop.build_trainer(model, recipe, split, machine)

@@ -55,7 +55,7 @@ def made(coloured: Path) -> Made:
     ) -> tuple[Recipe, Split]:
         split = split_images(scan_folder(coloured), 0)
         settings = Settings.model_validate({"per_class": 12, "batch_size": 16, "epochs": 2, **asked})
-        recipe = build_recipe(settings, plan_model(model, size), split, 0, "random", "fp32")
+        recipe = build_recipe(settings, plan_model(model, size), split, 0, RANDOM.origin, "fp32")
         masking = MASKING.model_copy(update={"target": target})
         return recipe.model_copy(update={"masking": masking}), split
 

@@ -122,7 +122,7 @@ def test_elsewhere_batches_are_as_they_were() -> None:
 def built(folder: Path, name: str) -> loop.Trainer:
     split, plan = split_images(scan_folder(paint_folder(folder)), 0), plan_model(name, 32)
     settings = Settings.of({"per_class": 12, "batch_size": 16})
-    recipe = build_recipe(settings, plan, split, 0, "random", "fp32")
+    recipe = build_recipe(settings, plan, split, 0, RANDOM.origin, "fp32")
     return loop.build_trainer(create(plan, 3, RANDOM, 0), recipe, split, Machine("cpu", "CPU", 16, 16, 1, 0))
 
 

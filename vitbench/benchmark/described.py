@@ -40,7 +40,7 @@ def plan_json(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
                 "timm_name": job.plan.timm_name,
                 "image_size": job.plan.image_size,
                 "native_size": job.plan.native_size,
-                "init": job.recipe.init,
+                "init": job.begins_with,
                 "params_m": estimates[job.run_name].params_m,
                 "seconds": _known(estimates[job.run_name].seconds),
                 "disk_mb": estimates[job.run_name].disk_mb,

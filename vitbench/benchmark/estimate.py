@@ -115,13 +115,12 @@ def stages(plan: Plan, estimates: Mapping[str, Estimate]) -> dict[str, float]:
     for job in plan.jobs:
         names = [job.run_name]
         if plan.split.folds and job.recipe.name != "probe":
-            last = ["final"] if job.final == "retrain" else []
-            parts = [f"fold-{n}" for n in range(1, len(plan.split.folds) + 1)] + last
-            names = [f"{job.run_name}/{part}" for part in parts]
+            names = [f"{job.run_name}/fold-{n}" for n in range(1, len(plan.split.folds) + 1)]
         if job.trials:
-            tries = [f"tune-{n}" for n in range(1, len(job.trials) + 1)]
-            names = [f"{name}/{t}" for name in names for t in (tries if not name.endswith("final") else [""])]
-        found |= {name.rstrip("/"): estimates[job.run_name].seconds / len(names) for name in names}
+            names = [f"{name}/tune-{n}" for name in names for n in range(1, len(job.trials) + 1)]
+        if plan.split.folds and job.recipe.name != "probe" and job.final == "retrain":
+            names.append(f"{job.run_name}/final")
+        found |= {name: estimates[job.run_name].seconds / len(names) for name in names}
     return found
 
 
@@ -253,7 +252,7 @@ def plan_lines(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
         pixels = f"{size} px" if size == native else f"{size} px (made for {native})"
         lines.append(
             f"{job.run_name}: {job.plan.timm_name}, {took.params_m:.1f} M parameters, "
-            f"{job.recipe.init} weights, {pixels}, {_work(job, one, split)}, about {_time(took.seconds)}"
+            f"{job.begins_with} weights, {pixels}, {_work(job, one, split)}, about {_time(took.seconds)}"
         )
     if plan.jobs:
         lines.append(_total_line(plan, estimates))

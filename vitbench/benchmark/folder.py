@@ -319,11 +319,12 @@ def _refuse_other_weights(job: "Job", started: Mapping[str, Run]) -> None:
     for run in started.values() if job.recipe.name != "probe" else ():
         if run.model != job.model:
             continue
-        before, now = ((one.init, one.model) for one in (run.recipe(), job.recipe))
-        if before != now:
-            was, asked = (
-                init if before[0] != now[0] else f"{init}, {model}" for init, model in (before, now)
-            )
+        before, now = run.recipe(), job.recipe
+        if (before.init, before.model) != (now.init, now.model):
+            was, asked = str(run.about()["init"]), job.begins_with
+            if was == asked:
+                other = before.model != now.model
+                was, asked = (f"{was}, {one.model if other else one.init}" for one in (before, now))
             raise UsageError(
                 f"{run.folder}: the same model from other weights ({was} → {asked}); use a new --name"
             )

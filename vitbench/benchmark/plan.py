@@ -18,8 +18,8 @@ from vitbench.data.split import split_images, without_labels
 from vitbench.errors import ClassesError, RunFailedError, UsageError
 from vitbench.models import hub
 from vitbench.models.plan import ModelPlan
-from vitbench.models.weights import RANDOM, WAYS_ON, WORDS, InitialWeights, asked_of_each, resolve_weights
-from vitbench.records import Benchmark, ImageSet, PixelRange, Recipe, Run, Settings, Split, run_name
+from vitbench.models.weights import RANDOM, WAYS_ON, InitialWeights, asked_of_each, resolve_weights
+from vitbench.records import Benchmark, ImageSet, Origin, PixelRange, Recipe, Run, Settings, Split, run_name
 from vitbench.training import tuning
 from vitbench.training.jobs import Job
 from vitbench.training.machine import (
@@ -206,19 +206,19 @@ def _starts(
 
 def _expected(plan: ModelPlan, asked: str) -> InitialWeights:
     """What `train` would begin with where `asked` is "pretrained" or "auto", as far as a dry run can see."""
-    why = hub.lacking(plan.timm_name)
+    why, from_hub = hub.lacking(plan.timm_name), Origin(kind="hub")
     if not why:
-        return dataclasses.replace(RANDOM, label="pretrained")
+        return InitialWeights(from_hub, None, "pretrained")
     if asked == "auto":
         return dataclasses.replace(RANDOM, note=f"RANDOM first weights, no pretrained ones here: {why}")
     note = f"its pretrained weights are not to be had here, and train would refuse it: {why}; {WAYS_ON}"
-    return dataclasses.replace(RANDOM, label="pretrained (not to be had here)", note=note)
+    return InitialWeights(from_hub, None, "pretrained (not to be had here)", note)
 
 
 def _job(
     one: Wanted, first: InitialWeights, settings: Settings, split: Split, device: torch.device, precision: str
 ) -> Job:
-    way, plan, pretrain, init = one.way, one.plan, None, first.label
+    way, plan, pretrain, init = one.way, one.plan, None, first.origin
     if way.recipe == "simmim":
         alone = pretraining_recipe(way, plan, split, one.seed, init, precision, masking_of(way, plan))
         machine = choose_machine(settings, device, alone.batch_size)
@@ -226,7 +226,7 @@ def _job(
     if way.pretrain:
         masking = masking_of(way, plan)
         pretrain = pretraining_recipe(way, plan, split, one.seed, init, precision, masking)
-        init = f"simmim ({pretrain.epochs} epochs) from {init}"
+        init = init.masked()
     keeps_head = bool(first.classes) and first.classes == split.classes
     recipe = build_recipe(way, plan, split, one.seed, init, precision, keeps_head)
     if one.teacher is not None:
@@ -282,7 +282,7 @@ def _probes(
 
 def _can_be_probed(job: Job) -> bool:
     """It starts from weights that learned elsewhere; what a teacher does later plays no part in a probe."""
-    learned = not job.recipe.init.startswith(("random", "simmim"))
+    learned = job.recipe.init.kind in ("hub", "file", "model")
     return job.plan.linear_head and learned and job.teacher is None
 
 
@@ -298,6 +298,10 @@ def _as_before(settings: Settings, runs: Sequence[tuple[ModelPlan, Run | None]])
     found = []
     for plan, run in runs:
         if asked[plan.alias] == "auto" and run is not None and (run.folder / "recipe.json").exists():
-            word = run.recipe().init.partition(" ")[0]
-            found += [f"{plan.alias}={word}"] if word in WORDS else []
+            word = AUTO.get(run.recipe().init.kind)
+            found += [f"{plan.alias}={word}"] if word else []
     return found
+
+
+AUTO = {"hub": "pretrained", "random": "random"}
+"""What "auto" can come to, as `--weights` has it."""

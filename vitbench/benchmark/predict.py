@@ -290,7 +290,7 @@ def _going_on(run: Run) -> str:
 def _refuse_encoder(run: Run) -> None:
     """UsageError for the result of masked pre-training."""
     if run.recipe().masking is not None:
-        way_on = command("train", "DATA", weights=str(run.folder), models=run.model.removeprefix("simmim-"))
+        way_on = command("train", "DATA", weights=str(run.folder), models=run.about()["model"])
         raise UsageError(
             f"--run {run.folder}: is a pre-trained encoder, which names no classes; next: {way_on}"
         )
@@ -298,9 +298,7 @@ def _refuse_encoder(run: Run) -> None:
 
 def _of_run(run: Run, models: tuple[LoadedModel, ...]) -> ModelSet:
     """One run alone, or one part of a run."""
-    number = run.folder.name.removeprefix("fold-")
-    fold = int(number) if number.isdecimal() and "/" in run.name else 0
-    return ModelSet({run.name: models}, _benchmark_of(run), fold, (run,))
+    return ModelSet({run.name: models}, _benchmark_of(run), run.fold, (run,))
 
 
 def _benchmark_of(run: Run) -> Benchmark | None:

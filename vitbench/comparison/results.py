@@ -76,7 +76,7 @@ class ModelResult:
     @property
     def from_scratch(self) -> bool:
         """It began from random weights."""
-        return self.identity is not None and bool(self.identity.about.get("from_scratch"))
+        return self.identity is not None and self.identity.recipe.init.kind == "random"
 
     @property
     def seedless(self) -> bool:

@@ -44,7 +44,7 @@ def feature_key(
     """
     first: object = [seed, n_classes]
     if weights.path is not None:
-        first = weights.sha256 or files.sha256_of(weights.path)
+        first = weights.origin.sha256 or files.sha256_of(weights.path)
     decides = {
         "model": plan.timm_name,
         "arguments": plan.model_args,

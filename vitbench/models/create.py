@@ -173,7 +173,7 @@ def _check_fit(plan: ModelPlan, weights: InitialWeights, seen: _Mismatch, heads:
     if missing:
         reason = f"{len(missing)} tensors are missing, the first is {missing[0]}"
         raise WeightsError(_does_not_fit(plan, weights, reason))
-    if over and weights.kind != "pretrained":
+    if over and weights.origin.kind != "hub":
         reason = f"{len(over)} tensors are left over, the first is {over[0]}"
         raise WeightsError(_does_not_fit(plan, weights, reason))
 

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from vitbench import files
 from vitbench.errors import UsageError, VitbenchError, WeightsError
@@ -17,7 +16,7 @@ from vitbench.models import families, hub
 from vitbench.models.folder import label_names
 from vitbench.models.plan import ModelPlan
 from vitbench.models.tensors import check_safetensors
-from vitbench.records import Benchmark, Fingerprints, Run
+from vitbench.records import Benchmark, Fingerprints, Origin, Run
 from vitbench.records.commands import command
 from vitbench.records.fingerprints import NOT_KNOWN, NOTHING
 
@@ -32,23 +31,19 @@ TAGGED = "pretrained:"
 class InitialWeights:
     """What one model starts from."""
 
-    kind: Literal["pretrained", "random", "file", "folder"]
+    origin: Origin
     path: Path | None
     """The safetensors file; None for random weights."""
     label: str
-    """What stands in tables: "pretrained (IN-1k)", "random", "file NAME", "model NAME"."""
+    """For people, in tables: "pretrained (IN-1k)", "random", "file NAME", "model NAME"."""
     note: str = ""
     """A fallback that must be said loudly, or ""."""
-    sha256: str = ""
-    """Of the file; "" for random weights."""
     classes: tuple[str, ...] = ()
     """Class names of a saved model, in the order of its head; () elsewhere."""
-    masked: bool = False
-    """An encoder of masked pre-training."""
 
     def learned_from(self) -> Fingerprints:
         """The pictures that weights of one's own learned from; none are known of published ones."""
-        if self.kind in ("random", "pretrained") or self.path is None:
+        if self.origin.kind in ("random", "hub") or self.path is None:
             return NOTHING
         return (
             Fingerprints.beside_model(self.path.parent)
@@ -57,7 +52,7 @@ class InitialWeights:
         )
 
 
-RANDOM = InitialWeights("random", None, "random")
+RANDOM = InitialWeights(Origin(kind="random"), None, "random")
 
 
 def resolve_weights(
@@ -90,7 +85,7 @@ def resolve_weights(
         else:
             note = f"RANDOM first weights, for the pretrained ones are not to be had: {outcome}"
             on_event(f"{plan.alias}: {note}")
-            found[plan.alias] = InitialWeights("random", None, "random", note)
+            found[plan.alias] = dataclasses.replace(RANDOM, note=note)
     return {p.alias: found.get(p.alias, RANDOM) for p in plans}
 
 
@@ -227,7 +222,8 @@ def _from_path(plan: ModelPlan, spec: str) -> InitialWeights:
         raise WeightsError(f"{path}: no such file or folder; --weights takes {', '.join(WORDS)} or a path")
     if path.is_file():
         check_safetensors(path)
-        return _noted(InitialWeights("file", path, f"file {path.name}", sha256=files.sha256_of(path)))
+        origin = Origin(kind="file", sha256=files.sha256_of(path))
+        return _noted(InitialWeights(origin, path, f"file {path.name}"))
     for folder in (path, path / "model"):
         if (folder / "config.json").exists():
             return saved_weights(folder)
@@ -266,13 +262,11 @@ def saved_weights(folder: Path) -> InitialWeights:
     except (OSError, VitbenchError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{folder / 'config.json'}: not readable; give a saved model's folder") from error
     place = folder.resolve().parent if folder.name == "model" else folder.resolve()
-    label = f"model {place.name}"
-    masked = (place / "recipe.json").exists() and Run(place).recipe().masking is not None
-    if masked:
-        first = Run(place).recipe().init
-        label = f"simmim {place.parent.name}/{place.name}"
-        label += "" if first.startswith("random") else f" from {first}"
-    return _noted(InitialWeights("folder", file, label, "", files.sha256_of(file), classes, masked))
+    origin, label = Origin(kind="model", sha256=files.sha256_of(file)), f"model {place.name}"
+    if (place / "recipe.json").exists() and (recipe := Run(place).recipe()).masking is not None:
+        origin, label = recipe.init.masked(origin.sha256), f"simmim {place.parent.name}/{place.name}"
+        label += "" if origin.from_scratch else f" from {Run(place).about()['init']}"
+    return _noted(InitialWeights(origin, file, label, classes=classes))
 
 
 def _noted(weights: InitialWeights) -> InitialWeights:
@@ -302,7 +296,7 @@ def _is_whole(file: Path) -> bool:
 
 def _pretrained(plan: ModelPlan, file: Path) -> InitialWeights:
     label = f"pretrained ({plan.pretrained_on})"
-    return InitialWeights("pretrained", file, label, sha256=files.sha256_of(file))
+    return InitialWeights(Origin(kind="hub", sha256=files.sha256_of(file)), file, label)
 
 
 def _check_fit(plans: Sequence[ModelPlan], found: Mapping[str, InitialWeights]) -> None:
@@ -326,7 +320,7 @@ def _check_fit(plans: Sequence[ModelPlan], found: Mapping[str, InitialWeights]) 
 
 def _other_network(weights: InitialWeights, plan: ModelPlan) -> str:
     """The timm name in a saved model's folder where it is not the plan's; "" elsewhere."""
-    if weights.kind != "folder" or weights.path is None:
+    if weights.origin.kind not in ("model", "masked") or weights.path is None:
         return ""
     name = str(files.read_json(weights.path.with_name("config.json")).get("architecture") or "")
     return "" if _same(name, plan.timm_name) else name

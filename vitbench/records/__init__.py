@@ -19,7 +19,7 @@ from vitbench.records.pictures import (
     label_indices,
 )
 from vitbench.records.predictions import LOW_CONFIDENCE, Answer, Predictions
-from vitbench.records.recipes import Distillation, Machine, Masking, Recipe
+from vitbench.records.recipes import Distillation, Machine, Masking, Origin, Recipe
 from vitbench.records.results import (
     Benchmark,
     Epoch,
@@ -59,6 +59,7 @@ __all__ = [
     "ImageSet",
     "Machine",
     "Masking",
+    "Origin",
     "Part",
     "Picture",
     "PixelRange",

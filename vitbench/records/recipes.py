@@ -42,6 +42,32 @@ class Masking(BaseModel):
     """"pixels", or pixels minus the mean of their neighbourhood over its standard deviation."""
 
 
+class Origin(BaseModel):
+    """What a model begins from, as far as it decides anything; the words for people are `about.init`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["random", "hub", "file", "model", "masked"]
+    """"masked": the encoder of masked pre-training, in a run of its own or before this one."""
+    base: Literal["", "random", "hub", "file", "model"] = ""
+    """What masked pre-training began from; "" elsewhere."""
+    sha256: str = ""
+    """Of the file that is read; "" for random weights, and for an encoder that is still to be made."""
+
+    @property
+    def from_scratch(self) -> bool:
+        """Nothing was learned elsewhere: random weights, or masked pre-training that began from them."""
+        return "random" in (self.kind, self.base)
+
+    def masked(self, sha256: str = "") -> "Origin":
+        """That of the encoder which masked pre-training makes of these weights."""
+        return Origin(kind="masked", base=self.base if self.kind == "masked" else self.kind, sha256=sha256)
+
+    def __str__(self) -> str:
+        words = f"{self.kind} from {self.base}" if self.base else self.kind
+        return f"{words} {self.sha256[:12]}".rstrip()
+
+
 class Recipe(BaseModel):
     """All that decides one run's weights. Its hash stands in the run; a change is a new run."""
 
@@ -51,8 +77,7 @@ class Recipe(BaseModel):
     """timm name, with its tag where pretrained weights were asked for."""
     model_args: dict[str, Any] = {}
     """What brought it to its size: extra arguments of `timm.create_model` (img_size, window_size)."""
-    init: str
-    """In words: "pretrained", "random", "file NAME"."""
+    init: Origin
     initial_sha256: str = ""
     """Of the state dict before the first step, new head included; filled in when the model exists."""
     preprocessing: Preprocessing
@@ -124,7 +149,8 @@ class Recipe(BaseModel):
     def differences(self, other: "Recipe") -> list[str]:
         """Fields in which two recipes differ, as "epochs 3 → 5", this one first."""
         mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
-        return [f"{key} {mine[key]} → {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+        here, there = {**mine, "init": self.init}, {**theirs, "init": other.init}
+        return [f"{key} {here[key]} → {there[key]}" for key in mine if mine[key] != theirs[key]]
 
 
 @dataclass(frozen=True, slots=True)

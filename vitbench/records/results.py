@@ -9,6 +9,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import ValidationError
+
 from vitbench import files
 from vitbench.errors import VitbenchError
 from vitbench.records.frames import Dtype, by_rows
@@ -85,7 +87,7 @@ class TestEvaluation:
         return datetime.fromisoformat(self.time)
 
 
-PART_OF_RUN = re.compile(r"(fold|tune)-\d+|final|pretrain")
+PART_OF_RUN = re.compile(r"(?P<kind>fold|tune)-(?P<number>\d+)|final|pretrain")
 """Folders inside a run that are runs themselves."""
 RunStatus = Literal["new", "interrupted", "failed", "finished"]
 
@@ -115,6 +117,12 @@ class Run:
     def seed(self) -> int:
         return int(self.name.partition("/")[0].rpartition("-s")[2])
 
+    @property
+    def fold(self) -> int:
+        """Which fold of the run around it this is, from 1; 0: none."""
+        part = PART_OF_RUN.fullmatch(self.folder.name)
+        return int(part["number"] or 0) if part and part["kind"] == "fold" else 0
+
     def part(self, name: str) -> "Run":
         """A run inside this one, whether or not it is there: "fold-1", "tune-2", "final"."""
         return Run(self.folder / name)
@@ -122,8 +130,8 @@ class Run:
     @property
     def folds(self) -> tuple["Run", ...]:
         """The runs of the folds that have started, in their order; () without folds."""
-        found = [path for path in self.folder.glob("fold-*") if PART_OF_RUN.fullmatch(path.name)]
-        return tuple(Run(path) for path in sorted(found, key=lambda path: int(path.name[5:])))
+        found = [Run(path) for path in self.folder.glob("fold-*")]
+        return tuple(sorted((run for run in found if run.fold), key=lambda run: run.fold))
 
     @property
     def status(self) -> RunStatus:
@@ -165,7 +173,14 @@ class Run:
         return dict(files.read_json(self.folder / "recipe.json")["about"])
 
     def recipe(self) -> Recipe:
-        return Recipe.model_validate(files.read_json(self.folder / "recipe.json")["recipe"])
+        path = self.folder / "recipe.json"
+        try:
+            return Recipe.model_validate(files.read_json(path)["recipe"])
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise VitbenchError(
+                f"{path}: by another version of vitbench, or damaged ({where}); train under a new --name"
+            ) from error
 
     def epochs(self) -> list[Epoch]:
         path = self.folder / "epochs.csv"

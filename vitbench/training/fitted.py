@@ -129,7 +129,7 @@ def _compile(trainer: Trainer, job: Job, fallbacks: list[str], run: Run, watch: 
 
 def _counted(weights: InitialWeights, model: nn.Module) -> InitialWeights:
     """An encoder's weights with a note of how many of its tensors were loaded; other ones as they are."""
-    if weights.path is None or not weights.masked:
+    if weights.origin.kind != "masked" or weights.path is None:
         return weights
     names = set(encoder_of(model).state_dict())
     loaded = names & set(tensor_names(weights.path))
@@ -154,7 +154,7 @@ def _refuse_other_start(run: Run, recipe: Recipe) -> None:
     if stored.initial_sha256 and stored.initial_sha256 != recipe.initial_sha256:
         raise RefusedError(
             f"{run.folder}: the initial weights are not those this run started from "
-            f"({stored.init}); give the same --weights, or a new --name"
+            f"({run.about()['init']}); give the same --weights, or a new --name"
         )
     before, now = stored.distillation, recipe.distillation
     if before and now and before.teacher_sha256 and before.teacher_sha256 != now.teacher_sha256:

@@ -47,14 +47,13 @@ class Teacher:
         """The model's folder for a student's run; a fold learns from the teacher of the same fold."""
         if self.folder is not None:
             return self.folder
-        parts, top = [], student.folder
-        while (top.parent / "recipe.json").exists():
-            parts.append(top.name)
-            top = top.parent
-        teacher = Run(top.parent / self.run)
+        part, top = "", student
+        while (top.folder.parent / "recipe.json").exists():
+            part = top.folder.name if top.fold or top.folder.name == "final" else part
+            top = Run(top.folder.parent)
+        teacher = Run(top.folder.parent / self.run)
         if teacher.status == "failed":
             raise RunFailedError(f"its teacher {self.run} failed: {teacher.failure}")
-        part = next((name for name in parts if name.startswith("fold-") or name == "final"), "")
         own = (teacher.part(part) if part else teacher).model_folder
         if not (own / "config.json").exists():
             raise RefusedError(f"its teacher {self.run} is not trained yet; --resume when it is")
@@ -95,6 +94,12 @@ class Job:
         """The same for a model and the probe beside it."""
         return self.model.removesuffix("-probe")
 
+    @property
+    def begins_with(self) -> str:
+        """For people: "pretrained (IN-1k)", "simmim (100 epochs) from random"."""
+        first = self.weights.label
+        return first if self.pretrain is None else f"simmim ({self.pretrain.epochs} epochs) from {first}"
+
     def with_recipe(self, **changes: Any) -> "Job":
         """The job with other values in its recipe and in every trial's."""
         return dataclasses.replace(
@@ -120,10 +125,8 @@ def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[s
             "digest": recipe.digest,
             "about": {
                 "timm_name": job.plan.timm_name,
-                "pretrained_on": job.plan.pretrained_on if job.weights.kind == "pretrained" else "",
-                "init": job.weights.label,
-                "from_scratch": job.weights.kind == "random" and job.pretrain is None,
-                "masked": job.weights.masked or job.pretrain is not None,
+                "pretrained_on": job.plan.pretrained_on if job.weights.origin.kind == "hub" else "",
+                "init": job.begins_with,
                 **({"arm": job.arm, "model": job.plan.alias} if job.arm else {}),
                 **({"teacher_run": job.teacher.run} if job.teacher and job.teacher.run else {}),
                 "native_size": job.plan.native_size,

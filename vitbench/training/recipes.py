@@ -6,7 +6,7 @@ from typing import Any, Literal
 from vitbench.data.made import training_way
 from vitbench.errors import UsageError
 from vitbench.models.plan import ModelPlan
-from vitbench.records import Augment, Distillation, Masking, Recipe, Settings, Split
+from vitbench.records import Augment, Distillation, Masking, Origin, Recipe, Settings, Split
 from vitbench.settings import (
     ALPHA,
     BATCH_SIZE,
@@ -91,7 +91,7 @@ def build_recipe(
     plan: ModelPlan,
     split: Split,
     seed: int,
-    init: str,
+    init: Origin,
     precision: str,
     keeps_head: bool = False,
 ) -> Recipe:
@@ -100,8 +100,7 @@ def build_recipe(
     `keeps_head`: the first weights bring a head for these very classes.
     """
     # One's own masked pre-training is followed by the recipe of random weights: only the start differs.
-    begun = init.startswith("random") or (init.startswith("simmim") and "pretrained" not in init)
-    row = defaults_for(settings, plan.kind, from_scratch=begun)
+    row = defaults_for(settings, plan.kind, init.from_scratch)
     common = shared(settings)
     if settings.recipe == "probe":
         common |= {"epochs": 0, "per_class": "all"}
@@ -185,7 +184,13 @@ def masking_of(settings: Settings, plan: ModelPlan) -> Masking:
 
 
 def pretraining_recipe(
-    settings: Settings, plan: ModelPlan, split: Split, seed: int, init: str, precision: str, masking: Masking
+    settings: Settings,
+    plan: ModelPlan,
+    split: Split,
+    seed: int,
+    init: Origin,
+    precision: str,
+    masking: Masking,
 ) -> Recipe:
     """The recipe of masked pre-training (`SIMMIM`): each training picture once an epoch, no classes."""
     alone = settings.recipe == "simmim"

@@ -122,7 +122,7 @@ def _pretrained(job: Job, run: Run, split: Split, watch: Watch) -> Job:
         pretrain_run(alone, part, split, watch)
         row = part.epochs()[-1]
         watch.run_finished(part.name, f"{row.epoch} epochs, loss {row.train_loss:.3f}")
-    weights = dataclasses.replace(saved_weights(part.model_folder), label=job.recipe.init, classes=())
+    weights = dataclasses.replace(saved_weights(part.model_folder), label=job.begins_with, classes=())
     return dataclasses.replace(job, weights=weights, pretrain=None)
 
 
