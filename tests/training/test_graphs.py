@@ -198,6 +198,16 @@ def test_each_size_is_recorded_once(split: Split, card: Card) -> None:
     assert set(parts.graphs.sizes) == {(6, 16), (5, 16), (5, 15)}
 
 
+def test_what_is_done_otherwise_is_recorded_anew(split: Split, card: Card) -> None:
+    """As where a compiled step is given up: the graphs that were recorded of it are not replayed."""
+    trainer = built(split)
+    learnt(trainer, (16, 15))
+    assert trainer.graphs is not None
+    trainer.graphs.forget()
+    learnt(trainer, (16,))
+    assert len(card.graphs) == 3
+
+
 def test_how_it_is_recorded(split: Split, card: Card) -> None:
     """All in one pool and on one stream, and threads that prepare views may take pinned memory meanwhile."""
     learnt(built(split))

@@ -104,8 +104,8 @@ def test_a_cpu_is_asked_for_nothing(coloured: Path, monkeypatch: pytest.MonkeyPa
 
 def test_cublas_is_told_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the machine, before a model is made; what the user has set stays."""
-    monkeypatch.setattr("vitbench.training.machine.device_name", lambda device: "a card")
-    monkeypatch.setattr("vitbench.training.machine.device_libraries", lambda device: "")
+    monkeypatch.setattr("vitbench.training.machine.device_name", lambda *given: "a card")
+    monkeypatch.setattr("vitbench.training.machine.device_libraries", lambda *given: "")
     for given, wanted in ((None, WORKSPACE), (":16:8", ":16:8")):
         monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
         if given:

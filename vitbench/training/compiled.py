@@ -52,6 +52,8 @@ def compile_step(trainer: Trainer) -> str:
                 rehearse(trainer, count)
     except Exception as error:  # compilers, their files and torch's two stages fail in ways of their own
         trainer.objective._compiled_call_impl = None
+        if trainer.graphs is not None:
+            trainer.graphs.forget()  # what was recorded may be of the compiled step
         if is_out_of_memory(error):
             raise
         return first_line(error)

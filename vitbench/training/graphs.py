@@ -86,6 +86,10 @@ class Graphs:
         self._add(recorded.gradients)
         return recorded.outputs
 
+    def forget(self) -> None:
+        """Record anew from now on: what was recorded is not what is to be done any more."""
+        self._recorded.clear()
+
     def _add(self, gradients: list[tuple[nn.Parameter, Tensor]]) -> None:
         """Add a replay's gradients to the parameters', out of the memory that other replays write to."""
         fresh = [(one, gradient) for one, gradient in gradients if one.grad is None]
@@ -110,7 +114,7 @@ class Graphs:
             with torch.cuda.stream(self._stream):
                 for _ in range(WARM_UP):
                     work(*places)
-                    self._forget()
+                    self._without_gradients()
             now.wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph()
             try:
@@ -131,7 +135,7 @@ class Graphs:
         self.trouble = first_line(cause)
         self._recorded.clear()
 
-    def _forget(self) -> None:
+    def _without_gradients(self) -> None:
         for one in self._learning:
             one.grad = None
 
@@ -141,7 +145,7 @@ class Graphs:
         held = [(one, one.grad) for one in self._learning]
         buffers = [(one, one.clone()) for one in self.module.buffers()]
         cards = [self.device] if self.device.type == "cuda" else []
-        self._forget()
+        self._without_gradients()
         try:
             with torch.random.fork_rng(devices=cards):
                 yield
