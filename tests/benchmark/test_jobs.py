@@ -96,7 +96,7 @@ class Scripted:
         work = self.under_way.pop(0)
         ends = self.ends.get(work.name) or [None]
         error = ends.pop(0)
-        return Outcome(work, error=error, beside=self.busy)
+        return Outcome(work, result=error is None, error=error, beside=self.busy)
 
     def stop(self) -> None:
         self.stopped = True
@@ -172,6 +172,47 @@ def test_a_lost_device_is_one_runs_and_a_full_disk_all_runs(carried: Any, tmp_pa
     with pytest.raises(OSError, match="no space"):
         carry_out_runs(plan, Benchmark(tmp_path / "b"), full, Watch())
     assert full.stopped
+
+
+def test_folds_and_settings_are_trained_side_by_side(carried: Any, tmp_path: Path) -> None:
+    """Each by itself, then the run that puts them together; a fold that fails ends its run."""
+    engine, _, _ = carried(2, {}, folds=3)
+    assert engine.seen == [
+        *("test_vit-s0/fold-1 with 0 beside others", "test_vit-s0/fold-2 with 1 beside others"),
+        *("test_vit-s0/fold-3 with 1 beside others", "test_vit-s0 with 0 beside others"),
+    ]
+    (tmp_path / "b").rename(tmp_path / "first")
+    engine, _, folder = carried(2, {"test_vit-s0/fold-1": [KilledError(*KILLED)]}, folds=3, seeds=(0, 1))
+    assert [one.partition(" ")[0] for one in engine.seen] == [
+        *("test_vit-s0/fold-1", "test_vit-s0/fold-2"),
+        *("test_vit-s1/fold-1", "test_vit-s1/fold-2", "test_vit-s1/fold-3", "test_vit-s1"),
+    ]
+    assert Run(folder / "test_vit-s0").failure.startswith("fold-1: its process was killed")
+    (tmp_path / "b").rename(tmp_path / "second")
+    engine, _, _ = carried(2, {}, tune=2)
+    names = [one.partition(" ")[0] for one in engine.seen]
+    assert names == ["test_vit-s0/tune-1", "test_vit-s0/tune-2", "test_vit-s0"]
+    (tmp_path / "b").rename(tmp_path / "third")
+    assert carried(1, {}, folds=3)[0].seen == ["test_vit-s0 with 0"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [{"folds": 2, "final": "retrain"}, {"tune": 2}], ids=["folds", "tune"])
+def test_parts_side_by_side_come_to_the_same_bytes(
+    trained: Trained, no_reports: None, asked: dict[str, Any]
+) -> None:
+    """Folds with a model retrained on everything, and settings tried on val: model and answers."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        alone = trained(name="alone", epochs=2, **asked)
+        watch = Listening()
+        beside = trained(watch, name="beside", epochs=2, jobs=2, **asked)
+    finally:
+        torch.set_num_threads(before)
+    (one,), (other,) = alone.runs, beside.runs
+    assert outcome(one) == outcome(other)
+    assert [line for line in watch.heard if "failed" in line] == []
 
 
 # --- threads ---------------------------------------------------------------------------------------

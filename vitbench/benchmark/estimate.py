@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vitbench.benchmark.engine import Engine
 from vitbench.benchmark.heads import heads_seconds
@@ -201,15 +201,7 @@ def _step_seconds(trainer: Trainer) -> tuple[float, bool]:
 
     On a CPU four pictures tell what a batch takes; on a GPU they tell what it takes to launch a step.
     """
-    recipe = trainer.recipe
-    size = recipe.preprocessing.size
-    fits = max(PROBE_PICTURES, 32 * 64**2 // size**2)  # a full batch of 32 at 64 px, 4 pictures at 224 px
-    if trainer.device.type != "cpu":
-        fits = recipe.batch_size
-    batch = min(fits, recipe.batch_size, trainer.machine.micro_batch)
-    noise = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, generator=noise)
-    labels = torch.arange(batch) % len(trainer.split.classes)
+    images, labels = noise_for(trainer)
     trainer.train_mode()
     times: list[float] = []
     while len(times) < 2 or (len(times) < 4 and sum(times) < PROBE_SECONDS):
@@ -218,7 +210,20 @@ def _step_seconds(trainer: Trainer) -> tuple[float, bool]:
         train_step(trainer, images, labels, len(times))
         synchronise(trainer.device)
         times.append(time.perf_counter() - started)
-    return min(times) / batch, trainer.making.views is not None
+    return min(times) / len(images), trainer.making.views is not None
+
+
+def noise_for(trainer: Trainer) -> tuple[Tensor, Tensor]:
+    """Pictures of noise for a timed step, and labels: on a CPU a few, on a card the recipe's batch."""
+    recipe = trainer.recipe
+    size = recipe.preprocessing.size
+    fits = max(PROBE_PICTURES, 32 * 64**2 // size**2)  # a full batch of 32 at 64 px, 4 pictures at 224 px
+    if trainer.device.type != "cpu":
+        fits = recipe.batch_size
+    batch = min(fits, recipe.batch_size, trainer.machine.micro_batch)
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, generator=noise)
+    return images, torch.arange(batch) % len(trainer.split.classes)
 
 
 def _picture_seconds(job: Job, split: Split) -> tuple[float, float]:
@@ -345,8 +350,7 @@ def shortcut_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
 
 def _total_seconds(plan: Plan, estimates: Mapping[str, Estimate]) -> float:
     """Of wall clock, for the jobs whose time is known; NaN where none is."""
-    known = [estimates[job.run_name].seconds for job in plan.jobs]
-    known = [seconds for seconds in known if not math.isnan(seconds)]
+    known = [seconds for seconds in stages(plan, estimates).values() if not math.isnan(seconds)]
     return wall_clock([], known, plan.at_once) if known else UNKNOWN
 
 

@@ -1,5 +1,6 @@
 """The runs of a benchmark, handed out to an engine: what waits for what, and what one's failure means."""
 
+import contextlib
 import dataclasses
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,35 +21,37 @@ from vitbench.errors import (
 )
 from vitbench.records import Benchmark, Run, Split
 from vitbench.training import track as trackers
-from vitbench.training.folds import train_folds
+from vitbench.training.folds import train_fold, train_folds
 from vitbench.training.jobs import Job, writing
 from vitbench.training.launch import started
 from vitbench.training.machine import refuse_lost
 from vitbench.training.probe import probe_run
-from vitbench.training.runs import pretrain_run, train_run
+from vitbench.training.runs import pretrain_run, train_run, train_trial
 from vitbench.training.watch import Watch
 
 
 @dataclass(frozen=True)
 class RunWork:
-    """One run to be carried out in its folder."""
+    """One run to be carried out in its folder, or a part of one that can be trained by itself."""
 
     job: Job
     benchmark: Benchmark
     split: Split
     track: str | None = None
     """The tracker that is told of it."""
+    part: str = ""
+    """ "fold-2", "tune-1"; "": all of it, the parts that are done already left as they are."""
 
     @property
     def name(self) -> str:
-        return self.job.run_name
+        return f"{self.job.run_name}/{self.part}".rstrip("/")
 
     @property
     def run(self) -> Run:
-        return Run(self.benchmark.folder / self.name)
+        return Run(self.benchmark.folder / self.job.run_name)
 
-    def __call__(self, watch: Watch) -> None:
-        """Carry it out and say how it ended; what is wrong with it alone is written into its folder.
+    def __call__(self, watch: Watch) -> bool:
+        """Carry it out and say how it ended: whether well. What is wrong with it alone stands in its folder.
 
         Raises what concerns the others too: a picture that is gone, what the system refuses, a lost device,
         memory that ran out beside others.
@@ -58,7 +61,7 @@ class RunWork:
         with trackers.tracked(self.track, self.benchmark, watch) as told:
             try:
                 with files.naming(run.folder):
-                    _way_of(self.job, self.split)(self.job, run, self.split, told)
+                    _way_of(self)(self.job, run, self.split, told)
             except RefusedError as error:
                 told.run_finished(run.name, f"not touched: {_reason(error, run)}")
             except (LostPictureError, CrowdedError):
@@ -71,15 +74,22 @@ class RunWork:
                 _note_bug(run, error, told)
                 refuse_lost(self.job.machine.device)
             else:
-                told.run_finished(run.name, _how_it_ended(run))
+                if not self.part:
+                    told.run_finished(run.name, _how_it_ended(run))
+                return True
+            return False
 
 
-def _way_of(job: Job, split: Split) -> Callable[[Job, Run, Split, Watch], None]:
-    if job.recipe.name == "probe":
+def _way_of(work: RunWork) -> Callable[[Job, Run, Split, Watch], None]:
+    kind, _, number = work.part.partition("-")
+    if kind:
+        by_itself = train_fold if kind == "fold" else train_trial
+        return lambda job, run, split, watch: by_itself(job, run, split, int(number), watch)
+    if work.job.recipe.name == "probe":
         return probe_run
-    if job.recipe.masking is not None:
+    if work.job.recipe.masking is not None:
         return pretrain_run
-    return train_folds if split.folds else train_run
+    return train_folds if work.split.folds else train_run
 
 
 def _how_it_ended(run: Run) -> str:
@@ -128,9 +138,11 @@ def carry_out_runs(
         folder.mkdir(exist_ok=True)
         files.write_json(folder / "failure.json", {"reason": reason})
     todo = [RunWork(job, benchmark, plan.split, track) for job in plan.jobs]
+    if engine.most > 1:
+        todo = [one for work in todo for one in (*_parts_of(work, plan), work)]
     under_way: list[RunWork] = []
     while todo or under_way:
-        for work in [work for work in todo if not needs(work.job, [one.job for one in (*todo, *under_way)])]:
+        for work in [work for work in todo if not _waits(work, [*todo, *under_way])]:
             if not engine.room:
                 break
             todo.remove(work)
@@ -142,6 +154,33 @@ def carry_out_runs(
         under_way.remove(work)
         if outcome.error is not None and _again_with_fewer(outcome, outcome.error, engine, watch):
             todo.insert(0, work)
+        elif not outcome.result:  # a run that has failed in one part needs no others
+            todo = [one for one in todo if one.run != work.run]
+
+
+def _parts_of(work: RunWork, plan: Plan) -> list[RunWork]:
+    """The folds of a run, or the settings that it tries: what can be trained by itself before the rest."""
+    job, folder = work.job, work.benchmark.folder
+    if job.recipe.name == "probe" or job.recipe.masking is not None:
+        return []
+    # Heads are fitted to features that are computed once: by the probe, or else by one part after another.
+    probe = any(one.model == f"{job.model}-probe" for one in plan.jobs)
+    probe = probe or any(folder.glob(f"{job.model}-probe-s*/metrics.json"))
+    if job.recipe.head == "probe" and not probe:
+        return []
+    names = [f"fold-{number}" for number in range(1, len(plan.split.folds) + 1)]
+    if not names and job.pretrain is None:
+        names = [f"tune-{number}" for number in range(1, len(job.trials) + 1)]
+    if names:
+        with contextlib.suppress(RefusedError), writing(work.run):  # who has it says so when it is begun
+            (work.run.folder / "failure.json").unlink(missing_ok=True)
+    return [dataclasses.replace(work, part=name) for name in names]
+
+
+def _waits(work: RunWork, others: Sequence[RunWork]) -> bool:
+    """Whether something of what is not done yet has to end before this one begins."""
+    parts = [one for one in others if one.run == work.run and one.part and not work.part]
+    return bool(parts or needs(work.job, [one.job for one in others if one.run != work.run]))
 
 
 def _again_with_fewer(outcome: Outcome, error: Exception, engine: Engine, watch: Watch) -> bool:
@@ -160,7 +199,7 @@ def _again_with_fewer(outcome: Outcome, error: Exception, engine: Engine, watch:
         run = outcome.work.run
         try:
             with writing(run):
-                fail(run, str(error), watch)
+                fail(run, f"{outcome.work.part}: {error}".removeprefix(": "), watch)
         except RefusedError:  # somebody else has taken the run up already
             watch.run_finished(run.name, f"left: {error}")
         return False

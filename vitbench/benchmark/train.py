@@ -9,9 +9,10 @@ from typing import Any
 from vitbench import files
 from vitbench.benchmark import folder, moved
 from vitbench.benchmark.arms import place_of_teacher
+from vitbench.benchmark.auto import equipped, jobs_begun
 from vitbench.benchmark.compiling import choose_compiled
 from vitbench.benchmark.described import described
-from vitbench.benchmark.engine import Engine, engine_for
+from vitbench.benchmark.engine import Engine
 from vitbench.benchmark.estimate import Estimate, estimate_jobs, stages
 from vitbench.benchmark.grid import carry_out_runs
 from vitbench.benchmark.idle import refuse_idle_options
@@ -95,6 +96,8 @@ def _further(request: Request, benchmark: Benchmark, asked: Settings, watch: Wat
     only_known = request.resume and not NAMES_RUNS & asked.model_fields_set
     with moved.hinted("" if request.data else request.again(benchmark)):
         plan = make_plan(settings, data, watch, benchmark=benchmark, only_known=only_known, dry_run=dry_run)
+    if settings.jobs == "auto" and (begun := jobs_begun(plan, benchmark)):
+        plan = plan.sharing(begun)
     if not dry_run:
         # The jobs of an array are started again as they were, and find each other's runs half-way.
         resume = request.resume or request.shard is not None
@@ -236,7 +239,7 @@ def _carry_out(
         plan, benchmark = _shared(plan, benchmark, request, watch)
     for name in plan.finished:
         watch.message(f"{name}: finished already, left as it is")
-    with engine_for(plan.at_once, apart=apart) as engine:
+    with equipped(plan, benchmark, watch, apart=apart) as (plan, engine):
         plan, estimates = announce(plan, engine, watch)
         plan = choose_compiled(plan, estimates, _begun(benchmark), engine, watch)
         if benchmark is None:

@@ -105,17 +105,17 @@ def conduct(asked: Settings, call: Call) -> None:
 
 def _show_plan(request: "Request", *, as_json: bool) -> int:
     """`--dry-run`: the plan is the result, on stdout; how it comes about is progress. The exit status."""
+    from vitbench.benchmark.auto import equipped
     from vitbench.benchmark.beside import apart
     from vitbench.benchmark.described import described, plan_json
-    from vitbench.benchmark.engine import engine_for
     from vitbench.benchmark.estimate import estimate_jobs
     from vitbench.benchmark.train import prepare
     from vitbench.cli.progress import watch
     from vitbench.files import shown
 
     with watch(request.results) as display:
-        plan, _ = prepare(request, display, dry_run=True)
-        with engine_for(plan.at_once, apart=apart()) as engine:
+        plan, benchmark = prepare(request, display, dry_run=True)
+        with equipped(plan, benchmark, display, apart=apart()) as (plan, engine):
             plan, estimates = estimate_jobs(plan, engine, display)
     if as_json:
         print(plan_json(plan, estimates))

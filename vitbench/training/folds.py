@@ -13,7 +13,7 @@ from vitbench import files
 from vitbench.errors import VitbenchError
 from vitbench.inference.metrics import scores
 from vitbench.records import Epoch, Predictions, Run, Split, label_indices
-from vitbench.training.jobs import Job, pinned, write_identity, writing
+from vitbench.training.jobs import Job, begin_part, pinned, write_identity, writing
 from vitbench.training.runs import train_run
 from vitbench.training.watch import Watch
 
@@ -33,12 +33,24 @@ def train_folds(job: Job, run: Run, split: Split, watch: Watch) -> None:
         (run.folder / "failure.json").unlink(missing_ok=True)
         folds = [run.part(f"fold-{number}") for number in range(1, len(split.folds) + 1)]
         for fold, part in zip(folds, split.folds, strict=True):
-            train_run(job.with_recipe(split_digest=part.digest), fold, part, watch)
-            test = fold.metrics()["test"]
-            watch.run_finished(fold.name, f"{test['correct']} of {test['n']} test pictures right")
+            _train_fold(job, fold, part, watch)
         if job.final == "retrain":
             _retrain(job, run, folds, split, watch)
         _write_together(run, folds, split, fallbacks)
+
+
+def train_fold(job: Job, run: Run, split: Split, number: int, watch: Watch) -> None:
+    """One fold by itself, for `train_folds` to find it done; raises like `train_run`."""
+    begin_part(job, run, watch)
+    _train_fold(job, run.part(f"fold-{number}"), split.folds[number - 1], watch)
+
+
+def _train_fold(job: Job, fold: Run, part: Split, watch: Watch) -> None:
+    known = fold.status == "finished"
+    train_run(job.with_recipe(split_digest=part.digest), fold, part, watch)
+    if not known:
+        test = fold.metrics()["test"]
+        watch.run_finished(fold.name, f"{test['correct']} of {test['n']} test pictures right")
 
 
 def _retrain(job: Job, run: Run, folds: Sequence[Run], split: Split, watch: Watch) -> None:

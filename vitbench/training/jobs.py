@@ -117,6 +117,19 @@ def writing(run: Run) -> Iterator[None]:
         yield
 
 
+PART_SECONDS = 20
+"""So long one part of a run waits for another one, which writes down what the run is."""
+
+
+def begin_part(job: Job, run: Run, watch: Watch) -> None:
+    """Write down what a run is before a part of it is trained by itself; RefusedError as of `pinned`."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with locked(run.folder, PART_SECONDS):
+        machine, fallbacks = pinned(job, run, watch)
+        if not (run.folder / "recipe.json").exists():
+            write_identity(job, job.recipe, machine, fallbacks, run)
+
+
 def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[str], run: Run) -> None:
     """Write `recipe.json` and `environment.json`: what the run is, before the first step."""
     files.write_json(

@@ -4,6 +4,7 @@ Nothing is chosen on the test pictures: they are read when the weights are saved
 `test_evaluations.csv` says so.
 """
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -18,6 +19,7 @@ from vitbench.training.distillation import Distilled, head_answers, teacher_answ
 from vitbench.training.fitted import fitted
 from vitbench.training.jobs import (
     Job,
+    begin_part,
     discard_checkpoints,
     keep_model,
     model_cost,
@@ -80,6 +82,15 @@ def _tuned(job: Job, run: Run, split: Split, watch: Watch) -> tuple[Job, Run]:
     chosen = tuning.choose(best)
     tuning.write_trials(run.folder / "tuning.csv", job.trials, best, chosen)
     return dataclasses.replace(jobs[chosen], trials=job.trials), places[chosen]
+
+
+def train_trial(job: Job, run: Run, split: Split, number: int, watch: Watch) -> None:
+    """One of the settings of `--tune` by itself, for `train_run` to find it done, or to see why it failed."""
+    begin_part(job, run, watch)
+    place = run.part(f"tune-{number}")
+    trial = dataclasses.replace(job, recipe=job.trials[number - 1], trials=())
+    with writing(place), contextlib.suppress(RunFailedError):
+        fitted(trial, place, split, watch)
 
 
 def pretrain_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
