@@ -22,7 +22,7 @@ from vitbench.files import read_json, write_json
 from vitbench.inference import features, forward
 from vitbench.records import Benchmark, Machine, Run
 from vitbench.training import machine, probe, simmim
-from vitbench.training.environment import changed_since, environment, refusal
+from vitbench.training.environment import Change, changed_since, environment, refusal
 from vitbench.training.supervised import Supervised
 from vitbench.training.watch import Watch
 
@@ -97,14 +97,16 @@ def begun(folder: Path, known: Machine) -> Run:
     return Run(folder)
 
 
-A100 = Machine("cuda", "NVIDIA A100", 16, 128, 1, 0, 2, libraries="CUDA 13.0, cuDNN 91900")
+A100 = Machine(
+    "cuda", "NVIDIA A100", 16, 128, 1, 0, 2, card="NVIDIA A100", libraries="CUDA 13.0, cuDNN 91900"
+)
 
 
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
         ({}, []),
-        ({"device_name": "NVIDIA H100, 2 processes"}, ["NVIDIA A100 → NVIDIA H100"]),
+        ({"card": "NVIDIA H100"}, ["NVIDIA A100 → NVIDIA H100"]),
         ({"libraries": "CUDA 13.0, cuDNN 92000"}, ["CUDA 13.0, cuDNN 91900 → CUDA 13.0, cuDNN 92000"]),
         ({"device_name": "NVIDIA A100, 2 processes", "threads": 4}, []),
         ({"deterministic": True}, ["not deterministic → deterministic"]),
@@ -117,15 +119,24 @@ def test_another_card_or_library_is_a_change(tmp_path: Path, changes: Any, found
     """A run begun on an A100 does not go on on an H100, or with another cuDNN, without a word."""
     known = dataclasses.replace(A100, threads=torch.get_num_threads())
     run = begun(tmp_path / "run", known)
-    assert changed_since(run, dataclasses.replace(known, **changes)) == found
+    assert [str(one) for one in changed_since(run, dataclasses.replace(known, **changes))] == found
+
+
+@pytest.mark.parametrize(("before", "now"), [(True, False), (False, True)])
+def test_a_change_of_an_option_says_how_to_take_it_back(tmp_path: Path, before: bool, now: bool) -> None:
+    """The way back is the option as it was, whatever the words of the change are."""
+    known = dataclasses.replace(A100, threads=torch.get_num_threads(), deterministic=before)
+    (change,) = changed_since(begun(tmp_path / "run", known), dataclasses.replace(known, deterministic=now))
+    assert change.way_back == ("give --deterministic" if before else "leave --deterministic away")
 
 
 def test_the_line_for_another_card() -> None:
     """What is refused names both, and what helps."""
     run = Run(Path("r"))
-    assert "); leave --deterministic away, or go on" in refusal(run, ["not deterministic → deterministic"])
-    assert "); give --deterministic, or go on" in refusal(run, ["deterministic → not deterministic"])
-    line = refusal(run, ["NVIDIA A100 → NVIDIA H100"])
+    back = "leave --deterministic away"
+    line = refusal(run, [Change("not deterministic → deterministic", back)])
+    assert "(not deterministic → deterministic); leave --deterministic away, or go on" in line
+    line = refusal(run, [Change("NVIDIA A100 → NVIDIA H100")])
     assert "(NVIDIA A100 → NVIDIA H100); go on where they are the same, or add --resume-anyway" in line
 
 

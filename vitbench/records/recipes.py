@@ -182,5 +182,7 @@ class Machine:
     """The step is compiled, which gives other last bits; None: where it is measured to pay."""
     compiler: str = ""
     """By which C++ compiler, on a CPU."""
+    card: str = ""
+    """A card's name, and no more than that; "" elsewhere."""
     libraries: str = ""
     """A card's own, in which another version may give other last bits; "" elsewhere."""

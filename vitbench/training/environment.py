@@ -5,7 +5,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -31,6 +32,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "system": platform.platform(),
         "versions": {name: version(name) for name in PACKAGES},
         "device": machine.device_name,
+        "card": machine.card,
         "libraries": machine.libraries,
         "threads": machine.threads,
         "workers": machine.workers,
@@ -63,16 +65,39 @@ SAME_BYTES: Mapping[bool, tuple[str, ...]] = {
 """Techniques that change no byte of the weights, on CUDA and elsewhere; what comes of the others may."""
 
 
-def _ways(without: Iterable[str], deterministic: bool, device: str) -> tuple[str, str]:
-    """In which way a device computes: the option that leaves techniques out, and "deterministic" or not."""
-    cuda = _kind(device) == "cuda"
-    names = ",".join(sorted(name for name in without if name not in SAME_BYTES[cuda]))
-    strict = deterministic and cuda
-    return f"--without {names or 'none'}", "deterministic" if strict else "not deterministic"
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is other than when a run began."""
+
+    what: str
+    """For people: "torch 2.9 → 2.10"."""
+    way_back: str = ""
+    """What makes it as it was, if this is easily done: "give --jobs 2"."""
+
+    def __str__(self) -> str:
+        return self.what
 
 
-def changed_since(run: Run, machine: Machine) -> list[str]:
-    """What is other than when a run began and can change the last bits of its weights: "torch 2.9 → 2.10".
+def _ways(known: Mapping[str, Any], machine: Machine) -> list[Change]:
+    """The options in which a device computes otherwise than when a run began."""
+    cuda = _kind(machine.device) == "cuda"
+
+    def left_out(without: Iterable[str]) -> str:
+        return ",".join(sorted(name for name in without if name not in SAME_BYTES[cuda])) or "none"
+
+    found = []
+    was, now = left_out(known.get("without", ())), left_out(machine.without)
+    if was != now:
+        found.append(Change(f"--without {was} → --without {now}", f"give --without {was}"))
+    if cuda and (strict := bool(known.get("deterministic", False))) != machine.deterministic:
+        words = ("deterministic", "not deterministic")
+        back = "give --deterministic" if strict else "leave --deterministic away"
+        found.append(Change(" → ".join(words if strict else reversed(words)), back))
+    return found
+
+
+def changed_since(run: Run, machine: Machine) -> list[Change]:
+    """What is other than when a run began and can change the last bits of its weights.
 
     [] for a run of which nothing was trained yet, for it begins anew.
     """
@@ -82,48 +107,36 @@ def changed_since(run: Run, machine: Machine) -> list[str]:
     known = run.environment()
     versions = known.get("versions", {})
     found = [
-        f"{name} {versions[name]} → {version(name)}"
+        Change(f"{name} {versions[name]} → {version(name)}")
         for name in MATTER
         if name in versions and versions[name] != version(name)
     ]
     if (before := known.get("libraries")) and machine.libraries:  # on a card then and now
-        cards = [name.partition(", ")[0] for name in (known["device"], machine.device_name)]
-        pairs = (cards, (before, machine.libraries))
-        found += [f"{was} → {now}" for was, now in pairs if was != now]
+        pairs = ((known.get("card", machine.card), machine.card), (before, machine.libraries))
+        found += [Change(f"{was} → {now}") for was, now in pairs if was != now]
     # The arithmetic of other devices does not depend on it.
     if machine.device == "cpu" and known.get("threads", machine.threads) != machine.threads:
         jobs = known.get("jobs", 1)
-        so = f" (--jobs {jobs} → {machine.jobs})" if jobs != machine.jobs else ""
-        found.append(f"threads {known['threads']} → {machine.threads}{so}")
-    began = _ways(known.get("without", ()), known.get("deterministic", False), machine.device)
-    asked = _ways(machine.without, machine.deterministic, machine.device)
-    found += [f"{was} → {now}" for was, now in zip(began, asked, strict=True) if was != now]
+        so, back = "", f"set OMP_NUM_THREADS={known['threads'] * jobs}"
+        if jobs != machine.jobs:
+            so, back = f" (--jobs {jobs} → {machine.jobs})", f"give --jobs {jobs}"
+        found.append(Change(f"threads {known['threads']} → {machine.threads}{so}", back))
+    found += _ways(known, machine)
     if (before := known.get("compiler")) and (now := compiler()) != before:
-        found.append(f"{before} → {now}")
+        found.append(Change(f"{before} → {now}"))
     if (before := known.get("processes", 1)) != machine.processes:
-        found.append(f"processes {before} → {machine.processes}")
+        back = f"start it with torchrun --nproc_per_node {before}"
+        found.append(Change(f"processes {before} → {machine.processes}", back))
     return found
 
 
-def refusal(run: Run, changed: list[str]) -> str:
+def refusal(run: Run, changed: Sequence[Change]) -> str:
     """The line for a run that began with other versions or threads than are here."""
-    hint = ""
-    for name, before, *more in (change.split() for change in changed):
-        if name == "--without":
-            hint += f"give {name} {before}, or "
-        elif name == "deterministic":
-            hint += "give --deterministic, or "
-        elif name == "not":  # deterministic
-            hint += "leave --deterministic away, or "
-        elif name == "threads":
-            jobs = int(run.environment().get("jobs", 1))
-            in_all = int(before) * jobs
-            hint += f"give --jobs {jobs}, or " if "(--jobs" in more else f"set OMP_NUM_THREADS={in_all}, or "
-        elif name == "processes":
-            hint += f"start it with torchrun --nproc_per_node {before}, or "
+    what = ", ".join(change.what for change in changed)
+    ways_back = "".join(f"{change.way_back}, or " for change in changed if change.way_back)
     return (
-        f"{run.folder}: was begun with other versions or threads ({', '.join(changed)}); {hint}go on where "
-        "they are the same, or add --resume-anyway, which costs that its weights are equal to the last bit"
+        f"{run.folder}: was begun with other versions or threads ({what}); {ways_back}go on where they are "
+        "the same, or add --resume-anyway, which costs that its weights are equal to the last bit"
     )
 
 

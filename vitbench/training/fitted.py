@@ -19,7 +19,7 @@ from vitbench.records import Machine, Recipe, Run, Split, label_indices
 from vitbench.training import checkpoint
 from vitbench.training.arithmetic import compute_as, without_form
 from vitbench.training.compiled import compile_step
-from vitbench.training.environment import refusal
+from vitbench.training.environment import Change, refusal
 from vitbench.training.follow import lead
 from vitbench.training.jobs import Job, pinned, write_identity
 from vitbench.training.log import Log
@@ -120,7 +120,7 @@ def _compile(trainer: Trainer, job: Job, fallbacks: list[str], run: Run, watch: 
         return
     newest = checkpoint.load_newest(run.folder / "checkpoint", watch.message)
     if newest is not None and not job.resume_anyway:
-        raise RefusedError(refusal(run, [f"compiled → not compiled: {trouble}"]))
+        raise RefusedError(refusal(run, [Change(f"compiled → not compiled: {trouble}")]))
     trainer.machine = dataclasses.replace(trainer.machine, compiled=False, compiler="")
     fallbacks = [*fallbacks, f"its step could not be compiled ({trouble}): trained as it is"]
     watch.message(f"{run.name}: {fallbacks[-1]}")

@@ -92,7 +92,7 @@ class Job:
     @property
     def base(self) -> str:
         """The same for a model and the probe beside it."""
-        return self.model.removesuffix("-probe")
+        return f"{self.arm}-{self.plan.alias}" if self.arm else self.plan.alias
 
     @property
     def begins_with(self) -> str:
@@ -255,6 +255,8 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
     if changed := changed_since(run, machine):
         if not job.resume_anyway:
             raise RefusedError(refusal(run, changed))
-        fallbacks.append(f"gone on with {', '.join(changed)}: other last bits than without the interruption")
+        fallbacks.append(
+            f"gone on with {', '.join(map(str, changed))}: other last bits than without the interruption"
+        )
         watch.message(f"{run.name}: {fallbacks[-1]}")
     return machine, fallbacks

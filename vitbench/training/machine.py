@@ -150,9 +150,10 @@ def named(machine: Machine) -> Machine:
     """The machine with the names that its device and the device's libraries have here and now."""
     device = torch.device(machine.device)
     name = device_name(device, machine.threads)
+    card = name if device.type == "cuda" else ""
     name += f", {machine.processes} processes" if machine.processes > 1 else ""
     name += f", {machine.jobs} runs at a time" if machine.jobs > 1 else ""
-    return dataclasses.replace(machine, device_name=name, libraries=device_libraries(device))
+    return dataclasses.replace(machine, device_name=name, card=card, libraries=device_libraries(device))
 
 
 def alone(machine: Machine) -> Machine:
