@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from vitbench.data.device_views import plan_views
 from vitbench.data.resample import REACH, TURNED, Crops, plan_crops
-from vitbench.records import Array
+from vitbench.data.views import draw_view, render
+from vitbench.records import Array, Augment
 
 Crop = tuple[int, int, tuple[float, float, float, float], bool]
 """Width and height, px; the box as fractions of them; mirrored or not."""
@@ -28,8 +30,8 @@ def cases(crops: Sequence[Crop], size: int, interpolation: str) -> tuple[torch.T
         np.array([crop[:2] for crop in crops]),
         np.cumsum([0, *(one.size for one in pictures)])[:-1],
         np.array(boxes),
+        np.full((len(crops), 2), size),
         np.array([crop[3] for crop in crops]),
-        size,
         interpolation,
     )
     flat = torch.from_numpy(np.concatenate([one.reshape(-1) for one in pictures]))
@@ -57,8 +59,11 @@ class Compared:
     """Interpolations, each with whether the height came first."""
 
 
+Way = Callable[[torch.Tensor, Crops], torch.Tensor]
+
+
 def compare(
-    resampled: Callable[[torch.Tensor, Crops], torch.Tensor],
+    resampled: Way,
     values: int,
     largest: int = 4000,
     device: str = "cpu",
@@ -72,4 +77,35 @@ def compare(
         found.differ += int((made.cpu().numpy() != wanted).sum())
         found.values += wanted.size
         found.ways |= {(interpolation, bool(turned)) for turned in crops.table[:, TURNED]}
+    return found
+
+
+def compare_views(
+    resampled: Way,
+    level: Augment,
+    values: int,
+    largest: int = 4000,
+    device: str = "cpu",
+    sizes: tuple[int, int] = (64, 385),
+) -> Compared:
+    """The same of views of a level, as they are drawn and rendered; `sizes` ends before its second."""
+    rng, found = np.random.default_rng(3), Compared()
+    while found.values < values:
+        interpolation, size = str(rng.choice(sorted(REACH))), int(rng.integers(*sizes))
+        sides = [crop[:2] for crop in drawn(rng, 4, largest)]
+        pictures = [rng.integers(0, 256, (high, wide, 3), dtype=np.uint8) for wide, high in sides]
+        # Of noise the mean is always grey.
+        pictures = [(one * rng.uniform(0.2, 1)).astype(np.uint8) for one in pictures]
+        views = [draw_view(0, 1, str(rng.integers(2**60)), 0, wide / high, level) for wide, high in sides]
+        ends = np.cumsum([0, *(one.size for one in pictures)])
+        plan = plan_views(views, sides, list(ends[:-1]), size, interpolation)
+        flat = torch.from_numpy(np.concatenate([one.reshape(-1) for one in pictures])).to(device)
+        made = plan.through(lambda table: table.to(device)).make(flat, resampled).cpu().numpy()
+        wanted = [
+            render(view, Image.fromarray(one), size, interpolation)
+            for view, one in zip(views, pictures, strict=True)
+        ]
+        found.differ += int((made != np.stack(wanted).transpose(0, 3, 1, 2)).sum())
+        found.values += made.size
+        found.ways |= {(interpolation, bool(turned)) for turned in plan.crops.table[:, TURNED]}
     return found

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cropped import Compared, Crop, cases, compare, drawn
+from cropped import Compared, Crop, cases, compare, compare_views, drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vitbench.data.device_views import ON_DEVICE
 from vitbench.data.resample import REACH, plan_crops, resample, vertical_first
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -55,16 +56,18 @@ def test_pictures_go_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vitbench.data.resample.AT_ONCE", 2)
     assert np.array_equal(resample(flat, crops).numpy(), wanted)
     nothing = np.zeros((0, 4))
-    none = plan_crops(nothing[:, :2].astype(int), nothing[:, 0], nothing, nothing[:, 0], 64, "bicubic")
-    assert resample(flat[:0], none).shape == (0, 3, 64, 64)
+    sides = nothing[:, :2].astype(int)
+    none = plan_crops(sides, nothing[:, 0], nothing, sides, nothing[:, 0], "bicubic")
+    assert len(resample(flat[:0], none)) == 0
 
 
 def test_the_order_of_the_passes() -> None:
     """Pillow 13 takes the height first where it shrinks by more than twice as much, 12.2 only in strips."""
-    widths, heights = np.array([164, 164, 30, 900, 30]), np.array([264, 265, 65, 900, 3001])
-    assert vertical_first(widths, heights, 64, "13.0.0").tolist() == [False, True, True, False, True]
-    assert vertical_first(widths, heights, 64, "12.2.0").tolist() == [False, False, False, False, True]
-    assert not vertical_first(widths, heights, 64, "12.1.1").any()
+    sides = np.array([(164, 264), (164, 265), (30, 65), (900, 900), (30, 3001)])
+    made = np.full_like(sides, 64)
+    assert vertical_first(sides, made, "13.0.0").tolist() == [False, True, True, False, True]
+    assert vertical_first(sides, made, "12.2.0").tolist() == [False, False, False, False, True]
+    assert not vertical_first(sides, made, "12.1.1").any()
 
 
 @pytest.mark.slow
@@ -77,7 +80,7 @@ def equal(found: Compared) -> None:
     """No value differs, and both interpolations were compared in each order that this Pillow has."""
     print(f"{found.values} values, {found.differ} differ; {sorted(found.ways)}")
     assert found.differ == 0
-    orders = 2 if vertical_first(np.array([1]), np.array([999]), 64).any() else 1
+    orders = 2 if vertical_first(np.array([(1, 999)]), np.array([(64, 64)])).any() else 1
     assert len(found.ways) == orders * len(REACH)
 
 
@@ -102,6 +105,8 @@ def compare_kernels() -> None:
     from vitbench.data import resample_triton
 
     resample_triton.LINES = 64  # for an interpreter each program takes as long
+    found = compare_views(resample_triton.resample, "light", 40_000, largest=100, sizes=(64, 73))
+    assert found.differ == 0
     crops = [(90, 70, (0.1, 0.2, 0.9, 0.7), True), (70, 300, WHOLE, False), (30, 40, WHOLE, True)]
     for interpolation in REACH:
         flat, planned, wanted = cases(crops, 72, interpolation)
@@ -114,6 +119,8 @@ def compare_many_kernels() -> None:
 
     resample_triton.LINES = 64
     equal(compare(resample_triton.resample, 10_000_000))
+    for level in sorted(ON_DEVICE):
+        equal(compare_views(resample_triton.resample, level, 3_000_000))
 
 
 def test_kernels_give_pillows_bytes() -> None:

@@ -20,10 +20,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 
 import numpy as np
 import PIL
 import torch
-from cropped import cases, compare
+from cropped import cases, compare, compare_views
 from torch import Tensor
 
-from vitbench.data.device_views import ways
+from vitbench.data.device_views import ON_DEVICE, ways
 from vitbench.data.resample import Crops
 
 AS_TRAINED = [(488, 366, (0.1, 0.1, 0.85, 0.9), False), (366, 488, (0.2, 0.0, 0.95, 0.8), True)]
@@ -77,15 +77,20 @@ def checked(device: str, values: int, largest: int, count: int, seconds: float) 
     for name, resampled in there(device).items():
         try:
             found = compare(resampled, values, largest, device)
+            levels = {
+                level: compare_views(resampled, level, values // 4, largest, device)
+                for level in sorted(ON_DEVICE)
+            }
             compared = [
                 f"{one}, {'height' if turned else 'width'} first" for one, turned in sorted(found.ways)
             ]
             yield {
                 "way": name,
-                "good": found.differ == 0,
+                "good": not any(one.differ for one in (found, *levels.values())),
                 "values": found.values,
                 "differ": found.differ,
                 "compared": compared,
+                "of whole views": {name: [one.values, one.differ] for name, one in levels.items()},
                 f"ms for {count} views, to launch": timed(resampled, device, count, seconds),
             }
         except Exception as error:  # whatever it is, it is the finding

@@ -1,8 +1,8 @@
 """Views made on the device that trains, from stored pictures that lie there; Pillow's to the last bit.
 
-The CPU draws them and decodes the pictures that are lacking; the device crops, resizes and mirrors. That it
-does so as Pillow is not believed: before a training some views are compared with the installed Pillow's, and
-where a value differs the CPU makes them all.
+The CPU draws them and decodes the pictures that are lacking; the device does the rest. That it does it as
+Pillow is not believed: before a training some views are compared with the installed Pillow's, and where a
+value differs the CPU makes them all.
 """
 
 import importlib.util
@@ -24,15 +24,16 @@ from vitbench.data.batches import Share, planned_batches
 from vitbench.data.epochs import view_epoch
 from vitbench.data.made import NO_STORE, Views, stored_size, training_picture
 from vitbench.data.resample import REACH, Crops, plan_crops, resample
+from vitbench.data.retouch import plan_retouch, retouch
 from vitbench.data.store import Store
-from vitbench.data.views import View, draw_view, render
+from vitbench.data.views import PLAIN, View, draw_view, frame_of, render
 from vitbench.errors import first_line
 from vitbench.records import Array, Augment, Picture, Recipe, Split
 
 DEVICES = frozenset({"cuda"})
 """The kinds of device that make views; on a CPU the threads are as fast with Pillow."""
-ON_DEVICE: frozenset[Augment] = frozenset({"none", "geometry", "masked"})
-"""The levels that a device makes: they crop, resize and mirror only. Those of the others the CPU makes."""
+ON_DEVICE: frozenset[Augment] = frozenset({"none", "geometry", "masked", "light"})
+"""The levels that a device makes, for their tests find every value equal; the CPU makes the others."""
 SHARE = 0.25
 """Of a device's free memory, what stored pictures may take."""
 SHAPES = ((0.3, 0.4), (0.9, 0.5), (1.0, 1.0), (0.5, 3.0), (1.6, 1.7), (3.0, 0.7), (1.2, 2.9), (2.2, 1.6))
@@ -119,6 +120,48 @@ class KeptPictures:
 # --- views ----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a device has to do for a batch of views."""
+
+    crops: Crops
+    size: int
+    """Of a view, px."""
+    retouched: Tensor | None
+    """The table of `retouch`; None: they are done once they are resized."""
+
+    def through(self, move: Callable[[Tensor], Tensor]) -> "Plan":
+        """The same with its tables as `move` leaves them."""
+        crops = self.crops.with_table(move(self.crops.table))
+        return Plan(crops, self.size, None if self.retouched is None else move(self.retouched))
+
+    def make(self, pixels: Tensor, resampled: Resample) -> Tensor:
+        """uint8 (B, 3, S, S), of pictures that lie one behind the other in `pixels`."""
+        made = resampled(pixels, self.crops)
+        return made if self.retouched is None else retouch(made, self.retouched, self.size)
+
+
+def plan_views(
+    drawn: Sequence[View],
+    sizes: Sequence[tuple[int, int]],
+    begins: Sequence[int],
+    size: int,
+    interpolation: str,
+) -> Plan:
+    """Views of a level that a device makes, of pictures of such widths and heights that begin there."""
+    frames = [frame_of(view, *sides, size) for view, sides in zip(drawn, sizes, strict=True)]
+    further = any(view.rotation or view.colour != PLAIN for view in drawn)
+    crops = plan_crops(
+        np.array(sizes, dtype=np.int64).reshape(-1, 2),
+        np.array(begins, dtype=np.int64),
+        np.array([frame.box for frame in frames]).reshape(-1, 4),
+        np.array([(one.left + one.right, one.top + one.bottom) for one in frames]).reshape(-1, 2) + size,
+        np.array([view.flip and not further for view in drawn], dtype=bool),
+        interpolation,
+    )
+    return Plan(crops, size, torch.from_numpy(plan_retouch(drawn, frames, size)) if further else None)
+
+
 class DeviceViews:
     """Makes the views of one training on one device."""
 
@@ -156,24 +199,24 @@ class DeviceViews:
                     *(partial(self._bring, views, picture, store) for picture in lacking),
                 ]
 
-        for (_, labels), (crops, *brought) in zip(planned, in_batches(_done, to_do(), threads), strict=True):
-            yield partial(self._make, changes.popleft(), crops, brought), labels
+        for (_, labels), (plan, *brought) in zip(planned, in_batches(_done, to_do(), threads), strict=True):
+            yield partial(self._make, changes.popleft(), plan, brought), labels
 
-    def _draw(self, views: Views, turn: int, part: Sequence[tuple[int, int]]) -> Crops:
-        """The crops of a batch's views, of the pictures one behind the other, each once."""
+    def _draw(self, views: Views, turn: int, part: Sequence[tuple[int, int]]) -> Plan:
+        """What to do for a batch's views, of the pictures one behind the other, each once."""
         pictures = [views.pictures[index] for index, _ in part]
         begins, end = {}, 0
         for picture in {one.sha256: one for one in pictures}.values():
             begins[picture.sha256] = end
             end += _bytes(picture, views)
-        crops = crops_of(
+        plan = plan_views(
             [views.drawn(turn, views.pictures[index], k) for index, k in part],
             [stored_size(one, views.side) for one in pictures],
             [begins[one.sha256] for one in pictures],
             views.size,
             views.interpolation,
         )
-        return crops.with_table(self._pinned(crops.table))
+        return plan.through(self._pinned)
 
     def _bring(self, views: Views, picture: Picture, store: Store) -> Tensor:
         """A stored picture's RGB values, row by row, from where the device fetches them by itself."""
@@ -184,25 +227,13 @@ class DeviceViews:
     def _pinned(self, tensor: Tensor) -> Tensor:
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
-    def _make(self, change: Change, crops: Crops, brought: Sequence[Tensor]) -> Tensor:
+    def _make(self, change: Change, plan: Plan, brought: Sequence[Tensor]) -> Tensor:
         if not change.needed:  # fewer views than processes
-            return torch.empty((0, 3, crops.size, crops.size), dtype=torch.uint8, device=self.device)
+            return torch.empty((0, 3, plan.size, plan.size), dtype=torch.uint8, device=self.device)
         pixels = self._kept.lay_out(change, brought)
-        return self._resampled(pixels, crops.with_table(crops.table.to(self.device, non_blocking=True)))
-
-
-def crops_of(
-    drawn: Sequence[View],
-    sizes: Sequence[tuple[int, int]],
-    begins: Sequence[int],
-    size: int,
-    interpolation: str,
-) -> Crops:
-    """Views, none of which does more than crop and mirror, of pictures of such sizes that begin there."""
-    sides = np.array(sizes, dtype=np.int64).reshape(-1, 2)
-    boxes = np.array([view.box for view in drawn]).reshape(-1, 4) * sides[:, [0, 1, 0, 1]]
-    mirrored = np.array([view.flip for view in drawn], dtype=bool)
-    return plan_crops(sides, np.array(begins, dtype=np.int64), boxes, mirrored, size, interpolation)
+        return plan.through(lambda table: table.to(self.device, non_blocking=True)).make(
+            pixels, self._resampled
+        )
 
 
 def _bytes(picture: Picture, views: Views) -> int:
@@ -274,9 +305,9 @@ def _difference(resampled: Resample, recipe: Recipe, device: torch.device) -> st
         drawn.append(draw_view(0, 1, str(number), 0, shape[1] / shape[0], recipe.augment, recipe.flip))
     ends = np.cumsum([0, *(one.size for one in pictures)])
     sizes = [(one.shape[1], one.shape[0]) for one in pictures]
-    crops = crops_of(drawn, sizes, list(ends[:-1]), size, interpolation)
+    plan = plan_views(drawn, sizes, list(ends[:-1]), size, interpolation).through(lambda one: one.to(device))
     pixels = torch.from_numpy(np.concatenate([one.reshape(-1) for one in pictures])).to(device)
-    made = resampled(pixels, crops.with_table(crops.table.to(device))).permute(0, 2, 3, 1).cpu().numpy()
+    made = plan.make(pixels, resampled).permute(0, 2, 3, 1).cpu().numpy()
     wanted = [
         render(view, Image.fromarray(one), size, interpolation)
         for view, one in zip(drawn, pictures, strict=True)

@@ -24,10 +24,10 @@ REACH = {"bilinear": 1, "bicubic": 2}
 AT_ONCE = 32
 """Pictures that plain torch works on at a time: its sums take 12 bytes a value."""
 
-# The columns of `Crops.table`. A pass has four: the picture's side along it, the distance of two neighbours
-# along it in pixels of the buffer, and the ends of the box along it.
-OFFSET, TURNED, MIRRORED, FIRST, SECOND, WIDTH = 0, 1, 2, 3, 7, 11
-SIDE, STEP, LOW, HIGH = 0, 1, 2, 3
+# The columns of `Crops.table`. A pass has five: the picture's side along it, the distance of two neighbours
+# along it in pixels of the buffer, the ends of the box along it, and the pixels that it becomes.
+OFFSET, TURNED, MIRRORED, FIRST, SECOND, WIDTH = 0, 1, 2, 3, 8, 13
+SIDE, STEP, LOW, HIGH, MADE = 0, 1, 2, 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Crops:
     table: Tensor
     """(N, WIDTH) float64, in which every one of these numbers is exact: one copy takes all to a device."""
     size: int
-    """Side of the square that a box becomes, px."""
+    """The largest side that a box becomes, px; what is smaller fills a square of that size from a corner."""
     interpolation: str
     """A name in `REACH`."""
     taps: int
@@ -50,41 +50,46 @@ class Crops:
         return replace(self, table=table)
 
 
-def vertical_first(widths: Array, heights: Array, size: int, pillow: str = PIL.__version__) -> Array:
+def vertical_first(sides: Array, made: Array, pillow: str = PIL.__version__) -> Array:
     """(N,) bool: whether that Pillow resizes along the height first, which changes the rounding between.
+
+    sides, made (N, 2): width and height of the pictures, and of what their boxes become.
 
     13 does where that side shrinks by more than twice as many pixels, 12.2 and 12.3 for strips, others never.
     """
     version = tuple(int(part) for part in pillow.split(".")[:2])
-    first: Array = heights > size
+    (widths, heights), shrunk = sides.T, (sides - made).T
     if version >= (13,):
-        return first & (heights - size > 2 * (widths - size))
-    return first & (heights > 100 * widths) & (version >= (12, 2))
+        first: Array = (shrunk[1] > 0) & (shrunk[1] > 2 * shrunk[0])
+    else:
+        first = (shrunk[1] > 0) & (heights > 100 * widths) & (version >= (12, 2))
+    return first
 
 
 def plan_crops(
-    sides: Array, offsets: Array, boxes: Array, mirrored: Array, size: int, interpolation: str
+    sides: Array, offsets: Array, boxes: Array, made: Array, mirrored: Array, interpolation: str
 ) -> Crops:
     """What `resample` needs to know, worked out on the CPU.
 
     sides (N, 2) int: width and height of the picture of each crop. offsets (N,) int: where its RGB values
-    begin in the buffer, row by row. boxes (N, 4) float64: x0, y0, x1, y1, px. mirrored (N,) bool.
+    begin in the buffer, row by row. boxes (N, 4) float64: x0, y0, x1, y1, px. made (N, 2) int: width and
+    height that they become. mirrored (N,) bool, of square ones only.
     """
-    turned = vertical_first(sides[:, 0], sides[:, 1], size)
+    turned = vertical_first(sides, made)
     table = np.zeros((len(sides), WIDTH))
     table[:, OFFSET], table[:, TURNED], table[:, MIRRORED] = offsets, turned, mirrored
     steps = np.stack([np.ones_like(sides[:, 0]), sides[:, 0]], axis=1)
     axes = np.stack([turned, ~turned], axis=1).astype(int)  # 0: along the width, 1: along the height
     single = boxes.astype(np.float32)  # as Pillow takes them
-    ends = single[:, :2], single[:, 2:]
-    for column, values in ((SIDE, sides), (STEP, steps), (LOW, ends[0]), (HIGH, ends[1])):
+    low, high = single[:, :2], single[:, 2:]
+    for column, values in ((SIDE, sides), (STEP, steps), (LOW, low), (HIGH, high), (MADE, made)):
         table[:, [FIRST + column, SECOND + column]] = np.take_along_axis(values, axes, axis=1)
-    spans = (ends[1] - ends[0]).astype(float)
-    supports = REACH[interpolation] * np.maximum(spans / size, 1)
+    spans = (high - low).astype(float)
+    supports = REACH[interpolation] * np.maximum(spans / made, 1)
     lines = np.take_along_axis(spans + 2 * supports, axes, axis=1)[:, 1]
     return Crops(
         torch.from_numpy(table),
-        size,
+        int(made.max(initial=1)),
         interpolation,
         taps=2 * int(np.ceil(supports.max(initial=1))) + 1,
         rows=int(np.ceil(lines.max(initial=1))) + 2,
@@ -141,7 +146,7 @@ def _weights(axis: Tensor, crops: Crops) -> tuple[Tensor, Tensor]:
     """
     low, high, side = axis[:, LOW, None], axis[:, HIGH, None], axis[:, SIDE, None].long()
     size, reach = crops.size, REACH[crops.interpolation]
-    scale = (high.float() - low.float()).double() / size
+    scale = (high.float() - low.float()).double() / axis[:, MADE, None]
     wide = scale.clamp(min=1)
     support, inverse = reach * wide, 1 / wide
     center = low + (torch.arange(size, dtype=torch.float64, device=axis.device) + 0.5) * scale

@@ -14,6 +14,7 @@ from vitbench.data.resample import (
     FIRST,
     HIGH,
     LOW,
+    MADE,
     MIRRORED,
     OFFSET,
     REACH,
@@ -54,7 +55,7 @@ def resample(pixels: Tensor, crops: Crops) -> Tensor:
 # Names of the columns, as a kernel may use them.
 _OFFSET, _TURNED, _MIRRORED, _WIDTH = map(tl.constexpr, (OFFSET, TURNED, MIRRORED, WIDTH))
 _FIRST, _SECOND = map(tl.constexpr, (FIRST, SECOND))
-_SIDE, _STEP, _LOW, _HIGH = map(tl.constexpr, (SIDE, STEP, LOW, HIGH))
+_SIDE, _STEP, _LOW, _HIGH, _MADE = map(tl.constexpr, (SIDE, STEP, LOW, HIGH, MADE))
 _BITS = tl.constexpr(BITS)
 _ONE, _HALF = tl.constexpr(float(1 << BITS)), tl.constexpr(1 << (BITS - 1))
 
@@ -78,7 +79,7 @@ def _weigh(table, first, weights, size, taps, cubic: tl.constexpr, reach: tl.con
     inside = x < size
     axis = table + crop * _WIDTH + tl.where(turn == 0, _FIRST, _SECOND)
     low, high = tl.load(axis + _LOW), tl.load(axis + _HIGH)
-    scale = (high.to(tl.float32) - low.to(tl.float32)).to(tl.float64) / size
+    scale = (high.to(tl.float32) - low.to(tl.float32)).to(tl.float64) / tl.load(axis + _MADE)
     wide = tl.maximum(scale, 1.0)
     support = reach * wide
     inverse = tl.full((), 1.0, tl.float64) / wide
@@ -89,7 +90,7 @@ def _weigh(table, first, weights, size, taps, cubic: tl.constexpr, reach: tl.con
     for tap in range(taps):  # added up in Pillow's order
         value = _curve(((tap + begin).to(tl.float64) - center + 0.5) * inverse, cubic)
         total += tl.where(tap < count, value, 0.0)
-    total = tl.where(inside, total, 1.0)  # beyond the last pixel nothing is summed, and would be divided by
+    total = tl.where(total == 0.0, 1.0, total)  # beyond the last pixel: nothing is summed, nor divided by 0
     line = (2 * crop + turn) * size + x
     for tap in range(taps):
         value = _curve(((tap + begin).to(tl.float64) - center + 0.5) * inverse, cubic)

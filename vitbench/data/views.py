@@ -91,6 +91,10 @@ def smallest_crop(augment: Augment) -> float:
     return 1.0 if area is None else math.sqrt(area[0] * ASPECT[0])
 
 
+PLAIN = (1.0, 1.0, 1.0)
+"""Factors of colour that change nothing."""
+
+
 # --- drawing --------------------------------------------------------------------------------------
 
 
@@ -104,7 +108,7 @@ class View:
     """Mirrored left to right."""
     rotation: float = 0.0
     """Degrees, counter-clockwise, about the centre of the box."""
-    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    colour: tuple[float, float, float] = PLAIN
     """Factors of brightness, contrast and saturation, applied in this order."""
     ops: tuple[tuple[str, float], ...] = ()
     """Names of `OPS` with their magnitudes, in the order of application."""
@@ -219,23 +223,44 @@ def render(view: View, image: Image.Image, size: int, interpolation: str = "bicu
     return pixels
 
 
-def _crop(view: View, image: Image.Image, size: int, resample: Image.Resampling) -> Image.Image:
-    """The box of a view as (size, size), rotated where asked; what lies beyond the picture is mirrored in."""
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What of a picture is resized for a view: its box, and around it what a rotation moves in."""
+
+    box: Box
+    """In px of the picture."""
+    margin: int
+    """View pixels that a rotation needs on each side."""
+    left: int
+    """Of them, those that the picture has; what lies beyond it is mirrored in."""
+    top: int
+    right: int
+    bottom: int
+
+
+def frame_of(view: View, width: int, height: int, size: int) -> Frame:
+    """For a picture of that width and height, px, and a view of that size."""
     x0, y0, x1, y1 = view.box
-    box = (x0 * image.width, y0 * image.height, x1 * image.width, y1 * image.height)
+    box = (x0 * width, y0 * height, x1 * width, y1 * height)
     if not view.rotation:
-        return image.resize((size, size), resample, box=box)
+        return Frame(box, 0, 0, 0, 0, 0)
     turn = math.radians(abs(view.rotation))
     margin = math.ceil(size * (math.sin(turn) + math.cos(turn) - 1) / 2)
     across, down = (box[2] - box[0]) / size, (box[3] - box[1]) / size  # source pixels per view pixel
     left, top = min(margin, int(box[0] / across)), min(margin, int(box[1] / down))
-    right = min(margin, int((image.width - box[2]) / across))
-    bottom = min(margin, int((image.height - box[3]) / down))
-    wide = image.resize(
-        (size + left + right, size + top + bottom),
-        resample,
-        box=(box[0] - left * across, box[1] - top * down, box[2] + right * across, box[3] + bottom * down),
-    )
+    right = min(margin, int((width - box[2]) / across))
+    bottom = min(margin, int((height - box[3]) / down))
+    wide = (box[0] - left * across, box[1] - top * down, box[2] + right * across, box[3] + bottom * down)
+    return Frame(wide, margin, left, top, right, bottom)
+
+
+def _crop(view: View, image: Image.Image, size: int, resample: Image.Resampling) -> Image.Image:
+    """The box of a view as (size, size), rotated where asked; what lies beyond the picture is mirrored in."""
+    frame = frame_of(view, image.width, image.height, size)
+    margin, left, top, right, bottom = frame.margin, frame.left, frame.top, frame.right, frame.bottom
+    wide = image.resize((size + left + right, size + top + bottom), resample, box=frame.box)
+    if not view.rotation:
+        return wide
     beyond = ((margin - top, margin - bottom), (margin - left, margin - right), (0, 0))
     padded = Image.fromarray(np.pad(np.asarray(wide), beyond, mode="symmetric"))
     turned = padded.rotate(view.rotation, Image.Resampling.BILINEAR)
