@@ -38,6 +38,12 @@ def as_it_was() -> Iterator[None]:
     compute_as(CPU)
 
 
+@pytest.fixture
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves and pages take seconds; nobody looks at them here."""
+    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
+
+
 def built(folder: Path, model: str = "test_vit", **asked: Any) -> Trainer:
     """A trainer by the settings that a call gives."""
     settings = Settings.of({**TINY, "models": (model,), "device": "cpu", **asked})
@@ -70,7 +76,7 @@ def test_convolutions_in_true_fp32(coloured: Path) -> None:
         assert torch.backends.cudnn.conv.fp32_precision == precision  # type: ignore[attr-defined]
 
 
-def test_a_model_trained_without_is_saved_as_any_other(trained: Trained) -> None:
+def test_a_model_trained_without_is_saved_as_any_other(trained: Trained, no_reports: None) -> None:
     """Its scores are those that the saved model gives when it is loaded, to the last bit."""
     (run,) = trained(without=("fused_attention", "fused_optimizer"), epochs=1).runs
     assert run.environment()["without"] == ["fused_attention", "fused_optimizer"]
@@ -100,6 +106,15 @@ def test_a_cpu_is_asked_for_nothing(coloured: Path, monkeypatch: pytest.MonkeyPa
     assert not torch.are_deterministic_algorithms_enabled()
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
     assert techniques(trainer)["deterministic"] is True
+
+
+def test_a_deterministic_training_on_a_cpu_is_the_same(trained: Trained, no_reports: None) -> None:
+    """The option costs nothing there and changes no byte."""
+    plain, asked = (
+        trained(name=name, epochs=1, deterministic=name == "asked") for name in ("plain", "asked")
+    )
+    files = [done.runs[0].model_folder / "model.safetensors" for done in (plain, asked)]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_cublas_is_told_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
