@@ -33,6 +33,8 @@ class Odd:
             raise MemoryError("no more")
         elif self.say == "lost" and index == 2:
             raise LostPictureError("red/00.png: changed since the data were read; put it back and --resume")
+        elif self.say == "late" and turn == 2:
+            raise LostPictureError("red/00.png: cannot be read any more")
         elif self.say == "slow":
             time.sleep(0.2)
         return np.full((self.size, self.size, 3), (index, k, third), dtype=np.uint8)

@@ -17,6 +17,7 @@ from odd_views import Every, Odd, Unwilling
 from test_batches import joined, recipe
 
 from vitbench.data import feed, workers
+from vitbench.data.ahead import AHEAD
 from vitbench.data.batches import train_batches
 from vitbench.data.crew import Crew
 from vitbench.data.feed import Feed
@@ -55,7 +56,7 @@ def split(tmp_path: Path, classes: Callable[..., Path]) -> Split:
 
 def fed(views: Odd, crew: Crew) -> list[list[list[int]]]:
     """The batches of `PLAN`: of each view its three bytes."""
-    return [[row.tolist() for row in one[:, 0, 0]] for one in Feed(views, 7, NO_STORE, crew).batches(PLAN)]
+    return [[row.tolist() for row in one[:, 0, 0]] for one in Feed(views, 7, NO_STORE, crew, PLAN).batches()]
 
 
 EXPECTED = [[[index, k, 7] for index, k in batch] for batch in PLAN]
@@ -80,7 +81,7 @@ def test_processes_give_the_bytes_that_threads_give(
     ways += [(one, NO_STORE), (two, store), (Crew(0), store)]
     found = []
     for hands, kept in ways:
-        turns = [Feed(views, turn, kept, hands).batches(plan) for turn in (1, 2)]
+        turns = [Feed(views, turn, kept, hands, plan).batches() for turn in (1, 2)]
         found.append([batch.numpy().tobytes() for turn in turns for batch in turn])
         hands.in_words()
     assert all(other == found[0] for other in found[1:])
@@ -181,6 +182,57 @@ def test_the_stores_complaint_reaches_the_user(
     assert store.complaint() == ""
 
 
+@pytest.mark.parametrize("processes", [False, True])
+def test_the_next_epoch_is_begun_while_the_last_batches_are_worked_on(
+    split: Split, crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch, processes: bool
+) -> None:
+    """So no epoch begins with waiting; what was begun is not made again, and nothing else comes out."""
+    spec = recipe(split, epochs=3)
+    usual = [joined(train_batches(split, spec, epoch)) for epoch in (1, 2, 3)]
+    hands, begun = crew(2) if processes else Crew(2), list[int]()
+    write = Feed._begun
+
+    def counting(self: Feed, planned: Any) -> Any:
+        begun.append(self.turn)
+        return write(self, planned)
+
+    monkeypatch.setattr(Feed, "_begun", counting)
+    for epoch in (1, 2, 3):
+        batches = train_batches(split, spec, epoch, hands)
+        assert joined(next(batches) for _ in range(4)) == usual[epoch - 1]
+        batches.close()  # type: ignore[attr-defined]
+        assert begun.count(epoch) == 4
+        assert begun.count(epoch + 1) == (AHEAD if epoch < 3 else 0)
+    hands.close()
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_what_was_begun_for_another_epoch_is_dropped(
+    split: Split, crew: Callable[[int], Crew], processes: bool
+) -> None:
+    """Epoch 1, then 3, then 1 and 2 half-way, then 2: each is what it always is."""
+    spec, hands = recipe(split, epochs=4), crew(2) if processes else Crew(2)
+    for epoch, count in ((1, 4), (3, 4), (1, 2), (2, 3), (2, 4)):
+        batches = train_batches(split, spec, epoch, hands)
+        found = joined(next(batches) for _ in range(count))
+        batches.close()  # type: ignore[attr-defined]
+        reference = train_batches(split, spec, epoch)
+        assert found == joined(next(reference) for _ in range(count))
+    assert not hands.complaint()
+    hands.close()
+
+
+def test_an_error_of_the_next_epoch_waits_for_it(crew: Callable[[int], Crew]) -> None:
+    """What was begun too early to be right is told where it would have been without."""
+    for hands in (Crew(2), crew(2)):
+        views = Odd("late")
+        coming = Feed(views, 2, NO_STORE, hands, PLAN)
+        assert len(list(Feed(views, 1, NO_STORE, hands, PLAN).batches(lambda: coming))) == len(PLAN)  # noqa: B023
+        with pytest.raises(LostPictureError):
+            next(coming.batches())
+        hands.close()
+
+
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
@@ -230,7 +282,7 @@ def test_workers_leave_signals_to_the_training(crew: Callable[[int], Crew], name
 def test_an_error_comes_where_its_batch_would(crew: Callable[[int], Crew]) -> None:
     """A picture that is gone: the batches before come, then the error that threads raise."""
     plan = [[(0, 0)], [(1, 0)], [(2, 0)], [(3, 0)]]
-    batches = Feed(Odd("lost"), 7, NO_STORE, crew(2)).batches(plan)
+    batches = Feed(Odd("lost"), 7, NO_STORE, crew(2), plan).batches()
     assert [int(next(batches)[0, 0, 0, 0]) for _ in range(2)] == [0, 1]
     with pytest.raises(LostPictureError, match=r"^red/00\.png: changed since the data were read"):
         next(batches)
@@ -251,7 +303,7 @@ def test_a_file_that_is_gone_is_named(split: Split, crew: Callable[[int], Crew])
 def test_leaving_an_epoch_does_not_wait_for_what_is_under_way(crew: Callable[[int], Crew]) -> None:
     """Five slow batches are left after the first; the next epoch has its own again."""
     one = crew(1)
-    batches = Feed(Odd("slow"), 7, NO_STORE, one).batches([[(i, 0) for i in range(20)]] * 3)
+    batches = Feed(Odd("slow"), 7, NO_STORE, one, [[(i, 0) for i in range(20)]] * 3).batches()
     began = time.monotonic()
     team = one.hands(Odd("slow"), "", 20)
     assert team is not None

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,17 +43,45 @@ def train_batches(
     stays as it is until the second after it is asked for. Raises `LostPictureError` naming a file that is
     gone or changed.
     """
-    planned = planned_batches(split, recipe, epoch, share)
     crew = workers if isinstance(workers, Crew) else Crew(workers, processes=False)
-    feed = Feed(Views.of(split, recipe), view_epoch(epoch, recipe.fixed_views), store, crew)
+
+    def fed(number: int) -> _Epoch:
+        planned = planned_batches(split, recipe, number, share)
+        views, turn = Views.of(split, recipe), view_epoch(number, recipe.fixed_views)
+        return _Epoch(Feed(views, turn, store, crew, [part for part, _ in planned]), planned)
+
+    def key(number: int) -> object:
+        return split, recipe, number, share, store
+
+    def following() -> Feed | None:
+        if crew is not workers or epoch >= (recipe.last_epoch or recipe.epochs):
+            return None
+        coming = fed(epoch + 1)
+        crew.expect(key(epoch + 1), coming)
+        return coming.feed
+
+    begun = crew.expected(key(epoch))
+    this = begun if isinstance(begun, _Epoch) else fed(epoch)
     try:
-        with contextlib.closing(feed.batches([part for part, _ in planned])) as made:
+        with contextlib.closing(this.feed.batches(following)) as made:
             # Side by side as Pillow gives them, (B, S, S, 3): to turn each takes ten times as long.
-            for (_, labels), images in zip(planned, made, strict=True):
+            for (_, labels), images in zip(this.planned, made, strict=True):
                 yield images.permute(0, 3, 1, 2), labels
     finally:
         if crew is not workers:
             crew.close()
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """An epoch's views on their way, and its labels."""
+
+    feed: Feed
+    planned: list[tuple[list[tuple[int, int]], Tensor]]
+    """As `planned_batches` gives them."""
+
+    def drop(self) -> None:
+        self.feed.drop()
 
 
 def planned_batches(

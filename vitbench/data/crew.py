@@ -6,6 +6,7 @@ all threads together are waited for. What comes out never depends on it.
 """
 
 from statistics import fmean
+from typing import Protocol
 
 from vitbench.data.ahead import AHEAD, Ahead, cores
 from vitbench.data.worker import Rendering
@@ -24,6 +25,13 @@ ALIKE = 0.1
 """By how much two windows of threads may differ: nothing is cold any more, and something can be compared."""
 GAIN = 0.97
 """Processes are kept where a batch takes less than this part of the time."""
+
+
+class Coming(Protocol):
+    """Batches that were begun before anybody asked for them."""
+
+    def drop(self) -> None:
+        """They are not wanted."""
 
 
 class Trial:
@@ -93,6 +101,7 @@ class Crew(Ahead):
         self._stuck = 0
         self._working = False
         self._complaint = ""
+        self._coming: tuple[object, Coming] | None = None
 
     def count(self, waited: float, busy: float) -> bool | None:
         """As of `Ahead`; also what decides between threads and processes."""
@@ -157,8 +166,21 @@ class Crew(Ahead):
             return super().who()
         return f"{self.processes} process" + ("es" if self.processes > 1 else "")
 
+    def expect(self, key: object, coming: "Coming") -> None:
+        """Hold what was begun of the next epoch; `key` says all that decides it."""
+        self._coming = key, coming
+
+    def expected(self, key: object) -> "Coming | None":
+        """What was begun, where it is this; otherwise it is dropped."""
+        held, self._coming = self._coming, None
+        if held is not None and held[0] != key:
+            held[1].drop()
+            return None
+        return held[1] if held else None
+
     def close(self) -> None:
         """End threads and processes."""
+        self.expected(None)
         self.dismiss()
         super().close()
 

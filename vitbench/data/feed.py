@@ -1,7 +1,7 @@
 """The views of an epoch as batches, made ahead by threads or by processes, as the crew decides."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import chain, islice
@@ -21,43 +21,62 @@ Planned = Sequence[tuple[int, int]]
 
 
 class Feed:
-    """An epoch's batches of views, uint8 (B, S, S, 3), in their order."""
+    """An epoch's batches of views, uint8 (B, S, S, 3), in their order, and the next epoch's first ones."""
 
-    def __init__(self, views: Rendering, turn: int, store: Store, crew: Crew) -> None:
-        self.views, self.turn, self.store, self.crew = views, turn, store, crew
+    def __init__(
+        self, views: Rendering, turn: int, store: Store, crew: Crew, planned: Sequence[Planned]
+    ) -> None:
+        self.views, self.turn, self.store, self.crew, self.planned = views, turn, store, crew, planned
+        self._rows = max(map(len, planned), default=0)
+        self._left = iter(planned)
+        self._waiting: deque[_Making] = deque()
 
-    def batches(self, planned: Sequence[Planned]) -> Generator[Tensor, None, None]:
+    def batches(self, following: Callable[[], "Feed | None"] = lambda: None) -> Generator[Tensor, None, None]:
         """A batch for each of `planned`; an error comes where its batch would.
 
         In pinned memory where the crew is `pinned`; such a batch stays as it is until the second after it is
-        asked for.
+        asked for. `following`: the next epoch, which is begun while this one's last batches are worked on.
         """
-        rows = max(map(len, planned), default=0)
-        made = self._ahead(iter(planned), rows) if self.crew.most else self._at_once(planned)
-        yield from timed(made, self.crew)
+        yield from timed(self._ahead(following) if self.crew.most else self._at_once(), self.crew)
 
-    def _at_once(self, planned: Sequence[Planned]) -> Generator[Tensor, None, None]:
-        for one in planned:
+    def begin(self, room: int) -> int:
+        """Begin batches until so many are under way, or there are no more; how many more could be."""
+        for one in islice(self._left, room - len(self._waiting)):
+            self._waiting.append(self._begun(one))
+        return room - len(self._waiting)
+
+    def drop(self) -> None:
+        """Nothing that was begun is wanted any more."""
+        forget(chain.from_iterable(one.futures for one in self._waiting))
+        self._waiting.clear()
+        if self.crew.team is not None and self.crew.team.busy:
+            self.crew.dismiss()
+
+    def _at_once(self) -> Generator[Tensor, None, None]:
+        for one in self.planned:
             batch = self._empty(len(one))
             self._write(batch.numpy(), one, slice(len(one)))
             yield batch
 
-    def _ahead(self, planned: Iterator[Planned], rows: int) -> Generator[Tensor, None, None]:
-        waiting: deque[_Making] = deque()
+    def _ahead(self, following: Callable[[], "Feed | None"]) -> Generator[Tensor, None, None]:
+        after: Feed | None = None
         try:
             while True:
-                for one in islice(planned, AHEAD + 1 - len(waiting)):
-                    waiting.append(self._begun(one, rows))
-                if not waiting:
+                if (room := self.begin(AHEAD + 1)) and self._waiting:
+                    after = after or following()
+                    if after is not None:
+                        after.begin(room)
+                if not self._waiting:
                     return
-                yield self._done(waiting.popleft())
-        finally:
-            forget(chain.from_iterable(left.futures for left in waiting))
-            if self.crew.team is not None and self.crew.team.busy:
-                self.crew.dismiss()
+                yield self._done(self._waiting.popleft())
+        except BaseException as error:
+            if self._waiting or not isinstance(error, GeneratorExit):  # left before its end
+                self.drop()
+                self.crew.expected(None)
+            raise
 
-    def _begun(self, planned: Planned, rows: int) -> "_Making":
-        team = self.crew.hands(self.views, str(self.store.folder or ""), rows)
+    def _begun(self, planned: Planned) -> "_Making":
+        team = self.crew.hands(self.views, str(self.store.folder or ""), self._rows)
         if team is not None:
             try:
                 return _InProcesses(self, planned, team)
