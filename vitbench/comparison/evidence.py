@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vitbench.comparison.discrete import binomial_tail, hypergeometric_cdf
 from vitbench.comparison.statistics import ALPHA, upper_limit
 from vitbench.inference.metrics import Z95
 from vitbench.records import Array
@@ -34,14 +35,14 @@ def behind(labels: Array, answers: Array, n_classes: int, least: float) -> Behin
     labels, answers (n,). Fisher's exact test of right and wrong, that class against the rest; p times the
     number of classes, because the worst of many was picked (Bonferroni).
     """
-    from scipy.stats import hypergeom
-
     n = np.bincount(labels, minlength=n_classes)
     right = np.bincount(labels[labels == answers], minlength=n_classes)
     rest, rest_right = n.sum() - n, right.sum() - right
     tested = (n > 0) & (rest > 0)
     gap = rest_right / np.maximum(rest, 1) - right / np.maximum(n, 1)
-    p = np.where(tested, hypergeom.cdf(right, n.sum(), right.sum(), n) * tested.sum(), 1.0)
+    total, marked = int(n.sum()), int(right.sum())
+    exact = [hypergeometric_cdf(k, total, marked, drawn) for k, drawn in zip(right, n, strict=True)]
+    p = np.where(tested, np.array(exact) * tested.sum(), 1.0)
     p = np.where(gap >= least, np.minimum(p, 1.0), 1.0)
     place = int(p.argmin())
     return Behind(place, float(p[place])) if p[place] <= ALPHA else None
@@ -68,8 +69,6 @@ def mixed_up(labels: Array, answers: Array, n_classes: int) -> MixedUp | None:
     each class, so that few decide nothing). The sum of such unequal chances has a tail no heavier than the
     binomial one (Hoeffding 1956); p times C (C − 1) / 2 pairs.
     """
-    from scipy.stats import binom
-
     if n_classes < 3:
         return None
     wrong = np.zeros((n_classes, n_classes))
@@ -87,7 +86,7 @@ def mixed_up(labels: Array, answers: Array, n_classes: int) -> MixedUp | None:
             for true, taken in ((i, j), (j, i))
         )
         chance = (of_class[i] * for_j + of_class[j] * for_i) / own
-        p = float(binom.sf(both[i, j] - 1, own, chance))
+        p = float(binomial_tail(both[i, j], own, chance))
         p = min(1.0, p * n_classes * (n_classes - 1) / 2)
         if p <= ALPHA and (best is None or p < best.p):
             best = MixedUp(i, j, int(both[i, j]), int(total), p)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from vitbench.comparison.discrete import binomial_cdf, binomial_pmf, binomial_quantile
 from vitbench.comparison.inverted import Nets, stricter_level
 from vitbench.comparison.seeds import half_width
 from vitbench.comparison.statistics import ALPHA, Part, upper_limit
@@ -50,20 +51,18 @@ def power(n: int, difference: float, discordance: float, pairs: int = 1) -> floa
     binomial(n, discordance), A's share of them binomial at (1 + difference / discordance) / 2 (Miettinen
     1968, unconditional power). 0 for n = 0.
     """
-    from scipy.stats import binom
-
     discordance = _possible(difference, discordance)
-    low, high = binom.ppf([OUTSIDE, 1 - OUTSIDE], n, discordance)
+    low, high = binomial_quantile([OUTSIDE, 1 - OUTSIDE], n, discordance)
     d = np.arange(max(low, 1.0), high + 1)  # disagreements, (D,)
     if len(d) == 0:
         return 0.0
     limit = ALPHA / max(pairs, 1) / 2
-    critical = binom.ppf(limit, d, 0.5)
+    critical = binomial_quantile(limit, d, 0.5)
     # the most pictures of the losing side that still reach the limit; −1: none can
-    critical = np.where(binom.cdf(critical, d, 0.5) > limit, critical - 1, critical)
+    critical = np.where(binomial_cdf(critical, d, 0.5) > limit, critical - 1, critical)
     share = (1 + difference / discordance) / 2
-    found = binom.cdf(critical, d, 1 - share) + binom.cdf(critical, d, share)
-    return float(min(1.0, binom.pmf(d, n, discordance) @ found))
+    found = binomial_cdf(critical, d, 1 - share) + binomial_cdf(critical, d, share)
+    return float(min(1.0, binomial_pmf(d, n, discordance) @ found))
 
 
 def pictures_needed(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vitbench.comparison.discrete import binomial_cdf, binomial_pmf
 from vitbench.comparison.inverted import Nets, inflated_p, inverted_interval
 from vitbench.inference.metrics import Z95, wilson
 from vitbench.records import Array
@@ -34,11 +35,7 @@ def mcnemar(a_only: int, b_only: int) -> float:
     Binomial(a_only + b_only, ½); 1 when the models never disagree in being right
     (Fagerland, Lydersen & Laake 2013; scipy's `binomtest`).
     """
-    from scipy.stats import binomtest
-
-    if a_only + b_only == 0:
-        return 1.0
-    return float(binomtest(a_only, a_only + b_only).pvalue)
+    return min(1.0, 2 * float(binomial_cdf(min(a_only, b_only), a_only + b_only, 0.5)))
 
 
 def sign_flip(differences_per_group: Array) -> float:
@@ -49,8 +46,6 @@ def sign_flip(differences_per_group: Array) -> float:
     one observed; the distribution comes by convolution, not by drawing (Fisher 1935's randomisation
     test). Groups of one picture give exact McNemar. 1 where the sum is 0 or there is no group.
     """
-    from scipy.stats import binom
-
     sizes, counts = np.unique(np.abs(differences_per_group), return_counts=True)
     sizes, counts = sizes[sizes > 0].astype(int), counts[sizes > 0]
     observed = abs(int(np.sum(differences_per_group)))
@@ -62,7 +57,7 @@ def sign_flip(differences_per_group: Array) -> float:
     chances[0] = 1.0  # chances[s]: the positive ones among the sizes so far add up to s
     for size, count in zip(sizes, counts, strict=True):
         most = min(int(count), tail // int(size))
-        weights = binom.pmf(np.arange(most + 1), int(count), 0.5)
+        weights = binomial_pmf(np.arange(most + 1), int(count), 0.5)
         before, chances = chances, np.zeros(tail + 1)
         for positive, weight in enumerate(weights):
             shift = positive * int(size)
