@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from painted import StopAt
 
 from vitbench.data import device_views
 from vitbench.data.resample import resample
@@ -46,6 +47,16 @@ def test_the_same_weights(trained: Train, by_pillow: Benchmark, monkeypatch: pyt
         assert environment["views"].startswith("device, equal to Pillow ")
         assert environment["techniques"]["device_views"] is True
         assert outcome(by_device) == outcome(by_pillow)
+
+
+def test_interrupted_and_gone_on_with(
+    trained: Train, by_pillow: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside an epoch: the steps that are left see what they would have seen, and the same bytes come."""
+    monkeypatch.setattr(device_views, "DEVICES", {"cpu"})
+    with pytest.raises(KeyboardInterrupt):
+        trained(StopAt(2, 2), name="device", augment="geometry")
+    assert outcome(trained(name="device", resume=True)) == outcome(by_pillow)
 
 
 def test_views_that_differ_are_not_used(
