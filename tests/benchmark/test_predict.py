@@ -16,8 +16,8 @@ from vitbench.cli.predict import _listed, predict_images
 from vitbench.errors import UsageError
 from vitbench.models.create import create
 from vitbench.models.folder import save_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Benchmark
 
 LABELS = [0, 1, 2, 0, 1, 2]

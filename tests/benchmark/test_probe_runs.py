@@ -20,8 +20,8 @@ from vitbench.files import read_csv, sha256_of
 from vitbench.inference.forward import predict_pictures
 from vitbench.models.create import create
 from vitbench.models.folder import load_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Benchmark, Machine, Recipe, Settings
 from vitbench.training import loop
 from vitbench.training.watch import Watch

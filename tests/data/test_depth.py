@@ -26,8 +26,8 @@ from vitbench.errors import UnreadableImageError, UsageError, VitbenchError
 from vitbench.inference.stream import Question, answer
 from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel, load_model, save_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import PixelRange, Preprocessing, Settings
 from vitbench.reports.thumbnails import small
 

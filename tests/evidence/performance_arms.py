@@ -19,15 +19,16 @@ from torchvision import transforms
 
 from vitbench.data.epochs import plan_epoch
 from vitbench.models.create import create
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan, plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Origin, Recipe, Run, Settings, Split
 from vitbench.training import loop
 from vitbench.training.log import Log
-from vitbench.training.loop import Trainer, build_trainer
+from vitbench.training.loop import build_trainer
 from vitbench.training.machine import PeakMemory, choose_device, choose_machine, choose_precision
 from vitbench.training.recipes import build_recipe
 from vitbench.training.step import train_step
+from vitbench.training.trainer import Trainer
 from vitbench.training.watch import Watch
 
 HELD = 16

@@ -21,8 +21,8 @@ from vitbench.inference.forward import probabilities
 from vitbench.inference.stream import batch_size
 from vitbench.models.create import create
 from vitbench.models.folder import load_model, save_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.training.machine import choose_device
 
 VITBENCH = (sys.executable, "-m", "vitbench")

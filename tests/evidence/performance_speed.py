@@ -25,9 +25,9 @@ from vitbench.data.store import open_store, store_folder
 from vitbench.models.create import gmacs
 from vitbench.records import Split
 from vitbench.training import step as step_module
-from vitbench.training.loop import Trainer
 from vitbench.training.machine import PeakMemory, synchronise
 from vitbench.training.sums import Sums
+from vitbench.training.trainer import Trainer
 
 SAMPLE = 32
 """Pictures whose decoding is timed."""

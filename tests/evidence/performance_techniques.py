@@ -15,9 +15,9 @@ from performance_page import USUAL
 from performance_speed import in_turn
 
 from vitbench.training import loop
-from vitbench.training.loop import Trainer
 from vitbench.training.machine import synchronise
 from vitbench.training.step import techniques, train_step
+from vitbench.training.trainer import Trainer
 
 SETTLING = 5
 """Steps before the clock starts; a compiled model is compiled in them."""

@@ -70,7 +70,7 @@ from vitbench.data.store import open_store, store_folder
 from vitbench.inference.features import features_of
 from vitbench.models.create import create, state_sha256
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
+from vitbench.models.initial import RANDOM
 from vitbench.records import Origin, Settings
 from vitbench.training import loop, step, upload
 from vitbench.training.arithmetic import compute_as

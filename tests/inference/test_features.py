@@ -19,8 +19,8 @@ from vitbench.data.scan import scan_folder
 from vitbench.errors import RunFailedError, UsageError, VitbenchError
 from vitbench.inference.features import feature_key, features_of, store_folder
 from vitbench.models.create import create
+from vitbench.models.initial import RANDOM, InitialWeights
 from vitbench.models.plan import ModelPlan, plan_model
-from vitbench.models.weights import RANDOM, InitialWeights
 from vitbench.records import Array, ImageSet, Machine, Origin, Picture
 
 CPU = Machine(device="cpu", device_name="CPU", micro_batch=4, eval_batch=4, threads=1, workers=0)

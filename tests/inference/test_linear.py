@@ -22,8 +22,8 @@ from vitbench.data.scan import scan_folder
 from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.linear import FALLBACK, STRENGTHS, fit_linear, inner_folds
 from vitbench.models.create import create
+from vitbench.models.initial import InitialWeights
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import InitialWeights
 from vitbench.records import Array, Machine, Origin, label_indices
 
 

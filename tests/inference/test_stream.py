@@ -14,8 +14,8 @@ from torch import nn
 from vitbench.inference.stream import Question, answer, batch_size, collect
 from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Preprocessing
 
 CPU = torch.device("cpu")

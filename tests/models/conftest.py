@@ -6,8 +6,8 @@ import pytest
 from safetensors.torch import save_file
 
 from vitbench.models.create import create
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan, plan_model
-from vitbench.models.weights import RANDOM
 
 TINY = "test_vit"
 """timm's own test network: 0.4 M parameters."""

@@ -6,10 +6,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vitbench.errors import UsageError, WeightsError
-from vitbench.models.create import count_parameters, create, gmacs, linear_heads, set_head, state_sha256
+from vitbench.models.create import count_parameters, create, gmacs, state_sha256
 from vitbench.models.families import FAMILIES
+from vitbench.models.heads import linear_heads, set_head
+from vitbench.models.initial import RANDOM, InitialWeights
 from vitbench.models.plan import ModelPlan, plan_model
-from vitbench.models.weights import RANDOM, InitialWeights, resolve_weights
+from vitbench.models.weights import resolve_weights
 from vitbench.records import Origin
 
 REAL = Path(__file__).parents[3] / "shared" / "weights"

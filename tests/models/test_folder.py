@@ -13,8 +13,8 @@ from timm.data import create_transform, resolve_model_data_config
 from vitbench.errors import WeightsError
 from vitbench.models.create import create, state_sha256
 from vitbench.models.folder import load_model, save_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan, plan_model
-from vitbench.models.weights import RANDOM
 
 CLASSES = ("사과", "🍎 red", '"quoted", comma', "=SUM(A1)", "ünï")
 

@@ -17,8 +17,9 @@ from vitbench.benchmark.train import train
 from vitbench.errors import VitbenchError, WeightsError
 from vitbench.models.create import create
 from vitbench.models.folder import load_model, save_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan
-from vitbench.models.weights import RANDOM, resolve_weights
+from vitbench.models.weights import resolve_weights
 from vitbench.records import Benchmark
 from vitbench.training import checkpoint
 from vitbench.training.watch import Watch

@@ -4,8 +4,8 @@ import torch
 from vitbench.errors import UsageError
 from vitbench.models.create import create
 from vitbench.models.families import FAMILIES
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.models.windows import windows_of
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -8,8 +8,9 @@ from vitbench import files
 from vitbench.errors import UsageError, WeightsError
 from vitbench.models.create import create
 from vitbench.models.folder import save_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan, plan_model
-from vitbench.models.weights import RANDOM, absolute, resolve_weights
+from vitbench.models.weights import absolute, resolve_weights
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vitbench.models.create import create
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM, saved_weights
+from vitbench.models.weights import saved_weights
 from vitbench.models.windows import clean_window, stage_maps, window_of
 
 SWINS = ("swin", "swinv2", "swinv2-cr")

@@ -25,15 +25,16 @@ from vitbench.data.split import split_images
 from vitbench.errors import UsageError
 from vitbench.files import read_csv, sha256_of
 from vitbench.models.create import create
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Benchmark, Settings
 from vitbench.training.compiled import Trial, _batches, compile_step, rehearse, tried
 from vitbench.training.environment import NO_COMPILER, compiler
-from vitbench.training.loop import Trainer, build_trainer
+from vitbench.training.loop import build_trainer
 from vitbench.training.machine import choose_machine
 from vitbench.training.recipes import build_recipe
 from vitbench.training.step import train_step
+from vitbench.training.trainer import Trainer
 from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]

@@ -13,8 +13,8 @@ from torch import nn
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.models.create import create
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Benchmark, Machine, Origin, Settings
 from vitbench.training import loop
 from vitbench.training.recipes import build_recipe

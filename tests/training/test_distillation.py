@@ -21,8 +21,8 @@ from vitbench.errors import RunFailedError, UsageError
 from vitbench.files import read_csv, sha256_of
 from vitbench.models.create import create, state_sha256
 from vitbench.models.folder import LoadedModel, load_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Benchmark, Distillation, Machine, Preprocessing, Recipe, Settings, best_epoch
 from vitbench.training import fitted, loop, saving
 from vitbench.training.distillation import Distilled

@@ -22,17 +22,18 @@ from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.files import sha256_of
 from vitbench.models.folder import LoadedModel
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Benchmark, Distillation, Machine, Settings, Split
 from vitbench.training import loop
 from vitbench.training.graphs import Graphs, records_steps
-from vitbench.training.loop import Trainer, build_trainer
+from vitbench.training.loop import build_trainer
 from vitbench.training.machine import choose_machine
 from vitbench.training.objectives import learner
 from vitbench.training.recipes import build_recipe, masking_of, pretraining_recipe
 from vitbench.training.saving import state_of
 from vitbench.training.step import techniques, train_step
+from vitbench.training.trainer import Trainer
 from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]

@@ -15,8 +15,8 @@ import pytest
 from vitbench.files import read_csv, sha256_of
 from vitbench.models.create import create
 from vitbench.models.folder import save_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 
 CALL = [sys.executable, "-m", "vitbench", "train"]
 OPTIONS = shlex.split(

@@ -14,8 +14,8 @@ from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.files import read_csv, sha256_of
 from vitbench.models.create import create, state_sha256
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Benchmark, Epoch, Machine, Recipe, Run, Settings, Split, best_epoch
 from vitbench.training import loop
 from vitbench.training.objectives import OBJECTIVES

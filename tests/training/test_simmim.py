@@ -19,8 +19,9 @@ from vitbench.data.split import split_images
 from vitbench.errors import UsageError, WeightsError
 from vitbench.models.create import create, state_sha256
 from vitbench.models.folder import save_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM, resolve_weights
+from vitbench.models.weights import resolve_weights
 from vitbench.records import Machine, Masking, Recipe, Run, Settings, Split
 from vitbench.training import loop
 from vitbench.training.objectives import encoder_of, learner

@@ -15,16 +15,17 @@ from vitbench.data.split import split_images
 from vitbench.inference.forward import predict_pictures
 from vitbench.models.create import create
 from vitbench.models.folder import load_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Benchmark, Machine, Settings
 from vitbench.training.arithmetic import WORKSPACE, compute_as, without_form
 from vitbench.training.environment import environment
-from vitbench.training.loop import Trainer, build_trainer
+from vitbench.training.loop import build_trainer
 from vitbench.training.machine import choose_machine
 from vitbench.training.recipes import build_recipe
 from vitbench.training.step import techniques
 from vitbench.training.supervised import Supervised
+from vitbench.training.trainer import Trainer
 
 Trained = Callable[..., Benchmark]
 CPU = Machine("cpu", "CPU", 16, 16, 1, 0)

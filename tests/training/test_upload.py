@@ -15,8 +15,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.models.create import create
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.models.weights import RANDOM
 from vitbench.records import Machine, Settings
 from vitbench.training import loop, step
 from vitbench.training.recipes import build_recipe

@@ -17,9 +17,9 @@ from vitbench.benchmark.schedule import wall_clock
 from vitbench.data.ahead import cores
 from vitbench.records import Benchmark, Run, Split
 from vitbench.training.jobs import Job
-from vitbench.training.loop import Trainer
 from vitbench.training.machine import free_memory, synchronise
 from vitbench.training.step import train_step
+from vitbench.training.trainer import Trainer
 from vitbench.training.watch import Watch
 
 SECONDS = 3.0

@@ -20,15 +20,16 @@ from vitbench.data.store import open_store
 from vitbench.errors import DeviceLostError, KilledError
 from vitbench.models.create import count_parameters, create
 from vitbench.models.folder import LoadedModel, load_model
-from vitbench.models.weights import RANDOM
+from vitbench.models.initial import RANDOM
 from vitbench.records import Split, duration
 from vitbench.records.commands import probing
 from vitbench.training.jobs import Job, Teacher
-from vitbench.training.loop import Trainer, build_trainer
+from vitbench.training.loop import build_trainer
 from vitbench.training.machine import free_memory, refuse_lost, synchronise
 from vitbench.training.objectives import learner
 from vitbench.training.probe import forward_speed
 from vitbench.training.step import train_step
+from vitbench.training.trainer import Trainer
 from vitbench.training.watch import Watch
 
 LONG_SECONDS = 2 * 3600

@@ -17,8 +17,9 @@ from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images, without_labels
 from vitbench.errors import ClassesError, RunFailedError, UsageError
 from vitbench.models import hub
+from vitbench.models.initial import RANDOM, InitialWeights
 from vitbench.models.plan import ModelPlan
-from vitbench.models.weights import RANDOM, WAYS_ON, InitialWeights, asked_of_each, resolve_weights
+from vitbench.models.weights import WAYS_ON, asked_of_each, resolve_weights
 from vitbench.records import Benchmark, ImageSet, Origin, PixelRange, Recipe, Run, Settings, Split, run_name
 from vitbench.training import tuning
 from vitbench.training.jobs import Job

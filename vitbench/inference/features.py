@@ -21,9 +21,9 @@ from vitbench.data.cache import cache_folder
 from vitbench.data.store import open_store
 from vitbench.errors import RunFailedError
 from vitbench.inference.forward import answering
-from vitbench.models.create import linear_heads
+from vitbench.models.heads import linear_heads
+from vitbench.models.initial import InitialWeights
 from vitbench.models.plan import ModelPlan
-from vitbench.models.weights import InitialWeights
 from vitbench.records import Array, Machine, Picture, PixelRange, Preprocessing
 
 Rows = Mapping[str, Array]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vitbench.errors import UsageError, WeightsError, first_line
 from vitbench.models.count import forward_gmacs
+from vitbench.models.initial import InitialWeights
 from vitbench.models.plan import ModelPlan
-from vitbench.models.weights import InitialWeights
 
 NO_HEAD = -1
 """As a checkpoint's number of classes: never that of a model, so timm always leaves its head out."""
@@ -54,41 +54,6 @@ def create(
     _check_fit(plan, weights, seen, () if keep_head else _head_names(model))
     model.__dict__["pretrained_cfg"] = model.__dict__["default_cfg"] = _registered_config(plan)
     return model
-
-
-def linear_heads(model: nn.Module) -> tuple[nn.Linear | nn.Conv2d, ...]:
-    """The layers that turn a network's pooled features into logits: one, or a distilled network's two.
-
-    A convolution of 1 × 1 on pooled features is such a layer too. Raises `UsageError` where the
-    network ends in anything else.
-    """
-    found: Any = getattr(model, "get_classifier", lambda: None)()
-    heads = tuple(found) if isinstance(found, tuple | list) else (found,)
-    dense = getattr(model, "aux_head", None) is not None  # VOLO adds logits of single patches to its own
-    for head in heads:
-        pointwise = isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1) and head.groups == 1
-        if dense or not (pointwise or isinstance(head, nn.Linear)):
-            raise UsageError(
-                f"{_name_of(model)} has no linear classifier on pooled features, so it cannot be probed; "
-                "leave it out"
-            )
-    return heads
-
-
-def set_head(model: nn.Module, weight: Tensor, bias: Tensor) -> None:
-    """Make `features @ weight.T + bias` the model's logits: weight (C, D) and bias (C,) of a linear map.
-
-    A distilled network gets them in both heads: at evaluation it answers with the heads' mean, which
-    is the map of its features, the mean of both tokens. Raises `UsageError` where the network has no
-    linear classifier, or not one of this shape.
-    """
-    with torch.no_grad():
-        for head in linear_heads(model):
-            if head.bias is None or head.weight.shape[:2] != weight.shape:
-                sides = " x ".join(str(side) for side in weight.shape)
-                raise UsageError(f"{_name_of(model)}: its classifier, {head}, cannot hold a head of {sides}")
-            head.weight.copy_(weight.reshape(head.weight.shape))  # (C, D, 1, 1) in a convolution
-            head.bias.copy_(bias)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -182,11 +147,6 @@ def _head_names(model: Any) -> tuple[str, ...]:
     """Prefixes of the classifier's tensors: "head.fc.", ("head.", "head_dist.")."""
     names = model.pretrained_cfg.get("classifier") or ()
     return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
-
-
-def _name_of(model: Any) -> str:
-    config = getattr(model, "pretrained_cfg", None) or {}
-    return str(config.get("architecture") or type(model).__name__)
 
 
 def _does_not_fit(plan: ModelPlan, weights: InitialWeights, reason: str) -> str:

@@ -254,7 +254,7 @@ def _first_few(sizes: Iterable[int]) -> Iterator[int]:
 
 
 def _has_linear_head(model: Any) -> bool:
-    from vitbench.models.create import linear_heads  # it needs torch, and this module
+    from vitbench.models.heads import linear_heads  # it needs torch
 
     try:
         linear_heads(model)

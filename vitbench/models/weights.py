@@ -7,52 +7,24 @@ to be had is an error: random weights are never slipped in (`auto` says so, loud
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench import files
 from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.models import families, hub
+from vitbench.models.create import create
 from vitbench.models.folder import label_names
+from vitbench.models.initial import RANDOM, InitialWeights
 from vitbench.models.plan import ModelPlan
 from vitbench.models.tensors import check_safetensors
-from vitbench.records import Benchmark, Fingerprints, Origin, Run
+from vitbench.records import Benchmark, Origin, Run
 from vitbench.records.commands import command
-from vitbench.records.fingerprints import NOT_KNOWN, NOTHING
 
 WAYS_ON = "give --weights PATH, fill the cache (HF_HOME) where there is a network, or use --weights random"
 WORDS = ("pretrained", "random", "auto")
 UNKNOWN_ORIGIN = "what these weights learned from is not known: test pictures may be among it"
 TAGGED = "pretrained:"
 """Before the tag of timm's weights that are not a model's default ones: "pretrained:augreg_in21k"."""
-
-
-@dataclass(frozen=True)
-class InitialWeights:
-    """What one model starts from."""
-
-    origin: Origin
-    path: Path | None
-    """The safetensors file; None for random weights."""
-    label: str
-    """For people, in tables: "pretrained (IN-1k)", "random", "file NAME", "model NAME"."""
-    note: str = ""
-    """A fallback that must be said loudly, or ""."""
-    classes: tuple[str, ...] = ()
-    """Class names of a saved model, in the order of its head; () elsewhere."""
-
-    def learned_from(self) -> Fingerprints:
-        """The pictures that weights of one's own learned from; none are known of published ones."""
-        if self.origin.kind in ("random", "hub") or self.path is None:
-            return NOTHING
-        return (
-            Fingerprints.beside_model(self.path.parent)
-            if self.path.name == "model.safetensors"
-            else NOT_KNOWN
-        )
-
-
-RANDOM = InitialWeights(Origin(kind="random"), None, "random")
 
 
 def resolve_weights(
@@ -301,8 +273,6 @@ def _pretrained(plan: ModelPlan, file: Path) -> InitialWeights:
 
 def _check_fit(plans: Sequence[ModelPlan], found: Mapping[str, InitialWeights]) -> None:
     """Load files that the user brought once, so that a wrong one is found before anything starts."""
-    from vitbench.models.create import create
-
     for plan in plans:
         if plan.alias not in found:
             continue

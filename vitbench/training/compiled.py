@@ -20,9 +20,9 @@ from vitbench.data.ahead import even_slices
 from vitbench.data.epochs import epoch_size
 from vitbench.errors import first_line
 from vitbench.training.environment import NO_COMPILER
-from vitbench.training.loop import Trainer
 from vitbench.training.machine import is_out_of_memory, synchronise
 from vitbench.training.step import gentle_statistics, gradients
+from vitbench.training.trainer import Trainer
 
 SIZES = 64
 """Graphs of one piece of code at most, for sizes of batches; torch's own 8 would end in uncompiled ones."""

@@ -11,10 +11,11 @@ from vitbench import files
 from vitbench.errors import CrowdedError, RefusedError, RunFailedError, VitbenchError
 from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.linear import fit_start
-from vitbench.models.create import set_head, state_sha256
+from vitbench.models.create import state_sha256
 from vitbench.models.folder import load_model
+from vitbench.models.heads import set_head
+from vitbench.models.initial import InitialWeights
 from vitbench.models.tensors import tensor_names
-from vitbench.models.weights import InitialWeights
 from vitbench.records import Machine, Recipe, Run, Split, label_indices
 from vitbench.training import checkpoint
 from vitbench.training.arithmetic import compute_as, without_form
@@ -23,11 +24,12 @@ from vitbench.training.environment import Change, refusal
 from vitbench.training.follow import lead
 from vitbench.training.jobs import Job, pinned, write_identity
 from vitbench.training.log import Log
-from vitbench.training.loop import Trainer, build_trainer, fit
+from vitbench.training.loop import build_trainer, fit
 from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm
 from vitbench.training.objectives import encoder_of, learner
 from vitbench.training.processes import current
 from vitbench.training.step import techniques
+from vitbench.training.trainer import Trainer
 from vitbench.training.watch import Watch
 
 BATCH_NORM = "batch normalisation, where a model has it, sees these smaller batches"

@@ -16,23 +16,16 @@ from torch import Tensor
 
 from vitbench.errors import RunFailedError, VitbenchError
 from vitbench.models.folder import load_model
+from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan
-from vitbench.models.weights import RANDOM
 from vitbench.records import Machine, Recipe, Split
 from vitbench.training.compiled import compile_step
-from vitbench.training.loop import (
-    PARTS,
-    Trainer,
-    answer,
-    build_trainer,
-    compare,
-    settle,
-    share_state,
-)
+from vitbench.training.loop import PARTS, answer, build_trainer, compare, settle, share_state
 from vitbench.training.machine import free_memory
 from vitbench.training.objectives import learner
 from vitbench.training.processes import ElsewhereError, LostError, Order, Processes, joined
 from vitbench.training.step import train_step
+from vitbench.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from vitbench.errors import RefusedError, RunFailedError, VitbenchError, first_l
 from vitbench.inference.forward import latency_ms
 from vitbench.models.create import count_parameters, gmacs
 from vitbench.models.folder import save_model
+from vitbench.models.initial import InitialWeights
 from vitbench.models.plan import ModelPlan
-from vitbench.models.weights import InitialWeights
 from vitbench.records import Fingerprints, Machine, Recipe, Run, Split
 from vitbench.training.environment import changed_since, environment, refusal
 from vitbench.training.locks import locked

@@ -11,8 +11,8 @@ from torch import nn
 
 from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
+from vitbench.models.initial import InitialWeights
 from vitbench.models.plan import ModelPlan
-from vitbench.models.weights import InitialWeights
 from vitbench.records import Recipe
 from vitbench.training.distillation import Distilled
 from vitbench.training.objective import Objective

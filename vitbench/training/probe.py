@@ -13,7 +13,8 @@ from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.forward import answering
 from vitbench.inference.linear import Linear, fit_linear
 from vitbench.inference.metrics import scores
-from vitbench.models.create import create, set_head, state_sha256
+from vitbench.models.create import create, state_sha256
+from vitbench.models.heads import set_head
 from vitbench.records import Array, Picture, Predictions, Run, Split, label_indices
 from vitbench.training.folds import out_of_fold
 from vitbench.training.jobs import Job, keep_model, model_cost, write_identity, writing

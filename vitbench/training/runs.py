@@ -27,8 +27,9 @@ from vitbench.training.jobs import (
     write_identity,
     writing,
 )
-from vitbench.training.loop import Trainer, evaluate, settle
+from vitbench.training.loop import evaluate, settle
 from vitbench.training.objectives import encoder_of
+from vitbench.training.trainer import Trainer
 from vitbench.training.watch import Watch
 
 

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -17,9 +17,7 @@ from vitbench import files
 from vitbench.records import Epoch, Run, best_epoch
 from vitbench.training import checkpoint
 from vitbench.training.sums import Sums
-
-if TYPE_CHECKING:
-    from vitbench.training.loop import Trainer
+from vitbench.training.trainer import Trainer
 
 SAVE_SECONDS = float(os.environ.get("VITBENCH_SAVE_SECONDS") or 30)
 """0: after every epoch, and never inside one."""
@@ -27,18 +25,18 @@ MOST_OF_THE_TIME = 0.01
 """Inside an epoch a state is saved only so often that packing it takes no larger share of the time."""
 
 
-def due(trainer: "Trainer") -> bool:
+def due(trainer: Trainer) -> bool:
     """Whether an epoch that is done is to be saved."""
     return time.monotonic() - trainer.saved_at >= SAVE_SECONDS or trainer.stopped
 
 
-def due_inside(trainer: "Trainer") -> bool:
+def due_inside(trainer: Trainer) -> bool:
     """Whether a long epoch is to be saved half-way."""
     rest = max(SAVE_SECONDS, trainer.save_cost / MOST_OF_THE_TIME)
     return SAVE_SECONDS > 0 and time.monotonic() - trainer.saved_at >= rest
 
 
-def take(trainer: "Trainer", row: Epoch) -> bool:
+def take(trainer: Trainer, row: Epoch) -> bool:
     """Count an epoch as done, and hold its weights where it is the best so far; whether it is."""
     trainer.rows.append(row)
     trainer.best_epoch = best_epoch(trainer.rows).epoch
@@ -48,14 +46,14 @@ def take(trainer: "Trainer", row: Epoch) -> bool:
     return best
 
 
-def keep(trainer: "Trainer") -> None:
+def keep(trainer: Trainer) -> None:
     """Hold the best weights through the steps to come; nothing is copied that is on disk or held already."""
     if trainer.held is not None and trainer.best_epoch == len(trainer.rows):
         trainer.held = {name: tensor.detach().clone() for name, tensor in trainer.held.items()}
 
 
 def save(
-    trainer: "Trainer",
+    trainer: Trainer,
     run: Run,
     say: Callable[[], None] = lambda: None,
     inside: Mapping[str, Any] | None = None,
@@ -90,14 +88,14 @@ def as_row(row: Epoch) -> dict[str, float | None]:
     return {name: getattr(row, name) for name in Epoch.columns()}
 
 
-def restore(trainer: "Trainer", folder: Path, report: Callable[[str], None]) -> None:
+def restore(trainer: Trainer, folder: Path, report: Callable[[str], None]) -> None:
     """Take up the newest whole checkpoint; without one the trainer stays as it was built."""
     saved = checkpoint.load_newest(folder, report)
     if saved is not None:
         take_up(trainer, saved)
 
 
-def take_up(trainer: "Trainer", saved: checkpoint.Checkpoint) -> None:
+def take_up(trainer: Trainer, saved: checkpoint.Checkpoint) -> None:
     """Bring a trainer to the state that was saved."""
     trainer.model.load_state_dict(saved.part("model"))
     checkpoint.load_optimizer(trainer.optimizer, saved.part("optimizer"))
@@ -113,7 +111,7 @@ def take_up(trainer: "Trainer", saved: checkpoint.Checkpoint) -> None:
             trainer.scheduler.step_update(trainer.update(trainer.sums.step))
 
 
-def state_of(trainer: "Trainer") -> dict[str, Tensor]:
+def state_of(trainer: Trainer) -> dict[str, Tensor]:
     """All tensors that a step changes, as "model.…", "optimizer.…" and "ema.…"."""
     parts = {
         "model": trainer.model.state_dict(),

@@ -26,8 +26,8 @@ from vitbench.errors import UnfitModelError
 from vitbench.inference.forward import answering
 from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
+from vitbench.models.initial import RANDOM, InitialWeights
 from vitbench.models.plan import ModelPlan
-from vitbench.models.weights import RANDOM, InitialWeights
 from vitbench.records import Machine, Masking, Picture, Recipe, Split
 from vitbench.training.objective import Objective
 

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,9 +12,7 @@ from torch import Tensor, nn
 from vitbench.data.ahead import even_slices
 from vitbench.training.graphs import records_steps
 from vitbench.training.processes import flatten
-
-if TYPE_CHECKING:
-    from vitbench.training.loop import Trainer
+from vitbench.training.trainer import Trainer
 
 
 def seed_step(seed: int, epoch: int, step: int, first: int = 0) -> None:
@@ -25,7 +22,7 @@ def seed_step(seed: int, epoch: int, step: int, first: int = 0) -> None:
     np.random.seed(int.from_bytes(key[8:12], "big"))  # timm's mixup draws here
 
 
-def train_step(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) -> tuple[Tensor, Tensor]:
+def train_step(trainer: Trainer, images: Tensor, labels: Tensor, update: int) -> tuple[Tensor, Tensor]:
     """One optimiser step on a global batch, in micro-batches; `update` counts all steps from 0.
 
     images uint8 (B, 3, H, W), of several processes what `Trainer.batches` gives each; labels int64 (B,), all
@@ -53,7 +50,7 @@ def train_step(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) 
     return total, right
 
 
-def gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) -> tuple[Tensor, Tensor]:
+def gradients(trainer: Trainer, images: Tensor, labels: Tensor, update: int) -> tuple[Tensor, Tensor]:
     """Add up this process's part of the global batch's gradient, and its part of loss and right answers."""
     device, recipe, count = trainer.device, trainer.recipe, len(labels)
     epoch, step = divmod(update, trainer.steps_per_epoch)
@@ -86,7 +83,7 @@ def gradients(trainer: "Trainer", images: Tensor, labels: Tensor, update: int) -
 
 
 def _micro_batch(
-    trainer: "Trainer", count: int, pixels: Tensor, targets: Tensor, labels: Tensor
+    trainer: Trainer, count: int, pixels: Tensor, targets: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Forward and backward of some of a global batch's `count` pictures: loss and right ones."""
     precision = trainer.recipe.precision
@@ -151,7 +148,7 @@ def crashes_channels_last(module: nn.Module) -> bool:
     )
 
 
-def techniques(trainer: "Trainer") -> dict[str, str | bool]:
+def techniques(trainer: Trainer) -> dict[str, str | bool]:
     """What makes this trainer's steps fast, by name; what each brings stands in results/evidence."""
     attention = [m.fused_attn for m in trainer.model.modules() if hasattr(m, "fused_attn")]
     cuda = trainer.device.type == "cuda"
