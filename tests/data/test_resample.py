@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,18 +143,23 @@ def test_compiled_for_a_card_no_operations_are_fused(tmp_path: Path, monkeypatch
     from vitbench.data import resample_triton
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    kernel = resample_triton._weigh
-    types = {"table": "*fp64", "first": "*i32", "weights": "*i32", "size": "i32", "taps": "i32"}
-    fixed = {"cubic": True, "reach": 2, "block": 256}
-    source = triton.compiler.ASTSource(
-        fn=kernel,
-        signature=types | dict.fromkeys(fixed, "constexpr"),
-        constexprs={(kernel.arg_names.index(name),): value for name, value in fixed.items()},
+    types = {"table": "*fp64", **dict.fromkeys(("first", "weights"), "*i32")}
+    types |= dict.fromkeys(("pixels", "between", "made"), "*u8") | dict.fromkeys(
+        ("size", "taps", "rows"), "i32"
     )
+    fixed = {"cubic": True, "reach": 2, "block": 256, "lines": resample_triton.LINES}
 
-    def fused(**options: bool) -> int:
+    def fused(kernel: Any, **options: bool) -> int:
+        """How many fused operations there are in a kernel's assembly, compiled by these options."""
+        names = kernel.arg_names
+        source = triton.compiler.ASTSource(
+            fn=kernel,
+            signature={name: types.get(name, "constexpr") for name in names},
+            constexprs={(place,): fixed[name] for place, name in enumerate(names) if name in fixed},
+        )
         compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
         return len(re.findall(r"fma\.rn\.f64", compiled.asm["ptx"]))
 
-    assert fused(**resample_triton.EXACT) == 0
-    assert fused() > 0
+    kernels = resample_triton._weigh, resample_triton._along, resample_triton._across
+    assert [fused(kernel, **resample_triton.EXACT) for kernel in kernels] == [0, 0, 0]
+    assert fused(resample_triton._weigh) > 0
