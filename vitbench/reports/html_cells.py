@@ -1,7 +1,7 @@
 """What a table of the report page is made of: cells with bars on one axis, headings, lines."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vitbench.reports.report import Badge
@@ -95,6 +95,24 @@ def kept(name: str, title: str, heads: Sequence[Head], lines: Sequence[Line]) ->
     ]
     slim = tuple(Line(tuple(line.cells[i] for i in filled), line.kind) for line in lines)
     return Table(name, title, tuple(heads[i] for i in filled), slim)
+
+
+def plain(
+    name: str, title: str, heads: Sequence[Head | str], rows: Iterable[Sequence[Cell | str | int]]
+) -> Table | None:
+    """A table of texts, whole numbers and cells; a column of texts alone is set as text. None: empty."""
+    content = list(rows)
+    if not content:
+        return None
+    numeric = [any(not isinstance(row[i], str) for row in content) for i in range(len(heads))]
+    full = (h if isinstance(h, Head) else Head(h, n) for h, n in zip(heads, numeric, strict=True))
+    return Table(name, title, tuple(full), tuple(Line(tuple(map(_cell, row))) for row in content))
+
+
+def _cell(value: Cell | str | int) -> Cell:
+    if isinstance(value, int):
+        return Cell(str(value), value)
+    return Cell(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)

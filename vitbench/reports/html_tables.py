@@ -10,7 +10,7 @@ from vitbench.inference.metrics import METRICS, Metric
 from vitbench.narrative.words import nats, p_digits, p_text, points
 from vitbench.records import percent
 from vitbench.reports.columns import MODEL, TOP1, Column, Place, columns_of, interval, rank_text, rows_of
-from vitbench.reports.html_cells import Axis, Bar, Cell, Head, Line, Table, kept, number
+from vitbench.reports.html_cells import Axis, Bar, Cell, Head, Line, Table, kept, number, plain
 from vitbench.reports.report import Badge, Report
 
 MOST_CONFUSED = 12
@@ -221,77 +221,45 @@ def matrices(report: Report) -> list[Matrix]:
 
 def new_scores_table(report: Report) -> Table | None:
     """How often each run was right on new photos; None where no class is known."""
-    if not report.scores:
-        return None
     axis = Axis.over([value for score in report.scores for value in (score.low, score.high)])
-    heads = (Head("model", numeric=False), Head("right, %", axis=axis.ends), Head("right"), Head("of"))
-    lines = tuple(
-        Line(
-            (
-                Cell(score.run),
-                Cell(
-                    percent(score.top1), score.top1, interval(score.low, score.high),
-                    axis.bar(score.low, score.high, score.top1),
-                ),
-                Cell(str(score.correct), score.correct),
-                Cell(str(score.n), score.n),
-            )
-        )
+    rows = (
+        (score.run, _share(score.top1, score.low, score.high, axis), score.correct, score.n)
         for score in report.scores
-    )  # fmt: skip
-    return Table("results", "Accuracy where the class is known", heads, lines)
+    )
+    heads = ("model", Head("right, %", axis=axis.ends), "right", "of")
+    return plain("results", "Accuracy where the class is known", heads, rows)
 
 
 def agreement_table(report: Report) -> Table | None:
     """How often every two runs agreed; None for one run."""
-    lines = tuple(
-        Line(
-            (
-                Cell(one.run_a),
-                Cell(one.run_b),
-                Cell(percent(one.same / one.n) if one.n else "–", one.same / one.n if one.n else None),
-                Cell(str(one.same), one.same),
-                Cell(str(one.n), one.n),
-            )
-        )
+    rows = (
+        (one.run_a, one.run_b, _share(one.same / one.n) if one.n else Cell("–"), one.same, one.n)
         for one in report.agreements
     )
-    heads = (
-        Head("model", numeric=False), Head("and", numeric=False), Head("same answer, %"), Head("photos"),
-        Head("of"),
-    )  # fmt: skip
-    return Table("agreements", "How often they agree", heads, lines) if lines else None
+    return plain(
+        "agreements", "How often they agree", ("model", "and", "same answer, %", "photos", "of"), rows
+    )
 
 
 def leak_free_table(comparison: Comparison) -> Table | None:
     """The accuracies without the test pictures that training knows; None where it knows none."""
-    lines = tuple(
-        Line(
-            (
-                Cell(row.model),
-                Cell(rank_text(row)),
-                Cell(percent(row.top1), row.top1, interval(row.top1_low, row.top1_high)),
-                Cell(str(row.n_test), row.n_test),
-            )
-        )
+    rows = (
+        (row.model, Cell(rank_text(row)), _share(row.top1, row.top1_low, row.top1_high), row.n_test)
         for row in comparison.leak_free
     )
-    heads = (Head("model", numeric=False), Head("rank"), Head("right, %"), Head("of test pictures"))
-    return Table("leak_free", "Accuracy without the copies", heads, lines) if lines else None
+    heads = ("model", "rank", "right, %", "of test pictures")
+    return plain("leak_free", "Accuracy without the copies", heads, rows)
 
 
 def evaluations_table(comparison: Comparison) -> Table | None:
     """How often test pictures were evaluated on; None where nothing was counted."""
-    lines = tuple(
-        Line(
-            (
-                Cell(one.model),
-                Cell(one.by),
-                Cell(str(one.times), one.times),
-                Cell(str(one.pictures), one.pictures),
-            )
-        )
-        for one in comparison.evaluations
-    )
-    heads = (Head("model", numeric=False), Head("by", numeric=False), Head("times"), Head("pictures, in all"))
-    return Table("evaluations", "Looks at the test pictures", heads, lines) if lines else None
+    rows = ((one.model, one.by, one.times, one.pictures) for one in comparison.evaluations)
+    heads = ("model", "by", "times", "pictures, in all")
+    return plain("evaluations", "Looks at the test pictures", heads, rows)
+
+
+def _share(
+    value: float | None, low: float | None = None, high: float | None = None, axis: Axis | None = None
+) -> Cell:
+    bar = None if axis is None or value is None else axis.bar(low, high, value)
+    return Cell(percent(value), value, interval(low, high), bar)
