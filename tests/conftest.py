@@ -20,7 +20,7 @@ from painted import TINY, paint_folder
 
 from vitbench.benchmark.train import train
 from vitbench.records import Benchmark, Settings
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
 TINY: dict[str, Any] = {

@@ -14,8 +14,8 @@ from vitbench.benchmark.engine import Outcome, Work
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.files import write_json
 from vitbench.records import Benchmark
+from vitbench.records.watch import Watch
 from vitbench.settings import Settings
-from vitbench.training.watch import Watch
 
 
 class Measured:

@@ -14,7 +14,7 @@ from vitbench.benchmark.plan import make_plan
 from vitbench.benchmark.train import Request, prepare
 from vitbench.cli.app import app
 from vitbench.records import Settings
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 
 def test_heads_are_counted_by_pictures_features_and_classes(

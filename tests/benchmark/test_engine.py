@@ -15,8 +15,8 @@ import pytest
 from vitbench.benchmark import beside
 from vitbench.benchmark.engine import InTurn, Local, engine_for
 from vitbench.errors import DeviceLostError, Interrupted, KilledError, UsageError
+from vitbench.records.watch import Watch
 from vitbench.training import signals
-from vitbench.training.watch import Watch
 
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
@@ -163,7 +163,7 @@ def test_nobody_outlives_a_killed_parent(tmp_path: Path) -> None:
     """kill -9 on who started it: the process in the midst of its work ends too."""
     program = (
         "import sys; from pathlib import Path; from test_engine import Does, saves; "
-        "from vitbench.benchmark.engine import Local; from vitbench.training.watch import Watch\n"
+        "from vitbench.benchmark.engine import Local; from vitbench.records.watch import Watch\n"
         "with Local(1) as engine:\n"
         f"    engine.begin(Does('one', saves, Path({str(tmp_path / 'one')!r})), Watch())\n"
         "    engine.wait()\n"

@@ -11,7 +11,7 @@ from vitbench.benchmark.train import train
 from vitbench.cli.options import Outputs
 from vitbench.cli.predict import predict_images
 from vitbench.records import Benchmark, Run
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 Trained = Callable[..., Benchmark]
 

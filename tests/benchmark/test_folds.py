@@ -17,8 +17,8 @@ from vitbench.errors import UsageError
 from vitbench.files import read_csv, sha256_of
 from vitbench.inference.metrics import scores
 from vitbench.records import Benchmark, Split
+from vitbench.records.watch import Watch
 from vitbench.training import loop
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 FOLDS = 3

@@ -16,10 +16,10 @@ from vitbench.cli.progress import LineWatch
 from vitbench.errors import CrowdedError, DeviceLostError, KilledError, UsageError
 from vitbench.files import sha256_of, write_json
 from vitbench.records import Benchmark, Epoch, Run
+from vitbench.records.watch import Watch
 from vitbench.settings import Settings
 from vitbench.training.environment import changed_since, environment, refusal
 from vitbench.training.machine import choose_machine, shared_out
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 

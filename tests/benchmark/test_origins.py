@@ -13,7 +13,7 @@ from vitbench.files import read_json, sha256_of, write_json
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import resolve_weights, saved_weights
 from vitbench.records import Benchmark, Origin, Settings
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 MASKED = {"models": ("test_vit",), "image_size": 32, "epochs": 1, "batch_size": 16, "workers": 0}
 NAMES = ("photos-pretrained", "first", "random-pretrained", "simmim-hub")

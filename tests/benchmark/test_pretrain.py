@@ -23,8 +23,8 @@ from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.files import sha256_of
 from vitbench.models.tensors import tensor_names
 from vitbench.records import Benchmark, Settings
+from vitbench.records.watch import Watch
 from vitbench.reports.pretrained import encoders, reconstructions_of
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 QUICKLY: dict[str, Any] = {

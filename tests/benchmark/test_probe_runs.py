@@ -23,8 +23,8 @@ from vitbench.models.folder import load_model
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Machine, Recipe, Settings
+from vitbench.records.watch import Watch
 from vitbench.training import loop
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 PROBED: dict[str, Any] = {

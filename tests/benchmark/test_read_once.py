@@ -13,7 +13,7 @@ from vitbench.benchmark.train import Request, carry_out
 from vitbench.comparison import context
 from vitbench.comparison.nouns import Comparison
 from vitbench.records import Settings
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 
 def counting(counts: Counter[str], function: Callable[..., Any]) -> Callable[..., Any]:

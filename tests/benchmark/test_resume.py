@@ -12,7 +12,7 @@ from vitbench.benchmark.train import train
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.files import sha256_of
 from vitbench.records import Benchmark, Settings
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 SHORT: dict[str, Any] = {**TINY, "epochs": 1, "with_probe": False}
 

@@ -11,7 +11,7 @@ from vitbench.benchmark import folder, train
 from vitbench.benchmark.shard import Shard
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 Trained = Callable[..., Benchmark]
 

@@ -19,7 +19,7 @@ from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.files import read_csv, sha256_of
 from vitbench.models.folder import load_model
 from vitbench.records import Benchmark, Settings
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 Trained = Callable[..., Benchmark]
 

@@ -17,7 +17,7 @@ from vitbench.cli import demo, main, progress
 from vitbench.cli.show import say
 from vitbench.comparison.measured import Row
 from vitbench.errors import StoppedError
-from vitbench.training.locks import holder
+from vitbench.locks import holder
 
 LABELS = [0, 1, 2] * 20
 RUNS = {"vit-s0": LABELS, "swin-s0": [1, *LABELS[1:]], "deit-s0": [0] * 60}

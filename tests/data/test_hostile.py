@@ -28,7 +28,7 @@ from vitbench.files import shown
 from vitbench.inference.stream import Question, answer, collect
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Answer, BadFile, Benchmark, Epoch, Preprocessing, Settings
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 CPU = torch.device("cpu")
 SMALL = Preprocessing(16, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear", 1.0)

@@ -17,8 +17,8 @@ from vitbench.data.formats import FORMATS, SUFFIXES, UNREAD, UNREAD_BY_SUFFIX
 from vitbench.data.scan import scan_folder
 from vitbench.errors import ClassesError, UnreadableImageError, VitbenchError
 from vitbench.inference.stream import collect
+from vitbench.records.watch import Watch
 from vitbench.settings import Settings
-from vitbench.training.watch import Watch
 
 Maker = Callable[..., Path]
 RED, BLUE = (255, 0, 0), (0, 0, 255)

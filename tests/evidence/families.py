@@ -41,8 +41,8 @@ from vitbench.models.create import gmacs
 from vitbench.models.folder import load_model
 from vitbench.models.plan import plan_model
 from vitbench.records import Run, Settings
+from vitbench.records.watch import Watch
 from vitbench.training.runs import train_run
-from vitbench.training.watch import Watch
 
 PAGE = PAGES / "families.md"
 RECORD = PAGE.with_suffix(".jsonl")

@@ -267,7 +267,7 @@ def _all(asked: argparse.Namespace) -> None:
 
 def rows_for(device: str) -> tuple[str, ...]:
     """What `all` runs on a device."""
-    from vitbench.training.machine import choose_device
+    from vitbench.inference.devices import choose_device
 
     return (*ALL, *ON_A_CARD) if choose_device(device).type == "cuda" else ALL
 

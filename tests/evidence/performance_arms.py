@@ -18,18 +18,19 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 
 from vitbench.data.epochs import plan_epoch
+from vitbench.inference.devices import choose_device
 from vitbench.models.create import create
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.records import Origin, Recipe, Run, Settings, Split
+from vitbench.records.watch import Watch
 from vitbench.training import loop
 from vitbench.training.log import Log
 from vitbench.training.loop import build_trainer
-from vitbench.training.machine import PeakMemory, choose_device, choose_machine, choose_precision
+from vitbench.training.machine import PeakMemory, choose_machine, choose_precision
 from vitbench.training.recipes import build_recipe
 from vitbench.training.step import train_step
 from vitbench.training.trainer import Trainer
-from vitbench.training.watch import Watch
 
 HELD = 16
 """Batches that the limit goes round in."""

@@ -17,13 +17,13 @@ from performance_speed import cost_of, measure
 
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
+from vitbench.inference.devices import choose_device
 from vitbench.inference.forward import probabilities
 from vitbench.inference.stream import batch_size
 from vitbench.models.create import create
 from vitbench.models.folder import load_model, save_model
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
-from vitbench.training.machine import choose_device
 
 VITBENCH = (sys.executable, "-m", "vitbench")
 LIMIT_BATCHES = 20

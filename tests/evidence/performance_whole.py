@@ -19,9 +19,9 @@ from vitbench.benchmark.train import train
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.records import Epoch, Run
+from vitbench.records.watch import Watch
 from vitbench.training.loop import fit
 from vitbench.training.machine import synchronise
-from vitbench.training.watch import Watch
 
 
 class Clock(Watch):

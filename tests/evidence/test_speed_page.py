@@ -53,9 +53,9 @@ def test_a_card_is_measured_with_batches_that_fill_it(
     bench: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step of 8 is launch time there: besides, three models at 32, 128 and 256; a CPU's stay."""
-    from vitbench.training import machine
+    from vitbench.inference import devices
 
-    monkeypatch.setattr(machine, "choose_device", torch.device)
+    monkeypatch.setattr(devices, "choose_device", torch.device)
     assert bench.rows_for("cpu") == bench.ALL
     more = [row.split() for row in bench.rows_for("cuda")[len(bench.ALL) :]]
     assert {row[row.index("--batch") + 1] for row in more} == {"32", "128", "256"}

@@ -77,7 +77,7 @@ from vitbench.training.arithmetic import compute_as
 from vitbench.training.machine import choose_machine, free_memory, synchronise
 from vitbench.training.probe import forward_speed
 from vitbench.training.recipes import build_recipe
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 RESULTS, SPLITS = WORK / "results", {}
 FULL = {

@@ -7,8 +7,8 @@ import pytest
 from vitbench.benchmark.train import Request, prepare
 from vitbench.errors import WeightsError
 from vitbench.models import hub
+from vitbench.records.watch import Watch
 from vitbench.settings import Settings
-from vitbench.training.watch import Watch
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import resolve_weights
 from vitbench.records import Benchmark
+from vitbench.records.watch import Watch
 from vitbench.training import checkpoint
-from vitbench.training.watch import Watch
 
 
 class Touches:

@@ -21,10 +21,10 @@ from vitbench.errors import DeviceLostError
 from vitbench.files import read_json, write_json
 from vitbench.inference import features, forward
 from vitbench.records import Benchmark, Machine, Run
+from vitbench.records.watch import Watch
 from vitbench.training import machine, probe, simmim
 from vitbench.training.environment import Change, changed_since, environment, refusal
 from vitbench.training.supervised import Supervised
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ import pytest
 from vitbench.errors import UsageError
 from vitbench.files import read_csv, sha256_of
 from vitbench.records import Benchmark
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 Trained = Callable[..., Benchmark]
 

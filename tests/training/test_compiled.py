@@ -28,6 +28,7 @@ from vitbench.models.create import create
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Settings
+from vitbench.records.watch import Watch
 from vitbench.training.compiled import Trial, _batches, compile_step, rehearse, tried
 from vitbench.training.environment import NO_COMPILER, compiler
 from vitbench.training.loop import build_trainer
@@ -35,7 +36,6 @@ from vitbench.training.machine import choose_machine
 from vitbench.training.recipes import build_recipe
 from vitbench.training.step import train_step
 from vitbench.training.trainer import Trainer
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 NO_CXX = pytest.mark.skipif(compiler() == NO_COMPILER, reason="this machine has no C++ compiler")

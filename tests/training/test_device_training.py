@@ -8,7 +8,7 @@ from painted import StopAt
 from vitbench.data import device_views
 from vitbench.data.resample import resample
 from vitbench.records import Benchmark
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 Train = Callable[..., Benchmark]
 

@@ -24,10 +24,10 @@ from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Distillation, Machine, Preprocessing, Recipe, Settings, best_epoch
+from vitbench.records.watch import Watch
 from vitbench.training import fitted, loop, saving
 from vitbench.training.distillation import Distilled
 from vitbench.training.recipes import build_recipe, distillation
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 CLASSES = ("blue", "green", "red")

@@ -25,6 +25,7 @@ from vitbench.models.folder import LoadedModel
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Distillation, Machine, Settings, Split
+from vitbench.records.watch import Watch
 from vitbench.training import loop
 from vitbench.training.graphs import Graphs, records_steps
 from vitbench.training.loop import build_trainer
@@ -34,7 +35,6 @@ from vitbench.training.recipes import build_recipe, masking_of, pretraining_reci
 from vitbench.training.saving import state_of
 from vitbench.training.step import techniques, train_step
 from vitbench.training.trainer import Trainer
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 CPU = torch.device("cpu")

@@ -17,11 +17,11 @@ from vitbench.models.create import create, state_sha256
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Epoch, Machine, Recipe, Run, Settings, Split, best_epoch
+from vitbench.records.watch import Watch
 from vitbench.training import loop
 from vitbench.training.objectives import OBJECTIVES
 from vitbench.training.recipes import build_recipe
 from vitbench.training.supervised import MixPictures, Supervised
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")

@@ -10,8 +10,8 @@ import pytest
 
 from vitbench import files
 from vitbench.records import Benchmark
+from vitbench.records.watch import Watch
 from vitbench.training.saver import Saver
-from vitbench.training.watch import Watch
 
 SECONDS = 60  # for what never takes so long
 

@@ -16,8 +16,8 @@ from painted import StopAt
 
 from vitbench.files import read_csv, read_json, sha256_of
 from vitbench.records import Benchmark, Run
+from vitbench.records.watch import Watch
 from vitbench.training import checkpoint, loop, saving
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")

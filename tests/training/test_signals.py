@@ -13,8 +13,8 @@ import pytest
 from vitbench.errors import Interrupted
 from vitbench.files import read_csv, sha256_of
 from vitbench.records import Benchmark, Run
+from vitbench.records.watch import Watch
 from vitbench.training import loop, signals
-from vitbench.training.watch import Watch
 
 Trained = Callable[..., Benchmark]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")

@@ -23,6 +23,7 @@ from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
 from vitbench.models.weights import resolve_weights
 from vitbench.records import Machine, Masking, Recipe, Run, Settings, Split
+from vitbench.records.watch import Watch
 from vitbench.training import loop
 from vitbench.training.objectives import encoder_of, learner
 from vitbench.training.recipes import build_recipe
@@ -39,7 +40,6 @@ from vitbench.training.simmim import (
     sheet,
 )
 from vitbench.training.step import seed_step, train_step
-from vitbench.training.watch import Watch
 
 FAMILIES = ("vit", "deit", "deit-distilled", "swin", "swinv2", "swinv2-cr")
 OTHERS = tuple(name for name in FAMILIES if name not in ("vit", "swin"))

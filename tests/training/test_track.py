@@ -15,8 +15,8 @@ from vitbench.benchmark.train import probe, train
 from vitbench.errors import UsageError
 from vitbench.files import sha256_of
 from vitbench.records import Benchmark, Run
+from vitbench.records.watch import Watch
 from vitbench.training.track import Watches, check, numbers
-from vitbench.training.watch import Watch
 
 
 class Heard(Watch):

@@ -16,11 +16,11 @@ from vitbench.benchmark.plan import Plan
 from vitbench.benchmark.schedule import wall_clock
 from vitbench.data.ahead import cores
 from vitbench.records import Benchmark, Run, Split
+from vitbench.records.watch import Watch
 from vitbench.training.jobs import Job
 from vitbench.training.machine import free_memory, synchronise
 from vitbench.training.step import train_step
 from vitbench.training.trainer import Trainer
-from vitbench.training.watch import Watch
 
 SECONDS = 3.0
 """So long steps are carried out side by side."""

@@ -11,11 +11,11 @@ from vitbench.benchmark.estimate import Estimate, stand_in
 from vitbench.benchmark.plan import Plan
 from vitbench.errors import VitbenchError, first_line
 from vitbench.records import Split, duration
+from vitbench.records.watch import Watch
 from vitbench.training.compiled import Trial, tried
 from vitbench.training.environment import NO_COMPILER, compiler
 from vitbench.training.jobs import Job
 from vitbench.training.machine import free_memory
-from vitbench.training.watch import Watch
 
 TIMES = 10
 """A training has to take so many times as long as compiling its step."""

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from vitbench.benchmark import beside
 from vitbench.benchmark.beside import Process
 from vitbench.errors import DeviceLostError, Interrupted, KilledError
+from vitbench.records.watch import Watch
 from vitbench.training import signals
-from vitbench.training.watch import Watch
 
 
 class Work(Protocol):

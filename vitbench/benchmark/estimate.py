@@ -23,6 +23,7 @@ from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.initial import RANDOM
 from vitbench.records import Split, duration
 from vitbench.records.commands import probing
+from vitbench.records.watch import Watch
 from vitbench.training.jobs import Job, Teacher
 from vitbench.training.loop import build_trainer
 from vitbench.training.machine import free_memory, refuse_lost, synchronise
@@ -30,7 +31,6 @@ from vitbench.training.objectives import learner
 from vitbench.training.probe import forward_speed
 from vitbench.training.step import train_step
 from vitbench.training.trainer import Trainer
-from vitbench.training.watch import Watch
 
 LONG_SECONDS = 2 * 3600
 SMALL_SIZE = 64

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench import files
 from vitbench.errors import UsageError, VitbenchError
+from vitbench.locks import locked
 from vitbench.records import Benchmark, Fingerprints, Run, Settings, Split, benchmarks_in
 from vitbench.records.commands import command, going_on, training_from, verb_of
 from vitbench.records.fingerprints import TESTED_ON
 from vitbench.records.pictures import Leak
 from vitbench.settings import ARM_FIELDS, LESSON_FIELDS
 from vitbench.training.environment import changed_since, environment, refusal
-from vitbench.training.locks import locked
 from vitbench.training.recipes import shared
 
 if TYPE_CHECKING:

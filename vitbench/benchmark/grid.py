@@ -19,15 +19,15 @@ from vitbench.errors import (
     VitbenchError,
     first_line,
 )
+from vitbench.launch import started
 from vitbench.records import Benchmark, Run, Split
+from vitbench.records.watch import Watch
 from vitbench.training import track as trackers
 from vitbench.training.folds import train_fold, train_folds
 from vitbench.training.jobs import Job, writing
-from vitbench.training.launch import started
 from vitbench.training.machine import refuse_lost
 from vitbench.training.probe import probe_run
 from vitbench.training.runs import pretrain_run, train_run, train_trial
-from vitbench.training.watch import Watch
 
 
 @dataclass(frozen=True)

@@ -16,21 +16,16 @@ from vitbench.data.likeness import refuse_warnings
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images, without_labels
 from vitbench.errors import ClassesError, RunFailedError, UsageError
+from vitbench.inference.devices import choose_device
 from vitbench.models import hub
 from vitbench.models.initial import RANDOM, InitialWeights
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import WAYS_ON, asked_of_each, resolve_weights
 from vitbench.records import Benchmark, ImageSet, Origin, PixelRange, Recipe, Run, Settings, Split, run_name
+from vitbench.records.watch import Watch
 from vitbench.training import tuning
 from vitbench.training.jobs import Job
-from vitbench.training.machine import (
-    alone,
-    choose_device,
-    choose_machine,
-    choose_precision,
-    shared_out,
-    unused_card,
-)
+from vitbench.training.machine import alone, choose_machine, choose_precision, shared_out, unused_card
 from vitbench.training.recipes import (
     build_recipe,
     distillation,
@@ -39,7 +34,6 @@ from vitbench.training.recipes import (
     probe_of,
     shared,
 )
-from vitbench.training.watch import Watch
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from vitbench.data.kinds import several_notes
 from vitbench.data.prints import fingerprint, print_of
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.files import shown
+from vitbench.inference.devices import choose_device
 from vitbench.inference.stream import Question, Recognise, answer, collect
 from vitbench.models.folder import LoadedModel, load_model
 from vitbench.records import Answer, Benchmark, Fingerprints, Part, PixelRange, Run, counted
 from vitbench.records.commands import command, going_on
 from vitbench.records.fingerprints import NOTHING, TESTED_ON, Found
 from vitbench.records.pictures import LEFT_OUT, Several
-from vitbench.training.machine import choose_device
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 
 def predict(

@@ -22,18 +22,18 @@ from vitbench.comparison.compare import compare
 from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.results import read_results
 from vitbench.errors import UsageError, VitbenchError
+from vitbench.launch import started
 from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
 from vitbench.records import DEFAULT_MODELS, Benchmark, Settings
 from vitbench.records.commands import command, going_on, verb_of
+from vitbench.records.watch import Watch
 from vitbench.reports.pretrained import write_pretrained
 from vitbench.reports.write import write_reports
 from vitbench.training import processes, signals
 from vitbench.training import track as trackers
 from vitbench.training.follow import follow
 from vitbench.training.jobs import discard_checkpoints
-from vitbench.training.launch import started
-from vitbench.training.watch import Watch
 
 DEFAULT_DATA = Path("data")
 DEFAULT_RESULTS = Path("results")

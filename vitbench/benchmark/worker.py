@@ -75,7 +75,7 @@ def carry_out(content: bytes, stream: BinaryIO) -> bool:
     What is told: ("event", its name, its details), then ("result", value), ("error", pickled) or
     ("stopped", signal, how far it is saved).
     """
-    from vitbench.training.watch import Relay
+    from vitbench.records.watch import Relay
 
     lock = threading.Lock()
 

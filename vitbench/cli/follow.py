@@ -1,7 +1,7 @@
 """Under torchrun the first process is the command; the others help it where it trains, and are silent."""
 
 from vitbench.benchmark.beside import COMMANDS, NOT_CARRIED_OUT
-from vitbench.training.launch import started
+from vitbench.launch import started
 
 
 def wanted() -> bool:

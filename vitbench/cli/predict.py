@@ -13,9 +13,9 @@ from vitbench.cli.options import Outputs, status_of
 from vitbench.cli.progress import SLOW_SECONDS
 from vitbench.cli.show import console, say, say_report
 from vitbench.errors import UsageError
+from vitbench.inference.devices import choose_device
 from vitbench.inference.stream import collect
 from vitbench.records import Answer
-from vitbench.training.machine import choose_device
 
 
 def predict_images(

@@ -18,10 +18,10 @@ from vitbench.benchmark.schedule import wall_clock
 from vitbench.cli.options import RESULTS
 from vitbench.errors import Interrupted, StoppedError, VitbenchError
 from vitbench.files import shown
+from vitbench.launch import started
 from vitbench.records import Benchmark, Epoch, duration, percent
 from vitbench.records.commands import going_on
-from vitbench.training.launch import started
-from vitbench.training.watch import Watch
+from vitbench.records.watch import Watch
 
 SLOW_SECONDS = 2.0
 WIDE = 110

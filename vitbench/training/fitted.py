@@ -17,6 +17,7 @@ from vitbench.models.heads import set_head
 from vitbench.models.initial import InitialWeights
 from vitbench.models.tensors import tensor_names
 from vitbench.records import Machine, Recipe, Run, Split, label_indices
+from vitbench.records.watch import Watch
 from vitbench.training import checkpoint
 from vitbench.training.arithmetic import compute_as, without_form
 from vitbench.training.compiled import compile_step
@@ -30,7 +31,6 @@ from vitbench.training.objectives import encoder_of, learner
 from vitbench.training.processes import current
 from vitbench.training.step import techniques
 from vitbench.training.trainer import Trainer
-from vitbench.training.watch import Watch
 
 BATCH_NORM = "batch normalisation, where a model has it, sees these smaller batches"
 

@@ -13,9 +13,9 @@ from vitbench import files
 from vitbench.errors import VitbenchError
 from vitbench.inference.metrics import scores
 from vitbench.records import Epoch, Predictions, Run, Split, label_indices
+from vitbench.records.watch import Watch
 from vitbench.training.jobs import Job, begin_part, pinned, write_identity, writing
 from vitbench.training.runs import train_run
-from vitbench.training.watch import Watch
 
 
 def train_folds(job: Job, run: Run, split: Split, watch: Watch) -> None:

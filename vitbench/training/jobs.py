@@ -16,16 +16,17 @@ from torch import nn
 
 from vitbench import files
 from vitbench.errors import RefusedError, RunFailedError, VitbenchError, first_line
+from vitbench.inference.devices import choose_device
 from vitbench.inference.forward import latency_ms
+from vitbench.locks import locked
 from vitbench.models.create import count_parameters, gmacs
 from vitbench.models.folder import save_model
 from vitbench.models.initial import InitialWeights
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Fingerprints, Machine, Recipe, Run, Split
+from vitbench.records.watch import Watch
 from vitbench.training.environment import changed_since, environment, refusal
-from vitbench.training.locks import locked
-from vitbench.training.machine import choose_device, named, with_compiler
-from vitbench.training.watch import Watch
+from vitbench.training.machine import named, with_compiler
 
 T = TypeVar("T")
 

@@ -31,6 +31,7 @@ from vitbench.inference.forward import predict_pictures
 from vitbench.models.create import state_sha256
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Epoch, Machine, Predictions, Recipe, Run, Split
+from vitbench.records.watch import Watch
 from vitbench.training import checkpoint, saving, signals
 from vitbench.training.arithmetic import compute_as, fuse_attention, unfuse_attention
 from vitbench.training.average import MovingAverage
@@ -43,7 +44,6 @@ from vitbench.training.step import memory_format, techniques, train_step
 from vitbench.training.sums import Sums
 from vitbench.training.supervised import MixPictures
 from vitbench.training.trainer import Trainer
-from vitbench.training.watch import Watch
 
 LOOK_SECONDS = float(os.environ.get("VITBENCH_LOOK_SECONDS") or 1)
 """How often the loss is read, logged and shown; 0: at every step."""

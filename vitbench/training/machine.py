@@ -16,33 +16,15 @@ import torch
 from vitbench.data.ahead import cores
 from vitbench.data.store import store_folder
 from vitbench.errors import DeviceLostError, UsageError, first_line
+from vitbench.launch import started, started_here
 from vitbench.records import Machine, Settings
 from vitbench.training.arithmetic import prepare_deterministic
 from vitbench.training.environment import compiler
-from vitbench.training.launch import started, started_here
 
 CPU_EVAL_BATCH = 32
 ACCELERATOR_EVAL_BATCH = 128
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_ALLOC_FAILED")
 """What says so in an error that is no `torch.OutOfMemoryError`; the last is cuBLAS's and cuDNN's."""
-
-
-def choose_device(asked: str) -> torch.device:
-    """The torch device for `--device`; "auto" takes CUDA, then MPS, then the CPU.
-
-    Raises UsageError for a device that this machine or this build of torch does not have.
-    """
-    if asked == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(asked)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0][:80]
-        raise UsageError(f"--device {asked}: not usable here ({reason}); try --device cpu") from error
-    return device
 
 
 def unused_card(device: torch.device) -> str:

@@ -16,10 +16,10 @@ from vitbench.inference.metrics import scores
 from vitbench.models.create import create, state_sha256
 from vitbench.models.heads import set_head
 from vitbench.records import Array, Picture, Predictions, Run, Split, label_indices
+from vitbench.records.watch import Watch
 from vitbench.training.folds import out_of_fold
 from vitbench.training.jobs import Job, keep_model, model_cost, write_identity, writing
 from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory, synchronise
-from vitbench.training.watch import Watch
 
 SPEED_SECONDS = 1.0
 

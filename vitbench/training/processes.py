@@ -26,7 +26,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from vitbench.errors import Interrupted, RunFailedError, first_line, packed
-from vitbench.training.launch import started
+from vitbench.launch import started
 
 PATIENCE = timedelta(days=7)
 """For the first process may be about something long alone; one that has died is noticed at once."""

@@ -14,6 +14,7 @@ from vitbench.errors import RunFailedError
 from vitbench.inference.metrics import scores
 from vitbench.models.weights import saved_weights
 from vitbench.records import Epoch, Predictions, Run, Split, best_epoch
+from vitbench.records.watch import Watch
 from vitbench.training import tuning
 from vitbench.training.distillation import Distilled, head_answers, teacher_answers, write_heads
 from vitbench.training.fitted import fitted
@@ -30,7 +31,6 @@ from vitbench.training.jobs import (
 from vitbench.training.loop import evaluate, settle
 from vitbench.training.objectives import encoder_of
 from vitbench.training.trainer import Trainer
-from vitbench.training.watch import Watch
 
 
 def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:

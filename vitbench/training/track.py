@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark, Epoch, Run
-from vitbench.training.watch import Relay, Watch
+from vitbench.records.watch import Relay, Watch
 
 PROJECT = "vitbench"
 

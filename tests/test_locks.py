@@ -13,13 +13,13 @@ import pytest
 from vitbench.benchmark import folder
 from vitbench.errors import RefusedError
 from vitbench.files import read_json
+from vitbench.locks import locked
 from vitbench.records import Benchmark
+from vitbench.records.watch import Watch
 from vitbench.training.jobs import writing
-from vitbench.training.locks import locked
-from vitbench.training.watch import Watch
 
 HOLD = (
-    "import sys; from pathlib import Path; from vitbench.training.locks import locked\n"
+    "import sys; from pathlib import Path; from vitbench.locks import locked\n"
     "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 )
 
