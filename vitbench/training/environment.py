@@ -131,12 +131,13 @@ def changed_since(run: Run, machine: Machine) -> list[Change]:
 
 
 def refusal(run: Run, changed: Sequence[Change]) -> str:
-    """The line for a run that began with other versions or threads than are here."""
+    """The line for a run that began with other versions, threads or techniques than are here."""
     what = ", ".join(change.what for change in changed)
     ways_back = "".join(f"{change.way_back}, or " for change in changed if change.way_back)
     return (
-        f"{run.folder}: was begun with other versions or threads ({what}); {ways_back}go on where they are "
-        "the same, or add --resume-anyway, which costs that its weights are equal to the last bit"
+        f"{run.folder}: was begun with other versions, threads or techniques ({what}); {ways_back}"
+        "go on where they are the same, or add --resume-anyway, which costs that its weights are equal to "
+        "the last bit"
     )
 
 
