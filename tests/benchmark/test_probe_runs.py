@@ -87,6 +87,23 @@ def test_features_are_kept_between_benchmarks(trained: Trained, monkeypatch: pyt
     assert set(heard) == {36}
 
 
+def test_what_is_known_of_the_pictures_is_not_timed(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan of a second probe times no forward passes, for there will be none; of another size it does."""
+    monkeypatch.setenv("VITBENCH_CACHE", str(tmp_path / "cache"))
+    timed: list[int] = []
+
+    def forward_speed(*given: object) -> float:
+        timed.append(1)
+        return 100.0
+
+    monkeypatch.setattr("vitbench.benchmark.estimate.forward_speed", forward_speed)
+    for name, size, passes in (("first", 32, 1), ("second", 32, 1), ("larger", 48, 2)):
+        trained(name=name, recipe="probe", image_size=size)
+        assert len(timed) == passes
+
+
 def test_a_probe_stands_beside_a_model_that_learned_something(trained: Trained, learned: str) -> None:
     """with_probe adds `<model>-probe-s0`; not for random weights; never a competitor for a rank."""
     benchmark = trained(weights=(learned,), with_probe=True)

@@ -18,6 +18,7 @@ from vitbench.data.epochs import epoch_size
 from vitbench.data.made import Views, stored_side, stored_size, training_picture
 from vitbench.data.store import open_store
 from vitbench.errors import DeviceLostError, KilledError
+from vitbench.inference.features import feature_key, stored_contents
 from vitbench.models.create import count_parameters, create
 from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.initial import RANDOM
@@ -132,7 +133,8 @@ def _time_model(job: Job, split: Split) -> _Timing:
         parameters = count_parameters(model)
         width = int(getattr(model, "num_features", 0))
         if recipe.name == "probe":
-            step = 3 / forward_speed(model.to(job.machine.device), job, _probed(job))
+            known = not _new_pictures(job, split)
+            step = 0.0 if known else 3 / forward_speed(model.to(job.machine.device), job, _probed(job))
         else:
             step, by_device = _step_seconds(stand_in(job, split, model))
     except Exception:  # noqa: BLE001
@@ -148,6 +150,13 @@ def stand_in(job: Job, split: Split, model: nn.Module | None = None) -> Trainer:
     teacher = None if job.teacher is None else _like(job.teacher, split)
     network = learner(job.plan, job.recipe, RANDOM) if model is None else model
     return build_trainer(network, job.recipe, split, job.machine, teacher=teacher)
+
+
+def _new_pictures(job: Job, split: Split) -> int:
+    """How many pictures a probe has to look at: those whose features are not known yet."""
+    classes, pixels = len(split.classes), split.pixel_range
+    key = feature_key(job.plan, job.weights, job.recipe.seed, classes, pixels)
+    return len(split.contents - stored_contents(key, job.machine.device))
 
 
 def _probed(job: Job) -> int:
@@ -172,7 +181,7 @@ def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
     # A forward pass is about a third of a training step.
     forward = step / 3 + always
     if recipe.name == "probe":
-        seconds = len(split.contents) * (forward + once) + heads_seconds(split, timing.width)
+        seconds = _new_pictures(job, split) * (forward + once) + heads_seconds(split, timing.width)
         return Estimate(timing.parameters / 1e6, seconds, model_mb, model_mb)
     workers = Ahead(job.machine.workers).most
     view = timing.view + always

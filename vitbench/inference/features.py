@@ -77,7 +77,7 @@ def features_of(
     `RunFailedError` where features are not finite, `VitbenchError` naming a file that is gone or changed.
     """
     device = torch.device(machine.device)
-    path = store_folder() / f"{key}-{device.type}.safetensors"  # devices differ in the last bits
+    path = _place(key, device)
     rows = _stored(path)
     lacking = {p.sha256: p for p in pictures if p.sha256 not in rows}
     if lacking:
@@ -95,6 +95,11 @@ def features_of(
         rows = {**kept, **found, **kept}  # new ones at the end
         _keep(path, rows, on_event)
     return np.stack([rows[p.sha256] for p in pictures])
+
+
+def stored_contents(key: str, device: str) -> frozenset[str]:
+    """sha256 of the pictures whose features the store holds for a model's `feature_key` and a device."""
+    return frozenset(_stored(_place(key, torch.device(device))))
 
 
 def store_folder() -> Path:
@@ -127,6 +132,10 @@ def _computed(
 
 
 # --- the store ------------------------------------------------------------------------------------
+
+
+def _place(key: str, device: torch.device) -> Path:
+    return store_folder() / f"{key}-{device.type}.safetensors"  # devices differ in the last bits
 
 
 def _stored(path: Path) -> dict[str, Array]:
