@@ -27,7 +27,7 @@ CHECKS = {
     "repeatable": "The same steps twice: equal weights?, pictures/s; --deterministic too: default below 10 %",
     "processes": "Two processes under torchrun",
     "probe": "Features/s of a frozen model",
-    "together": "Several trainings at a time on one card: pictures/s of each",
+    "together": "So many runs of a benchmark at a time (`--jobs`): status, s in all, pictures/s of each",
     "compiled": "The step compiled",
 }
 NOT_A_FIGURE = ("check", "seconds")

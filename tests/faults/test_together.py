@@ -17,11 +17,12 @@ from vitbench.records import Run
 
 pytestmark = [
     pytest.mark.faults,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(os.name != "posix", reason="needs POSIX process groups"),
 ]
 RUNS = ("test_vit-s0", "test_efficientnet-s0")
 BEGIN = ["train", "coloured", *OPTIONS, "--no-probe"]
-BEGIN[BEGIN.index("--epochs") + 1] = "80"
+BEGIN[BEGIN.index("--epochs") + 1] = "40"
 BEGIN[BEGIN.index("--per-class") + 1] = "48"
 """Long enough for both to be under way when the second process has been started."""
 

@@ -648,21 +648,22 @@ def probe(c):
 
 
 def together(c):
-    """Several trainings at a time on one device, a process each, the recipe's batch: pictures/s of each."""
-    found = {}
-    for count in (2, 4) if c.cuda else (1,):
-        command = [
-            sys.executable,
-            str(HERE),
-            "--device",
-            c.device,
-            "--burn",
-            str(time.time() + (20 if c.cuda else 12)),
-            *(["--quick"] * c.quick),
-        ]
-        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
-        found[count] = [int(one.communicate(timeout=100)[0].split()[-1]) for one in running]
-    return found
+    """One benchmark, so many of its runs at a time (`--jobs`): [status, s in all, pictures/s of each run]."""
+    found, answers = {}, {}
+    for jobs in (1, 2, 4, "auto") if c.cuda else (1, 2):
+        name, began = f"jobs-{jobs}", time.perf_counter()
+        more = {"seeds": "0,1,2,3" if c.cuda else "0,1", "per-class": c.views, "jobs": jobs}
+        process = start(*training(c, name, c.models[:1], c.size, **more), "--no-probe", OMP_NUM_THREADS="1")
+        found[name] = [ended(process, 150)[0], round(time.perf_counter() - began, 1)]
+        runs = sorted((RESULTS / name).glob("*-s?"))
+        costs = [json.loads((run / "metrics.json").read_text())["cost"] for run in runs]
+        found[name] += [round(cost["train_images_per_second"]) for cost in costs]
+        answers[name] = [(run / "predictions.csv").read_bytes() for run in runs]
+        if jobs == "auto":
+            found["auto"] = re.search(r"--jobs auto: (.*)", process.log.read_text())[1]
+    found["equal answers"] = answers["jobs-1"] == answers["jobs-2"]
+    done = all(value[0] == 0 for name, value in found.items() if name.startswith("jobs-"))
+    return {"good": done and (c.cuda or found["equal answers"]), **found}
 
 
 CHECKS = (
@@ -699,18 +700,11 @@ def main():
         "--minutes", type=float, default=8.0, help="no check begins later [default: %(default)s]"
     )
     parser.add_argument("--out", type=Path, help="the lines, in a file too")
-    parser.add_argument("--burn", type=float, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     c = SimpleNamespace(
         **vars(asked), cuda=asked.device.startswith("cuda"), **(TINY if asked.quick else FULL)
     )
     write_demo(WORK / "demo")
-    if asked.burn:  # one of `together`: a training that begins at this time
-        trainer, images, labels = trainer_for(c, c.models[0], c.batches[0])
-        float(step.train_step(trainer, images, labels, 1)[0])
-        time.sleep(max(0.0, asked.burn - time.time()))
-        print(speed(c, lambda: step.train_step(trainer, images, labels, 1), len(labels), 3.0)[0])
-        return
     for label, number in itertools.product("abcde", range(14)):  # synthetic JPEG photos
         small = np.random.default_rng([ord(label), number]).integers(
             0, 256, (c.photo[1] // 40, c.photo[0] // 40, 3), dtype=np.uint8
