@@ -94,11 +94,12 @@ def _prepare(
         _refuse_other_start(run, recipe)
     fallbacks = list(dict.fromkeys([*fallbacks, *_apart(model, recipe, machine)]))
     job = dataclasses.replace(job, weights=_counted(job.weights, model))
-    write_identity(job, recipe, machine, fallbacks, run)
+    notes = write_identity(job, recipe, machine, fallbacks, run)
     if recipe.head == "probe":
         head = _fitted_head(job, machine, run, split, model, watch)
         set_head(model, head["weight"], head["bias"])
     trainer = build_trainer(model, recipe, split, machine, current(), teacher)
+    trainer.notes = notes
     if trainer.making.trouble:
         watch.message(f"{run.name}: {trainer.making.trouble}")
     _compile(trainer, job, fallbacks, run, watch)

@@ -131,8 +131,11 @@ def begin_part(job: Job, run: Run, watch: Watch) -> None:
             write_identity(job, job.recipe, machine, fallbacks, run)
 
 
-def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[str], run: Run) -> None:
-    """Write `recipe.json` and `environment.json`: what the run is, before the first step."""
+def write_identity(
+    job: Job, recipe: Recipe, machine: Machine, fallbacks: list[str], run: Run
+) -> tuple[str, ...]:
+    """Write `recipe.json` and `environment.json`: what the run is, before the first step; its notes."""
+    notes = (*job.plan.notes, *_origin_notes(job), *fallbacks)
     files.write_json(
         run.folder / "recipe.json",
         {
@@ -145,7 +148,7 @@ def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[s
                 **({"teacher_run": job.teacher.run} if job.teacher and job.teacher.run else {}),
                 "native_size": job.plan.native_size,
                 "windows": job.plan.windows,
-                "notes": [*job.plan.notes, *_origin_notes(job), *fallbacks],
+                "notes": notes,
             },
             "recipe": recipe.model_dump(mode="json"),
             "machine": dataclasses.asdict(machine),
@@ -153,6 +156,7 @@ def write_identity(job: Job, recipe: Recipe, machine: Machine, fallbacks: list[s
         },
     )
     files.write_json(run.folder / "environment.json", environment(machine))
+    return notes
 
 
 def _origin_notes(job: Job) -> list[str]:

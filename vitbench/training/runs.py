@@ -116,7 +116,7 @@ def pretrain_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
                 "val": {"n": len(split.val), "loss": last.val_loss, "top1": None},
                 "test": None,
                 "cost": {"device": trainer.machine.device_name, **_training_cost(trainer)},
-                "notes": run.about()["notes"],
+                "notes": trainer.notes,
             },
         )
         discard_checkpoints(run)
@@ -187,7 +187,7 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
             "val": {"n": len(trainer.split.val), "loss": best.val_loss, "top1": best.val_top1},
             "test": test,
             "cost": {**cost, **_training_cost(trainer)},
-            "notes": [*run.about()["notes"], *notes, *unmeasured],
+            "notes": [*trainer.notes, *notes, *unmeasured],
         },
     )
     discard_checkpoints(run)

@@ -49,6 +49,8 @@ class Trainer:
     unfused: tuple[str, ...] = ()
     """Modules whose attention is computed product by product, and is not in a model that is loaded."""
     processes: Processes = field(default_factory=lambda: ALONE)
+    notes: tuple[str, ...] = ()
+    """Approximations and fallbacks that its `recipe.json` tells."""
     rows: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best_sha256: str = ""
