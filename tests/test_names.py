@@ -15,7 +15,7 @@ from vitbench.data.bad import list_bad
 from vitbench.data.groups import _read_rows
 from vitbench.data.walk import class_name
 from vitbench.records import BadFile, Predictions, Run, Split
-from vitbench.training.distillation import write_heads
+from vitbench.training.objectives.distillation import write_heads
 
 ODD = (
     *(b"cat\r", b"\rcat", b"dog\nbig", b"a\r\nb", b"\n", b"\t", b" cat ", b"=1+1", b"'=1", b"-x"),

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from vitbench.data import near
-from vitbench.data.buckets import AROUND, MOST_BITS, Buckets
+from vitbench.data.duplicates import near
+from vitbench.data.duplicates.buckets import AROUND, MOST_BITS, Buckets
 from vitbench.records import Array
 
 

@@ -12,9 +12,9 @@ from PIL import Image, ImageEnhance
 from typer.testing import CliRunner, Result
 
 from vitbench.cli.data import data_app
+from vitbench.data.duplicates.likeness import MOST_ALIKE, _groups, how, leaks, refuse_warnings
+from vitbench.data.duplicates.near import Match
 from vitbench.data.groups import keep_together
-from vitbench.data.likeness import MOST_ALIKE, _groups, how, leaks, refuse_warnings
-from vitbench.data.near import Match
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.data.summary import check_report

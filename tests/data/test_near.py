@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 from scipy.fft import dctn
 
-from vitbench.data.align import align, correlation, warp
 from vitbench.data.decode import decode_bytes
 from vitbench.data.demo import demo_files
-from vitbench.data.near import MOST_CANDIDATES, Match, find_near
-from vitbench.data.prints import TURNS, Print, Prints, hashes, print_of, slopes, turned
+from vitbench.data.duplicates.align import align, correlation, warp
+from vitbench.data.duplicates.near import MOST_CANDIDATES, Match, find_near
+from vitbench.data.duplicates.prints import TURNS, Print, Prints, hashes, print_of, slopes, turned
 
 Edit = Callable[[Image.Image], Image.Image]
 

@@ -172,7 +172,7 @@ def test_small_files_are_searched_for_copies(bench: ModuleType, tmp_path: Path) 
     import performance_photos
 
     from vitbench.data.decode import decode
-    from vitbench.data.prints import Prints, print_of
+    from vitbench.data.duplicates.prints import Prints, print_of
 
     performance_photos.small_files(tmp_path, 20)
     prints = [print_of(decode(path)) for path in sorted(tmp_path.rglob("*.jpg"))]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vitbench.data.prints import fingerprint, print_of
+from vitbench.data.duplicates.prints import fingerprint, print_of
 from vitbench.errors import VitbenchError
 from vitbench.records import Array, Fingerprints, Picture
 from vitbench.records.fingerprints import NOT_KNOWN, NOTHING, Found

@@ -22,9 +22,10 @@ from vitbench.files import read_json, write_json
 from vitbench.inference import features, forward
 from vitbench.records import Benchmark, Machine, Run
 from vitbench.records.watch import Watch
-from vitbench.training import machine, probe, simmim
+from vitbench.training import machine, probe
 from vitbench.training.environment import Change, changed_since, environment, refusal
-from vitbench.training.supervised import Supervised
+from vitbench.training.objectives import simmim
+from vitbench.training.objectives.supervised import Supervised
 
 Trained = Callable[..., Benchmark]
 CPU = torch.device("cpu")

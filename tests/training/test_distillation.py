@@ -26,7 +26,7 @@ from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Distillation, Machine, Preprocessing, Recipe, Settings, best_epoch
 from vitbench.records.watch import Watch
 from vitbench.training import fitted, loop, saving
-from vitbench.training.distillation import Distilled
+from vitbench.training.objectives.distillation import Distilled
 from vitbench.training.recipes import build_recipe, distillation
 
 Trained = Callable[..., Benchmark]

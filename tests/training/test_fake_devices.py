@@ -28,13 +28,13 @@ from vitbench.models.folder import LoadedModel
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.records import Distillation, Machine, Recipe, Settings, Split
-from vitbench.training import distillation, simmim
 from vitbench.training.loop import build_trainer
-from vitbench.training.objectives import learner
+from vitbench.training.objectives import distillation, simmim
+from vitbench.training.objectives.supervised import Supervised
+from vitbench.training.objectives.table import learner
 from vitbench.training.recipes import build_recipe, masking_of, pretraining_recipe
 from vitbench.training.step import train_step
 from vitbench.training.sums import Sums
-from vitbench.training.supervised import Supervised
 from vitbench.training.trainer import Trainer
 
 SIZE, BATCH = 64, 8

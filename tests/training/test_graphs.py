@@ -30,7 +30,7 @@ from vitbench.training import loop
 from vitbench.training.graphs import Graphs, records_steps
 from vitbench.training.loop import build_trainer
 from vitbench.training.machine import choose_machine
-from vitbench.training.objectives import learner
+from vitbench.training.objectives.table import learner
 from vitbench.training.recipes import build_recipe, masking_of, pretraining_recipe
 from vitbench.training.saving import state_of
 from vitbench.training.step import techniques, train_step

@@ -19,9 +19,9 @@ from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Epoch, Machine, Recipe, Run, Settings, Split, best_epoch
 from vitbench.records.watch import Watch
 from vitbench.training import loop
-from vitbench.training.objectives import OBJECTIVES
+from vitbench.training.objectives.supervised import MixPictures, Supervised
+from vitbench.training.objectives.table import OBJECTIVES
 from vitbench.training.recipes import build_recipe
-from vitbench.training.supervised import MixPictures, Supervised
 
 Trained = Callable[..., Benchmark]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")

@@ -25,9 +25,7 @@ from vitbench.models.weights import resolve_weights
 from vitbench.records import Machine, Masking, Recipe, Run, Settings, Split
 from vitbench.records.watch import Watch
 from vitbench.training import loop
-from vitbench.training.objectives import encoder_of, learner
-from vitbench.training.recipes import build_recipe
-from vitbench.training.simmim import (
+from vitbench.training.objectives.simmim import (
     NEIGHBOURHOOD,
     Masked,
     MaskedEncoder,
@@ -39,6 +37,8 @@ from vitbench.training.simmim import (
     own_masks,
     sheet,
 )
+from vitbench.training.objectives.table import encoder_of, learner
+from vitbench.training.recipes import build_recipe
 from vitbench.training.step import seed_step, train_step
 
 FAMILIES = ("vit", "deit", "deit-distilled", "swin", "swinv2", "swinv2-cr")

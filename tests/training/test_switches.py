@@ -22,9 +22,9 @@ from vitbench.training.arithmetic import WORKSPACE, compute_as, without_form
 from vitbench.training.environment import environment
 from vitbench.training.loop import build_trainer
 from vitbench.training.machine import choose_machine
+from vitbench.training.objectives.supervised import Supervised
 from vitbench.training.recipes import build_recipe
 from vitbench.training.step import techniques
-from vitbench.training.supervised import Supervised
 from vitbench.training.trainer import Trainer
 
 Trained = Callable[..., Benchmark]

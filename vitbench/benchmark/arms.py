@@ -10,8 +10,8 @@ from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import saved_weights, tag_asked, weights_for
 from vitbench.records import Settings, Split, run_name
 from vitbench.training.jobs import Teacher
+from vitbench.training.objectives.simmim import check_masking
 from vitbench.training.recipes import masking_of, shared
-from vitbench.training.simmim import check_masking
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from vitbench.records.watch import Watch
 from vitbench.training.jobs import Job, Teacher
 from vitbench.training.loop import build_trainer
 from vitbench.training.machine import free_memory, refuse_lost, synchronise
-from vitbench.training.objectives import learner
+from vitbench.training.objectives.table import learner
 from vitbench.training.probe import forward_speed
 from vitbench.training.step import train_step
 from vitbench.training.trainer import Trainer

@@ -10,9 +10,9 @@ import torch
 
 from vitbench.benchmark.arms import Wanted, unfit_runs, wanted_runs
 from vitbench.benchmark.provenance import seen_lines
+from vitbench.data.duplicates.likeness import refuse_warnings
 from vitbench.data.epochs import balance_note, epoch_size, shown_once_note
 from vitbench.data.groups import keep_together, refuse_grouping
-from vitbench.data.likeness import refuse_warnings
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images, without_labels
 from vitbench.errors import ClassesError, RunFailedError, UsageError

@@ -12,8 +12,8 @@ from PIL import Image
 from vitbench import files
 from vitbench.benchmark import folder
 from vitbench.comparison.results import probed_model
+from vitbench.data.duplicates.prints import fingerprint, print_of
 from vitbench.data.kinds import several_notes
-from vitbench.data.prints import fingerprint, print_of
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.files import shown
 from vitbench.inference.devices import choose_device

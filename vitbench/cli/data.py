@@ -58,8 +58,8 @@ def check(
     """
     from vitbench.cli.progress import watch
     from vitbench.data.bad import SHOWN_BAD, list_bad
+    from vitbench.data.duplicates.likeness import refuse_warnings, write_pairs
     from vitbench.data.groups import keep_together, refuse_grouping
-    from vitbench.data.likeness import refuse_warnings, write_pairs
     from vitbench.data.scan import scan_folder
     from vitbench.data.split import split_images
     from vitbench.data.summary import check_report

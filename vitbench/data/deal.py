@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from vitbench.data import series
+from vitbench.data.duplicates import series
 from vitbench.data.groups import TOGETHER
 from vitbench.errors import ClassesError, VitbenchError
 from vitbench.files import shown
@@ -27,8 +27,8 @@ def deal(
 ) -> tuple[list[list[Picture]], list[Picture]]:
     """`pictures` dealt to as many sides as there are shares (percent), class by class, groups kept whole.
 
-    But for series that no side can hold: they are cut (`data.series`), and the second value is what is left
-    out for that. `draw` is the key of the draw: another one deals other pictures.
+    But for series that no side can hold: they are cut (`duplicates.series`), and the second value is what is
+    left out for that. `draw` is the key of the draw: another one deals other pictures.
     """
     root, by_class = image_set.root, groups_by_class(pictures)
     _cut_series(by_class, shares, image_set)

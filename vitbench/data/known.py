@@ -25,8 +25,8 @@ from typing import Any, get_args
 from PIL import features
 
 from vitbench.data.cache import cache_folder
-from vitbench.data.near import Match, Search
-from vitbench.data.prints import COLOUR_SIDE, SIDE, Print
+from vitbench.data.duplicates.near import Match, Search
+from vitbench.data.duplicates.prints import COLOUR_SIDE, SIDE, Print
 from vitbench.records import PixelRange
 from vitbench.records.pictures import Several
 
@@ -46,10 +46,10 @@ DECIDING = (
     "formats.py",
     "pages.py",
     "known.py",
-    "prints.py",
-    "near.py",
-    "buckets.py",
-    "align.py",
+    "duplicates/prints.py",
+    "duplicates/near.py",
+    "duplicates/buckets.py",
+    "duplicates/align.py",
 )
 """Modules of this folder that decide what is remembered; a change in one of them forgets everything."""
 
@@ -78,7 +78,7 @@ class Seen:
     width: int = 0
     height: int = 0
     fingerprint: bytes = b""
-    """See `data.prints.fingerprint`."""
+    """See `data.duplicates.prints.fingerprint`."""
     held: PixelRange | None = None
     """Least and largest value of a picture of more than 8 bits."""
     shown: PixelRange | None = None

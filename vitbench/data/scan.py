@@ -13,11 +13,11 @@ from vitbench.data.bad import bad_message
 from vitbench.data.classes import check_classes
 from vitbench.data.decode import decode_in_full, picture_bytes
 from vitbench.data.depth import folder_range
+from vitbench.data.duplicates.likeness import group_alike, near_notes, search_prints
+from vitbench.data.duplicates.near import Search
+from vitbench.data.duplicates.prints import Print, fingerprint, print_of
 from vitbench.data.kinds import depth_notes, several_notes, unread_notes
 from vitbench.data.known import KnownPictures, Seen, Stamp, known_pictures, settled, stamp_of
-from vitbench.data.likeness import group_alike, near_notes, search_prints
-from vitbench.data.near import Search
-from vitbench.data.prints import Print, fingerprint, print_of
 from vitbench.data.shape import Layout, Owner, survey
 from vitbench.data.signs import name_notes
 from vitbench.data.walk import Walk, walk
@@ -43,8 +43,8 @@ def scan_folder(
 ) -> ImageSet:
     """The pictures of an image folder, each decoded in full once; nothing in it is changed.
 
-    `near`: near-copies are looked for (`data.near`) and put into one group. `remember`: what is learnt of
-    a file is kept (`data.known`), and one that has not changed since is not read again. `layout` "loose"
+    `near`: near-copies are looked for (`duplicates.near`) and put into one group. `remember`: what is learnt
+    of a file is kept (`data.known`), and one that has not changed since is not read again. `layout` "loose"
     takes all pictures, however deep, as one class; folders train/, val/ and test/ are parts there too.
     `pixel_range` is what is black and white in pictures of more than 8 bits; None: what all of them show.
     `on_progress(done, total)` is called after each picture, from this thread. Raises `VitbenchError`

@@ -1,7 +1,7 @@
 """Signs of copies that augmentation left in a folder: in file names, and in classes of equal size.
 
 A name alone proves nothing, so it counts only where the picture that it would be a copy of is there too, in
-the same class; `_aug` may be August. What the pictures themselves show is found by `data.near`.
+the same class; `_aug` may be August. What the pictures themselves show is found by `data.duplicates.near`.
 """
 
 import posixpath

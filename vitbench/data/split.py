@@ -25,9 +25,9 @@ from vitbench.data.deal import (
     groups_holding,
     is_joined,
 )
+from vitbench.data.duplicates.likeness import leaks
 from vitbench.data.folders import distinct_name, new_folder
 from vitbench.data.groups import copies_notes
-from vitbench.data.likeness import leaks
 from vitbench.data.walk import class_name
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.files import shown

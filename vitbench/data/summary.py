@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from vitbench.data.duplicates.likeness import shown_pair
 from vitbench.data.groups import TOGETHER
-from vitbench.data.likeness import shown_pair
 from vitbench.files import shown
 from vitbench.records import ImageSet, Part, Picture, counted
 from vitbench.records.pictures import Likeness

@@ -130,7 +130,7 @@ class Recipe(BaseModel):
 
     @property
     def objective(self) -> Literal["supervised", "distillation", "simmim"]:
-        """What is learnt: a row of `training.objectives.OBJECTIVES`."""
+        """What is learnt: a row of `training.objectives.table.OBJECTIVES`."""
         return "simmim" if self.masking else "distillation" if self.distillation else "supervised"
 
     @property

@@ -27,7 +27,7 @@ from vitbench.training.jobs import Job, pinned, write_identity
 from vitbench.training.log import Log
 from vitbench.training.loop import build_trainer, fit
 from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm
-from vitbench.training.objectives import encoder_of, learner
+from vitbench.training.objectives.table import encoder_of, learner
 from vitbench.training.processes import current
 from vitbench.training.step import techniques
 from vitbench.training.trainer import Trainer

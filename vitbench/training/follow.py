@@ -22,7 +22,7 @@ from vitbench.records import Machine, Recipe, Split
 from vitbench.training.compiled import compile_step
 from vitbench.training.loop import PARTS, answer, build_trainer, compare, settle, share_state
 from vitbench.training.machine import free_memory
-from vitbench.training.objectives import learner
+from vitbench.training.objectives.table import learner
 from vitbench.training.processes import ElsewhereError, LostError, Order, Processes, joined
 from vitbench.training.step import train_step
 from vitbench.training.trainer import Trainer

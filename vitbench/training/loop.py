@@ -38,11 +38,11 @@ from vitbench.training.average import MovingAverage
 from vitbench.training.graphs import Graphs, records_steps
 from vitbench.training.log import Log
 from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory
-from vitbench.training.objectives import OBJECTIVES
+from vitbench.training.objectives.supervised import MixPictures
+from vitbench.training.objectives.table import OBJECTIVES
 from vitbench.training.processes import ALONE, Order, Processes
 from vitbench.training.step import memory_format, techniques, train_step
 from vitbench.training.sums import Sums
-from vitbench.training.supervised import MixPictures
 from vitbench.training.trainer import Trainer
 
 LOOK_SECONDS = float(os.environ.get("VITBENCH_LOOK_SECONDS") or 1)

@@ -16,7 +16,6 @@ from vitbench.models.weights import saved_weights
 from vitbench.records import Epoch, Predictions, Run, Split, best_epoch
 from vitbench.records.watch import Watch
 from vitbench.training import tuning
-from vitbench.training.distillation import Distilled, head_answers, teacher_answers, write_heads
 from vitbench.training.fitted import fitted
 from vitbench.training.jobs import (
     Job,
@@ -29,7 +28,8 @@ from vitbench.training.jobs import (
     writing,
 )
 from vitbench.training.loop import evaluate, settle
-from vitbench.training.objectives import encoder_of
+from vitbench.training.objectives.distillation import Distilled, head_answers, teacher_answers, write_heads
+from vitbench.training.objectives.table import encoder_of
 from vitbench.training.trainer import Trainer
 
 

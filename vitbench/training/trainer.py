@@ -19,11 +19,11 @@ from vitbench.data.store import open_store
 from vitbench.records import Epoch, Machine, Recipe, Split
 from vitbench.training.average import MovingAverage
 from vitbench.training.graphs import Graphs
-from vitbench.training.objective import Objective
+from vitbench.training.objectives.objective import Objective
+from vitbench.training.objectives.supervised import MixPictures
 from vitbench.training.processes import ALONE, Order, Processes
 from vitbench.training.saver import Saver
 from vitbench.training.sums import Sums
-from vitbench.training.supervised import MixPictures
 from vitbench.training.upload import uploaded
 
 

@@ -21,8 +21,8 @@ from vitbench.data.store import open_store
 from vitbench.inference.forward import answering, predict_pictures
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Array, Machine, Picture, Predictions, Preprocessing, Recipe, Split
-from vitbench.training.objective import Normalise, Objective
-from vitbench.training.supervised import by_labels
+from vitbench.training.objectives.objective import Normalise, Objective
+from vitbench.training.objectives.supervised import by_labels
 
 
 class Distilled(Objective):

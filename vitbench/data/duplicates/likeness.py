@@ -7,8 +7,8 @@ from itertools import combinations
 from pathlib import Path
 
 from vitbench import files
-from vitbench.data.near import MOST_PICTURES, Match, Search, find_near
-from vitbench.data.prints import Print, Prints
+from vitbench.data.duplicates.near import MOST_PICTURES, Match, Search, find_near
+from vitbench.data.duplicates.prints import Print, Prints
 from vitbench.errors import VitbenchError
 from vitbench.files import shown
 from vitbench.records import ImageSet, Part, Picture, Split, counted
@@ -87,7 +87,7 @@ def _groups(digests: Sequence[str], matches: Sequence[Match]) -> dict[str, str]:
     """The group of each picture that has near-copies: what hangs together, directly or through others.
 
     The ends of a series may have nothing in common. It is a group like any other as long as a split can hold
-    it (`data.series`).
+    it (`duplicates.series`).
     """
     near: dict[int, set[int]] = defaultdict(set)
     for match in matches:

@@ -14,10 +14,10 @@ from vitbench.models.folder import LoadedModel
 from vitbench.models.initial import InitialWeights
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Recipe
-from vitbench.training.distillation import Distilled
-from vitbench.training.objective import Objective
-from vitbench.training.simmim import Masked, MaskedEncoder, masked_encoder
-from vitbench.training.supervised import Supervised
+from vitbench.training.objectives.distillation import Distilled
+from vitbench.training.objectives.objective import Objective
+from vitbench.training.objectives.simmim import Masked, MaskedEncoder, masked_encoder
+from vitbench.training.objectives.supervised import Supervised
 
 
 def learner(plan: ModelPlan, recipe: Recipe, weights: InitialWeights) -> nn.Module:

@@ -14,9 +14,9 @@ from itertools import starmap
 
 import numpy as np
 
-from vitbench.data.align import align, correlation, warp
-from vitbench.data.buckets import Buckets
-from vitbench.data.prints import COLOUR_SIDE, SIDE, TURNS, Prints, core, hashes, slopes, turned
+from vitbench.data.duplicates.align import align, correlation, warp
+from vitbench.data.duplicates.buckets import Buckets
+from vitbench.data.duplicates.prints import COLOUR_SIDE, SIDE, TURNS, Prints, core, hashes, slopes, turned
 from vitbench.records import Array
 
 MOST_BITS = 10

@@ -29,7 +29,7 @@ from vitbench.models.folder import LoadedModel
 from vitbench.models.initial import RANDOM, InitialWeights
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Machine, Masking, Picture, Recipe, Split
-from vitbench.training.objective import Objective
+from vitbench.training.objectives.objective import Objective
 
 KINDS = ("vit", "deit", "swin", "swinv2", "swinv2-cr")
 """Whose pictures enter through `patch_embed` alone, so that nothing else sees what is hidden."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Recipe
-from vitbench.training.objective import Objective
+from vitbench.training.objectives.objective import Objective
 
 
 def by_labels(recipe: Recipe) -> nn.Module:
