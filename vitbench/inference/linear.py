@@ -20,9 +20,13 @@ START = 0.5
 
 FOLDS = 5
 
-LOOSE, TIGHT = 1e-4, 1e-7
-"""Lengths of the gradient at which a fit ends: one that judges a strength, whose mean log loss is then right
-to about 1e-5, and one that is used, whose probabilities are right to about 1e-7."""
+LOOSE, FIRM, TIGHT = 1e-3, 1e-4, 1e-7
+"""Lengths of the gradient at which a fit ends: one that tells which strengths may be the best, one that
+chooses among these, right to about 1e-5 in mean log loss, and one that is used, whose probabilities are
+right to about 1e-7."""
+
+CLOSE = 0.003
+"""Mean log loss: strengths that loose fits show less than so far from the best are fitted firmly."""
 
 Folds = list[tuple[Array, Array]]
 """Places of the pictures that train, and of those that judge, per fold."""
@@ -110,11 +114,16 @@ def _chosen(rows: Array, labels: Array, folds: Folds) -> float:
     for part, (train, _) in zip(parts, folds, strict=True):
         part[train] = 1
     each = Regressions.on(rows, labels, parts)
-    solution, losses = each.zeros, []
+    solutions, losses = [each.zeros], []
     for strength in STRENGTHS:
-        solution, _ = each.solve(strength, solution, LOOSE)
-        losses.append(each.losses(solution).mean())
-    return STRENGTHS[int(np.argmin(losses))]
+        solutions.append(each.solve(strength, solutions[-1], LOOSE)[0])
+        losses.append(each.losses(solutions[-1]).mean())
+    close = [place for place, loss in enumerate(losses) if loss <= min(losses) + CLOSE]
+    if len(close) > 1:
+        for place in close:
+            solution, _ = each.solve(STRENGTHS[place], solutions[place + 1], FIRM)
+            losses[place] = each.losses(solution).mean()
+    return STRENGTHS[min(close, key=losses.__getitem__)]
 
 
 def _refuse_lacking(labels: Array, n_classes: int) -> None:
