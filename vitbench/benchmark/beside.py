@@ -99,6 +99,8 @@ COMMANDS = ("train", "probe", "pretrain", "demo")
 """Those that carry works out."""
 HELP = frozenset({"-h", "--help"})
 NOT_CARRIED_OUT = HELP | {"--dry-run"}
+LOADED = "vitbench.benchmark.grid"
+"""What works are made of: the module that a process loads at first."""
 _spare: Process | None = None
 _apart = False
 
@@ -113,7 +115,7 @@ def ready(arguments: list[str]) -> Iterator[None]:
     started_so = sys.orig_argv[len(sys.orig_argv) - len(arguments) :] == arguments
     trains = bool(arguments) and arguments[0] in COMMANDS and not HELP.intersection(arguments)
     _apart = started_so and trains and "RANK" not in os.environ
-    _spare = Process(SimpleQueue(), "vitbench.benchmark.grid") if _apart else None
+    _spare = Process(SimpleQueue(), LOADED) if _apart else None
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from vitbench.benchmark import beside
 from vitbench.benchmark.beside import Process
+from vitbench.data.ahead import cores
 from vitbench.errors import DeviceLostError, Interrupted, KilledError
 from vitbench.records.watch import Watch
 from vitbench.training import signals
@@ -227,6 +228,8 @@ class Local:
     def __enter__(self) -> "Local":
         self._held = signals.passed_on()
         self._held.__enter__()
+        # What each loads at first takes seconds: those for the second work on load while the plan is made.
+        self._all += [Process(self._heard, beside.LOADED) for _ in range(min(self.most, cores()) - 1)]
         return self
 
     def __exit__(
