@@ -141,7 +141,7 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
         while not trainer.stopped:
             row = _train_epoch(trainer, run, watch, log, peak)
             best, asked, prepared = saving.take(trainer, row), signals.pending(), trainer.ahead.in_words()
-            if asked or saving.due(trainer):
+            if asked or trainer.stopped or saving.due(trainer):
                 saving.save(trainer, run, partial(log.epoch, row, prepared, " saved"))
             else:
                 saving.keep(trainer)
@@ -263,7 +263,7 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: Log, peak: PeakM
             _tell_of_graphs(trainer, run, watch)
             log.line(f"epoch {epoch} step {sums.step}/{steps} loss {mean:.4f}")
             watch.step(epoch, sums.step, mean, sums.seen / sums.seconds)
-            if saving.due_inside(trainer) and sums.step < steps:
+            if saving.SAVE_SECONDS > 0 and saving.due(trainer) and sums.step < steps:
                 with sums.left_out():
                     saving.save(trainer, run, inside=sums.saved())
         if signals.pending():

@@ -1,8 +1,8 @@
 """What is saved of a trainer, how often, and how it is taken up again.
 
-At most every `SAVE_SECONDS`, at the end, and when a signal asks: a state of several hundred MB costs as much
-as an epoch that lasts a second. What a kill loses is trained again, to the same bytes: no randomness is
-carried. Between two checkpoints the chosen weights are held where the model is.
+Every `SAVE_SECONDS`, at the end, and when a signal asks, not every epoch: to copy a state of several hundred
+MB takes as long as an epoch that lasts a second. What a kill loses is trained again, to the same bytes: no
+randomness is carried. Between two checkpoints the chosen weights are held where the model is.
 """
 
 import os
@@ -20,20 +20,12 @@ from vitbench.training.sums import Sums
 from vitbench.training.trainer import Trainer
 
 SAVE_SECONDS = float(os.environ.get("VITBENCH_SAVE_SECONDS") or 30)
-"""0: after every epoch, and never inside one."""
-MOST_OF_THE_TIME = 0.01
-"""Inside an epoch a state is saved only so often that packing it takes no larger share of the time."""
+"""0: after every epoch, and never inside one (tests)."""
 
 
 def due(trainer: Trainer) -> bool:
-    """Whether an epoch that is done is to be saved."""
-    return time.monotonic() - trainer.saved_at >= SAVE_SECONDS or trainer.stopped
-
-
-def due_inside(trainer: Trainer) -> bool:
-    """Whether a long epoch is to be saved half-way."""
-    rest = max(SAVE_SECONDS, trainer.save_cost / MOST_OF_THE_TIME)
-    return SAVE_SECONDS > 0 and time.monotonic() - trainer.saved_at >= rest
+    """Whether a kill would cost more than `SAVE_SECONDS` soon, however large the state is."""
+    return time.monotonic() - trainer.saved_at >= SAVE_SECONDS
 
 
 def take(trainer: Trainer, row: Epoch) -> bool:
@@ -64,7 +56,6 @@ def save(
     """
     folder = run.folder / "checkpoint"
     trainer.saver.wait()  # before the state is copied: memory holds one copy, not two
-    started = time.monotonic()
     rows, scaler, chosen = tuple(trainer.rows), trainer.scaler.state_dict(), trainer.best_epoch
     best = None if trainer.held is None else checkpoint.pack(trainer.held)
     state = checkpoint.pack(state_of(trainer))
@@ -80,7 +71,6 @@ def save(
 
     trainer.saver.begin(write)
     trainer.saved_at = time.monotonic()
-    trainer.save_cost = trainer.saved_at - started
 
 
 def as_row(row: Epoch) -> dict[str, float | None]:

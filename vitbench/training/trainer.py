@@ -62,8 +62,6 @@ class Trainer:
     held: dict[str, Tensor] | None = None
     """The chosen epoch's weights, where they are not on disk yet."""
     saved_at: float = field(default_factory=time.monotonic)
-    save_cost: float = 0.0
-    """Seconds for which the last checkpoint held the training up."""
 
     @property
     def device(self) -> torch.device:
