@@ -72,9 +72,13 @@ def outcome(benchmark: Path, runs: Sequence[str]) -> dict[str, Any]:
 
 def _without_times(path: Path) -> list[dict[str, str]]:
     return [
-        {name: cell for name, cell in row.items() if not any(word in name for word in MEASURED)}
+        {name: cell for name, cell in row.items() if name != "benchmark" and not _measured(name)}
         for row in read_csv(path)
     ]
+
+
+def _measured(column: str) -> bool:
+    return any(word in column for word in MEASURED)
 
 
 def kill_all(process: "subprocess.Popen[str]", number: int) -> None:
