@@ -1,7 +1,14 @@
 """The command line: `main` turns whatever happens into one line and an exit status."""
 
 import os
+import signal
 import sys
+from typing import TYPE_CHECKING, Any, cast
+
+from vitbench.errors import UsageError, VitbenchError
+
+if TYPE_CHECKING:
+    import typer
 
 
 def main() -> None:
@@ -14,7 +21,6 @@ def main() -> None:
     # and an idle one gains by preparing pictures beside the arithmetic. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from vitbench import files
-    from vitbench.errors import VitbenchError
 
     for stream in (sys.stdout, sys.stderr):
         # A file name that is not UTF-8, or a terminal that cannot show a class name, is no reason to stop.
@@ -52,4 +58,26 @@ def _carry_out() -> None:
     with beside.ready(sys.argv[1:]):
         from vitbench.cli.app import app
 
-        app()
+        sys.exit(_called(app))
+
+
+def _called(app: "typer.Typer") -> int:
+    """The command's exit status; a call that cannot be meant is one line, not a box of several."""
+    import typer
+
+    # click's UsageError, which some versions of typer carry inside.
+    usage_error = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+    try:
+        status = app(standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except typer.Abort:
+        return 128 + signal.SIGINT
+    except usage_error as error:
+        if message := error.format_message().replace("Value error, ", ""):  # else it has shown the help
+            raise UsageError(f"{message.rstrip('.')}; see {_path(error.ctx)} --help") from error
+        return int(error.exit_code)
+
+
+def _path(context: Any) -> str:
+    """ "vitbench data check", of click's context of a call."""
+    return f"{_path(context.parent)} {context.info_name}" if context and context.parent else "vitbench"
