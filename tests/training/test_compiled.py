@@ -77,7 +77,7 @@ def built(folder: Path, model: str = "test_vit", **asked: Any) -> Trainer:
     """A trainer by the settings that a call gives."""
     settings = Settings.of({**TINY, "models": (model,), "device": "cpu", **asked})
     split, plan = split_images(scan_folder(folder, near=False), 0), plan_model(model, 32)
-    recipe = build_recipe(settings, plan, split, 0, "random", "fp32")
+    recipe = build_recipe(settings, plan, split, 0, RANDOM.origin, "fp32")
     network = create(plan, 3, RANDOM, 0, recipe.drop_path)
     machine = choose_machine(settings, torch.device("cpu"), recipe.batch_size)
     return build_trainer(network, recipe, split, machine)
