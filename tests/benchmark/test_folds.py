@@ -18,7 +18,7 @@ from vitbench.files import read_csv, sha256_of
 from vitbench.inference.metrics import scores
 from vitbench.records import Benchmark, Split
 from vitbench.records.watch import Watch
-from vitbench.training import loop
+from vitbench.training import trainer
 
 Trained = Callable[..., Benchmark]
 FOLDS = 3
@@ -64,13 +64,13 @@ def test_no_picture_trains_its_own_model(tmp_path: Path, monkeypatch: pytest.Mon
     """What the loop reads for a fold holds no picture of the fold's test part, nor a member of its group."""
     data = scenes(tmp_path / "data", classes=3, each=4)
     seen: list[Split] = []
-    real = loop.train_batches
+    real = trainer.train_batches
 
     def spying(split: Split, *more: Any) -> Iterator[Any]:
         seen.append(split)
         return real(split, *more)
 
-    monkeypatch.setattr(loop, "train_batches", spying)
+    monkeypatch.setattr(trainer, "train_batches", spying)
     asked = {**TINY, "epochs": 1, "folds": FOLDS, "group": r"scene\d+"}
     train(data, name="g", results=tmp_path / "results", **asked)
     assert len(seen) == FOLDS

@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from pages import PAGES
 
 SCRIPT = Path(__file__).with_name("simulate_statistics.py")
 
 
+@pytest.mark.slow
 def test_the_simulation_runs_and_fills_the_page_that_is_committed() -> None:
     """A tiny run has the sections and the rows of the page, and leaves the page alone."""
     page = (PAGES / "statistics.md").read_text(encoding="utf-8")
