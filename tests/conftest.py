@@ -84,3 +84,9 @@ def photos() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training writes no curves and no page: they take seconds, and few tests look at them."""
+    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)

@@ -1,4 +1,4 @@
-"""Pictures that colour tells apart, settings for a run of about a second, and a watch that stops it."""
+"""Pictures that colour tells apart, settings for a run of a second, watches that listen or stop it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +57,23 @@ class Sees(nn.Module):
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         self.shown += list(pictures)
         return torch.zeros(len(pictures), 2)
+
+
+class Listening(Watch):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.heard.append(text)
+
+
+class ListeningToRuns(Listening):
+    """Keeps also how each run ended."""
+
+    def run_finished(self, run: str, text: str) -> None:
+        self.heard.append(f"{run}: {text}")
 
 
 class StopAt(Watch):

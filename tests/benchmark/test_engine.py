@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from painted import Listening
 
 from vitbench.benchmark import beside
 from vitbench.benchmark.engine import InTurn, Local, engine_for
@@ -31,16 +32,6 @@ class Does:
 
     def __call__(self, watch: Watch) -> Any:
         return self.what(watch, self.place)
-
-
-class Listening(Watch):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.heard.append(text)
 
 
 def greets(watch: Watch, place: Path) -> int:

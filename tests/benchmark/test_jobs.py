@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from painted import TINY
+from painted import TINY, ListeningToRuns
 
 from vitbench.benchmark.engine import Outcome, Work
 from vitbench.benchmark.grid import RunWork, carry_out_runs
@@ -24,32 +24,13 @@ from vitbench.training.machine import choose_machine, shared_out
 Trained = Callable[..., Benchmark]
 
 
-class Listening(Watch):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.heard.append(text)
-
-    def run_finished(self, run: str, text: str) -> None:
-        self.heard.append(f"{run}: {text}")
-
-
-@pytest.fixture
-def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves and pages take seconds; most tests here do not look at them."""
-    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
-
-
 def outcome(run: Run) -> list[str]:
     return [sha256_of(run.folder / name) for name in ("model/model.safetensors", "predictions.csv")]
 
 
 def test_two_at_a_time_come_to_the_same_bytes(trained: Trained, no_reports: None) -> None:
     """Two seeds, in two processes or one after the other here: weights and answers, with one thread each."""
-    watch = Listening()
+    watch = ListeningToRuns()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -115,7 +96,7 @@ def carried(coloured: Path, tmp_path: Path) -> Callable[..., tuple[Scripted, lis
         plan: Plan = make_plan(Settings.of({**TINY, **asked}), coloured, Watch())
         folder = tmp_path / "b"
         folder.mkdir()
-        engine, watch = Scripted(most, ends), Listening()
+        engine, watch = Scripted(most, ends), ListeningToRuns()
         carry_out_runs(plan, Benchmark(folder), engine, watch)
         return engine, watch.heard, folder
 
@@ -206,7 +187,7 @@ def test_parts_side_by_side_come_to_the_same_bytes(
     torch.set_num_threads(1)
     try:
         alone = trained(name="alone", epochs=2, **asked)
-        watch = Listening()
+        watch = ListeningToRuns()
         beside = trained(watch, name="beside", epochs=2, jobs=2, **asked)
     finally:
         torch.set_num_threads(before)

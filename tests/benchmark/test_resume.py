@@ -5,32 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from painted import TINY, StopAt
+from painted import TINY, Listening, StopAt
 
 from vitbench.benchmark import folder
 from vitbench.benchmark.train import train
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.files import sha256_of
 from vitbench.records import Benchmark, Settings
-from vitbench.records.watch import Watch
+
+pytestmark = pytest.mark.usefixtures("no_reports")  # no test here looks at them
 
 SHORT: dict[str, Any] = {**TINY, "epochs": 1, "with_probe": False}
-
-
-class Listening(Watch):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.heard.append(text)
-
-
-@pytest.fixture(autouse=True)
-def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves and pages take seconds; no test here looks at them."""
-    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
 
 
 def test_the_same_call_begins_goes_on_and_leaves_alone(coloured: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from painted import TINY
+from painted import TINY, Listening
 
 from vitbench.benchmark import folder, train
 from vitbench.benchmark.shard import Shard
@@ -14,22 +14,6 @@ from vitbench.records import Benchmark
 from vitbench.records.watch import Watch
 
 Trained = Callable[..., Benchmark]
-
-
-class Listening(Watch):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.heard.append(text)
-
-
-@pytest.fixture
-def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves and pages take seconds; most tests here do not look at them."""
-    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
 
 
 def test_every_run_is_in_exactly_one_shard() -> None:

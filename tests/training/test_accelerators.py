@@ -11,6 +11,7 @@ from typing import Any
 import PIL
 import pytest
 import torch
+from painted import ListeningToRuns
 from torch import Tensor, nn
 
 from vitbench.benchmark import estimate, grid
@@ -29,19 +30,6 @@ from vitbench.training.objectives.supervised import Supervised
 
 Trained = Callable[..., Benchmark]
 CPU = torch.device("cpu")
-
-
-class Listening(Watch):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.heard.append(text)
-
-    def run_finished(self, run: str, text: str) -> None:
-        self.heard.append(f"{run}: {text}")
 
 
 # --- fp32 is fp32 ---------------------------------------------------------------------------------
@@ -187,7 +175,7 @@ class TestUnusedCard:
         """Before the first step, where "auto" has chosen the CPU; not where it was asked for."""
         monkeypatch.setattr(torch.version, "cuda", None)
         for device, told in (("auto", True), ("cpu", False)):
-            watch = Listening()
+            watch = ListeningToRuns()
             trained(watch, name=f"on-{device}", epochs=1, device=device)
             assert any("is here and is not used" in line for line in watch.heard) is told
 
@@ -215,7 +203,7 @@ def test_memory_that_ends_in_val_leaves_training_alone(
     whole = trained(name="whole")
     monkeypatch.setattr(forward, "probabilities", small)
     monkeypatch.setattr(Supervised, "targets", counting)
-    watch = Listening()
+    watch = ListeningToRuns()
     run = trained(watch, name="small").runs[0]
     about = read_json(run.folder / "recipe.json")
     assert (about["machine"]["micro_batch"], about["fallbacks"]) == (16, [])

@@ -24,12 +24,6 @@ class Stop(Watch):
 
 
 @pytest.fixture
-def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves and pages take seconds; most tests here do not look at them."""
-    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
-
-
-@pytest.fixture
 def cut(trained: Trained, tmp_path: Path) -> Path:
     """The folder of a run that was cut off after its first epoch."""
     with pytest.raises(KeyboardInterrupt):

@@ -37,6 +37,8 @@ from vitbench.training.recipes import build_recipe
 from vitbench.training.step import train_step
 from vitbench.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("no_reports")  # no test here looks at them
+
 Trained = Callable[..., Benchmark]
 NO_CXX = pytest.mark.skipif(compiler() == NO_COMPILER, reason="this machine has no C++ compiler")
 
@@ -55,12 +57,6 @@ class Said(Watch):
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
-
-
-@pytest.fixture(autouse=True)
-def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves and pages take seconds; no test here looks at them."""
-    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
 
 
 @pytest.fixture

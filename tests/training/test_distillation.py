@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from painted import TINY, StopAt, paint_folder
+from painted import TINY, Listening, StopAt, paint_folder
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -24,7 +24,6 @@ from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Distillation, Machine, Preprocessing, Recipe, Settings, best_epoch
-from vitbench.records.watch import Watch
 from vitbench.training import fitted, loop, saving
 from vitbench.training.objectives.distillation import Distilled
 from vitbench.training.recipes import build_recipe, distillation
@@ -235,16 +234,6 @@ def test_soft_and_long_a_student_comes_to_answer_as_its_teacher(taught: Benchmar
     assert agreed[-1] is not None
     assert agreed[-1] >= 0.8
     assert best_epoch(run.epochs()).val_top1 is not None
-
-
-class Listening(Watch):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.heard.append(text)
 
 
 def test_a_teacher_that_knows_the_test_pictures_is_said_or_refused(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from painted import TINY, StopAt
+from painted import TINY, Listening, StopAt
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -25,7 +25,6 @@ from vitbench.models.folder import LoadedModel
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Distillation, Machine, Settings, Split
-from vitbench.records.watch import Watch
 from vitbench.training import loop
 from vitbench.training.graphs import Graphs, records_steps
 from vitbench.training.loop import build_trainer
@@ -277,16 +276,6 @@ def test_where_steps_are_recorded(machine: Machine, said: str | bool) -> None:
     assert records_steps(machine) == said
 
 
-class Listening(Watch):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.heard.append(text)
-
-
 def record_everywhere(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
     """All trainings on the CPU are recorded; the trainers as they are made."""
     made: list[Trainer] = []
@@ -303,12 +292,6 @@ def record_everywhere(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
 
 def weights(done: Benchmark) -> str:
     return sha256_of(done.runs[0].model_folder / "model.safetensors")
-
-
-@pytest.fixture
-def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves and pages take seconds; nobody looks at them here."""
-    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
 
 
 @pytest.mark.usefixtures("no_reports")

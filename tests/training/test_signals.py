@@ -20,7 +20,10 @@ Trained = Callable[..., Benchmark]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
 STRESSED: dict[str, Any] = {"drop_path": 0.2, "ema": 0.9, "micro_batch": 6, "epochs": 3}
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="a process cannot send itself these signals here")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="a process cannot send itself these signals here"),
+    pytest.mark.usefixtures("no_reports"),  # nothing here looks at them
+]
 
 
 class SignalAt(Watch):
@@ -50,12 +53,6 @@ def outcome(run: Run) -> tuple[str, list[dict[str, str]], bytes]:
 
 def checkpoints(results: Path, name: str) -> list[str]:
     return sorted(path.stem for path in (results / name / "test_vit-s0" / "checkpoint").glob("epoch-*.json"))
-
-
-@pytest.fixture(autouse=True)
-def _no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves and pages take seconds, and nothing here looks at them."""
-    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
 
 
 @pytest.fixture(autouse=True)

@@ -39,12 +39,6 @@ def as_it_was() -> Iterator[None]:
     compute_as(CPU)
 
 
-@pytest.fixture
-def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves and pages take seconds; nobody looks at them here."""
-    monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
-
-
 def built(folder: Path, model: str = "test_vit", **asked: Any) -> Trainer:
     """A trainer by the settings that a call gives."""
     settings = Settings.of({**TINY, "models": (model,), "device": "cpu", **asked})

@@ -20,7 +20,7 @@ from vitbench.errors import (
     first_line,
 )
 from vitbench.launch import started
-from vitbench.records import Benchmark, Run, Split
+from vitbench.records import Benchmark, Run, Split, probe_name
 from vitbench.records.watch import Watch
 from vitbench.training import track as trackers
 from vitbench.training.folds import train_fold, train_folds
@@ -164,8 +164,8 @@ def _parts_of(work: RunWork, plan: Plan) -> list[RunWork]:
     if job.recipe.name == "probe" or job.recipe.masking is not None:
         return []
     # Heads are fitted to features that are computed once: by the probe, or else by one part after another.
-    probe = any(one.model == f"{job.model}-probe" for one in plan.jobs)
-    probe = probe or any(folder.glob(f"{job.model}-probe-s*/metrics.json"))
+    probe = any(one.model == probe_name(job.model) for one in plan.jobs)
+    probe = probe or any(folder.glob(f"{probe_name(job.model)}-s*/metrics.json"))
     if job.recipe.head == "probe" and not probe:
         return []
     names = [f"fold-{number}" for number in range(1, len(plan.split.folds) + 1)]
@@ -216,5 +216,5 @@ def needs(job: Job, others: Sequence[Job]) -> list[str]:
     to: computed twice at the same time they could differ in their last bits.
     """
     teacher = "" if job.teacher is None else job.teacher.run
-    probes = () if job.recipe.name == "probe" else (f"{job.model}-probe",)
+    probes = () if job.recipe.name == "probe" else (probe_name(job.model),)
     return [one.run_name for one in others if one.run_name == teacher or one.model in probes]

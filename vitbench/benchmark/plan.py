@@ -21,7 +21,18 @@ from vitbench.models import hub
 from vitbench.models.initial import RANDOM, InitialWeights
 from vitbench.models.plan import ModelPlan
 from vitbench.models.weights import WAYS_ON, asked_of_each, resolve_weights
-from vitbench.records import Benchmark, ImageSet, Origin, PixelRange, Recipe, Run, Settings, Split, run_name
+from vitbench.records import (
+    Benchmark,
+    ImageSet,
+    Origin,
+    PixelRange,
+    Recipe,
+    Run,
+    Settings,
+    Split,
+    probe_name,
+    run_name,
+)
 from vitbench.records.watch import Watch
 from vitbench.training import tuning
 from vitbench.training.jobs import Job
@@ -120,7 +131,7 @@ def make_plan(
     status = {run.model: run.status for run in before.values()}
     unfinished = {"new", "interrupted", "failed"} if settings.with_probe is not False else set()
     lacking = unfinished | ({None} if settings.with_probe and not only_known else set())
-    todo = [one for one in asked if one.name not in finished or status.get(f"{one.model}-probe") in lacking]
+    todo = [one for one in asked if one.name not in finished or status.get(probe_name(one.model)) in lacking]
     starts = _starts(todo, before, watch, dry_run)
     jobs = [_job(one, starts[one.model], settings, split, device, precision) for one in todo]
     probes = _probes(settings, split, jobs, before, only_known)
@@ -259,7 +270,7 @@ def _probes(
     for job in jobs:
         model, recipe = job.model, job.recipe
         machine = alone(job.machine)
-        known = [run for run in before.values() if run.model == f"{model}-probe"]
+        known = [run for run in before.values() if run.model == probe_name(model)]
         done = model in found or any(run.status == "finished" for run in known)
         if done or not _can_be_probed(job) or (only_known and not known):
             continue
@@ -270,7 +281,7 @@ def _probes(
         ):
             seed = known[0].seed if known else recipe.seed
             probe = build_recipe(probe_of(settings), job.plan, split, seed, recipe.init, "fp32")
-            name = run_name(f"{model}-probe", seed)
+            name = run_name(probe_name(model), seed)
             found[model] = Job(name, job.plan, job.weights, probe, machine, arm=job.arm)
     return list(found.values())
 

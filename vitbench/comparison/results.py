@@ -11,7 +11,7 @@ import numpy as np
 
 from vitbench.comparison.opened import OpenBenchmark, TestSet
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.records import Array, Benchmark, Predictions, Recipe, Run, run_name
+from vitbench.records import PROBE_OF, Array, Benchmark, Predictions, Recipe, Run, probe_name, run_name
 from vitbench.records.commands import going_on
 from vitbench.records.joining import joined
 
@@ -160,10 +160,6 @@ def competitors(models: Sequence[ModelResult]) -> list[ModelResult]:
     return [one for one in tested if not one.probe_of] or tested
 
 
-PROBE_OF = "-probe"
-"""What a model's own frozen probe is called behind the model's name."""
-
-
 def probed_model(run: Run, models: Collection[str]) -> str:
     """The one of its benchmark's `models` whose own frozen probe a run is; "" for a run of its own."""
     base = run.model.removesuffix(PROBE_OF)
@@ -180,7 +176,7 @@ def _named(one: ModelResult, models: Sequence[str]) -> ModelResult:
     name = one.probe_of or one.model
     shown = f"{one.benchmark}/{name}" if models.count(name) > 1 else name
     if one.probe_of:
-        return dataclasses.replace(one, model=f"{shown}{PROBE_OF}", probe_of=shown)
+        return dataclasses.replace(one, model=probe_name(shown), probe_of=shown)
     return dataclasses.replace(one, model=shown)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from vitbench.data.ahead import in_batches
+from vitbench.data.ahead import cores, in_batches
 from vitbench.data.bad import bad_message
 from vitbench.data.classes import check_classes
 from vitbench.data.decode import decode_in_full, picture_bytes
@@ -27,7 +27,7 @@ from vitbench.records import BadFile, ImageSet, Picture, PixelRange, counted
 
 Progress = Callable[[int, int], None]
 
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, cores())
 AT_ONCE = 16
 """Files that a thread takes at a time: small ones are read faster than a thread is woken."""
 

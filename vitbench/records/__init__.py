@@ -21,6 +21,7 @@ from vitbench.records.pictures import (
 from vitbench.records.predictions import LOW_CONFIDENCE, Answer, Predictions
 from vitbench.records.recipes import Distillation, Machine, Masking, Origin, Recipe
 from vitbench.records.results import (
+    PROBE_OF,
     Benchmark,
     Epoch,
     Run,
@@ -28,6 +29,7 @@ from vitbench.records.results import (
     TestEvaluation,
     benchmarks_in,
     best_epoch,
+    probe_name,
     run_name,
 )
 from vitbench.records.words import counted, duration, percent
@@ -47,6 +49,7 @@ __all__ = [
     "DEFAULT_MODELS",
     "DISTILLED",
     "LOW_CONFIDENCE",
+    "PROBE_OF",
     "TEACHER",
     "Answer",
     "Array",
@@ -79,5 +82,6 @@ __all__ = [
     "duration",
     "label_indices",
     "percent",
+    "probe_name",
     "run_name",
 ]

@@ -366,6 +366,15 @@ def benchmarks_in(results: Path) -> list[Benchmark]:
     return [Benchmark(folder) for _, folder in sorted(dated, reverse=True)]
 
 
+PROBE_OF = "-probe"
+"""What a model's own frozen probe is called behind the model's name."""
+
+
+def probe_name(model: str) -> str:
+    """What the frozen probe of a model is called, as a model."""
+    return f"{model}{PROBE_OF}"
+
+
 def run_name(model: str, seed: int) -> str:
     """`<model>-s<seed>`; characters of a timm name that are not for file names become `_`."""
     kept = "".join(c if c.isalnum() or c in "._-" else "_" for c in model).lstrip(".")

@@ -2,13 +2,13 @@
 
 import functools
 import io
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from vitbench.data.ahead import cores
 from vitbench.data.decode import DECODER_ERRORS, MAX_PIXELS, decode
 from vitbench.errors import VitbenchError
 from vitbench.records import PixelRange
@@ -33,7 +33,7 @@ def thumbnails(
     that cannot be read is left out.
     """
     wanted = [number for number in numbers if 1 <= number <= len(paths)]
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
         images = list(pool.map(lambda number: small(paths[number - 1], LARGE[0], meant), wanted))
         loaded = [(number, image) for number, image in zip(wanted, images, strict=True) if image is not None]
         first = {number: jpeg(image, *LARGE) for number, image in loaded[:STRIP]}
