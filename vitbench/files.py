@@ -260,7 +260,7 @@ TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"
 """Marks that turn the text behind them round: "photo_gpj.exe" would read as a picture."""
 
 
-def shown(path: Path | str) -> str:
+def printable(path: Path | str) -> str:
     """A path or name for a message: one line, control characters spelled out, so no terminal obeys."""
     return "".join(
         c.encode("unicode_escape").decode()

@@ -60,13 +60,13 @@ def loses(watch: Watch, place: Path) -> None:
 def saves(watch: Watch, place: Path) -> None:
     """Works until it is asked to stop, and needs a moment to save."""
     place.with_suffix(".pid").write_text(str(os.getpid()))
-    with signals.held_back():
+    with signals.deferred():
         while not signals.pending():
             time.sleep(0.01)
         if not place.name.startswith("hasty"):
             time.sleep(0.2)
         place.touch()
-        signals.obey(f"{place.name} is saved")
+        signals.raise_if_stopped(f"{place.name} is saved")
         place.with_suffix(".again").touch()
         while not signals.pending():
             time.sleep(0.01)
@@ -117,7 +117,7 @@ def test_one_at_a_time_needs_no_other_process() -> None:
 def test_a_stop_lets_every_work_save(tmp_path: Path) -> None:
     """SIGTERM to this process: both save, nothing more begins, and Interrupted says how far each one is."""
     works = [Does(name, saves, tmp_path / name) for name in ("one", "hasty")]
-    with signals.heard(), Local(2) as engine:
+    with signals.handling(), Local(2) as engine:
         for work in works:
             engine.begin(work, Watch())
         for work in works:
@@ -134,7 +134,7 @@ def test_a_stop_lets_every_work_save(tmp_path: Path) -> None:
 def test_a_wish_to_save_is_passed_on_and_the_work_goes_on(tmp_path: Path) -> None:
     """SIGUSR1, as schedulers send it; and one work that is asked to stop by itself stops all."""
     work = Does("one", saves, tmp_path / "one")
-    with signals.heard(), Local(1) as engine:
+    with signals.handling(), Local(1) as engine:
         engine.begin(work, Watch())
         pid = int(wait_for(tmp_path / "one.pid"))
         os.kill(os.getpid(), signal.SIGUSR1)

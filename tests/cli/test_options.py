@@ -62,10 +62,10 @@ APART = {
         "--dry-run --arms",
         "--dry-run --models=vit --pretrain --pretrain-epochs --mask-ratio --mask-size --mask-target",
         "--resume --name",
-        "--resume-anyway --name",
+        "--allow-changed --name",
     ],
-    "probe": [f"{NEW} --folds", ANOTHER, "--resume --name", "--resume-anyway --name"],
-    "pretrain": [NEW, f"{ANOTHER} --no-flip", "--resume --name", "--resume-anyway --name"],
+    "probe": [f"{NEW} --folds", ANOTHER, "--resume --name", "--allow-changed --name"],
+    "pretrain": [NEW, f"{ANOTHER} --no-flip", "--resume --name", "--allow-changed --name"],
     "compare": ["--json", "--across other --results"],
     "models": ["--download --models"],
     "data check": ["--no-near-duplicates --no-store"],
@@ -122,7 +122,7 @@ def calls() -> Iterator[tuple[str, list[str]]]:
 
 def base(command: str, words: list[str]) -> list[str]:
     """What the call needs besides; nothing where it goes on with a benchmark that is there."""
-    if "--resume" in words or "--resume-anyway" in words or {"--folds", *words} == {"--folds", "2"}:
+    if "--resume" in words or "--allow-changed" in words or {"--folds", *words} == {"--folds", "2"}:
         return ["data"] if command == "data split" else []
     found = BASES[command].split()
     places = [i for i, word in enumerate(found) if word in words]

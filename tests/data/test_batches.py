@@ -10,8 +10,7 @@ from PIL import Image
 from timm.data import create_transform
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vitbench.data import ahead, batches
-from vitbench.data.ahead import Ahead, in_batches
+from vitbench.data import batches, prefetch
 from vitbench.data.batches import (
     Evaluation,
     eval_batches,
@@ -22,6 +21,7 @@ from vitbench.data.crew import Crew
 from vitbench.data.decode import decode
 from vitbench.data.epochs import plan_epoch
 from vitbench.data.made import stored_side, training_picture
+from vitbench.data.prefetch import Prefetcher, in_batches
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.data.views import draw_view, render
@@ -238,13 +238,13 @@ def test_a_cards_batches_are_put_into_pinned_memory(split: Split, monkeypatch: p
 
 def test_evaluation_decodes_on_every_core(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its pictures are seen once: as many threads as cores prepare the first batch, as the default is."""
-    threads: list[Ahead] = []
+    threads: list[Prefetcher] = []
 
-    def spying(prepare: Any, work: Any, workers: Ahead) -> Any:
+    def spying(prepare: Any, work: Any, workers: Prefetcher) -> Any:
         threads.append(workers)
         return in_batches(prepare, work, workers)
 
-    monkeypatch.setattr(ahead, "cores", lambda: 16)
+    monkeypatch.setattr(prefetch, "cores", lambda: 16)
     monkeypatch.setattr(batches, "in_batches", spying)
     list(eval_batches(split.root, split.test, PREPROCESSING, 2, None))
     list(eval_batches(split.root, split.test, PREPROCESSING, 2, 3))

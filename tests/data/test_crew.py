@@ -3,7 +3,7 @@
 import pytest
 from odd_views import Odd
 
-from vitbench.data import ahead, crew
+from vitbench.data import crew, prefetch
 from vitbench.data.crew import Crew, Trial
 
 
@@ -27,7 +27,7 @@ teams: list[Team] = []
 @pytest.fixture(autouse=True)
 def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     teams.clear()
-    monkeypatch.setattr(ahead, "cores", lambda: 16)
+    monkeypatch.setattr(prefetch, "cores", lambda: 16)
     monkeypatch.setattr(crew, "cores", lambda: 16)
     monkeypatch.setattr(crew, "Workers", Team)
 
@@ -82,7 +82,7 @@ def test_on_a_cpu_processes_are_tried_where_all_threads_are_waited_for() -> None
     made = trained(hands, 300, 1.0, 0.6, 0.5)
     assert made[-1]
     first = made.index(True)
-    assert first > crew.STUCK * ahead.WINDOW  # not before all threads were there
+    assert first > crew.STUCK * prefetch.WINDOW  # not before all threads were there
     assert hands.workers == 16
 
 
@@ -125,9 +125,9 @@ def test_a_checkpoint_in_a_window_decides_nothing() -> None:
 def test_cores_are_those_that_a_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler gives a job 8 of 64; of four processes that torchrun starts here, each has two."""
     monkeypatch.undo()
-    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(ahead.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(prefetch.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(prefetch.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert ahead.cores() == 8
+    assert prefetch.cores() == 8
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert ahead.cores() == 2
+    assert prefetch.cores() == 2

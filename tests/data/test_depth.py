@@ -14,7 +14,7 @@ from PIL import Image
 
 from vitbench.benchmark.predict import ask, model_set_for, predict
 from vitbench.benchmark.train import train
-from vitbench.data import known, scan
+from vitbench.data import scan, scan_cache
 from vitbench.data.batches import cut_way
 from vitbench.data.decode import decode
 from vitbench.data.depth import folder_range, own_range
@@ -323,7 +323,7 @@ def test_another_range_is_another_picture_in_the_store(tmp_path: Path) -> None:
 def test_the_memory_of_the_check_knows_the_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unchanged folder is not decoded again; in another range it is, and so is one that grew deeper."""
     monkeypatch.setenv("VITBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(known, "RACY_SECONDS", -1.0)
+    monkeypatch.setattr(scan_cache, "RACY_SECONDS", -1.0)
     decoded: list[Path] = []
     original = scan.read_file
     monkeypatch.setattr(scan, "read_file", lambda *a: decoded.append(a[0]) or original(*a))

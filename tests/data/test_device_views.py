@@ -14,9 +14,9 @@ from test_batches import PREPROCESSING, SIZE, joined, recipe
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vitbench.data import device_views
-from vitbench.data.ahead import Ahead, whole
 from vitbench.data.batches import train_batches
 from vitbench.data.device_views import ON_DEVICE, SHAPES, DeviceViews, KeptPictures, Making, choose_making
+from vitbench.data.prefetch import Prefetcher, whole
 from vitbench.data.resample import Crops, resample
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
@@ -45,7 +45,7 @@ def split(tmp_path: Path) -> Split:
 def made(split: Split, asked: Recipe, epochs: int = 2, room: int = PLENTY, **more: Any) -> list[Any]:
     """Bytes and labels of whole epochs, made by one `DeviceViews`."""
     views = DeviceViews(CPU, resample, room)
-    threads = more.pop("threads", Ahead(0))
+    threads = more.pop("threads", Prefetcher(0))
     return [
         joined((make(), labels) for make, labels in views.batches(split, asked, epoch, threads, **more))
         for epoch in range(1, epochs + 1)
@@ -108,7 +108,7 @@ def test_neither_store_nor_room_nor_threads_change_them(
     asked = recipe(split, augment="geometry")
     expected = by_pillow(split, asked, 3)
     for store in ("", str(tmp_path / "store"), str(tmp_path / "store")):
-        found = made(split, asked, 3, room, threads=Ahead(workers), store=open_store(store))
+        found = made(split, asked, 3, room, threads=Prefetcher(workers), store=open_store(store))
         assert found == expected
 
 
@@ -139,10 +139,10 @@ def test_an_epoch_that_was_left_takes_no_room(split: Split) -> None:
     """What was planned for batches that nobody asked for is brought when an epoch needs it."""
     asked = recipe(split, augment="geometry")
     views = DeviceViews(CPU, resample, PLENTY)
-    begun = views.batches(split, asked, 1, Ahead(0))
+    begun = views.batches(split, asked, 1, Prefetcher(0))
     next(begun)
     begun.close()
-    again = joined((make(), labels) for make, labels in views.batches(split, asked, 1, Ahead(0)))
+    again = joined((make(), labels) for make, labels in views.batches(split, asked, 1, Prefetcher(0)))
     assert again == joined(train_batches(split, asked, 1))
 
 
@@ -174,7 +174,7 @@ def test_on_a_card_nothing_stays_behind(split: Split, level: str, monkeypatch: p
     monkeypatch.setattr(torch.Tensor, "to", copied)
     with FakeTensorMode(allow_non_fake_inputs=True):
         views = DeviceViews(torch.device("cuda"), resample, PLENTY)
-        for make, labels in views.batches(split, recipe(split, augment=level), 1, Ahead(0)):
+        for make, labels in views.batches(split, recipe(split, augment=level), 1, Prefetcher(0)):
             images = make()
             assert (images.device.type, images.dtype) == ("cuda", torch.uint8)
             assert images.shape == (len(labels), 3, SIZE, SIZE)

@@ -24,7 +24,7 @@ from vitbench.data.decode import MAX_ASPECT, MAX_BYTES, decode, picture_bytes
 from vitbench.data.made import LostPictureError
 from vitbench.data.scan import scan_folder
 from vitbench.errors import UnreadableImageError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.inference.stream import Question, answer, collect
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Answer, BadFile, Benchmark, Epoch, Preprocessing, Settings
@@ -578,9 +578,9 @@ def test_a_file_that_grows_is_not_followed(tmp_path: Path) -> None:
 
 def test_names_in_messages_cannot_speak_to_a_terminal() -> None:
     """Control characters, line breaks and marks that turn text round are spelled out, all scripts stay."""
-    assert shown("photo\u202egpj.exe") == r"photo\u202egpj.exe"
-    assert shown("사과\n\x1b[2J\x9b\u2028é") == r"사과\n\x1b[2J\x9b\u2028é"
-    assert shown(Path(os.fsdecode(b"caf\xe9"))) == r"caf\xe9"
+    assert printable("photo\u202egpj.exe") == r"photo\u202egpj.exe"
+    assert printable("사과\n\x1b[2J\x9b\u2028é") == r"사과\n\x1b[2J\x9b\u2028é"
+    assert printable(Path(os.fsdecode(b"caf\xe9"))) == r"caf\xe9"
 
 
 # --- while it is trained --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from vitbench.data.decode import decode_bytes
 from vitbench.data.demo import demo_files
 from vitbench.data.duplicates.align import align, correlation, warp
 from vitbench.data.duplicates.near import MOST_CANDIDATES, Match, find_near
-from vitbench.data.duplicates.prints import TURNS, Print, Prints, hashes, print_of, slopes, turned
+from vitbench.data.duplicates.prints import TURNS, Print, Prints, dihedral, hashes, print_of, slopes
 
 Edit = Callable[[Image.Image], Image.Image]
 
@@ -72,7 +72,7 @@ def test_copies_are_found(edit: Edit) -> None:
 def test_turned_copies_are_found(turn: int) -> None:
     """A copy mirrored or turned in any of eight ways is found, and which way it was."""
     picture = textured(1)
-    copy = Image.fromarray(np.moveaxis(turned(np.moveaxis(np.asarray(picture), -1, 0), turn), 0, -1))
+    copy = Image.fromarray(np.moveaxis(dihedral(np.moveaxis(np.asarray(picture), -1, 0), turn), 0, -1))
     (match,) = near(picture, copy)
     back = {5: 6, 6: 5}  # what undoes a quarter turn is the other one
     assert match.turn == back.get(turn, turn)
@@ -183,7 +183,7 @@ def test_hashes_of_turned_pictures(key: int, side: int) -> None:
     """The hashes for eight turns are the plain hashes of the turned pictures, bit by bit."""
     luma = np.random.default_rng(key).integers(0, 256, (3, side, side), dtype=np.uint8)
     for turn in range(TURNS):
-        assert (hashes(luma)[:, turn] == hashes(turned(luma, turn).copy())[:, 0]).all()
+        assert (hashes(luma)[:, turn] == hashes(dihedral(luma, turn).copy())[:, 0]).all()
 
 
 def test_hash_is_that_of_a_cosine_transform() -> None:

@@ -10,7 +10,7 @@ from vitbench.data.views import (
     FILL,
     LEVELS,
     OPS,
-    Dice,
+    KeyedRandom,
     View,
     centre_square,
     draw_view,
@@ -244,12 +244,15 @@ def test_view_is_the_same_at_any_size(augment: str) -> None:
         assert np.abs(small - np.asarray(large).astype(int)).mean() < 2
 
 
-def test_dice_are_keyed_and_even() -> None:
+def test_keyed_randomness_is_even() -> None:
     """Equal keys throw alike, other keys otherwise; numbers lie evenly in [0, 1)."""
-    numbers = [Dice("a", 1).uniform() for _ in range(2)] + [Dice("a", 2).uniform(), Dice("a1").uniform()]
+    numbers = [KeyedRandom("a", 1).uniform() for _ in range(2)] + [
+        KeyedRandom("a", 2).uniform(),
+        KeyedRandom("a1").uniform(),
+    ]
     assert numbers[0] == numbers[1]
     assert len(set(numbers)) == 3
-    dice = Dice("even")
+    dice = KeyedRandom("even")
     throws = np.array([dice.uniform() for _ in range(4000)])
     assert 0 <= throws.min() < 0.01 < 0.99 < throws.max() < 1
     assert abs(throws.mean() - 0.5) < 0.02
@@ -257,5 +260,5 @@ def test_dice_are_keyed_and_even() -> None:
 
 def test_order_is_a_permutation() -> None:
     """`order` holds each place once."""
-    assert sorted(Dice("o").order(50).tolist()) == list(range(50))
-    assert Dice("o").order(50).tolist() != list(range(50))
+    assert sorted(KeyedRandom("o").order(50).tolist()) == list(range(50))
+    assert KeyedRandom("o").order(50).tolist() != list(range(50))

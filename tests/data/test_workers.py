@@ -17,11 +17,11 @@ from odd_views import Every, Odd, Unwilling
 from test_batches import joined, recipe
 
 from vitbench.data import feed, workers
-from vitbench.data.ahead import AHEAD
 from vitbench.data.batches import train_batches
 from vitbench.data.crew import Crew
 from vitbench.data.feed import Feed
 from vitbench.data.made import NO_STORE, LostPictureError, Views
+from vitbench.data.prefetch import AHEAD
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
 from vitbench.data.store import Store

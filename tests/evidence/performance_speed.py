@@ -16,17 +16,17 @@ import torch
 from performance_arms import Arm, Case, Limit, make_arms, make_trainer, recipe_of, settle
 from torch import Tensor
 
-from vitbench.data.ahead import AHEAD, cores
 from vitbench.data.batches import train_batches
 from vitbench.data.crew import Crew
 from vitbench.data.decode import decode
 from vitbench.data.made import stored_side, training_picture
+from vitbench.data.prefetch import AHEAD, cores
 from vitbench.data.store import open_store, store_folder
 from vitbench.models.create import gmacs
 from vitbench.records import Split
 from vitbench.training import step as step_module
 from vitbench.training.machine import PeakMemory, synchronise
-from vitbench.training.sums import Sums
+from vitbench.training.meter import EpochMeter
 from vitbench.training.trainer import Trainer
 
 SAMPLE = 32
@@ -193,7 +193,7 @@ class Laps:
 
 
 PARTS = ("wait for data", "copy", "forward", "backward", "optimiser", "other")
-"""copy: to the device and to float; optimiser: with clipping and EMA; other: schedule, seeds, sums."""
+"""copy: to the device and to float; optimiser: with clipping and EMA; other: schedule, seeds, meter."""
 
 
 def parts(case: Case) -> dict[str, float]:
@@ -203,7 +203,7 @@ def parts(case: Case) -> dict[str, float]:
     for _ in trainer.batches(1):
         pass
     laps = Laps(trainer.device, dict.fromkeys(PARTS, 0.0))
-    sums = Sums.fresh(trainer.device)
+    meter = EpochMeter.fresh(trainer.device)
     batches = trainer.batches(2)
     with _watched(trainer, laps):
         laps.start()
@@ -212,7 +212,7 @@ def parts(case: Case) -> dict[str, float]:
             laps.lap("wait for data")
             loss, right = step_module.train_step(trainer, images, labels, step)
             laps.lap("optimiser")
-            sums.add(loss, right, len(labels))
+            meter.add(loss, right, len(labels))
             laps.lap("other")
     return laps.seconds
 

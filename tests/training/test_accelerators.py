@@ -126,7 +126,7 @@ def test_the_line_for_another_card() -> None:
     line = refusal(run, [Change("not deterministic → deterministic", back)])
     assert "(not deterministic → deterministic); leave --deterministic away, or go on" in line
     line = refusal(run, [Change("NVIDIA A100 → NVIDIA H100")])
-    assert "(NVIDIA A100 → NVIDIA H100); go on where they are the same, or add --resume-anyway" in line
+    assert "(NVIDIA A100 → NVIDIA H100); go on where they are the same, or add --allow-changed" in line
 
 
 # --- a card that torch cannot use -----------------------------------------------------------------

@@ -72,9 +72,9 @@ def test_what_changes_no_byte_is_no_change(cut: Path, trained: Trained, without:
 
 
 def test_what_only_costs_bits_is_accepted_and_noted(cut: Path, trained: Trained) -> None:
-    """--resume-anyway: the run goes on from its checkpoint; run, table and environment say what happened."""
+    """--allow-changed: the run goes on from its checkpoint; run, table and environment say what happened."""
     pretend(cut, torch="2.0.1")
-    done = trained(resume=True, resume_anyway=True)
+    done = trained(resume=True, allow_changed=True)
     run = done.runs[0]
     assert "start at epoch 2 of 2" in (cut / "log.txt").read_text()
     (note,) = [note for note in run.metrics()["notes"] if "torch 2.0.1 → " in note]
@@ -85,11 +85,11 @@ def test_what_only_costs_bits_is_accepted_and_noted(cut: Path, trained: Trained)
 
 
 def test_other_data_are_refused_all_the_same(cut: Path, trained: Trained, coloured: Path) -> None:
-    """--resume-anyway is no way around a picture that is gone."""
+    """--allow-changed is no way around a picture that is gone."""
     pretend(cut, torch="2.0.1")
     (coloured / "red" / "00.png").unlink()
     with pytest.raises(UsageError, match="1 pictures are gone"):
-        trained(resume=True, resume_anyway=True)
+        trained(resume=True, allow_changed=True)
 
 
 @pytest.mark.usefixtures("no_reports")
@@ -116,5 +116,5 @@ def test_a_fold_that_begins_under_another_version_is_refused_too(trained: Traine
     pretend(tmp_path / "results" / "folded" / "test_vit-s0", torch="2.0.1")
     with pytest.raises(UsageError, match=r"torch 2\.0\.1 → "):
         trained(name="folded", resume=True)
-    done = trained(name="folded", resume=True, resume_anyway=True).runs[0]
+    done = trained(name="folded", resume=True, allow_changed=True).runs[0]
     assert any("torch 2.0.1 → " in note for note in done.metrics()["notes"])

@@ -125,7 +125,7 @@ def test_a_run_begun_compiled_is_refused_where_that_cannot_be_had(
     with pytest.raises(UsageError, match=re.escape(f"(g++ version 1.0 → {NO_COMPILER}); go on")):
         trained(resume=True)
     accepted = Said()
-    (run,) = trained(accepted, resume=True, resume_anyway=True).runs
+    (run,) = trained(accepted, resume=True, allow_changed=True).runs
     assert run.status == "finished"
     assert any("other last bits" in line for line in accepted.lines)
 

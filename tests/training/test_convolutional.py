@@ -18,7 +18,7 @@ from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Machine, Origin, Settings
 from vitbench.training import loop
 from vitbench.training.recipes import build_recipe
-from vitbench.training.step import gentle_statistics
+from vitbench.training.step import scaled_bn_momentum
 
 FAMILIES = ("resnet18", "convnext_atto", "efficientnet_lite0", "regnety_002")
 """A small member of each."""
@@ -83,9 +83,9 @@ def test_micro_batches_move_batch_statistics_as_far_as_one_batch() -> None:
     """Four equal micro-batches leave the mean and variance of one, and the momentum as it was."""
     pixels = torch.randn(4, 3, 5, 5) + 2
     once, often = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
-    with gentle_statistics(once, 1):
+    with scaled_bn_momentum(once, 1):
         once(pixels)
-    with gentle_statistics(often, 4):
+    with scaled_bn_momentum(often, 4):
         for _ in range(4):
             often(pixels)
     torch.testing.assert_close(once.running_mean, often.running_mean)

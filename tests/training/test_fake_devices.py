@@ -29,12 +29,12 @@ from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.records import Distillation, Machine, Recipe, Settings, Split
 from vitbench.training.loop import build_trainer
+from vitbench.training.meter import EpochMeter
 from vitbench.training.objectives import distillation, simmim
 from vitbench.training.objectives.supervised import Supervised
 from vitbench.training.objectives.table import learner
 from vitbench.training.recipes import build_recipe, masking_of, pretraining_recipe
 from vitbench.training.step import train_step
-from vitbench.training.sums import Sums
 from vitbench.training.trainer import Trainer
 
 SIZE, BATCH = 64, 8
@@ -142,10 +142,10 @@ def steps(trainer: Trainer) -> set[str]:
 
     with mock.patch.object(trainer.objective, "forward", recordable):
         total, right = train_step(trainer, images, labels, 1)
-    sums = Sums.fresh(trainer.device)
-    sums.add(total, right, BATCH)
+    meter = EpochMeter.fresh(trainer.device)
+    meter.add(total, right, BATCH)
     learnt = (*trainer.model.parameters(), *trainer.model.buffers(), *trainer.objective.buffers())
-    return {tensor.device.type for tensor in (total, right, sums.loss, sums.right, *learnt)}
+    return {tensor.device.type for tensor in (total, right, meter.loss, meter.right, *learnt)}
 
 
 def built(

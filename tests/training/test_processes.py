@@ -239,7 +239,7 @@ def test_another_number_of_processes_is_refused(trained: Callable[..., Benchmark
     path.write_text(json.dumps({**read_json(path), "processes": 2}))
     with pytest.raises(UsageError, match=r"processes 2 → 1\); start it with torchrun --nproc_per_node 2, or"):
         trained(resume=True)
-    run = trained(resume=True, resume_anyway=True).runs[0]
+    run = trained(resume=True, allow_changed=True).runs[0]
     assert any("processes 2 → 1" in note for note in run.metrics()["notes"])
 
 

@@ -147,7 +147,7 @@ def steps_reached(between: float) -> list[str]:
         os.kill(os.getpid(), signal.SIGINT)
         reached.append("after the second")
 
-    with pytest.raises(Interrupted), signals.heard(), signals.held_back():
+    with pytest.raises(Interrupted), signals.handling(), signals.deferred():
         step()
     return reached
 
@@ -171,7 +171,7 @@ def test_handlers_are_put_back_and_a_program_keeps_its_own() -> None:
     before = signal.getsignal(signal.SIGINT)
     usual = signal.signal(signal.SIGTERM, own)
     try:
-        with signals.heard():
+        with signals.handling():
             assert signal.getsignal(signal.SIGTERM) is own
             assert signal.getsignal(signal.SIGINT) is not before
         assert signal.getsignal(signal.SIGINT) is before

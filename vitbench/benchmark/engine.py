@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from vitbench.benchmark import beside
 from vitbench.benchmark.beside import Process
-from vitbench.data.ahead import cores
+from vitbench.data.prefetch import cores
 from vitbench.errors import DeviceLostError, Interrupted, KilledError
 from vitbench.records.watch import Watch
 from vitbench.training import signals

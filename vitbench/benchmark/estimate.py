@@ -12,10 +12,10 @@ from vitbench.benchmark.engine import Engine
 from vitbench.benchmark.heads import heads_seconds
 from vitbench.benchmark.plan import Plan
 from vitbench.benchmark.schedule import wall_clock
-from vitbench.data.ahead import Ahead
 from vitbench.data.batches import cut_way
 from vitbench.data.epochs import epoch_size
 from vitbench.data.made import Views, stored_side, stored_size, training_picture
+from vitbench.data.prefetch import Prefetcher
 from vitbench.data.store import open_store
 from vitbench.errors import DeviceLostError, KilledError
 from vitbench.inference.features import feature_key, stored_contents
@@ -183,7 +183,7 @@ def _estimate(job: Job, split: Split, timing: _Timing) -> Estimate:
     if recipe.name == "probe":
         seconds = _new_pictures(job, split) * (forward + once) + heads_seconds(split, timing.width)
         return Estimate(timing.parameters / 1e6, seconds, model_mb, model_mb)
-    workers = Ahead(job.machine.workers).most
+    workers = Prefetcher(job.machine.workers).most
     view = timing.view + always
     per_view = step + view if workers == 0 else max(step, view / workers)
     seconds = len(split.contents) * once / max(1, workers)

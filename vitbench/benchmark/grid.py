@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from vitbench import files
 from vitbench.benchmark.engine import Engine, Outcome
 from vitbench.benchmark.plan import Plan
-from vitbench.data.ahead import share_cores
 from vitbench.data.made import LostPictureError
+from vitbench.data.prefetch import share_cores
 from vitbench.errors import (
     CrowdedError,
     DeviceLostError,

@@ -7,7 +7,7 @@ from pathlib import Path
 from vitbench import files
 from vitbench.benchmark.folder import writing
 from vitbench.errors import ClassesError, UsageError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import Benchmark, Settings
 
 
@@ -16,7 +16,7 @@ def place_of(benchmark: Benchmark, way_on: str) -> Path:
     place = Path(benchmark.manifest["data"])
     if not place.is_dir():
         raise VitbenchError(
-            f"{benchmark.folder}: its pictures are not in {shown(place)} any more; where they are now, "
+            f"{benchmark.folder}: its pictures are not in {printable(place)} any more; where they are now, "
             f"`{way_on}` goes on"
         )
     return place
@@ -53,7 +53,7 @@ def record(benchmark: Benchmark, place: Path, group: str | None) -> str:
             return ""
         settings = {**manifest["settings"], "group": group}
         files.write_json(benchmark.folder / "benchmark.json", {**manifest, "data": now, "settings": settings})
-    return f"{benchmark.name}: its pictures are in {shown(now)} now (before: {shown(before)})"
+    return f"{benchmark.name}: its pictures are in {printable(now)} now (before: {printable(before)})"
 
 
 def relocate(benchmark: Benchmark, place: Path) -> str:
@@ -69,12 +69,12 @@ def relocate(benchmark: Benchmark, place: Path) -> str:
         elif files.sha256_of(path) != row["sha256"]:
             other.append(row["path"])
     parts = [
-        f"{len(found)} of {len(benchmark.split_rows())} {what} (first: {shown(found[0])})"
+        f"{len(found)} of {len(benchmark.split_rows())} {what} (first: {printable(found[0])})"
         for what, found in (("are not there", missing), ("have another content", other))
         if found
     ]
     if parts:
         raise UsageError(
-            f"--data {shown(place)}: does not hold the pictures of {benchmark.name}: {', '.join(parts)}"
+            f"--data {printable(place)}: does not hold the pictures of {benchmark.name}: {', '.join(parts)}"
         )
     return record(benchmark, place, with_group(benchmark.settings, benchmark, place).group)

@@ -15,7 +15,7 @@ from vitbench.comparison.results import probed_model
 from vitbench.data.duplicates.prints import fingerprint, print_of
 from vitbench.data.kinds import several_notes
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.inference.devices import choose_device
 from vitbench.inference.stream import Question, Recognise, answer, collect
 from vitbench.models.folder import LoadedModel, load_model
@@ -174,21 +174,21 @@ class _Odd:
             first = self.assumed[0]
             lines.append(
                 f"{counted(len(self.assumed), 'picture')} of more than 8 bits, and the models were trained "
-                f"on 8 bits alone: black to white is what each shows by itself (in {shown(first.path)} "
+                f"on 8 bits alone: black to white is what each shows by itself (in {printable(first.path)} "
                 f"{first.shown}); --pixel-range LOW,HIGH says it"
             )
         if self.cut_off:
             first = self.cut_off[0]
             lines.append(
                 f"{counted(len(self.cut_off), 'picture')} with values beyond {first.shown}, the black and "
-                f"white of the training pictures, cut off there (e.g. {shown(first.path)}: {first.held})"
+                f"white of the training pictures, cut off there (e.g. {printable(first.path)}: {first.held})"
             )
         if self.dim:
             first = self.dim[0]
             lines.append(
                 f"{counted(len(self.dim), 'picture')} all but black where {first.shown} is black to "
-                f"white, as in the training pictures (e.g. {shown(first.path)}: {first.held}); convert to "
-                "their values, or --pixel-range LOW,HIGH says what is meant"
+                f"white, as in the training pictures (e.g. {printable(first.path)}: {first.held}); convert "
+                "to their values, or --pixel-range LOW,HIGH says what is meant"
             )
         return lines
 

@@ -52,7 +52,7 @@ class Request:
     resume: bool = False
     shard: Shard | None = None
     """Which of the benchmark's runs this call carries out; None: all."""
-    resume_anyway: bool = False
+    allow_changed: bool = False
     """With `resume`: also a run that was begun with other versions or threads."""
 
     @property
@@ -101,11 +101,11 @@ def _further(request: Request, benchmark: Benchmark, asked: Settings, watch: Wat
     if not dry_run:
         # The jobs of an array are started again as they were, and find each other's runs half-way.
         resume = request.resume or request.shard is not None
-        folder.refuse_changes(benchmark, plan, resume=resume, anyway=request.resume_anyway)
+        folder.refuse_changes(benchmark, plan, resume=resume, anyway=request.allow_changed)
     known = {run.name for run in benchmark.runs}
     if request.resume and (new := [job.run_name for job in plan.jobs if job.run_name not in known]):
         watch.message(f"{benchmark.folder}: begins {', '.join(new)}, which it has not yet")
-    jobs = tuple(dataclasses.replace(job, resume_anyway=request.resume_anyway) for job in plan.jobs)
+    jobs = tuple(dataclasses.replace(job, allow_changed=request.allow_changed) for job in plan.jobs)
     return dataclasses.replace(plan, jobs=jobs)
 
 
@@ -138,7 +138,7 @@ def train(
     name: str | None = None,
     results: Path | str = DEFAULT_RESULTS,
     resume: bool = False,
-    resume_anyway: bool = False,
+    allow_changed: bool = False,
     watch: Watch | None = None,
     track: str | None = None,
     shard: str | None = None,
@@ -151,17 +151,17 @@ def train(
     `failure.json` and a row that says so; the others go on. Ctrl-C and SIGTERM finish the step, save, and
     raise `Interrupted` (a KeyboardInterrupt); on the main thread, and where the program does not handle
     them itself. `track` mirrors every epoch to "tensorboard", "wandb" or "trackio". `shard`, such as "2/8",
-    carries out every 8th run only, in a benchmark that several processes fill. `resume_anyway` resumes a
+    carries out every 8th run only, in a benchmark that several processes fill. `allow_changed` resumes a
     run also where torch and its kin, or the number of threads, are not those it was begun with. Raises
     VitbenchError for whatever can be refused before the first step.
     """
     folder_of_data = None if data is None else Path(data)
     share = None if shard is None else Shard.of(shard)
-    resume = resume or resume_anyway
+    resume = resume or allow_changed
     if started()[0]:
         return _followed()
     request = Request(
-        Settings.of(settings), folder_of_data, name, Path(results), resume, share, resume_anyway
+        Settings.of(settings), folder_of_data, name, Path(results), resume, share, allow_changed
     )
     return carry_out(request, watch or Watch(), track)
 
@@ -210,7 +210,7 @@ def carry_out(
     apart: bool = False,
 ) -> Benchmark:
     """`train`, as the command line calls it: `apart`, each run in a process beside this one."""
-    with signals.heard(), processes.joined() as group:
+    with signals.handling(), processes.joined() as group:
         benchmark = _carry_out(request, watch, track, compared, apart)
         group.order(processes.Order.END)
         group.send(str(benchmark.folder.resolve()))

@@ -49,7 +49,7 @@ def main(*loading: str) -> None:
         os.dup2(nothing.fileno(), 0)
     works: SimpleQueue[bytes] = SimpleQueue()
     try:
-        with signals.heard():
+        with signals.handling():
             threading.Thread(target=_take, args=(given, works), daemon=True).start()
             for name in loading:
                 import_module(name)

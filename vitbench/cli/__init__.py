@@ -44,9 +44,9 @@ def main() -> None:
 
 def _say(line: str) -> None:
     """The last line on stderr; names in it cannot speak to the terminal."""
-    from vitbench.files import shown
+    from vitbench.files import printable
 
-    print(f"vitbench: {shown(line)}", file=sys.stderr)
+    print(f"vitbench: {printable(line)}", file=sys.stderr)
 
 
 def _carry_out() -> None:

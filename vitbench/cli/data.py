@@ -11,7 +11,7 @@ from vitbench.errors import UsageError, VitbenchError
 from vitbench.settings import Augment, Layout, Settings
 
 if TYPE_CHECKING:
-    from vitbench.data.kept import Kept
+    from vitbench.data.cache_listing import CacheEntry
     from vitbench.records import PixelRange, Split
 
 data_app = typer.Typer(
@@ -72,14 +72,14 @@ def check(
     kept = keep_together(images, group, burst_seconds)
     print(check_report(images, kept if kept is not images else None))
     if len(images.bad) > SHOWN_BAD and (listed := list_bad(data, images.bad)):
-        print(f"all {len(images.bad)} that cannot be read: {files.shown(listed)}")
+        print(f"all {len(images.bad)} that cannot be read: {files.printable(listed)}")
     try:
         split_images(kept)
     except VitbenchError as error:
         print(f"note: as it stands, train would refuse this: {error}")
     if out is not None:
         count = write_pairs(images, out)
-        print(f"{count} {'pair' if count == 1 else 'pairs'} written to {files.shown(out)}")
+        print(f"{count} {'pair' if count == 1 else 'pairs'} written to {files.printable(out)}")
     if strict:
         refuse_warnings(images)
     if images.bad:
@@ -122,12 +122,12 @@ def split(
         found = split_images(images, split_seed, count)
         for note in (*images.notes, *found.notes, *found.proposals, images.searched):
             display.message(f"note: {note}")
-    print(files.shown(f"{data}: {found.rule}"))
+    print(files.printable(f"{data}: {found.rule}"))
     for line in _counts(found):
-        print(files.shown(line))
+        print(files.printable(line))
     if out is not None:
         write_split(found, out)
-        print(f"written to {files.shown(out)}")
+        print(f"written to {files.printable(out)}")
 
 
 @data_app.command()
@@ -181,7 +181,7 @@ def augment(
             seed=seed,
             on_progress=display.checking,
         )
-    print(f"{count} views of {len(found.train)} training pictures written to {files.shown(out)}")
+    print(f"{count} views of {len(found.train)} training pictures written to {files.printable(out)}")
     if count > per_class * len(found.classes):
         print(f"a class with more than {per_class} training pictures shows each of them once")
 
@@ -198,8 +198,8 @@ def show_store(
     Examples: `vitbench data store` · `vitbench data store --clear` · `vitbench data store --store-dir /fast`
     """
     from vitbench.data.cache import cache_folder
-    from vitbench.data.kept import clear_cache, decoded_in, kept_things
-    from vitbench.data.known import known_pictures
+    from vitbench.data.cache_listing import cache_entries, clear_cache, decoded_in
+    from vitbench.data.scan_cache import open_scan_cache
 
     if store_dir is not None:
         _show_decoded(store_dir, decoded_in(store_dir, clear), "removed" if clear else "")
@@ -207,7 +207,7 @@ def show_store(
     if clear:
         print(f"{cache_folder()}: {_megabytes(clear_cache())} removed")
         return
-    things = kept_things()
+    things = cache_entries()
     total = sum(thing.size for thing in things)
     print(f"{cache_folder()}: {_megabytes(total) if things else 'nothing kept'} (VITBENCH_CACHE moves it)")
     for thing in things:
@@ -215,12 +215,12 @@ def show_store(
             f"{thing.name}: {thing.files} {'file' if thing.files == 1 else 'files'}, {_megabytes(thing.size)}"
         )
     if things:
-        with known_pictures() as known:
+        with open_scan_cache() as known:
             count = known.count()
         print(f"{count} {'picture' if count == 1 else 'pictures'} known, not decoded again while unchanged")
 
 
-def _show_decoded(folder: Path, kept: "Kept", what: str) -> None:
+def _show_decoded(folder: Path, kept: "CacheEntry", what: str) -> None:
     files = f"{kept.files} decoded {'picture' if kept.files == 1 else 'pictures'}"
     print(f"{folder}: {files}, {_megabytes(kept.size)} {what}".rstrip())
 

@@ -48,7 +48,7 @@ class Call(Declared):
     """The benchmark's folder."""
     resume: Annotated[bool, On(EVERY)] = False
     """Go on with what was interrupted."""
-    resume_anyway: Annotated[bool, On(EVERY)] = False
+    allow_changed: Annotated[bool, On(EVERY)] = False
     """Go on also where torch and its kin, or the number of threads, have changed since: the weights are then
     not equal to the last bit to those of an uninterrupted run, and the table says so.
     """

@@ -17,7 +17,7 @@ from vitbench import files
 from vitbench.benchmark.schedule import wall_clock
 from vitbench.cli.options import RESULTS
 from vitbench.errors import Interrupted, StoppedError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.launch import started
 from vitbench.records import Benchmark, Epoch, duration, percent
 from vitbench.records.commands import going_on
@@ -122,7 +122,7 @@ class LineWatch(Watch):
             self.show(f"{run}: {done} of {total} heads fitted")
 
     def message(self, text: str) -> None:
-        self.show(shown(text))
+        self.show(printable(text))
 
     def benchmark_started(self, name: str, seconds: Mapping[str, float], at_once: int = 1) -> None:
         self.benchmark = name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.narrative.advice import leading_probes
 from vitbench.records import Benchmark, benchmarks_in
 from vitbench.records.commands import going_on, predicting, training_from, training_of
@@ -43,7 +43,7 @@ def console() -> Console:
 
 def say(text: str) -> None:
     """One line on stderr; names in it cannot speak to the terminal."""
-    print(shown(text), file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def say_report(path: Path, notes: Sequence[str], notice: str) -> None:

@@ -79,7 +79,7 @@ def conduct(asked: Settings, call: Call) -> None:
         from vitbench.training.track import check
 
         check(call.track)
-    resume = call.resume or call.resume_anyway
+    resume = call.resume or call.allow_changed
     if not (resume or call.name):
         # What can be said in half a second is said before torch is loaded.
         unread = (ClassesError,) if asked.recipe == "simmim" else ()
@@ -90,7 +90,7 @@ def conduct(asked: Settings, call: Call) -> None:
     from vitbench.cli.progress import watch
 
     shard = None if call.shard is None else Shard.of(call.shard)
-    request = Request(asked, call.data, call.name, call.results, resume, shard, call.resume_anyway)
+    request = Request(asked, call.data, call.name, call.results, resume, shard, call.allow_changed)
     if call.dry_run:
         raise typer.Exit(_show_plan(request, as_json=call.as_json))
     made: list[Comparison] = []
@@ -111,7 +111,7 @@ def _show_plan(request: "Request", *, as_json: bool) -> int:
     from vitbench.benchmark.estimate import estimate_jobs
     from vitbench.benchmark.train import prepare
     from vitbench.cli.progress import watch
-    from vitbench.files import shown
+    from vitbench.files import printable
 
     with watch(request.results) as display:
         plan, benchmark = prepare(request, display, dry_run=True)
@@ -121,7 +121,7 @@ def _show_plan(request: "Request", *, as_json: bool) -> int:
         print(plan_json(plan, estimates))
     else:
         for line in described(plan, estimates):
-            print(shown(line))
+            print(printable(line))
     done = len(plan.jobs) + len(plan.finished)
     return status_of(done, done + len(plan.unfit))
 

@@ -10,7 +10,7 @@ from vitbench.data.epochs import PerClass, plan_epoch
 from vitbench.data.folders import distinct_name, new_folder
 from vitbench.data.views import draw_view, render
 from vitbench.errors import UnreadableImageError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import Augment, Picture, Split
 
 EPOCH = 1
@@ -56,4 +56,4 @@ def _open(split: Split, picture: Picture) -> Image.Image:
     try:
         return decode(path, meant=split.pixel_range)
     except UnreadableImageError as error:
-        raise VitbenchError(f"{shown(path)}: cannot be read any more; run it again") from error
+        raise VitbenchError(f"{printable(path)}: cannot be read any more; run it again") from error

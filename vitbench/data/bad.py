@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitbench import files
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import BadFile
 
 SHOWN_BAD = 10
@@ -15,13 +15,13 @@ COLUMNS = ("path", "reason")
 
 def bad_message(root: Path, bad: Sequence[BadFile], total: int) -> str:
     """One line on the files that cannot be read; of more than ten it names the CSV that holds them all."""
-    named = [f"{shown(entry.path)} ({entry.reason})" for entry in bad[:SHOWN_BAD]]
+    named = [f"{printable(entry.path)} ({entry.reason})" for entry in bad[:SHOWN_BAD]]
     more = ""
     if len(bad) > SHOWN_BAD:
         listed = list_bad(root, bad)
-        more = f", and {len(bad) - SHOWN_BAD} more" + (f" (all in {shown(listed)})" if listed else "")
+        more = f", and {len(bad) - SHOWN_BAD} more" + (f" (all in {printable(listed)})" if listed else "")
     return (
-        f"{shown(root)}: {len(bad)} of {total} files cannot be read: {', '.join(named)}{more}; "
+        f"{printable(root)}: {len(bad)} of {total} files cannot be read: {', '.join(named)}{more}; "
         "mend or remove them, or leave them out with --skip-bad"
     )
 

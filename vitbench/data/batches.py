@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitbench.data.ahead import Ahead, even_slices, in_batches, whole
 from vitbench.data.crew import Crew
 from vitbench.data.epochs import plan_epoch, view_epoch
 from vitbench.data.feed import Feed
 from vitbench.data.made import MADE, NO_STORE, Views, decoded, range_way
+from vitbench.data.prefetch import Prefetcher, even_slices, in_batches, whole
 from vitbench.data.store import Store
 from vitbench.records import Picture, Preprocessing, Recipe, Split, label_indices
 
@@ -150,7 +150,7 @@ def eval_batches(
     pictures: Sequence[Picture],
     preprocessing: Preprocessing,
     batch_size: int,
-    workers: Ahead | int | None = 0,
+    workers: Prefetcher | int | None = 0,
     share: Share = whole,
     store: Store = NO_STORE,
     device: torch.device = CPU,
@@ -172,6 +172,6 @@ def eval_batches(
 
     batches = [pictures[part] for part in even_slices(len(pictures), batch_size)]
     batches = batches[share(len(batches))]
-    threads = workers if isinstance(workers, Ahead) else Ahead(workers, at_once=True)
+    threads = workers if isinstance(workers, Prefetcher) else Prefetcher(workers, at_once=True)
     for cuts in in_batches(prepared, batches, threads):
         yield evaluation.inputs(cuts, device)

@@ -11,7 +11,7 @@ from vitbench.data.kinds import what_lies_in
 from vitbench.data.shape import Shape, main_part, quoted
 from vitbench.data.walk import some
 from vitbench.errors import ClassesError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import Part, Picture
 
 LEAST_CHOOSING = 2
@@ -59,7 +59,7 @@ def check_classes(root: Path, shape: Shape, pictures: Sequence[Picture]) -> list
         return []
     main = main_part(shape)
     classes = {label for part, label, _ in shape.folders if part == main}
-    where = f"{shown(root)}{'/train' if main else ''}"
+    where = f"{printable(root)}{'/train' if main else ''}"
     empty = classes - {p.label for p in pictures if p.part == main}
     if empty:
         lies_in = what_lies_in([path for _, label, path in shape.folders if label in empty])
@@ -74,7 +74,7 @@ def check_classes(root: Path, shape: Shape, pictures: Sequence[Picture]) -> list
     notes = []
     for part in [part for part in ("val", "test") if any(p == part for p, _, _ in shape.folders)]:
         if unknown := have[part] - classes:
-            raise ClassesError(f"{shown(root)}/{part}: {_not_in_train(unknown, classes)}")
+            raise ClassesError(f"{printable(root)}/{part}: {_not_in_train(unknown, classes)}")
         if not have[part]:
             notes.append(f"{part}/ holds no pictures: left out")
         elif missing := classes - have[part]:
@@ -130,4 +130,4 @@ def _difference(one: str, other: str) -> str:
 def _spelled(name: str) -> str:
     """A name with what cannot be seen in it spelled out."""
     unseen = {c for c in name if _visible(c) != c or (c.isspace() and c != " ")}
-    return shown("".join(c.encode("unicode_escape").decode() if c in unseen else c for c in name))
+    return printable("".join(c.encode("unicode_escape").decode() if c in unseen else c for c in name))

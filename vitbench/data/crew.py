@@ -8,7 +8,7 @@ all threads together are waited for. What comes out never depends on it.
 from statistics import fmean
 from typing import Protocol
 
-from vitbench.data.ahead import AHEAD, Ahead, cores
+from vitbench.data.prefetch import AHEAD, Prefetcher, cores
 from vitbench.data.worker import Rendering
 from vitbench.data.workers import Workers, WorkersError
 
@@ -75,7 +75,7 @@ class Trial:
         self.windows, self.threads, self._before = self.windows + 1, mean if alike else None, mean
 
 
-class Crew(Ahead):
+class Crew(Prefetcher):
     """Threads, and processes in their place where those are faster; kept from epoch to epoch."""
 
     def __init__(
@@ -86,7 +86,7 @@ class Crew(Ahead):
         pinned: bool = False,
         processes: bool | None = None,
     ) -> None:
-        """`workers` and `pinned` as of `Ahead`; no more processes than threads were asked for.
+        """`workers` and `pinned` as of `Prefetcher`; no more processes than threads were asked for.
 
         `accelerated`: another device does the arithmetic, so the host's main thread launches it.
         `processes`: True or False leaves nothing to measure.
@@ -104,7 +104,7 @@ class Crew(Ahead):
         self._coming: tuple[object, Coming] | None = None
 
     def count(self, waited: float, busy: float) -> bool | None:
-        """As of `Ahead`; also what decides between threads and processes."""
+        """As of `Prefetcher`; also what decides between threads and processes."""
         before = self.workers
         too_long = super().count(waited, busy)
         if self.workers != before:

@@ -11,7 +11,7 @@ from pathlib import Path
 from vitbench.data.duplicates import series
 from vitbench.data.groups import TOGETHER
 from vitbench.errors import ClassesError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import ImageSet, Picture
 
 AUTO_FOLDS = 5
@@ -191,8 +191,8 @@ def apart(
     for before, after in zip(sides, kept, strict=True):
         for label in sorted({p.label for p in before} - {p.label for p in after}):
             raise ClassesError(
-                f"{shown(image_set.root)}: class '{shown(label)}' is one series of near-copies, such as the "
-                "frames of a film, and too short to be cut; add other pictures or drop the class"
+                f"{printable(image_set.root)}: class '{printable(label)}' is one series of near-copies, such "
+                "as the frames of a film, and too short to be cut; add other pictures or drop the class"
             )
     return kept, left_out
 
@@ -209,7 +209,7 @@ def _has(root: Path, label: str, have: Sequence[Group]) -> str:
     what = f"different {noun}"
     if any(map(is_joined, have)):
         what = "group kept together" if len(have) == 1 else "groups kept together"
-    return f"{shown(root)}: class '{shown(label)}' has {len(have)} {what}"
+    return f"{printable(root)}: class '{printable(label)}' has {len(have)} {what}"
 
 
 def _refuse_missing(root: Path, holding: dict[str, list[Group]], sides: Sequence[Sequence[Picture]]) -> None:
@@ -218,10 +218,11 @@ def _refuse_missing(root: Path, holding: dict[str, list[Group]], sides: Sequence
     for label in sorted(holding.keys() - everywhere):
         if any(map(is_joined, holding[label])):
             raise ClassesError(
-                f"{shown(root)}: class '{shown(label)}' cannot be on every side, for its pictures are kept "
-                "together with those of other classes; make the groups smaller or try another --split-seed"
+                f"{printable(root)}: class '{printable(label)}' cannot be on every side, for its pictures "
+                "are kept together with those of other classes; make the groups smaller or "
+                "try another --split-seed"
             )
         raise ClassesError(
-            f"{shown(root)}: too many pictures of class '{shown(label)}' also lie in another class; "
+            f"{printable(root)}: too many pictures of class '{printable(label)}' also lie in another class; "
             "sort them out first"
         )

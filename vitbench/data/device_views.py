@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vitbench.data.ahead import Ahead, in_batches, whole
 from vitbench.data.batches import Share, planned_batches
 from vitbench.data.epochs import view_epoch
 from vitbench.data.made import NO_STORE, Views, stored_size, training_picture
+from vitbench.data.prefetch import Prefetcher, in_batches, whole
 from vitbench.data.resample import REACH, Crops, plan_crops, resample
 from vitbench.data.retouch import plan_retouch, retouch
 from vitbench.data.store import Store
@@ -176,7 +176,7 @@ class DeviceViews:
         split: Split,
         recipe: Recipe,
         epoch: int,
-        threads: Ahead,
+        threads: Prefetcher,
         share: Share = whole,
         store: Store = NO_STORE,
     ) -> Iterator[tuple[Make, Tensor]]:

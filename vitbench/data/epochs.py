@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from vitbench.data.views import Dice
+from vitbench.data.views import KeyedRandom
 from vitbench.records import Picture
 
 PerClass = int | Literal["all"]
@@ -41,11 +41,11 @@ def plan_epoch(
     turn = view_epoch(epoch, fixed_views)
     groups: list[list[tuple[int, int]]] = []
     for label, members in _members(train).items():
-        order = Dice("vitbench originals", seed, label).order(len(members))
+        order = KeyedRandom("vitbench originals", seed, label).order(len(members))
         for place, sizes in enumerate(_groups(len(members), per_class, turn, repeats)):
             original, numbers = members[int(order[place])], itertools.count()
             groups += [[(original, k) for k in itertools.islice(numbers, size)] for size in sizes]
-    shuffled = Dice("vitbench order", seed, epoch).order(len(groups))
+    shuffled = KeyedRandom("vitbench order", seed, epoch).order(len(groups))
     return [view for i in shuffled for view in groups[int(i)]]
 
 

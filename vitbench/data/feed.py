@@ -9,8 +9,8 @@ from itertools import chain, islice
 import torch
 from torch import Tensor
 
-from vitbench.data.ahead import AHEAD, even_slices, forget, timed
 from vitbench.data.crew import Crew
+from vitbench.data.prefetch import AHEAD, even_slices, forget, timed
 from vitbench.data.store import Store
 from vitbench.data.worker import Rendering
 from vitbench.data.workers import Workers, WorkersError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vitbench import files
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 
 
 @contextmanager
@@ -18,15 +18,17 @@ def new_folder(out: Path, apart_from: Path | None = None) -> Iterator[Path]:
     Raises `UsageError` where `out` holds something, or lies in the input folder `apart_from`.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{shown(out)}: not an empty folder; name a new one")
+        raise UsageError(f"{printable(out)}: not an empty folder; name a new one")
     if apart_from is not None and out.resolve().is_relative_to(apart_from.resolve()):
-        raise UsageError(f"{shown(out)}: lies in the input folder; name one outside {shown(apart_from)}")
+        raise UsageError(
+            f"{printable(out)}: lies in the input folder; name one outside {printable(apart_from)}"
+        )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     except OSError as error:
         raise VitbenchError(
-            f"{shown(out)}: cannot be made ({error.strerror}); name another folder"
+            f"{printable(out)}: cannot be made ({error.strerror}); name another folder"
         ) from error
     try:
         made = temporary / "made"  # with the permissions that any new folder has
@@ -35,7 +37,7 @@ def new_folder(out: Path, apart_from: Path | None = None) -> Iterator[Path]:
         files.replace_folder(made, out)
     except OSError as error:
         raise VitbenchError(
-            f"{shown(out)}: not written ({error.strerror}); free some space or check it"
+            f"{printable(out)}: not written ({error.strerror}); free some space or check it"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

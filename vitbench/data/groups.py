@@ -25,7 +25,7 @@ from vitbench import files
 from vitbench.data.decode import DECODER_ERRORS, formats_of
 from vitbench.data.scan import THREADS
 from vitbench.errors import UsageError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import ImageSet, Picture, counted
 from vitbench.records.joining import joined
 
@@ -128,10 +128,10 @@ def _by_csv(image_set: ImageSet, group: str) -> Members:
             continue
         before, other = said.setdefault(path, (written, name))
         if other != name:
-            also = "" if before == written else f", once as {shown(before)}"
+            also = "" if before == written else f", once as {printable(before)}"
             raise UsageError(
-                f"--group {group}: names {shown(written)} twice{also}, in group '{shown(other)}' and in "
-                f"'{shown(name)}'; a picture has one group, so mend the table"
+                f"--group {group}: names {printable(written)} twice{also}, in group '{printable(other)}' and "
+                f"in '{printable(name)}'; a picture has one group, so mend the table"
             )
         if name and path in known:
             found.setdefault(name, []).append(known[path])
@@ -139,7 +139,7 @@ def _by_csv(image_set: ImageSet, group: str) -> Members:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UsageError(
             f"--group {group}: names {missing[0]}{more}, not among the pictures; "
-            f"paths must be relative to {shown(image_set.root)}, / between"
+            f"paths must be relative to {printable(image_set.root)}, / between"
         )
     return list(found.values())
 
@@ -289,7 +289,7 @@ def _group_notes(named: Members, total: int) -> list[str]:
         verb = "holds" if len(mixed) == 1 else "hold"
         notes.append(
             f"{len(mixed)} of the --group groups {verb} pictures of several classes, "
-            f"e.g. '{shown(mixed[0][0])}' and '{shown(mixed[0][1])}'; each stays whole"
+            f"e.g. '{printable(mixed[0][0])}' and '{printable(mixed[0][1])}'; each stays whole"
         )
     return notes
 

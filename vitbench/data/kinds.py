@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vitbench.data.formats import UNREAD_BY_SUFFIX, format_by_mark
-from vitbench.data.known import Seen
+from vitbench.data.scan_cache import Seen
 from vitbench.data.walk import Walk, walk
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import PixelRange, counted
 from vitbench.records.pictures import Several
 
@@ -48,7 +48,7 @@ def what_was_found(found: Walk) -> str:
     if found.unusable:
         first = found.unusable[0]
         more = f" and {len(found.unusable) - 1} more" if len(found.unusable) > 1 else ""
-        return f" ({shown(Path(first.path).name)}: {first.reason}{more})"
+        return f" ({printable(Path(first.path).name)}: {first.reason}{more})"
     for suffix, count in found.unread.most_common():
         if advice := _advice(suffix, found.examples.get(suffix)):
             return f" ({_ending(count, suffix)}{advice})"
@@ -67,7 +67,9 @@ def _advice(suffix: str, example: Path | None) -> str:
     if row := UNREAD_BY_SUFFIX.get(suffix):
         return f" ({row.what}), which is not read: {row.do}"
     if example is not None and (known := format_by_mark(_head(example))):
-        return f", which is not read, though {shown(example.name)} is a {known[0]}: let it end in {known[1]}"
+        return (
+            f", which is not read, though {printable(example.name)} is a {known[0]}: let it end in {known[1]}"
+        )
     return ""
 
 

@@ -16,7 +16,7 @@ from vitbench.data.decode import decode_bytes, picture_bytes
 from vitbench.data.store import Store, open_store
 from vitbench.data.views import View, draw_view, render, smallest_crop
 from vitbench.errors import UnreadableImageError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import Array, Augment, Picture, PixelRange, Recipe, Split
 
 NO_STORE = open_store("")
@@ -142,7 +142,7 @@ def decoded(path: Path, sha256: str, meant: PixelRange | None, least: int | None
     try:
         return decode_bytes(_content(path, sha256), least, meant)
     except UnreadableImageError as error:  # such as for want of memory: it could be read before
-        raise VitbenchError(f"{shown(path)}: cannot be read any more ({error})") from error
+        raise VitbenchError(f"{printable(path)}: cannot be read any more ({error})") from error
 
 
 def _content(path: Path, sha256: str) -> bytes:
@@ -151,8 +151,10 @@ def _content(path: Path, sha256: str) -> bytes:
         content = picture_bytes(path)
     except UnreadableImageError as error:
         raise LostPictureError(
-            f"{shown(path)}: cannot be read any more ({error}); put it back and --resume"
+            f"{printable(path)}: cannot be read any more ({error}); put it back and --resume"
         ) from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise LostPictureError(f"{shown(path)}: changed since the data were read; put it back and --resume")
+        raise LostPictureError(
+            f"{printable(path)}: changed since the data were read; put it back and --resume"
+        )
     return content

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from vitbench.data.ahead import cores, in_batches
 from vitbench.data.bad import bad_message
 from vitbench.data.classes import check_classes
 from vitbench.data.decode import decode_in_full, picture_bytes
@@ -16,13 +15,14 @@ from vitbench.data.depth import folder_range
 from vitbench.data.duplicates.likeness import group_alike, near_notes, search_prints
 from vitbench.data.duplicates.near import Search
 from vitbench.data.duplicates.prints import Print, fingerprint, print_of
+from vitbench.data.filename_hints import filename_hints
 from vitbench.data.kinds import depth_notes, several_notes, unread_notes
-from vitbench.data.known import KnownPictures, Seen, Stamp, known_pictures, settled, stamp_of
+from vitbench.data.prefetch import cores, in_batches
+from vitbench.data.scan_cache import ScanCache, Seen, Stamp, open_scan_cache, settled, stamp_of
 from vitbench.data.shape import Layout, Owner, survey
-from vitbench.data.signs import name_notes
 from vitbench.data.walk import Walk, walk
 from vitbench.errors import UnreadableImageError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import BadFile, ImageSet, Picture, PixelRange, counted
 
 Progress = Callable[[int, int], None]
@@ -54,7 +54,7 @@ def scan_folder(
     """
     found = Walk()
     plan, owners = survey(root, layout, found)
-    with known_pictures(remember) as known:
+    with open_scan_cache(remember) as known:
         paths = [path for _, _, path in owners]
         seen, meant, prints, search = _check(root, paths, known, on_progress, near, pixel_range)
         pictures, bad = _named(root, owners, seen)
@@ -67,7 +67,7 @@ def scan_folder(
             search = search_prints(digests, prints, THREADS)
             known.remember_search(digests, search)
     alike = group_alike(pictures, digests, search)
-    warnings = (*duplicate_notes(pictures), *near_notes(alike), *name_notes(alike.pictures))
+    warnings = (*duplicate_notes(pictures), *near_notes(alike), *filename_hints(alike.pictures))
     kinds = (
         *unread_notes(found),
         *depth_notes(seen, meant, pixel_range),
@@ -112,7 +112,7 @@ class _Check:
     """What every file holds: as it is known, or decoded, in threads."""
 
     files: Sequence[Path]
-    known: KnownPictures
+    known: ScanCache
     on_progress: Progress | None
     found: list[Seen | None]
     """In the order of `files`."""
@@ -123,7 +123,7 @@ class _Check:
     planned: int = 0
 
     @classmethod
-    def of(cls, files: Sequence[Path], known: KnownPictures, on_progress: Progress | None) -> "_Check":
+    def of(cls, files: Sequence[Path], known: ScanCache, on_progress: Progress | None) -> "_Check":
         """Nothing is decoded yet."""
         stamps = [stamp_of(path) for path in files]
         found = known.find(files, stamps)
@@ -159,7 +159,7 @@ class _Check:
 def _check(
     root: Path,
     files: Sequence[Path],
-    known: KnownPictures,
+    known: ScanCache,
     on_progress: Progress | None,
     near: bool,
     asked: PixelRange | None,
@@ -173,7 +173,7 @@ def _check(
     check.decode([place for place, one in enumerate(check.found) if one is None], asked)
     found = [(_name(root, path), one) for path, one in zip(files, check.found, strict=True)]
     held = [(name, one.held) for name, one in found if one and one.held]
-    meant = (asked or folder_range(shown(root), held)) if held else None
+    meant = (asked or folder_range(printable(root), held)) if held else None
     check.decode(check.places(lambda one: one.shown not in (None, meant)), meant)
     search = known.search(check.digests()) if near else None
     if near and search is None:
@@ -259,7 +259,7 @@ def _pair(group: Sequence[Picture], differ_in: Literal["label", "part"]) -> str:
     """Two pictures of a group that differ in class or part, as "a.jpg = b.jpg"."""
     first = group[0]
     second = next(p for p in group if getattr(p, differ_in) != getattr(first, differ_in))
-    return f"{shown(Path(first.path))} = {shown(Path(second.path))}"
+    return f"{printable(Path(first.path))} = {printable(Path(second.path))}"
 
 
 def _times(count: int, noun: str) -> str:

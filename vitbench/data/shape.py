@@ -16,7 +16,7 @@ from vitbench.data.outputs import NO_DATA, is_hidden, output_in
 from vitbench.data.parts import ENGLISH, Family, families, holds_labels, is_split, part_of, says_nothing
 from vitbench.data.walk import LINK_BACK, Walk, class_name, folders_in, is_folder, leads_back, some, walk
 from vitbench.errors import ClassesError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import Part
 from vitbench.records.commands import command
 
@@ -52,11 +52,11 @@ class Shape:
 def survey(root: Path, layout: Layout, found: Walk) -> tuple[Shape, list[Owner]]:
     """The class folders of `root` and the picture files in them."""
     if not os.path.exists(root):  # noqa: PTH110  (Path's own raises for a name that is too long)
-        raise VitbenchError(f"{shown(root)}: no such folder; {HOW_TO}")
+        raise VitbenchError(f"{printable(root)}: no such folder; {HOW_TO}")
     if not os.path.isdir(root):  # noqa: PTH112
-        raise VitbenchError(f"{shown(root)}: a file, not a folder; {HOW_TO}")
+        raise VitbenchError(f"{printable(root)}: a file, not a folder; {HOW_TO}")
     if (what := output_in(root)) in NO_DATA:
-        raise VitbenchError(f"{shown(root)}: {what}, not a folder of pictures; {HOW_TO}")
+        raise VitbenchError(f"{printable(root)}: {what}, not a folder of pictures; {HOW_TO}")
     shape = _shape_of(root, layout, found)
     owners = _collect(shape, found)
     if found.left_out:
@@ -95,10 +95,10 @@ def _nothing_in(root: Path, found: Walk) -> str:
     loose = found.ignored["picture in no class folder"]
     what = f"{loose} pictures but no class folders" if loose else "no class folders in it"
     if found.left_out:
-        what += f" but {shown(found.left_out[0][0].name)}/ ({found.left_out[0][1]})"
+        what += f" but {printable(found.left_out[0][0].name)}/ ({found.left_out[0][1]})"
     what += what_was_found(found)
     unread = f"; to learn from them without classes: `{command('pretrain', root)}`" if loose else ""
-    return f"{shown(root)}: {what}{_tables_in(root)}; {HOW_TO}{unread}"
+    return f"{printable(root)}: {what}{_tables_in(root)}; {HOW_TO}{unread}"
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -130,8 +130,9 @@ def _split_among(root: Path, tops: Sequence[Path], known: Mapping[str, Family], 
         if len(plain) == 1 and len(beside) > 1 and not asked:
             train = _names(plain["train"])
             raise VitbenchError(
-                f"{shown(root)}: {train} beside {_names(beside)} can be a class or the part that is trained "
-                f"on; --layout flat takes all of them as classes, --layout split only what is in {train}"
+                f"{printable(root)}: {train} beside {_names(beside)} can be a class or the part that is "
+                f"trained on; --layout flat takes all of them as classes, "
+                f"--layout split only what is in {train}"
             )
         return plain
     others = [family for rest, family in known.items() if rest and is_split(family)]
@@ -141,11 +142,13 @@ def _split_among(root: Path, tops: Sequence[Path], known: Mapping[str, Family], 
     if others:
         trains = _names([folder for family in others for folder in family["train"]])
         raise VitbenchError(
-            f"{shown(root)}: {trains} are of {len(others)} different splits; give each a folder of "
+            f"{printable(root)}: {trains} are of {len(others)} different splits; give each a folder of "
             "its own, or pass --layout flat if these are class names"
         )
     if asked:
-        raise ClassesError(f"{shown(root)}: no train/ with class folders inside{_tables_in(root)}; {HOW_TO}")
+        raise ClassesError(
+            f"{printable(root)}: no train/ with class folders inside{_tables_in(root)}; {HOW_TO}"
+        )
     return None
 
 
@@ -168,16 +171,16 @@ def _refuse_parts_as_classes(root: Path, tops: Sequence[Path], known: Mapping[st
     flat = "pass --layout flat if these are class names"
     if all(map(holds_classes, named)):
         raise VitbenchError(
-            f"{shown(root)}: {names} without train/; add train/ with class folders, or {flat}"
+            f"{printable(root)}: {names} without train/; add train/ with class folders, or {flat}"
         )
     if any(holds_pictures(top) for top in tops if top not in named):
         raise VitbenchError(
-            f"{shown(root)}: {names} among class folders can be a class or a part of a split; {flat}, put "
-            "the class folders into train/ and those of the other parts beside it, or move it away"
+            f"{printable(root)}: {names} among class folders can be a class or a part of a split; {flat}, "
+            "put the class folders into train/ and those of the other parts beside it, or move it away"
         )
     bare = _names([folder for folder in named if not holds_classes(folder)])
     raise ClassesError(
-        f"{shown(root)}: pictures lie in {bare} without class folders{_tables_in(root)}; put them into a "
+        f"{printable(root)}: pictures lie in {bare} without class folders{_tables_in(root)}; put them into a "
         f"folder per class (train/cat/, train/dog/, …), or {flat}"
     )
 
@@ -189,18 +192,18 @@ def _parts(root: Path, tops: Sequence[Path], family: Family, found: Walk) -> Sha
     for part in (part for part in PARTS if part in family):
         several = family[part]
         if len(several) > 1:
-            both = f"{shown(several[0].name)}/ and {shown(several[1].name)}/"
-            raise VitbenchError(f"{shown(root)}: {both} both mean {part}; keep one of them")
+            both = f"{printable(several[0].name)}/ and {printable(several[1].name)}/"
+            raise VitbenchError(f"{printable(root)}: {both} both mean {part}; keep one of them")
         place = _class_root(several[0])
         classes = _without_links_back(place, folders_in(place, found), found)
         if classes or part == "train":
             places.append((place, part))
         else:
-            name = shown(place.relative_to(root).as_posix())
+            name = printable(place.relative_to(root).as_posix())
             shape.notes.append(f"{name}/ has no class folders, so it cannot be scored: left out")
         shape.folders += [(part, class_name(path), path) for path in classes]
     if not any(part == "train" for part, _, _ in shape.folders):
-        raise ClassesError(f"{shown(root)}: no train/ with class folders inside; {HOW_TO}")
+        raise ClassesError(f"{printable(root)}: no train/ with class folders inside; {HOW_TO}")
     shape.notes += _notes_on_parts(root, tops, taken, places)
     return shape
 
@@ -210,10 +213,10 @@ def _notes_on_parts(
 ) -> list[str]:
     """What is left out beside the parts, and which folders are parts that are called otherwise."""
     notes = []
-    names = [(shown(place.relative_to(root).as_posix()), part) for place, part in places]
+    names = [(printable(place.relative_to(root).as_posix()), part) for place, part in places]
     if read := [f"{name}/ as {part}/" for name, part in names if name.lower() not in ENGLISH]:
         notes.append(f"read as a split: {', '.join(read)} (--layout flat takes each folder as a class)")
-    if others := [shown(top.name) for top in tops if top not in taken]:
+    if others := [printable(top.name) for top in tops if top not in taken]:
         notes.append(f"left out beside train/: {some(others)}")
     return notes
 
@@ -261,7 +264,7 @@ def _refuse_one_folder(root: Path, shape: Shape) -> None:
         return
     mend = "move them up into train/" if main else f"name that folder, as in {_command(place)}"
     kind = VitbenchError if is_split(families(inside).get("", {})) else ClassesError
-    raise kind(f"{shown(root)}: one folder too many, {_names(inside)} lie in {shown(place)}; {mend}")
+    raise kind(f"{printable(root)}: one folder too many, {_names(inside)} lie in {printable(place)}; {mend}")
 
 
 def _refuse_split_in_classes(root: Path, shape: Shape) -> None:
@@ -274,9 +277,9 @@ def _refuse_split_in_classes(root: Path, shape: Shape) -> None:
         return
     parts = _names(sorted(folder for folders in splits[holding[0]].values() for folder in folders))
     raise VitbenchError(
-        f"{shown(root)}: {parts} lie in {_names(holding)}, one folder too deep; name that folder, as in "
-        f"{_command(holding[0])}, put the parts first where it is a class (train/{shown(holding[0].name)}/, "
-        "…), or pass --layout flat to mix them"
+        f"{printable(root)}: {parts} lie in {_names(holding)}, one folder too deep; name that folder, as in "
+        f"{_command(holding[0])}, put the parts first where it is a class "
+        f"(train/{printable(holding[0].name)}/, …), or pass --layout flat to mix them"
     )
 
 
@@ -286,9 +289,9 @@ def _refuse_labels_as_classes(root: Path, shape: Shape) -> None:
     pictures, labels = ([top for top in tops if means(top.name)] for means in (says_nothing, holds_labels))
     if pictures and labels and len(tops) == len(pictures) + len(labels):
         raise VitbenchError(
-            f"{shown(root)}: {_names(pictures)} and {_names(labels)} seem to be pictures and their labels, "
-            "which are not read; put the pictures into a folder per class, or pass --layout flat if these "
-            "are class names"
+            f"{printable(root)}: {_names(pictures)} and {_names(labels)} seem to be pictures and their "
+            "labels, which are not read; put the pictures into a folder per class, or pass --layout flat if "
+            "these are class names"
         )
 
 
@@ -332,12 +335,12 @@ def _looking(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
             yield entries
     except OSError as error:
         raise VitbenchError(
-            f"{shown(folder)}: cannot be read ({error.strerror}); check its permissions"
+            f"{printable(folder)}: cannot be read ({error.strerror}); check its permissions"
         ) from error
 
 
 def _names(folders: Sequence[Path]) -> str:
-    return some([f"{shown(folder.name)}/" for folder in folders])
+    return some([f"{printable(folder.name)}/" for folder in folders])
 
 
 def _command(folder: Path) -> str:
@@ -348,7 +351,7 @@ def _tables_in(root: Path) -> str:
     """A word on tables beside the pictures, whose labels somebody may count on."""
     found = [path.name for path in root.iterdir() if path.suffix.lower() in TABLES]
     tables = sorted(name for name in found if not name.startswith((".", *OUR_TABLES)))
-    return f" (labels in {some([shown(name) for name in tables], 2)} are not read)" if tables else ""
+    return f" (labels in {some([printable(name) for name in tables], 2)} are not read)" if tables else ""
 
 
 # --- classes --------------------------------------------------------------------------------------
@@ -376,8 +379,8 @@ def _refuse_equal_names(root: Path, shape: Shape) -> None:
         if count > 1:
             where = f"{part}/" if part else "the folder"
             raise ClassesError(
-                f"{shown(root)}: {count} class folders in {where} are both named '{shown(label)}' (their "
-                "Unicode forms differ); merge or rename them"
+                f"{printable(root)}: {count} class folders in {where} are both named '{printable(label)}' "
+                "(their Unicode forms differ); merge or rename them"
             )
 
 
@@ -393,4 +396,4 @@ def _collect(shape: Shape, found: Walk) -> list[Owner]:
 
 def quoted(names: Iterable[str]) -> str:
     """Class names in quotes, sorted, the first few."""
-    return some([f"'{shown(name)}'" for name in sorted(names)])
+    return some([f"'{printable(name)}'" for name in sorted(names)])

@@ -30,7 +30,7 @@ from vitbench.data.folders import distinct_name, new_folder
 from vitbench.data.groups import copies_notes
 from vitbench.data.walk import class_name
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import ImageSet, Picture, Split
 
 THREE_WAY = (70, 15, 15)
@@ -117,7 +117,7 @@ def write_split(split: Split, out: Path) -> int:
     """
     if split.folds:
         raise UsageError(
-            f"{shown(out)}: {len(split.folds)} folds cannot be written as train/, val/ and test/; "
+            f"{printable(out)}: {len(split.folds)} folds cannot be written as train/, val/ and test/; "
             "leave the folder away, or --folds"
         )
     with new_folder(out, apart_from=split.root) as folder:
@@ -210,8 +210,8 @@ def _refuse_few(root: Path, pictures: Sequence[Picture]) -> None:
     groups = len({p.group for p in pictures})
     if groups < LEAST_LOOSE:
         raise VitbenchError(
-            f"{shown(root)}: {groups} different {'picture' if groups == 1 else 'pictures'} to learn from, "
-            f"masked pre-training needs {LEAST_LOOSE}; add pictures"
+            f"{printable(root)}: {groups} different {'picture' if groups == 1 else 'pictures'} to learn "
+            f"from, masked pre-training needs {LEAST_LOOSE}; add pictures"
         )
 
 
@@ -262,8 +262,8 @@ def _refuse_folds(image_set: ImageSet, folds: int, brought: Sequence[str]) -> No
         raise UsageError(f"--folds {folds}: a number from 2, or auto")
     if brought:
         raise UsageError(
-            f"{shown(image_set.root)}: --folds {folds} would mix {brought[0]}/ with train/; name "
-            f"{shown(_train_folder(image_set))} to cross-validate inside it, or leave --folds away"
+            f"{printable(image_set.root)}: --folds {folds} would mix {brought[0]}/ with train/; name "
+            f"{printable(_train_folder(image_set))} to cross-validate inside it, or leave --folds away"
         )
 
 
@@ -295,7 +295,7 @@ def _no_folds_note(image_set: ImageSet, brought: str, split: Split) -> str:
     """Why `--folds auto` makes none where the user brought a small test part."""
     return (
         f"--folds auto: no folds, though only {len(split.test)} test pictures, for they would mix {brought}/ "
-        f"with train/; name {shown(_train_folder(image_set))} to cross-validate inside it"
+        f"with train/; name {printable(_train_folder(image_set))} to cross-validate inside it"
     )
 
 
@@ -330,7 +330,7 @@ def _repeats(drawn: Sequence[Picture], left_out: Sequence[Picture]) -> list[str]
     return [
         *notes,
         f"{each} too long for one side and cut; the {len(gone)} pictures nearest to the cuts are left out "
-        f"(e.g. {shown(Path(min(gone)))}), so that no side has a near-copy of another one's pictures; "
+        f"(e.g. {printable(Path(min(gone)))}), so that no side has a near-copy of another one's pictures; "
         "--group keeps a whole film together",
     ]
 
@@ -344,6 +344,6 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
     try:
         shutil.copyfile(source, target)
     except FileNotFoundError as error:
-        raise VitbenchError(f"{shown(source)}: gone since the folder was read; run it again") from error
+        raise VitbenchError(f"{printable(source)}: gone since the folder was read; run it again") from error
     if files.sha256_of(target) != sha256:
-        raise VitbenchError(f"{shown(source)}: changed since the folder was read; run it again")
+        raise VitbenchError(f"{printable(source)}: changed since the folder was read; run it again")

@@ -6,7 +6,7 @@ from statistics import median
 
 from vitbench.data.duplicates.likeness import shown_pair
 from vitbench.data.groups import TOGETHER
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import ImageSet, Part, Picture, counted
 from vitbench.records.pictures import Likeness
 
@@ -21,7 +21,8 @@ def check_report(image_set: ImageSet, kept: ImageSet | None = None) -> str:
     """
     pictures = image_set.pictures
     lines = [
-        f"{shown(image_set.root)}: {counted(len(pictures), 'picture')}, {len(image_set.classes)} classes, "
+        f"{printable(image_set.root)}: {counted(len(pictures), 'picture')}, "
+        f"{len(image_set.classes)} classes, "
         + ("class folders" if image_set.layout == "flat" else "split into " + ", ".join(_parts(image_set)))
     ]
     lines += ["", *_class_table(image_set), "", _sizes(pictures), *_duplicates(pictures)]
@@ -32,10 +33,10 @@ def check_report(image_set: ImageSet, kept: ImageSet | None = None) -> str:
         passed = ", ".join(f"{count} × {reason}" for reason, count in image_set.ignored.items())
         lines.append(f"passed over: {passed}")
     lines.append(f"cannot be read: {len(image_set.bad) or 'none'}")
-    lines += [f"  {shown(entry.path)}: {entry.reason}" for entry in image_set.bad[:MOST_SHOWN]]
+    lines += [f"  {printable(entry.path)}: {entry.reason}" for entry in image_set.bad[:MOST_SHOWN]]
     if len(image_set.bad) > MOST_SHOWN:
         lines.append(f"  … and {len(image_set.bad) - MOST_SHOWN} more")
-    lines += [f"note: {shown(note)}" for note in (kept or image_set).notes]
+    lines += [f"note: {printable(note)}" for note in (kept or image_set).notes]
     return "\n".join(lines)
 
 
@@ -48,7 +49,7 @@ def _class_table(image_set: ImageSet) -> list[str]:
     """A line per class: its name and a count per part."""
     columns: list[Part | None] = [*_parts(image_set)] if image_set.layout == "split" else [None]
     counts = Counter((p.label, p.part) for p in image_set.pictures)
-    names = {label: shown(label) for label in image_set.classes}
+    names = {label: printable(label) for label in image_set.classes}
     width = max(len("class"), *(len(name) for name in names.values()))
     head = "".join(f"{column or 'pictures':>10}" for column in columns)
     rows = [
@@ -72,7 +73,7 @@ def _duplicates(pictures: Sequence[Picture]) -> list[str]:
     """Groups of pictures with equal pixels, the first ones named."""
     groups: dict[str, list[str]] = {}
     for picture in pictures:
-        groups.setdefault(picture.pixel_digest, []).append(shown(picture.path))
+        groups.setdefault(picture.pixel_digest, []).append(printable(picture.path))
     several = [names for names in groups.values() if len(names) > 1]
     copies = sum(len(names) - 1 for names in several)
     if not several:
@@ -94,7 +95,7 @@ def _near(image_set: ImageSet) -> list[str]:
 
     lines = [image_set.searched] if image_set.searched else []
     near = sorted((pair for pair in image_set.alike if pair.kind == "near"), key=rank)
-    lines += [f"  {shown(shown_pair(pair))}" for pair in near[:MOST_SHOWN]]
+    lines += [f"  {printable(shown_pair(pair))}" for pair in near[:MOST_SHOWN]]
     if len(near) > MOST_SHOWN:
         lines.append(f"  … and {len(near) - MOST_SHOWN} more pairs (all with --out)")
     leaking = {pair.path for pair in image_set.alike if by_path[pair.path].part != by_path[pair.other].part}
@@ -109,7 +110,7 @@ def _together(pictures: Sequence[Picture]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for picture in pictures:
         if picture.group.startswith(TOGETHER):
-            groups.setdefault(picture.group, []).append(shown(picture.path))
+            groups.setdefault(picture.group, []).append(printable(picture.path))
     largest = sorted(groups.values(), key=lambda names: (-len(names), names))
     lines = [f"kept together: {counted(len(groups), 'group')} of different pictures"]
     for names in largest[:MOST_SHOWN]:

@@ -116,7 +116,7 @@ class View:
     """Boxes filled with `FILL`, relative to the view."""
 
 
-class Dice:
+class KeyedRandom:
     """Random numbers from a key: the raw 64-bit stream of NumPy's Philox, which never changes."""
 
     def __init__(self, *key: object) -> None:
@@ -146,7 +146,7 @@ def draw_view(
     level = LEVELS[augment]
     if level.area is None:
         return View(centre_square(aspect))
-    dice = Dice("vitbench view", seed, epoch, sha256, k)
+    dice = KeyedRandom("vitbench view", seed, epoch, sha256, k)
     box = _draw_crop(dice, level.area, aspect)
     mirrored = dice.uniform() < 0.5
     rotation = dice.uniform(-level.rotation, level.rotation)
@@ -168,7 +168,7 @@ def centre_square(aspect: float) -> Box:
     return _centre_box(min(1.0, 1 / aspect), min(1.0, aspect))
 
 
-def _draw_crop(dice: Dice, area: tuple[float, float], aspect: float) -> Box:
+def _draw_crop(dice: KeyedRandom, area: tuple[float, float], aspect: float) -> Box:
     """A crop of random area, shape and place; after ten that don't fit, the largest at the centre."""
     for _ in range(10):
         share, shape = dice.uniform(*area), dice.log_uniform(*ASPECT)
@@ -180,14 +180,14 @@ def _draw_crop(dice: Dice, area: tuple[float, float], aspect: float) -> Box:
     return _centre_box(min(1.0, shape / aspect), min(1.0, aspect / shape))
 
 
-def _draw_op(dice: Dice, strength: float) -> tuple[str, float]:
+def _draw_op(dice: KeyedRandom, strength: float) -> tuple[str, float]:
     names = list(OPS)
     name = names[int(dice.uniform(0, len(names)))]
     most = OPS[name] * strength
     return name, round(dice.uniform(-most, most), 4)
 
 
-def _draw_erase(dice: Dice) -> Box:
+def _draw_erase(dice: KeyedRandom) -> Box:
     area, shape = dice.uniform(*ERASE_AREA), dice.log_uniform(*ERASE_ASPECT)
     width, height = min(1.0, math.sqrt(area * shape)), min(1.0, math.sqrt(area / shape))
     x, y = dice.uniform(0, 1 - width), dice.uniform(0, 1 - height)

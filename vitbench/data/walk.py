@@ -12,7 +12,7 @@ from vitbench import files
 from vitbench.data.decode import is_picture_name
 from vitbench.data.outputs import is_hidden, output_in, output_of
 from vitbench.errors import VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import BadFile
 
 HIDDEN = "hidden"
@@ -37,7 +37,7 @@ class Walk:
 
     def left_out_note(self, root: Path) -> str:
         """`left_out` in one line: "left out: results/ (a benchmark of vitbench)"."""
-        places = [f"{shown(path.relative_to(root).as_posix())}/ ({what})" for path, what in self.left_out]
+        places = [f"{printable(path.relative_to(root).as_posix())}/ ({what})" for path, what in self.left_out]
         return f"left out: {some(sorted(places))}"
 
     def add(self, beside: "Walk") -> None:
@@ -64,7 +64,7 @@ def folders_in(folder: Path, found: Walk) -> list[Path]:
         entries = _entries(folder)
     except OSError as error:
         raise VitbenchError(
-            f"{shown(folder)}: cannot be read ({error.strerror}); check its permissions"
+            f"{printable(folder)}: cannot be read ({error.strerror}); check its permissions"
         ) from error
     for entry in entries:
         path = folder / entry.name
@@ -79,8 +79,8 @@ def folders_in(folder: Path, found: Walk) -> list[Path]:
             found.ignored["picture in no class folder"] += 1
         elif _leads_nowhere(entry, loops=True):
             raise VitbenchError(
-                f"{shown(path)}: a link to {shown(_target(path))}, which is not there or cannot be read; "
-                "mount or fetch what it stands for, or remove the link"
+                f"{printable(path)}: a link to {printable(_target(path))}, which is not there or cannot be "
+                "read; mount or fetch what it stands for, or remove the link"
             )
         elif path.suffix == ".dvc" and not path.with_suffix("").suffix:
             _refuse_not_pulled(path)
@@ -93,8 +93,8 @@ def _refuse_not_pulled(pointer: Path) -> None:
     """Raise for what DVC keeps in place of a folder that is not there: a class would be missing."""
     if not pointer.with_suffix("").exists():
         raise VitbenchError(
-            f"{shown(pointer)}: stands for {shown(pointer.stem)}/, which is not there; fetch it (dvc pull) "
-            "or remove the file"
+            f"{printable(pointer)}: stands for {printable(pointer.stem)}/, which is not there; fetch it "
+            "(dvc pull) or remove the file"
         )
 
 
@@ -183,7 +183,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _take_file(path: Path, entry: os.DirEntry[str], found: Walk) -> None:
     if not is_picture_name(entry.name):
         if _leads_nowhere(entry, loops=False):  # a circle hides no picture
-            reason = f"link to {shown(_target(path))}, which is not there"
+            reason = f"link to {printable(_target(path))}, which is not there"
             found.unusable.append(BadFile(str(path), reason))
         else:
             _note_unread(path, found)
@@ -196,6 +196,6 @@ def _take_file(path: Path, entry: os.DirEntry[str], found: Walk) -> None:
 
 def _note_unread(path: Path, found: Walk) -> None:
     """Count a file that is no picture by its name."""
-    suffix = shown(path.suffix.lower())
+    suffix = printable(path.suffix.lower())
     found.unread[suffix] += 1
     found.examples.setdefault(suffix, path)

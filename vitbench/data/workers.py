@@ -24,7 +24,7 @@ from typing import IO
 
 import numpy as np
 
-from vitbench.data.ahead import AHEAD, even_slices
+from vitbench.data.prefetch import AHEAD, even_slices
 from vitbench.data.worker import Done, Rendering, Start, Task
 from vitbench.records import Array
 

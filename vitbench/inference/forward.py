@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitbench.data.ahead import even_slices, whole
 from vitbench.data.batches import Share, eval_batches
+from vitbench.data.prefetch import even_slices, whole
 from vitbench.data.store import open_store
 from vitbench.records import Array, Machine, Picture, Predictions, Preprocessing, Split, label_indices
 

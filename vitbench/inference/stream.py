@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vitbench.data.ahead import cores, in_batches
 from vitbench.data.batches import Evaluation, pixels_of
 from vitbench.data.decode import Decoded, decode_in_full, picture_bytes
 from vitbench.data.kinds import unread_notes, what_was_found
+from vitbench.data.prefetch import cores, in_batches
 from vitbench.data.scan import find_images
 from vitbench.data.walk import Walk
 from vitbench.errors import UnreadableImageError, VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.inference.forward import probabilities
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Answer, Array, PixelRange, Preprocessing
@@ -256,7 +256,7 @@ def _of_folder(folder: Path, on_event: Callable[[str], None]) -> list[Question]:
     for note in unread_notes(walked):
         on_event(note)
     if not pictures:
-        raise VitbenchError(f"{shown(folder)}: no pictures in it{what_was_found(walked)}")
+        raise VitbenchError(f"{printable(folder)}: no pictures in it{what_was_found(walked)}")
     found = []
     for picture in pictures:
         inside = picture.relative_to(folder).parts

@@ -26,10 +26,10 @@ def screen_across(across: Across) -> "RenderableType":
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     head, *rows = grid(across)
     for i, name in enumerate(head):
-        table.add_column(Text(files.shown(name)), justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(Text(files.printable(name)), justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(files.shown(cell)) for cell in row))
-    return Group(table, *(Text(files.shown(line)) for line in sentences(across)))
+        table.add_row(*(Text(files.printable(cell)) for cell in row))
+    return Group(table, *(Text(files.printable(line)) for line in sentences(across)))
 
 
 def grid(across: Across) -> list[list[str]]:

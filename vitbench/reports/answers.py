@@ -38,7 +38,7 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column(Text("image"), overflow="fold", ratio=None)
     for heading in [*(["true"] if labelled else []), *runs]:
-        table.add_column(Text(files.shown(heading)), overflow="fold")
+        table.add_column(Text(files.printable(heading)), overflow="fold")
     shared = _shared_folder(answers)
     for answer in answers:
         name = marked_name(answer.path[len(shared) :], answer)
@@ -48,9 +48,9 @@ def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "Renderable
             cells.append(f"error: {answer.error}")
         else:
             cells += [", ".join([said(answer, run), *_next_best(answer, run)]) for run in runs]
-        table.add_row(*(Text(files.shown(cell)) for cell in cells))
+        table.add_row(*(Text(files.printable(cell)) for cell in cells))
     lines = [*legend(answers), *scored(answers, runs)]
-    return Group(table, *(Text(files.shown(line)) for line in lines))
+    return Group(table, *(Text(files.printable(line)) for line in lines))
 
 
 def _shared_folder(answers: Sequence[Answer]) -> str:

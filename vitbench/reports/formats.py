@@ -71,7 +71,7 @@ def _grid(comparison: Comparison) -> tuple[list[list[str]], list[bool]]:
 
 def _tex(text: str) -> str:
     """Text that LaTeX sets as it is, on one line."""
-    flat = " ".join(files.shown(text).replace(BELOW, "\0").split())
+    flat = " ".join(files.printable(text).replace(BELOW, "\0").split())
     return "".join(TEX_ESCAPES.get(character, character) for character in flat)
 
 
@@ -94,7 +94,7 @@ TEX_ESCAPES = {
 
 def _cell(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
-    flat = files.shown(" ".join(text.split()))
+    flat = files.printable(" ".join(text.split()))
     return "".join(MARKDOWN_ESCAPES.get(character, character) for character in flat)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vitbench import files
 from vitbench.comparison.opened import OpenBenchmark
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records.commands import command
 from vitbench.reports.report import Twins
 from vitbench.reports.thumbnails import thumbnails
@@ -72,8 +72,8 @@ class Photos:
         name, results = self.source.name, self.source.benchmark.folder.parent
         again = command("compare", name, data="NEWPLACE", results=results)
         return (
-            f"{len(lost)} of the report's {len(numbers)} photographs are not in {shown(self.root)} any more: "
-            f"{instead}; where they are now: `{again}`"
+            f"{len(lost)} of the report's {len(numbers)} photographs are not in {printable(self.root)} any "
+            f"more: {instead}; where they are now: `{again}`"
         )
 
     def _kept(self) -> dict[str, bytes]:

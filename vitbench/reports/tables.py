@@ -48,8 +48,8 @@ def screen_table(comparison: Comparison, width: int = 80) -> "RenderableType":
         )
     for row in rows_of(comparison, "table"):
         style = "dim" if row.status == "floor" or row.probe_of else ""
-        table.add_row(*(Text(files.shown(screen_text(column, row))) for column in shown), style=style)
-    return Group(table, *(Text(files.shown(line)) for line in sentences(comparison, shown)))
+        table.add_row(*(Text(files.printable(screen_text(column, row))) for column in shown), style=style)
+    return Group(table, *(Text(files.printable(line)) for line in sentences(comparison, shown)))
 
 
 def sentences(comparison: Comparison, shown: Sequence[Column] | None = None) -> list[str]:

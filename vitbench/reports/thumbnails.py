@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from vitbench.data.ahead import cores
 from vitbench.data.decode import DECODER_ERRORS, MAX_PIXELS, decode
+from vitbench.data.prefetch import cores
 from vitbench.errors import VitbenchError
 from vitbench.records import PixelRange
 from vitbench.reports.report import STRIP

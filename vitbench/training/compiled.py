@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitbench.data.ahead import even_slices
 from vitbench.data.epochs import epoch_size
+from vitbench.data.prefetch import even_slices
 from vitbench.errors import first_line
 from vitbench.training.environment import NO_COMPILER
 from vitbench.training.machine import is_out_of_memory, synchronise
-from vitbench.training.step import gentle_statistics, gradients
+from vitbench.training.step import gradients, scaled_bn_momentum
 from vitbench.training.trainer import Trainer
 
 SIZES = 64
@@ -68,7 +68,7 @@ def rehearse(trainer: Trainer, count: int) -> None:
     images = torch.randint(0, 256, (mine, 3, side, side), dtype=torch.uint8)
     labels = torch.arange(count) % len(trainer.split.classes)
     trainer.train_mode()
-    with _untouched(trainer), gentle_statistics(trainer.model, len(_sizes(trainer, count))):
+    with _untouched(trainer), scaled_bn_momentum(trainer.model, len(_sizes(trainer, count))):
         gradients(trainer, images, labels, 0)
         synchronise(trainer.device)
 

@@ -136,7 +136,7 @@ def refusal(run: Run, changed: Sequence[Change]) -> str:
     ways_back = "".join(f"{change.way_back}, or " for change in changed if change.way_back)
     return (
         f"{run.folder}: was begun with other versions, threads or techniques ({what}); {ways_back}"
-        "go on where they are the same, or add --resume-anyway, which costs that its weights are equal to "
+        "go on where they are the same, or add --allow-changed, which costs that its weights are equal to "
         "the last bit"
     )
 

@@ -122,7 +122,7 @@ def _compile(trainer: Trainer, job: Job, fallbacks: list[str], run: Run, watch: 
         Log(run.folder / "log.txt").line(f"step compiled in {time.perf_counter() - started:.0f} s")
         return
     newest = checkpoint.load_newest(run.folder / "checkpoint", watch.message)
-    if newest is not None and not job.resume_anyway:
+    if newest is not None and not job.allow_changed:
         raise RefusedError(refusal(run, [Change(f"compiled → not compiled: {trouble}")]))
     trainer.machine = dataclasses.replace(trainer.machine, compiled=False, compiler="")
     fallbacks = [*fallbacks, f"its step could not be compiled ({trouble}): trained as it is"]

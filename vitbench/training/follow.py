@@ -20,7 +20,7 @@ from vitbench.models.initial import RANDOM
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Machine, Recipe, Split
 from vitbench.training.compiled import compile_step
-from vitbench.training.loop import PARTS, answer, build_trainer, compare, settle, share_state
+from vitbench.training.loop import PARTS, answer, build_trainer, compare, share_state, to_contiguous
 from vitbench.training.machine import free_memory
 from vitbench.training.objectives.table import learner
 from vitbench.training.processes import ElsewhereError, LostError, Order, Processes, joined
@@ -102,7 +102,7 @@ class _Follower:
             self.trainer.machine = dataclasses.replace(self.trainer.machine, eval_batch=two)
             answer(self.trainer, PARTS[one])
         elif order is Order.SETTLE:
-            settle(self.trainer)
+            to_contiguous(self.trainer)
         elif order is Order.COMPARE:
             compare(self.trainer)
 

@@ -80,7 +80,7 @@ class Job:
     """Who teaches, where the recipe says so."""
     pretrain: Recipe | None = None
     """Masked pre-training that comes first; `weights` are what it begins with then."""
-    resume_anyway: bool = False
+    allow_changed: bool = False
     """A run that began with other versions or threads goes on, and says so in its notes."""
     beside: bool = False
     """Others may be carried out on the same device at the same time: out of memory may be their doing."""
@@ -258,7 +258,7 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
     machine = with_compiler(machine)
     machine = named(dataclasses.replace(machine, without=here.without, deterministic=here.deterministic))
     if changed := changed_since(run, machine):
-        if not job.resume_anyway:
+        if not job.allow_changed:
             raise RefusedError(refusal(run, changed))
         fallbacks.append(
             f"gone on with {', '.join(map(str, changed))}: other last bits than without the interruption"

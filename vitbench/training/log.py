@@ -18,7 +18,7 @@ class Log:
             stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def epoch(self, row: Epoch, prepared: str, saved: str = "") -> None:
-        """An epoch that is done, `saved` or not; `prepared` as of `Ahead.in_words`."""
+        """An epoch that is done, `saved` or not; `prepared` as of `Prefetcher.in_words`."""
         judged = (
             "" if row.val_top1 is None else f": val top-1 {row.val_top1:.4f}, val loss {row.val_loss:.4f}"
         )

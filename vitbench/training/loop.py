@@ -2,7 +2,7 @@
 
 All randomness is keyed, not carried: views by (seed, epoch, content, k), and what the model draws
 inside a step (drop path, dropout, mixup) by (seed, epoch, step). A resumed run therefore needs weights
-and optimiser state only (inside an epoch also the sums of its steps), and ends with the same bytes as
+and optimiser state only (inside an epoch also the meter of its steps), and ends with the same bytes as
 one that was never interrupted (CPU, same build and thread count).
 """
 
@@ -38,11 +38,11 @@ from vitbench.training.average import MovingAverage
 from vitbench.training.graphs import Graphs, records_steps
 from vitbench.training.log import Log
 from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory
+from vitbench.training.meter import EpochMeter
 from vitbench.training.objectives.supervised import MixPictures
 from vitbench.training.objectives.table import OBJECTIVES
 from vitbench.training.processes import ALONE, Order, Processes
 from vitbench.training.step import memory_format, techniques, train_step
-from vitbench.training.sums import Sums
 from vitbench.training.trainer import Trainer
 
 LOOK_SECONDS = float(os.environ.get("VITBENCH_LOOK_SECONDS") or 1)
@@ -132,12 +132,12 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     share_state(trainer)
     peak = PeakMemory(trainer.device)
     if not trainer.stopped:
-        epoch, inside = len(trainer.rows) + 1, trainer.sums
+        epoch, inside = len(trainer.rows) + 1, trainer.meter
         watch.run_started(run.name, trainer.last, trainer.steps_per_epoch, epoch)
         log.line(
             f"start at epoch {epoch} of {trainer.last}" + (f", step {inside.step + 1}" if inside else "")
         )
-    with signals.held_back(), trainer.saver, contextlib.closing(trainer.ahead):
+    with signals.deferred(), trainer.saver, contextlib.closing(trainer.ahead):
         while not trainer.stopped:
             row = _train_epoch(trainer, run, watch, log, peak)
             best, asked, prepared = saving.take(trainer, row), signals.pending(), trainer.ahead.in_words()
@@ -152,7 +152,7 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
                     watch.message(trouble)
             if asked:
                 trainer.saver.wait()
-                signals.obey(f"{run.name} is saved after epoch {row.epoch}")
+                signals.raise_if_stopped(f"{run.name} is saved after epoch {row.epoch}")
     # A kill between checkpoint and epochs.csv leaves the table one row short.
     files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [saving.as_row(r) for r in trainer.rows])
     best_weights = checkpoint.read_tensors(
@@ -234,7 +234,7 @@ def answer(trainer: Trainer, part: str) -> Predictions:
     )
 
 
-def settle(trainer: Trainer) -> None:
+def to_contiguous(trainer: Trainer) -> None:
     """Have the judged weights compute as a saved model does when it is loaded."""
     trainer.processes.order(Order.SETTLE)
     fuse_attention(trainer.evaluated, trainer.unfused)
@@ -246,31 +246,31 @@ def settle(trainer: Trainer) -> None:
 
 def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: Log, peak: PeakMemory) -> Epoch:
     recipe, epoch, steps = trainer.recipe, len(trainer.rows) + 1, trainer.steps_per_epoch
-    sums = trainer.sums or Sums.fresh(trainer.device)
-    trainer.sums = None
+    meter = trainer.meter or EpochMeter.fresh(trainer.device)
+    trainer.meter = None
     trainer.train_mode()
     looked = time.perf_counter()
-    for images, labels in trainer.batches(epoch, sums.step):
-        loss, right = train_step(trainer, images, labels, trainer.update(sums.step + 1))
-        sums.add(loss, right, len(labels))
+    for images, labels in trainer.batches(epoch, meter.step):
+        loss, right = train_step(trainer, images, labels, trainer.update(meter.step + 1))
+        meter.add(loss, right, len(labels))
         now = time.perf_counter()
         # Reading the loss waits for the device: once in a while, not at every step.
-        if now - looked >= LOOK_SECONDS or sums.step == steps:
+        if now - looked >= LOOK_SECONDS or meter.step == steps:
             looked = now
-            mean = _finite(sums.mean_loss, epoch, sums.step, recipe)
+            mean = _finite(meter.mean_loss, epoch, meter.step, recipe)
             trainer.saver.look()
             peak.sample()
             _tell_of_graphs(trainer, run, watch)
-            log.line(f"epoch {epoch} step {sums.step}/{steps} loss {mean:.4f}")
-            watch.step(epoch, sums.step, mean, sums.seen / sums.seconds)
-            if saving.SAVE_SECONDS > 0 and saving.due(trainer) and sums.step < steps:
-                with sums.left_out():
-                    saving.save(trainer, run, inside=sums.saved())
+            log.line(f"epoch {epoch} step {meter.step}/{steps} loss {mean:.4f}")
+            watch.step(epoch, meter.step, mean, meter.seen / meter.seconds)
+            if saving.SAVE_SECONDS > 0 and saving.due(trainer) and meter.step < steps:
+                with meter.left_out():
+                    saving.save(trainer, run, inside=meter.saved())
         if signals.pending():
-            _save_inside(trainer, sums, run, watch)
-    seconds = sums.seconds
+            _save_inside(trainer, meter, run, watch)
+    seconds = meter.seconds
     compare(trainer)
-    val = _judge(trainer, sums, run, watch) if trainer.split.val else Judged()
+    val = _judge(trainer, meter, run, watch) if trainer.split.val else Judged()
     if val.loss is not None:
         _finite(val.loss, epoch, steps, recipe)
     try:
@@ -279,13 +279,13 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: Log, peak: PeakM
         watch.message(f"{run.name}: epoch {epoch}: its pictures could not be drawn ({first_line(error)})")
     return Epoch(
         epoch=epoch,
-        train_loss=sums.mean_loss,
-        train_top1=float(sums.right) / sums.seen if trainer.counts_right else None,
+        train_loss=meter.mean_loss,
+        train_top1=float(meter.right) / meter.seen if trainer.counts_right else None,
         val_loss=val.loss,
         val_top1=val.top1,
         lr=max(group["lr"] for group in trainer.optimizer.param_groups),
         seconds=seconds,
-        images_per_second=sums.seen / seconds,
+        images_per_second=meter.seen / seconds,
         peak_memory_mb=peak.sample(),
         val_agreement=val.agreement,
     )
@@ -303,15 +303,15 @@ def _tell_of_graphs(trainer: Trainer, run: Run, watch: Watch) -> None:
     files.write_json(run.folder / "environment.json", about)
 
 
-def _save_inside(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> None:
+def _save_inside(trainer: Trainer, meter: EpochMeter, run: Run, watch: Watch) -> None:
     """Save the epoch's steps so far for a signal that came in; raises Interrupted where it asks to stop."""
     epoch = len(trainer.rows) + 1
-    with sums.left_out():
-        _finite(sums.mean_loss, epoch, sums.step, trainer.recipe)
-        saving.save(trainer, run, inside=sums.saved())
+    with meter.left_out():
+        _finite(meter.mean_loss, epoch, meter.step, trainer.recipe)
+        saving.save(trainer, run, inside=meter.saved())
         trainer.saver.wait()
-        saved = f"{run.name} is saved at step {sums.step} of {trainer.steps_per_epoch} of epoch {epoch}"
-        signals.obey(saved)
+        saved = f"{run.name} is saved at step {meter.step} of {trainer.steps_per_epoch} of epoch {epoch}"
+        signals.raise_if_stopped(saved)
         watch.message(saved)
 
 
@@ -324,7 +324,7 @@ class Judged:
     agreement: float | None = None
 
 
-def _judge(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> Judged:
+def _judge(trainer: Trainer, meter: EpochMeter, run: Run, watch: Watch) -> Judged:
     """What val says; a call to stop does not wait for it, the epoch's steps are saved then."""
     objective, split, judged = trainer.objective, trainer.split, trainer.evaluated
 
@@ -332,7 +332,7 @@ def _judge(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> Judged:
         watch.message(f"{run.name}: {text}")
 
     try:
-        with signals.let_through():
+        with signals.immediate():
             if not objective.answers:
                 return Judged(
                     eased(trainer, lambda: objective.val_loss(judged, split, trainer.machine), report)
@@ -341,7 +341,7 @@ def _judge(trainer: Trainer, sums: Sums, run: Run, watch: Watch) -> Judged:
             agreement = eased(trainer, lambda: objective.agreement(val, split, trainer.machine), report)
             return Judged(float(val.losses.mean()), float(val.correct.mean()), agreement)
     except Interrupted:
-        _save_inside(trainer, sums, run, watch)
+        _save_inside(trainer, meter, run, watch)
         raise
 
 

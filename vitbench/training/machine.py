@@ -13,7 +13,7 @@ from typing import Literal
 import psutil
 import torch
 
-from vitbench.data.ahead import cores
+from vitbench.data.prefetch import cores
 from vitbench.data.store import store_folder
 from vitbench.errors import DeviceLostError, UsageError, first_line
 from vitbench.launch import started, started_here

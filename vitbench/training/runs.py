@@ -27,7 +27,7 @@ from vitbench.training.jobs import (
     write_identity,
     writing,
 )
-from vitbench.training.loop import evaluate, settle
+from vitbench.training.loop import evaluate, to_contiguous
 from vitbench.training.objectives.distillation import Distilled, head_answers, teacher_answers, write_heads
 from vitbench.training.objectives.table import encoder_of
 from vitbench.training.trainer import Trainer
@@ -104,7 +104,7 @@ def pretrain_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
             return
         (run.folder / "failure.json").unlink(missing_ok=True)
         trainer = fitted(job, run, split, watch)
-        settle(trainer)
+        to_contiguous(trainer)
         keep_model(encoder_of(trainer.evaluated), job, run, split, trainer.recipe)
         last = trainer.rows[-1]
         files.write_json(
@@ -164,7 +164,7 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
     The look at the test pictures is noted before anybody can see what came of it.
     """
     model, recipe = trainer.evaluated, trainer.recipe
-    settle(trainer)  # as it is when it is loaded: equal to the last bit
+    to_contiguous(trainer)  # as it is when it is loaded: equal to the last bit
     keep_model(model, job, run, trainer.split, recipe)
     if trainer.split.val:
         evaluate(trainer, "val").write(run.folder / "val_predictions.csv")

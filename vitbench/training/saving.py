@@ -16,7 +16,7 @@ from torch import Tensor
 from vitbench import files
 from vitbench.records import Epoch, Run, best_epoch
 from vitbench.training import checkpoint
-from vitbench.training.sums import Sums
+from vitbench.training.meter import EpochMeter
 from vitbench.training.trainer import Trainer
 
 SAVE_SECONDS = float(os.environ.get("VITBENCH_SAVE_SECONDS") or 30)
@@ -96,9 +96,9 @@ def take_up(trainer: Trainer, saved: checkpoint.Checkpoint) -> None:
     trainer.rows = list(saved.rows)
     trainer.best_epoch, trainer.best_sha256 = saved.best_epoch, saved.best_sha256
     if saved.inside is not None:
-        trainer.sums = Sums.carried(trainer.device, saved.inside)
+        trainer.meter = EpochMeter.carried(trainer.device, saved.inside)
         if trainer.scheduler is not None:  # the epoch's row names the rate of its last step
-            trainer.scheduler.step_update(trainer.update(trainer.sums.step))
+            trainer.scheduler.step_update(trainer.update(trainer.meter.step))
 
 
 def state_of(trainer: Trainer) -> dict[str, Tensor]:

@@ -27,14 +27,14 @@ class _Asked:
     """The number of the signal that asked to stop; 0: none did."""
     since: float = 0.0
     save: bool = False
-    held_back: bool = False
+    deferred: bool = False
 
 
 _asked = _Asked()
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
+def handling() -> Iterator[None]:
     """Inside, the signals mean what this module says.
 
     Nothing happens off the main thread, and a handler that the program has set itself stays.
@@ -58,35 +58,35 @@ def heard() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
-    """Inside, a first call to stop waits for `obey`, and at the latest for the end."""
-    _asked.held_back = True
+def deferred() -> Iterator[None]:
+    """Inside, a first call to stop waits for `raise_if_stopped`, and at the latest for the end."""
+    _asked.deferred = True
     try:
         yield
     finally:
-        _asked.held_back = False
-    obey()
+        _asked.deferred = False
+    raise_if_stopped()
 
 
 @contextlib.contextmanager
-def let_through() -> Iterator[None]:
-    """A part of `held_back` in which a call to stop is obeyed at once."""
-    obey()
-    _asked.held_back = False
+def immediate() -> Iterator[None]:
+    """A part of `deferred` in which a call to stop is obeyed at once."""
+    raise_if_stopped()
+    _asked.deferred = False
     try:
         yield
     finally:
-        _asked.held_back = True
+        _asked.deferred = True
 
 
 @contextlib.contextmanager
 def passed_on() -> Iterator[None]:
     """Inside, a first call to stop is only noted, for whoever lets others know of it (`told`)."""
-    _asked.held_back = True
+    _asked.deferred = True
     try:
         yield
     finally:
-        _asked.held_back = False
+        _asked.deferred = False
 
 
 def told() -> tuple[int, bool]:
@@ -112,7 +112,7 @@ def pending() -> bool:
     return bool(_asked.stop) or _asked.save
 
 
-def obey(saved: str = "") -> None:
+def raise_if_stopped(saved: str = "") -> None:
     """Raise Interrupted, `saved` in it, where a signal asked to stop; a wish to save is now fulfilled."""
     _asked.save = False
     if _asked.stop:
@@ -125,7 +125,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
         return
     first = not _asked.stop
     _asked.stop, _asked.since = number, now
-    if not (first and _asked.held_back):
+    if not (first and _asked.deferred):
         raise Interrupted(number)
 
 

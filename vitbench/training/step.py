@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitbench.data.ahead import even_slices
+from vitbench.data.prefetch import even_slices
 from vitbench.training.graphs import records_steps
 from vitbench.training.processes import flatten
 from vitbench.training.trainer import Trainer
@@ -35,7 +35,7 @@ def train_step(trainer: Trainer, images: Tensor, labels: Tensor, update: int) ->
     trainer.optimizer.zero_grad(set_to_none=True)
     own = processes.share(len(labels))
     parts = len(even_slices(own.stop - own.start, trainer.machine.micro_batch))
-    with processes.together(), gentle_statistics(trainer.model, parts):
+    with processes.together(), scaled_bn_momentum(trainer.model, parts):
         total, right = gradients(trainer, images, labels, update)
         flat = None if processes.count == 1 else flatten(trainer.model, total, right)
     if flat is not None:
@@ -102,7 +102,7 @@ def _micro_batch(
 
 
 @contextlib.contextmanager
-def gentle_statistics(model: nn.Module, parts: int) -> Iterator[None]:
+def scaled_bn_momentum(model: nn.Module, parts: int) -> Iterator[None]:
     """Inside, so many micro-batches move batch normalisation's running statistics as far as one batch does.
 
     A momentum m becomes 1 − (1 − m)^(1 / parts): after all of them what was there before weighs 1 − m.

@@ -11,19 +11,19 @@ import timm.scheduler
 import torch
 from torch import Tensor, nn
 
-from vitbench.data.ahead import whole
 from vitbench.data.batches import train_batches
 from vitbench.data.crew import Crew
 from vitbench.data.device_views import Making
+from vitbench.data.prefetch import whole
 from vitbench.data.store import open_store
 from vitbench.records import Epoch, Machine, Recipe, Split
 from vitbench.training.average import MovingAverage
 from vitbench.training.graphs import Graphs
+from vitbench.training.meter import EpochMeter
 from vitbench.training.objectives.objective import Objective
 from vitbench.training.objectives.supervised import MixPictures
 from vitbench.training.processes import ALONE, Order, Processes
 from vitbench.training.saver import Saver
-from vitbench.training.sums import Sums
 from vitbench.training.upload import uploaded
 
 
@@ -57,7 +57,7 @@ class Trainer:
     ahead: Crew = field(default_factory=lambda: Crew(0))
     making: Making = field(default_factory=lambda: Making("CPU"))
     saver: Saver = field(default_factory=Saver)
-    sums: Sums | None = None
+    meter: EpochMeter | None = None
     """Of the epoch that was left inside; None: the next one begins at its first step."""
     held: dict[str, Tensor] | None = None
     """The chosen epoch's weights, where they are not on disk yet."""

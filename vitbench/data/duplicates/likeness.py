@@ -10,7 +10,7 @@ from vitbench import files
 from vitbench.data.duplicates.near import MOST_PICTURES, Match, Search, find_near
 from vitbench.data.duplicates.prints import Print, Prints
 from vitbench.errors import VitbenchError
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import ImageSet, Part, Picture, Split, counted
 from vitbench.records.joining import joined
 from vitbench.records.pictures import NEAR, SERIES, Leak, Likeness
@@ -230,13 +230,13 @@ def refuse_warnings(image_set: ImageSet) -> None:
     """Raise VitbenchError, one line with all of them, where a set has what can make scores too good."""
     if image_set.warnings:
         raise VitbenchError(
-            f"{shown(image_set.root)}: {'; '.join(image_set.warnings)}; mend that, or leave --strict away"
+            f"{printable(image_set.root)}: {'; '.join(image_set.warnings)}; mend that, or leave --strict away"
         )
 
 
 def shown_pair(pair: Likeness | Leak) -> str:
     """ "test/a.jpg = train/b.jpg", or "test/a.jpg ≈ train/b.jpg (mirrored)"."""
-    one, other = shown(Path(pair.path)), shown(Path(pair.other))
+    one, other = printable(Path(pair.path)), printable(Path(pair.other))
     return f"{one} = {other}" if pair.kind == "equal pixels" else f"{one} ≈ {other} ({pair.how})"
 
 

@@ -16,7 +16,16 @@ import numpy as np
 
 from vitbench.data.duplicates.align import align, correlation, warp
 from vitbench.data.duplicates.buckets import Buckets
-from vitbench.data.duplicates.prints import COLOUR_SIDE, SIDE, TURNS, Prints, core, hashes, slopes, turned
+from vitbench.data.duplicates.prints import (
+    COLOUR_SIDE,
+    SIDE,
+    TURNS,
+    Prints,
+    centre_crop,
+    dihedral,
+    hashes,
+    slopes,
+)
 from vitbench.records import Array
 
 MOST_BITS = 10
@@ -112,7 +121,7 @@ def find_near(prints: Prints, threads: int = 1) -> list[Match]:
     known = np.flatnonzero(prints.detail)
     if len(known) < 2 or len(prints) > MOST_PICTURES:
         return []
-    whole, cores = hashes(prints.luma[known]), hashes(core(prints.luma[known]))
+    whole, cores = hashes(prints.luma[known]), hashes(centre_crop(prints.luma[known]))
     with ThreadPoolExecutor(threads) as pool:
         pairs = _Pairs.joined(list(_all_candidates(whole, cores, pool)))
         pairs = _Pairs(known[pairs.one], known[pairs.other], pairs.turn, pairs.frame, pairs.bits)
@@ -232,7 +241,7 @@ def _look_again(prints: Prints, pairs: _Pairs) -> list[Match]:
     if not left.any():
         return found
     pairs, one, other = pairs[left], one[left], other[left]
-    zoom = np.choose(pairs.frame, [1.0, SIDE / core(one).shape[1], core(one).shape[1] / SIDE])
+    zoom = np.choose(pairs.frame, [1.0, SIDE / centre_crop(one).shape[1], centre_crop(one).shape[1] / SIDE])
     maps, near = align(one, other, still[left] * zoom[:, None, None])
     pairs, one, other, maps = pairs[near], one[near], other[near], maps[near]
     laid, inside = warp(other, maps)
@@ -249,7 +258,7 @@ def _turned(pictures: Array, pairs: _Pairs) -> Array:
     found = pictures[pairs.other]
     for turn in range(1, TURNS):
         chosen = pairs.turn == turn
-        found[chosen] = turned(found[chosen], turn)
+        found[chosen] = dihedral(found[chosen], turn)
     return found
 
 

@@ -87,7 +87,7 @@ def print_of(image: Image.Image) -> Print:
     return Print(luma.tobytes(), b"".join(c.tobytes() for c in less), image.size)
 
 
-def turned(pictures: Array, turn: int) -> Array:
+def dihedral(pictures: Array, turn: int) -> Array:
     """(…, S, S) pictures turned; see `TURNS`."""
     if turn & 4:
         pictures = pictures.swapaxes(-1, -2)
@@ -117,7 +117,7 @@ def hashes(luma: Array) -> Array:
     return found
 
 
-def core(luma: Array) -> Array:
+def centre_crop(luma: Array) -> Array:
     """(N, S, S) pictures without their margin."""
     return luma[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
 

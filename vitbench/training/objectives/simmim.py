@@ -18,10 +18,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vitbench import files
-from vitbench.data.ahead import even_slices
 from vitbench.data.batches import eval_batches
+from vitbench.data.prefetch import even_slices
 from vitbench.data.store import open_store
-from vitbench.data.views import Dice
+from vitbench.data.views import KeyedRandom
 from vitbench.errors import UnfitModelError
 from vitbench.inference.forward import answering
 from vitbench.models.create import create
@@ -181,7 +181,7 @@ def draw_masks(count: int, side: int, masking: Masking) -> Tensor:
 
 def own_masks(pictures: Sequence[Picture], side: int, masking: Masking) -> Tensor:
     """(N, side, side) bool: the mask that each picture's content has, in every epoch and every run."""
-    orders = np.stack([Dice("vitbench mask", picture.sha256).order(side**2) for picture in pictures])
+    orders = np.stack([KeyedRandom("vitbench mask", picture.sha256).order(side**2) for picture in pictures])
     hidden = torch.from_numpy(orders) < hidden_cells(masking, side**2)
     return hidden.view(-1, side, side)
 

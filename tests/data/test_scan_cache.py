@@ -14,10 +14,10 @@ from painted import paint
 from typer.testing import CliRunner
 
 from vitbench.cli.data import data_app
-from vitbench.data import known, scan
-from vitbench.data.kept import clear_cache, kept_things
-from vitbench.data.known import database, known_pictures, stamp_of
+from vitbench.data import scan, scan_cache
+from vitbench.data.cache_listing import cache_entries, clear_cache
 from vitbench.data.scan import scan_folder
+from vitbench.data.scan_cache import database, open_scan_cache, stamp_of
 from vitbench.errors import VitbenchError
 from vitbench.records import Benchmark, ImageSet
 
@@ -28,7 +28,7 @@ Decoded = list[Path]
 def decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decoded:
     """The files that scans read, with a memory of their own that trusts files at once."""
     monkeypatch.setenv("VITBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(known, "RACY_SECONDS", -1.0)
+    monkeypatch.setattr(scan_cache, "RACY_SECONDS", -1.0)
     read: Decoded = []
     original = scan.read_file
 
@@ -119,7 +119,7 @@ def test_a_file_that_has_just_changed_is_not_trusted(
     coloured: Path, decoded: Decoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It could change again within one tick of the file system's clock, unseen."""
-    monkeypatch.setattr(known, "RACY_SECONDS", 60.0)
+    monkeypatch.setattr(scan_cache, "RACY_SECONDS", 60.0)
     scanned(coloured)
     decoded.clear()
     scanned(coloured)
@@ -180,12 +180,12 @@ def test_another_version_of_the_decoder_reads_again(
     """What was learnt with other libraries is left alone, and goes when it was not used for a month."""
     scanned(coloured)
     old = database()
-    monkeypatch.setattr(known, "_version", lambda _: "another")
+    monkeypatch.setattr(scan_cache, "_version", lambda _: "another")
     decoded.clear()
     scanned(coloured)
     assert len(decoded) == 36
     assert old.exists()
-    month = time.time() - known.OLD_SECONDS - 60
+    month = time.time() - scan_cache.OLD_SECONDS - 60
     os.utime(old, (month, month))
     scanned(coloured)
     assert not old.exists()
@@ -257,7 +257,7 @@ def test_a_locked_memory_is_passed_over(
 ) -> None:
     """Where another process writes for long, the scan goes on without."""
     scanned(coloured)
-    monkeypatch.setattr(known, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(scan_cache, "WAIT_SECONDS", 0.05)
     paint(coloured / "red" / "new.png", (200, 40, 40), 99)
     other = sqlite3.connect(database(), isolation_level=None)
     other.execute("begin immediate")
@@ -270,8 +270,8 @@ def test_a_locked_memory_is_passed_over(
 SCAN = """
 import sys
 from pathlib import Path
-from vitbench.data import known
-known.RACY_SECONDS, known.BATCH = -1.0, 3
+from vitbench.data import scan_cache
+scan_cache.RACY_SECONDS, scan_cache.BATCH = -1.0, 3
 from vitbench.data.scan import scan_folder
 print(scan_folder(Path(sys.argv[1])).digest)
 """
@@ -311,7 +311,7 @@ def test_a_memory_that_has_grown_too_large_is_begun_anew(
 ) -> None:
     """It has a limit, and no more is needed to keep within it."""
     scanned(coloured)
-    monkeypatch.setattr(known, "MOST_BYTES", 1000)
+    monkeypatch.setattr(scan_cache, "MOST_BYTES", 1000)
     decoded.clear()
     scanned(coloured)
     assert len(decoded) == 36
@@ -340,7 +340,7 @@ def test_the_store_is_listed_and_cleared(coloured: Path, decoded: Decoded, tmp_p
     one.parent.mkdir(parents=True)
     one.write_bytes(b"1" * 1_500_000)
     (tmp_path / "cache" / "photo.jpg").write_bytes(b"mine")
-    assert ("decoded", 1, 1_500_000) in [(kept.name, kept.files, kept.size) for kept in kept_things()]
+    assert ("decoded", 1, 1_500_000) in [(kept.name, kept.files, kept.size) for kept in cache_entries()]
     text = said()
     assert "decoded: 1 file, 1.5 MB\n" in text
     assert "36 pictures known" in text
@@ -383,5 +383,5 @@ def test_a_name_of_any_bytes_is_remembered(coloured: Path, decoded: Decoded) -> 
 def test_nothing_is_known_of_what_is_not_there(tmp_path: Path, decoded: Decoded) -> None:
     """Neither stamp nor entry, and no error."""
     assert stamp_of(tmp_path / "none") is None
-    with known_pictures() as memory:
+    with open_scan_cache() as memory:
         assert memory.find([tmp_path / "none"], [None]) == [None]

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from vitbench.data.signs import name_notes, named_copies
+from vitbench.data.filename_hints import filename_hints, named_copies
 from vitbench.records import Picture
 
 
@@ -41,7 +41,7 @@ def test_a_copy_beside_its_original(name: str) -> None:
 )
 def test_harmless_names(names: list[str]) -> None:
     """Months, words, series, other classes and Roboflow exports without augmentation are no signs."""
-    assert name_notes(pictures(*names)) == []
+    assert filename_hints(pictures(*names)) == []
 
 
 def test_roboflow_versions() -> None:
@@ -58,14 +58,14 @@ def test_unmistakable_words_need_no_original() -> None:
 
 def test_the_note_counts_and_names_one() -> None:
     """One line with the number, an example with its original, and what to do."""
-    (note,) = name_notes(pictures("cat/1.jpg", "cat/1_flip.jpg", "cat/1_aug.jpg", "dog/1.jpg"))
+    (note,) = filename_hints(pictures("cat/1.jpg", "cat/1_flip.jpg", "cat/1_aug.jpg", "dog/1.jpg"))
     assert note.startswith("2 pictures are named as copies, e.g. cat/1_aug.jpg of cat/1.jpg: ")
     assert note.endswith("leave copies out, or keep them with their originals by --group")
 
 
 def test_copies_that_are_kept_together_are_not_warned_of() -> None:
     """A copy that its content has put into its original's group is no risk."""
-    assert name_notes(pictures("cat/1.jpg", "cat/1_flip.jpg", groups=["g", "g"])) == []
+    assert filename_hints(pictures("cat/1.jpg", "cat/1_flip.jpg", groups=["g", "g"])) == []
 
 
 def filled_up(copies: int, counts: tuple[int, int] = (30, 30)) -> list[Picture]:
@@ -77,7 +77,7 @@ def filled_up(copies: int, counts: tuple[int, int] = (30, 30)) -> list[Picture]:
 
 def test_equal_counts_with_copies() -> None:
     """Classes of exactly equal size with a tenth of copies look filled up; the line gives the reason."""
-    (note,) = name_notes(filled_up(3))
+    (note,) = filename_hints(filled_up(3))
     assert note.startswith(
         "all 2 classes have exactly 30 pictures, and 6 of 60 look or are named like copies"
     )
@@ -89,4 +89,4 @@ def test_equal_counts_with_copies() -> None:
 )  # fmt: skip
 def test_equal_counts_alone_are_no_sign(several: list[Picture]) -> None:
     """Curated sets, few copies, unequal classes and tiny ones are not warned of."""
-    assert name_notes(several) == []
+    assert filename_hints(several) == []

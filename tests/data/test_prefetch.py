@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from vitbench.data import ahead
-from vitbench.data.ahead import Ahead, even_slices, in_batches
+from vitbench.data import prefetch
+from vitbench.data.prefetch import Prefetcher, even_slices, in_batches
 
 
 @pytest.mark.parametrize(
@@ -52,19 +52,19 @@ def test_work_ahead_is_bounded() -> None:
 
 @pytest.fixture
 def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "cores", lambda: 16)
+    monkeypatch.setattr(prefetch, "cores", lambda: 16)
 
 
 @pytest.mark.usefixtures("sixteen_cores")
 def test_threads_double_while_they_are_waited_for() -> None:
     """1, 2, 4, 8, 16 after four batches each, and no more; a model that does not wait keeps what it has."""
-    threads, seen = Ahead(None), []
+    threads, seen = Prefetcher(None), []
     for _ in range(6):
         seen.append(threads.workers)
-        for _ in range(ahead.WINDOW):
+        for _ in range(prefetch.WINDOW):
             threads.count(waited=1.0, busy=1.0)
     assert seen == [1, 2, 4, 8, 16, 16]
-    patient = Ahead(None)
+    patient = Prefetcher(None)
     for _ in range(40):
         patient.count(waited=0.0, busy=1.0)
     assert patient.workers == 1
@@ -79,5 +79,5 @@ def test_pictures_that_are_seen_once_have_every_core_from_the_start() -> None:
         together.wait()
         return item
 
-    assert next(in_batches(prepare, [list(range(64))], Ahead(None, at_once=True))) == list(range(64))
-    assert (Ahead(3, at_once=True).workers, Ahead(0, at_once=True).workers) == (3, 0)
+    assert next(in_batches(prepare, [list(range(64))], Prefetcher(None, at_once=True))) == list(range(64))
+    assert (Prefetcher(3, at_once=True).workers, Prefetcher(0, at_once=True).workers) == (3, 0)

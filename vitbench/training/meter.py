@@ -13,7 +13,7 @@ from vitbench.training.machine import synchronise
 
 
 @dataclass
-class Sums:
+class EpochMeter:
     """Loss, right answers, pictures and seconds of an epoch's steps so far."""
 
     loss: Tensor
@@ -27,22 +27,22 @@ class Sums:
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def fresh(cls, device: torch.device) -> "Sums":
+    def fresh(cls, device: torch.device) -> "EpochMeter":
         """Of no step yet."""
         wide = None if device.type == "mps" else torch.float64
         return cls(torch.zeros((), device=device, dtype=wide), torch.zeros((), device=device))
 
     @classmethod
-    def carried(cls, device: torch.device, saved: Mapping[str, Any]) -> "Sums":
+    def carried(cls, device: torch.device, saved: Mapping[str, Any]) -> "EpochMeter":
         """As `saved` gave them; the clock runs on from now."""
-        sums = cls.fresh(device)
-        sums.loss += saved["loss"]
-        sums.right += saved["right"]
-        sums.step, sums.seen, sums.earlier = saved["step"], saved["seen"], saved["seconds"]
-        return sums
+        meter = cls.fresh(device)
+        meter.loss += saved["loss"]
+        meter.right += saved["right"]
+        meter.step, meter.seen, meter.earlier = saved["step"], saved["seen"], saved["seconds"]
+        return meter
 
     def saved(self) -> dict[str, Any]:
-        """The sums as JSON holds them, to the last bit."""
+        """The meter as JSON holds them, to the last bit."""
         return {
             "step": self.step,
             "seen": self.seen,

@@ -45,7 +45,7 @@ DECIDING = (
     "depth.py",
     "formats.py",
     "pages.py",
-    "known.py",
+    "scan_cache.py",
     "duplicates/prints.py",
     "duplicates/near.py",
     "duplicates/buckets.py",
@@ -105,7 +105,7 @@ def settled(stamp: Stamp | None, read_at: float) -> bool:
     return stamp is not None and max(stamp[1:3]) < (read_at - RACY_SECONDS) * 1e9
 
 
-class KnownPictures:
+class ScanCache:
     """The database, or nothing at all where there is none to be had; for one thread."""
 
     def __init__(self, connection: sqlite3.Connection | None) -> None:
@@ -209,9 +209,9 @@ class KnownPictures:
 
 
 @contextmanager
-def known_pictures(keep: bool = True) -> Iterator[KnownPictures]:
+def open_scan_cache(keep: bool = True) -> Iterator[ScanCache]:
     """The database of this version, written and closed at the end; without `keep` one that knows nothing."""
-    known = KnownPictures(_connect() if keep else None)
+    known = ScanCache(_connect() if keep else None)
     try:
         yield known
     finally:
@@ -238,8 +238,8 @@ def _version(package: str) -> str:
 
 
 def _connect() -> sqlite3.Connection | None:
+    path = database()
     try:
-        path = database()
         path.parent.mkdir(parents=True, exist_ok=True)
         _tidy(path)
         connection = sqlite3.connect(path, timeout=WAIT_SECONDS)

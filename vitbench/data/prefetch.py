@@ -45,7 +45,7 @@ def share_cores(runs: int) -> None:
     _shared["by"] = runs
 
 
-class Ahead:
+class Prefetcher:
     """Threads that prepare ahead, kept from epoch to epoch, and how long was waited for them."""
 
     def __init__(self, workers: int | None, *, at_once: bool = False, pinned: bool = False) -> None:
@@ -127,14 +127,14 @@ def whole(length: int) -> slice:
 
 
 def in_batches(
-    prepare: Callable[[Item], Prepared], batches: Iterable[Sequence[Item]], workers: Ahead | int | None
+    prepare: Callable[[Item], Prepared], batches: Iterable[Sequence[Item]], workers: Prefetcher | int | None
 ) -> Iterator[list[Prepared]]:
     """`prepare` of every item of every batch, in order.
 
     `workers`: the threads, or how many; 0 prepares in the caller's own. An error in `prepare` is raised
     where its batch would have come.
     """
-    threads = workers if isinstance(workers, Ahead) else Ahead(workers)
+    threads = workers if isinstance(workers, Prefetcher) else Prefetcher(workers)
     try:
         yield from timed(_prepared(prepare, iter(batches), threads), threads)
     finally:
@@ -142,7 +142,7 @@ def in_batches(
             threads.close()
 
 
-def timed(batches: Generator[Prepared, None, None], threads: Ahead) -> Iterator[Prepared]:
+def timed(batches: Generator[Prepared, None, None], threads: Prefetcher) -> Iterator[Prepared]:
     """The batches; what each was waited for and worked on is counted."""
     asked = time.perf_counter()
     with contextlib.closing(batches):
@@ -154,7 +154,7 @@ def timed(batches: Generator[Prepared, None, None], threads: Ahead) -> Iterator[
 
 
 def _prepared(
-    prepare: Callable[[Item], Prepared], source: Iterator[Sequence[Item]], threads: Ahead
+    prepare: Callable[[Item], Prepared], source: Iterator[Sequence[Item]], threads: Prefetcher
 ) -> Generator[list[Prepared], None, None]:
     if threads.most == 0:
         for batch in source:

@@ -16,7 +16,7 @@ OURS = (DECODED, "features", "known-*.sqlite*")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CacheEntry:
     """One entry of the cache folder, with all that lies below it."""
 
     name: str
@@ -25,9 +25,9 @@ class Kept:
     """Bytes."""
 
 
-def kept_things() -> list[Kept]:
+def cache_entries() -> list[CacheEntry]:
     """What vitbench keeps in the cache folder, by name; [] where there is none."""
-    return [Kept(entry.name, *_measure(entry)) for entry in _ours()]
+    return [CacheEntry(entry.name, *_measure(entry)) for entry in _ours()]
 
 
 def clear_cache() -> int:
@@ -35,7 +35,7 @@ def clear_cache() -> int:
 
     Raises OSError where something cannot be removed.
     """
-    before = sum(kept.size for kept in kept_things())
+    before = sum(kept.size for kept in cache_entries())
     for entry in _ours():
         if entry.name == DECODED:
             store.clear(Path(entry.path))
@@ -43,10 +43,10 @@ def clear_cache() -> int:
             shutil.rmtree(entry.path)
         else:
             Path(entry.path).unlink(missing_ok=True)
-    return before - sum(kept.size for kept in kept_things())
+    return before - sum(kept.size for kept in cache_entries())
 
 
-def decoded_in(folder: Path, clear: bool = False) -> Kept:
+def decoded_in(folder: Path, clear: bool = False) -> CacheEntry:
     """The decoded pictures in a folder that --store-dir names; they are gone afterwards with `clear`.
 
     Only files of a store count. OSError where one cannot be removed.
@@ -54,7 +54,7 @@ def decoded_in(folder: Path, clear: bool = False) -> Kept:
     files = list(store.contents(folder))
     if clear:
         store.clear(folder)
-    return Kept(str(folder), len(files), sum(one.size for one in files))
+    return CacheEntry(str(folder), len(files), sum(one.size for one in files))
 
 
 def _ours() -> list["os.DirEntry[str]"]:

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vitbench.files import shown
+from vitbench.files import printable
 from vitbench.records import Part, Picture
 
 EDITS = re.compile(
@@ -33,7 +33,7 @@ LEAST_SHARE = 0.1
 """Of the pictures that must look or be named like copies before equal counts are suspicious."""
 
 
-def name_notes(pictures: Sequence[Picture]) -> list[str]:
+def filename_hints(pictures: Sequence[Picture]) -> list[str]:
     """Warnings about names of augmented copies, and about classes that copies fill up to equal size.
 
     Copies that are in one group with their original are kept together anyway, and not warned of.
@@ -43,7 +43,7 @@ def name_notes(pictures: Sequence[Picture]) -> list[str]:
     notes = []
     if apart:
         copy, of = min(apart, key=lambda pair: (pair[1] is None, pair[0].path))
-        example = shown(Path(copy.path)) + (f" of {shown(Path(of.path))}" if of else "")
+        example = printable(Path(copy.path)) + (f" of {printable(Path(of.path))}" if of else "")
         verb = "picture is named as an augmented copy" if len(apart) == 1 else "pictures are named as copies"
         notes.append(
             f"{len(apart)} {verb}, e.g. {example}: on another side than the original, a copy makes scores "
