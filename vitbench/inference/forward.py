@@ -23,17 +23,20 @@ not to be mixed with these.
 
 @contextlib.contextmanager
 def answering(model: nn.Module) -> Iterator[None]:
-    """Inside, a model answers: evaluation mode, in which it is left, no gradients, true fp32.
-
-    cuDNN's convolutions would be TF32 (10 bits of mantissa) by torch's default, some 1e-3 from a CPU's.
-    """
-    usual = [unit.fp32_precision for unit in FP32]
+    """Inside, a model answers: evaluation mode, in which it is left, no gradients, true fp32."""
     model.eval()
+    with fp32(), torch.inference_mode():
+        yield
+
+
+@contextlib.contextmanager
+def fp32() -> Iterator[None]:
+    """Inside, fp32 is fp32: cuDNN's convolutions would be TF32 by torch's default, some 1e-3 from a CPU's."""
+    usual = [unit.fp32_precision for unit in FP32]
     for unit in FP32:
         unit.fp32_precision = "ieee"
     try:
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         for unit, before in zip(FP32, usual, strict=True):
             unit.fp32_precision = before
