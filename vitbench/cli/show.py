@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from vitbench.comparison.nouns import Comparison
 
 PIPE_WIDTH = 120
-TITLES = {
-    "native_size": "native px",
+MODEL_COLUMNS = {
     "params_m": "params M",
     "gmacs": "GMACs",
-    "published_top1": "IN-1k % (published)",
-    "licence": "weights' licence",
+    "native_size": "native px",
+    "published_top1": "IN-1k %",
+    "pretrained_on": "pretrained on",
+    "licence": "licence",
 }
+"""Of `vitbench models`, behind the name; what is needed more stands before what is needed less."""
 ENCODER_COLUMNS = {
     "run": "run",
     "epochs": "epochs",
@@ -109,16 +111,31 @@ def show_models(
         for row in rows:
             print(json.dumps(row, ensure_ascii=False))
         return
-    table = Table(box=None, pad_edge=False)
-    for column in rows[0] if rows else ():
-        table.add_column(
-            TITLES.get(column, column.replace("_", " ")),
-            overflow="fold",
-            no_wrap=column in ("model", "timm_name"),
-        )
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    console().print(table if rows else "no model fits these limits")
+    if not rows:
+        print("no model fits these limits")
+        return
+    aliases = pattern is None and not named
+    _print_models(rows, "model" if aliases else "timm_name")
+    if aliases:
+        print()
+        for row in rows:
+            print(f"{row['model']} is {row['timm_name']}")
+
+
+def _print_models(rows: Sequence[Mapping[str, Any]], name: str) -> None:
+    """A row per model, under the name in that column."""
+    from vitbench.reports.fitted import fitted
+
+    columns = {name: "model", **MODEL_COLUMNS}
+    screen = console()
+    cells = [[_cell(row[column]) for column in columns] for row in rows]
+    right = [MODEL_COLUMNS[column] for column in ("params_m", "gmacs", "native_size", "published_top1")]
+    table, left_out = fitted(list(columns.values()), cells, screen.width, right)
+    screen.print(table)
+    if any(row["published_top1"] for row in rows) and MODEL_COLUMNS["published_top1"] not in left_out:
+        say("IN-1k %: accuracy on ImageNet-1k as published; not measured here")
+    if left_out:
+        say(f"no room for: {', '.join(left_out)}; a wider terminal, or --json, has all")
 
 
 def download_models(folder: Path, names: str | None) -> None:
