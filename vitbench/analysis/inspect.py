@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from vitbench.analysis.distance import DISTANCE
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
+from vitbench.analysis.stages import STAGES
 from vitbench.records.frames import by_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-ANALYSES: tuple[Analysis, ...] = (DISTANCE,)
+ANALYSES: tuple[Analysis, ...] = (DISTANCE, STAGES)
 """In the order in which they are shown."""
 
 

@@ -1,9 +1,13 @@
 """Multiply-adds of networks that lie on torch's `meta` device, where nothing is computed."""
 
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -12,9 +16,25 @@ def forward_gmacs(model: nn.Module, size: int) -> float:
 
     `model` lies on `meta`. Matrix products, convolutions and attention only, as everywhere in the field.
     """
-    with torch.device("meta"), torch.no_grad(), _Counter(display=False) as counter:
+    with counting() as macs:
         model(torch.empty(1, 3, size, size))
-    return float(counter.get_total_flops()) / 2e9
+        return macs() / 1e9
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[], int]]:
+    """Inside, torch makes tensors on `meta`, and what is yielded says how many multiply-adds there were."""
+    with torch.device("meta"), torch.no_grad(), _Counter(display=False) as counter:
+        yield lambda: int(counter.get_total_flops()) // 2
+
+
+def without_memory(model: nn.Module) -> nn.Module:
+    """A copy whose parameters and buffers lie on `meta`: the same modules, and no memory for their values."""
+    known: dict[int, Tensor] = {}
+    for tensor in chain(model.parameters(), model.buffers()):
+        empty = torch.empty_like(tensor, device="meta", requires_grad=False)
+        known[id(tensor)] = nn.Parameter(empty, False) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(model, known)
 
 
 class _Counter(FlopCounterMode):
