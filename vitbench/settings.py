@@ -335,7 +335,7 @@ class Settings(Declared):
 
     @property
     def given_arms(self) -> dict[str, dict[str, Any]]:
-        """The arms, those that a teacher makes too: "" is the plain way, its runs have no arm's name.
+        """The arms, those that a teacher makes too: "" is plain training, its runs have no arm's name.
 
         {} where there is but that.
         """
@@ -345,10 +345,10 @@ class Settings(Declared):
         return ({"": first} if self.plain else {}) | {DISTILLED: {**first, "teacher": self.teacher}}
 
     @property
-    def ways(self) -> dict[str, "Settings"]:
+    def by_arm(self) -> dict[str, "Settings"]:
         """The settings of every arm, by its name; where there are none {"": self}, or {"simmim": self}."""
         alone = PRETRAINED if self.recipe == "simmim" else ""
-        return {name: self._way(fields) for name, fields in self.given_arms.items()} or {alone: self}
+        return {name: self._of_arm(fields) for name, fields in self.given_arms.items()} or {alone: self}
 
     def means(self, name: str) -> bool:
         """Whether a field plays a part here; what a teacher, masks or folds are told does where they are."""
@@ -360,7 +360,7 @@ class Settings(Declared):
         }
         return there.get(self.option(name).part_of, True)
 
-    def _way(self, fields: Mapping[str, Any]) -> "Settings":
+    def _of_arm(self, fields: Mapping[str, Any]) -> "Settings":
         """An arm's settings: what it does not set is as for all; who teaches, and whether, it says itself."""
         own = {"teacher": None, "pretrain": False, **fields, "arms": {}, "plain": True}
         return Settings.model_validate({**self.model_dump(), **own})
@@ -390,7 +390,7 @@ class Settings(Declared):
                     known = ", ".join(sorted(ARM_FIELDS))
                     raise UsageError(f"arms: {name}: {field} cannot differ between arms; these can: {known}")
             try:
-                self._way(fields)
+                self._of_arm(fields)
             except ValidationError as error:
                 where = error.errors()[0]["loc"][0]
                 raise UsageError(f"arms: {name}: {where} {unfit(error)}") from error

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from vitbench.benchmark import heads
 from vitbench.benchmark.estimate import Estimate, shortcut_line
 from vitbench.benchmark.plan import make_plan
-from vitbench.benchmark.train import Request, prepare
+from vitbench.benchmark.train import TrainRequest, prepare
 from vitbench.cli.app import app
 from vitbench.records import Settings
 from vitbench.records.watch import Watch
@@ -48,7 +48,7 @@ def test_a_dry_run_prints_the_plan_and_nothing_else_on_stdout(tmp_path: Path) ->
 def test_a_lone_model_is_not_advised_alone(coloured: Path) -> None:
     """A long plan of one model: another command with its data and size, no `--models` of the same."""
     asked = {"models": ("test_vit",), "weights": ("random",), "image_size": 96, "with_probe": False}
-    plan, _ = prepare(Request(Settings.of(asked), coloured), Watch(), dry_run=True)
+    plan, _ = prepare(TrainRequest(Settings.of(asked), coloured), Watch(), dry_run=True)
     line = shortcut_line(plan, {"test_vit-s0": Estimate(1, 36000, 1, 1)})
     assert f"`vitbench probe {coloured} --models test_vit --weights random --image-size 96` ranks" in line
     assert "alone" not in line

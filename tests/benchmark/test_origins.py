@@ -7,7 +7,7 @@ import pytest
 from painted import TINY, paint_folder
 
 from vitbench.benchmark.predict import predict
-from vitbench.benchmark.train import Request, prepare, pretrain, train
+from vitbench.benchmark.train import TrainRequest, prepare, pretrain, train
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.files import read_json, sha256_of, write_json
 from vitbench.models.plan import plan_model
@@ -56,7 +56,9 @@ def test_every_name_gives_the_same_recipe_and_no_probe(
     planned = []
     for name in NAMES:
         asked = Settings.of({**TINY, "weights": (name,), "image_size": 32})
-        plan, _ = prepare(Request(asked, pictures, None, pictures.parent / "results"), Watch(), dry_run=True)
+        plan, _ = prepare(
+            TrainRequest(asked, pictures, None, pictures.parent / "results"), Watch(), dry_run=True
+        )
         planned.append([(job.run_name, job.recipe) for job in plan.jobs])
     assert all(jobs == planned[0] for jobs in planned)
     assert [name for name, _ in planned[0]] == ["test_vit-s0"]

@@ -17,7 +17,7 @@ from vitbench.benchmark import train as train_module
 from vitbench.benchmark.compare import compare
 from vitbench.benchmark.plan import Plan
 from vitbench.benchmark.predict import predict
-from vitbench.benchmark.train import Request, prepare, pretrain, train
+from vitbench.benchmark.train import TrainRequest, prepare, pretrain, train
 from vitbench.cli.app import app
 from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.files import sha256_of
@@ -69,7 +69,7 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
 def planned(first: Benchmark, coloured: Path, **asked: Any) -> Plan:
     """What `train` would do beside the benchmark `first`."""
     usual = {**TINY, "with_probe": False}
-    request = Request(Settings.of({**usual, **asked}), coloured, "then", first.folder.parent)
+    request = TrainRequest(Settings.of({**usual, **asked}), coloured, "then", first.folder.parent)
     return prepare(request, Watch(), dry_run=True)[0]
 
 

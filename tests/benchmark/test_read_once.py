@@ -9,7 +9,7 @@ import pytest
 from painted import TINY
 
 from vitbench import files
-from vitbench.benchmark.train import Request, carry_out
+from vitbench.benchmark.train import TrainRequest, carry_out
 from vitbench.comparison import context
 from vitbench.comparison.nouns import Comparison
 from vitbench.records import Settings
@@ -36,7 +36,7 @@ def test_a_training_compares_once_and_reads_its_runs_once(
     monkeypatch.setattr(context, "replicates", lambda *a: resampled.append(len(a[0])) or bootstrap(*a))
     made: list[Comparison] = []
     asked = {**TINY, "models": ("test_vit", "test_efficientnet"), "epochs": 1, "with_probe": False}
-    carry_out(Request(Settings.of(asked), coloured, "b", tmp_path), Watch(), compared=made.append)
+    carry_out(TrainRequest(Settings.of(asked), coloured, "b", tmp_path), Watch(), compared=made.append)
     runs = ("test_vit-s0", "test_efficientnet-s0")
     assert len(made) == 1
     assert resampled == [1, 1]

@@ -73,7 +73,7 @@ def test_a_benchmark_that_another_shard_makes_meanwhile_is_joined(
     created = first.manifest["created"]
     usual, looked = train._existing, []
 
-    def too_early(request: train.Request) -> Benchmark | None:
+    def too_early(request: train.TrainRequest) -> Benchmark | None:
         looked.append(request)
         return None if len(looked) == 1 else usual(request)
 

@@ -14,7 +14,7 @@ from painted import TINY, paint_folder
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from vitbench.benchmark import folder
-from vitbench.benchmark.train import Request, prepare, train
+from vitbench.benchmark.train import TrainRequest, prepare, train
 from vitbench.errors import UsageError, VitbenchError, WeightsError
 from vitbench.files import read_csv, sha256_of
 from vitbench.models.folder import load_model
@@ -193,7 +193,7 @@ def test_names_count_up(tmp_path: Path) -> None:
 
 def test_a_dry_run_writes_nothing(coloured: Path, tmp_path: Path) -> None:
     """Pretrained weights are neither asked for nor needed; no folder appears."""
-    request = Request(
+    request = TrainRequest(
         Settings.of({**TINY, "weights": ("pretrained",)}), data=coloured, results=tmp_path / "results"
     )
     plan, benchmark = prepare(request, Watch(), dry_run=True)

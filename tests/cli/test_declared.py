@@ -11,11 +11,11 @@ import typer
 from typer.testing import CliRunner
 
 from vitbench.cli.app import app
-from vitbench.cli.declared import Call
+from vitbench.cli.declared import CommandOptions
 from vitbench.options import EVERY, Command, Declared, kinds
 from vitbench.settings import ARM_FIELDS, Settings
 
-FIELDS = [(model, name) for model in (Settings, Call) for name in model.model_fields]
+FIELDS = [(model, name) for model in (Settings, CommandOptions) for name in model.model_fields]
 
 
 def options_of(command: str) -> dict[str, Any]:

@@ -225,12 +225,12 @@ def test_folds_are_counted_and_explained(tmp_path: Path) -> None:
 
 
 def test_the_floor_of_folds_is_over_all_pictures(tmp_path: Path) -> None:
-    """No row of split.csv says "train"; the floor is the most frequent class of all pictures."""
+    """No row of split.csv says "train"; the majority is the most frequent class of all pictures."""
     labels = [0, 1, 1, 1, 2]
     runs = {"vit-s0": labels}
-    floor = compare(make_benchmark(tmp_path / "b", runs, labels, folds=5)).floor
-    assert floor is not None
-    assert (floor.model, floor.correct) == ("majority (roses)", 3)
+    majority = compare(make_benchmark(tmp_path / "b", runs, labels, folds=5)).majority
+    assert majority is not None
+    assert (majority.model, majority.correct) == ("majority (roses)", 3)
 
 
 def test_which_pictures_were_trained_on_is_said_as_it_is(tmp_path: Path) -> None:

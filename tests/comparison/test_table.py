@@ -178,11 +178,11 @@ def test_answers_are_joined_by_path_not_by_line(tmp_path: Path) -> None:
 
 
 def test_floor_is_the_most_frequent_training_class(tmp_path: Path) -> None:
-    """Two of four training pictures are daisies: daisy is the floor, right on a third, loss of the shares."""
-    floor = pinned(tmp_path).floor
-    assert floor is not None
-    assert (floor.model, floor.correct) == ("majority (daisy)", 20)
-    assert floor.metrics["loss"].value == pytest.approx(-(np.log(0.5) + 2 * np.log(0.25)) / 3)
+    """Two of four training pictures are daisies: daisy is the majority, right on a third; loss of shares."""
+    majority = pinned(tmp_path).majority
+    assert majority is not None
+    assert (majority.model, majority.correct) == ("majority (daisy)", 20)
+    assert majority.metrics["loss"].value == pytest.approx(-(np.log(0.5) + 2 * np.log(0.25)) / 3)
 
 
 def test_model_no_better_than_the_floor_is_named(tmp_path: Path) -> None:
@@ -200,8 +200,8 @@ def test_a_model_that_finds_both_classes_of_an_uneven_test_part_has_learned(tmp_
     found = compare(
         make_benchmark(tmp_path / "b", {"vit-s0": answers}, labels, classes=("a", "b"), train=labels)
     )
-    assert found.floor is not None
-    assert found.rows[0].top1 == found.floor.top1 == 0.8
+    assert found.majority is not None
+    assert found.rows[0].top1 == found.majority.top1 == 0.8
     assert found.rows[0].chance_p == 0.001
     assert not any("no proof" in note for note in narrate(found).notes)
 

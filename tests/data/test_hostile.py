@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin
 from typer.testing import CliRunner
 
 from vitbench.benchmark.predict import predict
-from vitbench.benchmark.train import Request, prepare, train
+from vitbench.benchmark.train import TrainRequest, prepare, train
 from vitbench.cli.data import data_app
 from vitbench.data.batches import eval_batches
 from vitbench.data.decode import MAX_ASPECT, MAX_BYTES, decode, picture_bytes
@@ -169,7 +169,7 @@ def checked(root: Path) -> tuple[int, str]:
 
 def planned(root: Path, results: Path, **more: Any) -> None:
     """What `train` does before its first step."""
-    prepare(Request(Settings.of({**TINY, **more}), root, None, results), Watch(), dry_run=True)
+    prepare(TrainRequest(Settings.of({**TINY, **more}), root, None, results), Watch(), dry_run=True)
 
 
 @pytest.mark.parametrize("case", READ)

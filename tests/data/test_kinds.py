@@ -11,7 +11,7 @@ import pytest
 from painted import TINY
 from PIL import Image, features
 
-from vitbench.benchmark.train import Request, prepare
+from vitbench.benchmark.train import TrainRequest, prepare
 from vitbench.data.decode import decode, decode_in_full
 from vitbench.data.formats import FORMATS, SUFFIXES, UNREAD, UNREAD_BY_SUFFIX
 from vitbench.data.scan import scan_folder
@@ -101,7 +101,9 @@ def test_what_is_left_out_is_counted_with_what_to_do(tmp_path: Path, classes: Ma
     images = scan_folder(root, near=False)
     assert images.notes == expected
     assert images.unread == {"": 1, ".cr2": 9, ".dcm": 9, ".npy": 9, ".txt": 9}
-    plan, _ = prepare(Request(Settings.of(TINY), root, None, tmp_path / "results"), Watch(), dry_run=True)[:2]
+    plan, _ = prepare(
+        TrainRequest(Settings.of(TINY), root, None, tmp_path / "results"), Watch(), dry_run=True
+    )[:2]
     assert set(expected) <= set(plan.notes)
 
 

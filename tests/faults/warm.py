@@ -82,7 +82,7 @@ def carry_out(command: dict[str, Any]) -> int:
     there = (results / command["name"] / "benchmark.json").exists()
     asked = {} if there else TINIEST
     data = None if there else root / "coloured"
-    request = train.Request(Settings.of(asked), data, command["name"], results, resume=there)
+    request = train.TrainRequest(Settings.of(asked), data, command["name"], results, resume=there)
     if not command["whole"]:
         train.write_reports = lambda *given: None  # type: ignore[attr-defined]
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.benchmark.train import Request, prepare
+from vitbench.benchmark.train import TrainRequest, prepare
 from vitbench.errors import WeightsError
 from vitbench.models import hub
 from vitbench.records.watch import Watch
@@ -26,11 +26,13 @@ def nothing_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_dry_run_says_that_pretrained_weights_are_not_to_be_had(coloured: Path) -> None:
     """In the run's line and in a note; with `auto` the run is one from random weights."""
     asked = {"models": ("test_vit",), "image_size": 32, "with_probe": False}
-    plan, _ = prepare(Request(Settings.of(asked), coloured), Watch(), dry_run=True)
+    plan, _ = prepare(TrainRequest(Settings.of(asked), coloured), Watch(), dry_run=True)
     assert plan.jobs[0].begins_with == "pretrained (not to be had here)"
     assert plan.warnings[0].startswith("test_vit: its pretrained weights are not to be had here")
     assert "127.0.0.1: " in plan.warnings[0]
-    plan, _ = prepare(Request(Settings.of({**asked, "weights": ("auto",)}), coloured), Watch(), dry_run=True)
+    plan, _ = prepare(
+        TrainRequest(Settings.of({**asked, "weights": ("auto",)}), coloured), Watch(), dry_run=True
+    )
     assert plan.jobs[0].recipe.init.kind == "random"
     assert "RANDOM" in plan.warnings[0]
 
@@ -42,6 +44,6 @@ def test_a_teacher_is_not_advised_to_begin_with_random_weights(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     asked = {"models": ("test_vit",), "weights": ("random",), "teacher": "test_resnet", "image_size": 32}
     with pytest.raises(WeightsError, match="test_resnet: no pretrained weights") as failed:
-        prepare(Request(Settings.of(asked), coloured), Watch())
+        prepare(TrainRequest(Settings.of(asked), coloured), Watch())
     assert "random" not in str(failed.value)
     assert "--teacher" in str(failed.value)

@@ -195,7 +195,7 @@ def test_a_heading_sorts_its_column(open_page: Open, report: Path) -> None:
 
 
 def test_what_has_no_number_stays_last(open_page: Open, report: Path) -> None:
-    """The floor has no costs: it stands below, whichever way one sorts."""
+    """The majority row has no costs: it stands below, whichever way one sorts."""
     page = open_page(report)
     button = page.locator("#t-results thead th").nth(3).get_by_role("button")
     for _ in range(2):

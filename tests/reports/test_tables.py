@@ -152,7 +152,7 @@ def test_reports_with_probes_and_folds(tmp_path: Path) -> None:
 
 
 def test_csv_has_the_promised_columns_and_one_row_per_model(tmp_path: Path) -> None:
-    """The floor is no model and stays out; scores are fractions that read back as the same floats."""
+    """The majority row is no model and stays out; scores are fractions that read back as the same floats."""
     comparison = compare(two_models(tmp_path))
     rows = list(csv.DictReader(comparison_csv(comparison).splitlines()))
     assert list(rows[0]) == list(Row.columns())
@@ -162,11 +162,11 @@ def test_csv_has_the_promised_columns_and_one_row_per_model(tmp_path: Path) -> N
 
 
 def test_json_holds_the_whole_comparison(tmp_path: Path) -> None:
-    """Rows, floor, pairs with verdicts, notes and sentences, without NaN."""
+    """Rows, majority, pairs with verdicts, notes and sentences, without NaN."""
     comparison = compare(hostile(tmp_path))
     found = json.loads(comparison_json(comparison), parse_constant=lambda name: pytest.fail(name))
     assert found["narrative"]["verdicts"][0] == narrate(comparison).verdicts[0]
-    assert found["floor"]["status"] == "floor"
+    assert found["majority"]["status"] == "majority"
     assert found["classes"][3] == "개와 고양이"
 
 

@@ -248,7 +248,7 @@ def test_a_lost_device_ends_the_process_not_the_benchmark(
             patch.setattr(torch, "ones", Lost)
             machine.refuse_lost("cuda")
 
-    monkeypatch.setattr(grid, "_way_of", lambda work: failing)
+    monkeypatch.setattr(grid, "_runner_for", lambda work: failing)
     monkeypatch.setattr(grid, "refuse_lost", refuse)
     with pytest.raises(DeviceLostError, match="cuda: can do nothing more for this process"):
         trained(models=("test_vit", "test_efficientnet"))

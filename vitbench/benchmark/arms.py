@@ -1,4 +1,4 @@
-"""Which runs a benchmark has: models × seeds, in each of the ways in which they are trained."""
+"""Which runs a benchmark has: models × seeds, in every arm."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,13 @@ from vitbench.training.recipes import masking_of, shared
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunSpec:
     """A run to be."""
 
     arm: str
-    """"": the plain way."""
-    way: Settings
+    """"": plain training."""
+    settings: Settings
+    """Of the arm."""
     plan: ModelPlan
     seed: int
     teacher: Teacher | None = None
@@ -35,26 +36,26 @@ class Wanted:
         return _name(self.arm, self.plan.alias, self.seed)
 
 
-def wanted_runs(settings: Settings, split: Split) -> list[Wanted]:
+def run_specs(settings: Settings, split: Split) -> list[RunSpec]:
     """Every run that is asked for, once, teachers first; UsageError for a teacher that does not fit."""
-    teachers: dict[str, Wanted] = {}
-    students: dict[str, Wanted] = {}
-    for arm, way in settings.ways.items():
-        if way.teacher in way.models and len(way.models) == 1:
+    teachers: dict[str, RunSpec] = {}
+    students: dict[str, RunSpec] = {}
+    for arm, own in settings.by_arm.items():
+        if own.teacher in own.models and len(own.models) == 1:
             raise UsageError(
-                f"--teacher {way.teacher}: is the only model, and would teach itself; name another"
+                f"--teacher {own.teacher}: is the only model, and would teach itself; name another"
             )
-        for plan in _planned(way)[0]:
-            if way.teacher is not None and plan.alias == way.teacher:
+        for plan in _planned(own)[0]:
+            if own.teacher is not None and plan.alias == own.teacher:
                 continue  # it does not teach itself
             for seed in settings.seeds:
                 teacher = None
-                if way.teacher is not None:
-                    _refuse_through(way, plan)
-                    teacher = _teacher(way, split, seed)
+                if own.teacher is not None:
+                    _refuse_through(own, plan)
+                    teacher = _teacher(own, split, seed)
                     if teacher.run and teacher.run not in teachers:
-                        teachers[teacher.run] = _taught_first(settings, way.teacher, seed)
-                one = Wanted(arm, way, plan, seed, teacher)
+                        teachers[teacher.run] = _teacher_first(settings, own.teacher, seed)
+                one = RunSpec(arm, own, plan, seed, teacher)
                 students[one.name] = one
     return list({**teachers, **students}.values())
 
@@ -66,8 +67,8 @@ def unfit_runs(settings: Settings) -> dict[str, str]:
     """
     found: dict[str, UnfitModelError] = {}
     fit = 0
-    for arm, way in settings.ways.items():
-        plans, unfit = _planned(way)
+    for arm, own in settings.by_arm.items():
+        plans, unfit = _planned(own)
         fit += len(plans)
         found |= {_name(arm, model, seed): error for model, error in unfit.items() for seed in settings.seeds}
     if not fit:
@@ -75,14 +76,14 @@ def unfit_runs(settings: Settings) -> dict[str, str]:
     return {name: str(error) for name, error in found.items()}
 
 
-def _planned(way: Settings) -> tuple[list[ModelPlan], dict[str, UnfitModelError]]:
+def _planned(own: Settings) -> tuple[list[ModelPlan], dict[str, UnfitModelError]]:
     """The models of an arm, each once, with the weights' tag that it asks for; and those that cannot be."""
-    size = shared(way)["image_size"]
+    size = shared(own)["image_size"]
     plans, unfit = [], {}
-    for name in families.expand(way.models):
+    for name in families.expand(own.models):
         try:
-            plan = plan_model(name, size, tag_asked(way.weights, name))
-            _check_use(way, plan)
+            plan = plan_model(name, size, tag_asked(own.weights, name))
+            _check_use(own, plan)
         except UnfitModelError as error:
             unfit[name] = error
             continue
@@ -90,10 +91,10 @@ def _planned(way: Settings) -> tuple[list[ModelPlan], dict[str, UnfitModelError]
     return plans, unfit
 
 
-def _check_use(way: Settings, plan: ModelPlan) -> None:
-    if way.pretrain or way.recipe == "simmim":
-        check_masking(plan, masking_of(way, plan))
-    if way.recipe == "probe" and not plan.linear_head:
+def _check_use(own: Settings, plan: ModelPlan) -> None:
+    if own.pretrain or own.recipe == "simmim":
+        check_masking(plan, masking_of(own, plan))
+    if own.recipe == "probe" and not plan.linear_head:
         raise UnfitModelError(
             f"{plan.alias} has no linear classifier on pooled features to be fitted; leave it out"
         )
@@ -106,28 +107,28 @@ def _name(arm: str, model: str, seed: int) -> str:
 # --- teachers -------------------------------------------------------------------------------------
 
 
-def _refuse_through(way: Settings, plan: ModelPlan) -> None:
-    if way.distill_through == "token" and not plan.distillation_token:
+def _refuse_through(own: Settings, plan: ModelPlan) -> None:
+    if own.distill_through == "token" and not plan.distillation_token:
         raise UsageError(
             f"--distill-through token: {plan.alias} has no distillation token; use logits, or deit-distilled"
         )
 
 
-def _taught_first(settings: Settings, teacher: str, seed: int) -> Wanted:
-    """The teacher's own run, trained in the plain way from the weights that the benchmark names."""
-    own: dict[str, Any] = {"arms": {}, "teacher": None, "pretrain": False, "models": (teacher,)}
-    plain = settings.model_copy(update={**own, "weights": weights_for(settings.weights, teacher)})
-    return Wanted("", plain, _planned(plain)[0][0], seed)
+def _teacher_first(settings: Settings, teacher: str, seed: int) -> RunSpec:
+    """The teacher's own run, trained plainly, from the weights that the benchmark names."""
+    changed: dict[str, Any] = {"arms": {}, "teacher": None, "pretrain": False, "models": (teacher,)}
+    plain = settings.model_copy(update={**changed, "weights": weights_for(settings.weights, teacher)})
+    return RunSpec("", plain, _planned(plain)[0][0], seed)
 
 
-def _teacher(way: Settings, split: Split, seed: int) -> Teacher:
+def _teacher(own: Settings, split: Split, seed: int) -> Teacher:
     """A saved model that knows these classes, or the run of a network that timm knows."""
-    assert way.teacher is not None
-    folder = Path(way.teacher)
+    assert own.teacher is not None
+    folder = Path(own.teacher)
     if folder.is_absolute() and not folder.is_dir():
         raise UsageError(f"--teacher {folder}: is not there any more; put it back")
     if not folder.is_dir():
-        plan = plan_model(families.expand([way.teacher])[0], shared(way)["image_size"])
+        plan = plan_model(families.expand([own.teacher])[0], shared(own)["image_size"])
         return Teacher(f"{plan.alias} ({plan.timm_name})", run=run_name(plan.alias, seed), plan=plan)
     try:
         weights = saved_weights(folder)

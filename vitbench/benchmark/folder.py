@@ -267,11 +267,11 @@ def _gone(group: str | None) -> bool:
 def _other_lessons(stored: Settings, asked: Settings) -> list[str]:
     """What an arm that is there would do differently by this call: "arm distill: tau 3.0 → 2.0"."""
     lines = []
-    for arm in [arm for arm in stored.ways if arm in asked.ways]:
-        both = stored.ways[arm], asked.ways[arm]
-        before, now = ({**way.model_dump(), **shared(way)} for way in both)
+    for arm in [arm for arm in stored.by_arm if arm in asked.by_arm]:
+        both = stored.by_arm[arm], asked.by_arm[arm]
+        before, now = ({**one.model_dump(), **shared(one)} for one in both)
         for field in sorted(ARM_FIELDS - {"weights"}):
-            if before[field] != now[field] and any(way.means(field) for way in both):
+            if before[field] != now[field] and any(one.means(field) for one in both):
                 change = f"{field} {_shown(before[field])} → {_shown(now[field])}"
                 lines.append(f"arm {arm}: {change}" if arm else change)
     return lines

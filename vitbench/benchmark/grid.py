@@ -61,7 +61,7 @@ class RunWork:
         with trackers.tracked(self.track, self.benchmark, watch) as told:
             try:
                 with files.naming(run.folder):
-                    _way_of(self)(self.job, run, self.split, told)
+                    _runner_for(self)(self.job, run, self.split, told)
             except RefusedError as error:
                 told.run_finished(run.name, f"not touched: {_reason(error, run)}")
             except (LostPictureError, CrowdedError):
@@ -80,7 +80,7 @@ class RunWork:
             return False
 
 
-def _way_of(work: RunWork) -> Callable[[Job, Run, Split, Watch], None]:
+def _runner_for(work: RunWork) -> Callable[[Job, Run, Split, Watch], None]:
     kind, _, number = work.part.partition("-")
     if kind:
         by_itself = train_fold if kind == "fold" else train_trial

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from vitbench.benchmark.arms import Wanted, unfit_runs, wanted_runs
+from vitbench.benchmark.arms import RunSpec, run_specs, unfit_runs
 from vitbench.benchmark.provenance import seen_lines
 from vitbench.data.duplicates.likeness import refuse_warnings
 from vitbench.data.epochs import balance_note, epoch_size, shown_once_note
@@ -124,7 +124,7 @@ def make_plan(
         folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
         images, split = _divided(settings, data, watch, folds)
     before = {run.name: run for run in benchmark.runs} if benchmark else {}
-    asked = [one for one in wanted_runs(settings, split) if one.name in before or not only_known]
+    asked = [one for one in run_specs(settings, split) if one.name in before or not only_known]
     unfit = {name: why for name, why in unfit.items() if name in before or not only_known}
     finished = [one.name for one in asked if one.name in before and before[one.name].status == "finished"]
     # A finished run is planned again only where its probe is lacking: asked for now, or not finished.
@@ -187,16 +187,16 @@ def _divided_unlabelled(settings: Settings, data: Path, watch: Watch) -> tuple[I
 
 
 def _starts(
-    todo: Sequence[Wanted], before: Mapping[str, Run], watch: Watch, dry_run: bool
+    todo: Sequence[RunSpec], before: Mapping[str, Run], watch: Watch, dry_run: bool
 ) -> dict[str, InitialWeights]:
-    """What the runs begin with, by `Wanted.model`; a dry run takes random weights for those of the hub."""
+    """What the runs begin with, by `RunSpec.model`; a dry run takes random weights for those of the hub."""
     found: dict[str, InitialWeights] = {}
     taught_by = {one.teacher.plan.alias for one in todo if one.teacher and one.teacher.plan}
-    for arm, asked in dict.fromkeys((one.arm, one.way.weights) for one in todo):  # a teacher has its own
-        alike = [one for one in todo if (one.arm, one.way.weights) == (arm, asked)]
+    for arm, asked in dict.fromkeys((one.arm, one.settings.weights) for one in todo):  # a teacher has its own
+        alike = [one for one in todo if (one.arm, one.settings.weights) == (arm, asked)]
         mine = {one.model: one for one in alike}
-        way, plans = alike[0].way, [one.plan for one in mine.values()]
-        specs = (*asked, *_as_before(way, [(one.plan, before.get(one.name)) for one in alike]))
+        own, plans = alike[0].settings, [one.plan for one in mine.values()]
+        specs = (*asked, *_as_before(own, [(one.plan, before.get(one.name)) for one in alike]))
         every = asked_of_each(specs, plans)
         from_hub = {alias: word for alias, word in every.items() if word in ("pretrained", "auto")}
         if dry_run:
@@ -222,24 +222,29 @@ def _expected(plan: ModelPlan, asked: str) -> InitialWeights:
 
 
 def _job(
-    one: Wanted, first: InitialWeights, settings: Settings, split: Split, device: torch.device, precision: str
+    one: RunSpec,
+    first: InitialWeights,
+    settings: Settings,
+    split: Split,
+    device: torch.device,
+    precision: str,
 ) -> Job:
-    way, plan, pretrain, init = one.way, one.plan, None, first.origin
-    if way.recipe == "simmim":
-        alone = pretraining_recipe(way, plan, split, one.seed, init, precision, masking_of(way, plan))
+    own, plan, pretrain, init = one.settings, one.plan, None, first.origin
+    if own.recipe == "simmim":
+        alone = pretraining_recipe(own, plan, split, one.seed, init, precision, masking_of(own, plan))
         machine = choose_machine(settings, device, alone.batch_size)
         return Job(one.name, plan, first, alone, machine, arm=one.arm)
-    if way.pretrain:
-        masking = masking_of(way, plan)
-        pretrain = pretraining_recipe(way, plan, split, one.seed, init, precision, masking)
+    if own.pretrain:
+        masking = masking_of(own, plan)
+        pretrain = pretraining_recipe(own, plan, split, one.seed, init, precision, masking)
         init = init.masked()
     keeps_head = bool(first.classes) and first.classes == split.classes
-    recipe = build_recipe(way, plan, split, one.seed, init, precision, keeps_head)
+    recipe = build_recipe(own, plan, split, one.seed, init, precision, keeps_head)
     if one.teacher is not None:
-        learns = distillation(way, one.teacher.words, plan.distillation_token)
+        learns = distillation(own, one.teacher.words, plan.distillation_token)
         recipe = recipe.model_copy(update={"distillation": learns})
     machine = choose_machine(settings, device, recipe.batch_size)
-    tries = tuning.trials(recipe, way.tune, way.augment is None) if way.tune else ()
+    tries = tuning.trials(recipe, own.tune, own.augment is None) if own.tune else ()
     return Job(one.name, plan, first, recipe, machine, tries, settings.final, one.arm, one.teacher, pretrain)
 
 

@@ -40,7 +40,7 @@ DEFAULT_RESULTS = Path("results")
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainRequest:
     """One call of `train`: what was named explicitly, and where things lie."""
 
     asked: Settings
@@ -68,7 +68,7 @@ class Request:
         return command(verb, "NEWPLACE", resume=resume, name=benchmark.name, **options, results=results)
 
 
-def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[Plan, Benchmark | None]:
+def prepare(request: TrainRequest, watch: Watch, *, dry_run: bool = False) -> tuple[Plan, Benchmark | None]:
     """The plan for a request, and the benchmark that it goes on with, if there is one.
 
     Raises before anything is written: bad data, weights not to be had, a change to a finished run.
@@ -89,7 +89,9 @@ def prepare(request: Request, watch: Watch, *, dry_run: bool = False) -> tuple[P
     return _further(request, benchmark, asked, watch, dry_run), benchmark
 
 
-def _further(request: Request, benchmark: Benchmark, asked: Settings, watch: Watch, dry_run: bool) -> Plan:
+def _further(
+    request: TrainRequest, benchmark: Benchmark, asked: Settings, watch: Watch, dry_run: bool
+) -> Plan:
     """The plan of what is still to be done in a benchmark that is there."""
     settings = moved.with_group(folder.merge(benchmark, asked), benchmark, request.data)
     data = request.data or moved.place_of(benchmark, request.again(benchmark))
@@ -160,7 +162,7 @@ def train(
     resume = resume or allow_changed
     if started()[0]:
         return _followed()
-    request = Request(
+    request = TrainRequest(
         Settings.of(settings), folder_of_data, name, Path(results), resume, share, allow_changed
     )
     return carry_out(request, watch or Watch(), track)
@@ -202,7 +204,7 @@ Compared = Callable[[Comparison], None]
 
 
 def carry_out(
-    request: Request,
+    request: TrainRequest,
     watch: Watch,
     track: str | None = None,
     compared: Compared = lambda _: None,
@@ -226,7 +228,7 @@ def _followed() -> Benchmark:
 
 
 def _carry_out(
-    request: Request, watch: Watch, track: str | None, compared: Compared, apart: bool
+    request: TrainRequest, watch: Watch, track: str | None, compared: Compared, apart: bool
 ) -> Benchmark:
     if track is not None:
         if request.asked.recipe == "probe":
@@ -259,7 +261,7 @@ def _begun(benchmark: Benchmark | None) -> set[str]:
     return {run.name for run in runs if (run.folder / "recipe.json").exists()}
 
 
-def _created(plan: Plan, request: Request) -> Benchmark:
+def _created(plan: Plan, request: TrainRequest) -> Benchmark:
     while True:
         name = request.name or folder.fresh_name(plan.images.root, request.results)
         try:
@@ -270,7 +272,7 @@ def _created(plan: Plan, request: Request) -> Benchmark:
 
 
 def _shared(
-    plan: Plan, benchmark: Benchmark | None, request: Request, watch: Watch
+    plan: Plan, benchmark: Benchmark | None, request: TrainRequest, watch: Watch
 ) -> tuple[Plan, Benchmark]:
     """The part of the plan that is this shard's, and the benchmark, which the first of all shards makes."""
     if benchmark is None:
@@ -289,7 +291,7 @@ def _shared(
     return dataclasses.replace(plan, jobs=jobs, finished=finished, unfit=unfit), benchmark
 
 
-def _conclude(benchmark: Benchmark, request: Request, watch: Watch, compared: Compared) -> None:
+def _conclude(benchmark: Benchmark, request: TrainRequest, watch: Watch, compared: Compared) -> None:
     """Write the reports; among shards only the last one does."""
     for run in benchmark.runs:
         if run.status == "finished":
@@ -321,7 +323,7 @@ def announce(plan: Plan, engine: Engine, watch: Watch) -> tuple[Plan, dict[str, 
     return plan, estimates
 
 
-def _existing(request: Request) -> Benchmark | None:
+def _existing(request: TrainRequest) -> Benchmark | None:
     if request.name is None:
         return folder.newest_interrupted(request.results, request.verb) if request.resume else None
     if files.is_there(request.results / request.name / "benchmark.json"):

@@ -1,4 +1,4 @@
-"""`train`, `probe` and `pretrain` take the options that are declared (`Settings`, `Call`); so does TOML."""
+"""`train`, `probe`, `pretrain` and TOML take the options that are declared (`Settings`, `CommandOptions`)."""
 
 import functools
 import inspect
@@ -19,7 +19,7 @@ from vitbench.options import EVERY, RUNNING, TRAINING, Command, Declared, On, ki
 from vitbench.settings import ARMS, DISTILLED, RECIPE_OF, TEACHER, Settings
 
 
-class Call(Declared):
+class CommandOptions(Declared):
     """What a call says besides its `Settings`."""
 
     data: Annotated[
@@ -62,7 +62,7 @@ class Call(Declared):
 
 # --- from declarations to a command ---------------------------------------------------------------
 
-Body = Callable[[Settings, Call], None]
+Body = Callable[[Settings, CommandOptions], None]
 """What a command does with the settings that a call names, and with the rest of it."""
 
 
@@ -72,12 +72,12 @@ def declares(command: Command) -> Callable[[Body], Callable[..., None]]:
     def wrap(body: Body) -> Callable[..., None]:
         @functools.wraps(body)
         def called(**given: Any) -> None:
-            call = {name: given[name] for name in Call.model_fields if given.get(name) is not None}
+            call = {name: given[name] for name in CommandOptions.model_fields if given.get(name) is not None}
             if command in RECIPE_OF:
                 given["recipe"] = RECIPE_OF[command]
-            body(named_settings(given), Call.of(call))
+            body(named_settings(given), CommandOptions.of(call))
 
-        parameters = [*parameters_of(Settings, command), *parameters_of(Call, command)]
+        parameters = [*parameters_of(Settings, command), *parameters_of(CommandOptions, command)]
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {}
         return called
@@ -170,7 +170,7 @@ class DeclaredCommand(TyperCommand):
 
 
 def _commands_with(flag: str) -> tuple[Command, ...]:
-    for model in (Settings, Call):
+    for model in (Settings, CommandOptions):
         for name in model.model_fields:
             if flag in model.flags(name) and flag.startswith("-"):
                 return model.option(name).commands

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitbench.benchmark.beside import apart
-from vitbench.benchmark.train import Request, carry_out
+from vitbench.benchmark.train import TrainRequest, carry_out
 from vitbench.cli.compare import show
 from vitbench.cli.options import EXIT_FAILED, Outputs, status_of
 from vitbench.cli.predict import predict_images
@@ -22,7 +22,7 @@ def run_demo(folder: Path, results: Path) -> int:
     say(f"{folder}: 800 small product photos (Fashion-MNIST, MIT), 10 classes, train/ and test/")
     made: list[Comparison] = []
     with watch(results) as display:
-        asked = Request(Settings(quick=True, weights=("auto",)), folder, results=results)
+        asked = TrainRequest(Settings(quick=True, weights=("auto",)), folder, results=results)
         benchmark = carry_out(asked, display, compared=made.append, apart=apart())
     done = status_of(sum(run.status == "finished" for run in benchmark.runs), len(benchmark.runs))
     comparison = made[-1] if made else compare(benchmark)

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vitbench.cli.declared import Call, declares
+from vitbench.cli.declared import CommandOptions, declares
 from vitbench.cli.options import DATA, status_of
 from vitbench.settings import Settings
 
 if TYPE_CHECKING:
-    from vitbench.benchmark.train import Request
+    from vitbench.benchmark.train import TrainRequest
     from vitbench.comparison.nouns import Comparison
     from vitbench.records import Benchmark
 
 
 @declares("train")
-def train(asked: Settings, call: Call) -> None:
+def train(asked: Settings, call: CommandOptions) -> None:
     """Fine-tune several models on DATA and compare them.
 
     Examples:
@@ -35,7 +35,7 @@ def train(asked: Settings, call: Call) -> None:
 
 
 @declares("probe")
-def probe(asked: Settings, call: Call) -> None:
+def probe(asked: Settings, call: CommandOptions) -> None:
     """Rank pretrained models on DATA in minutes: frozen features and a linear head, nothing is trained.
 
     Examples:
@@ -54,7 +54,7 @@ def probe(asked: Settings, call: Call) -> None:
 
 
 @declares("pretrain")
-def pretrain(asked: Settings, call: Call) -> None:
+def pretrain(asked: Settings, call: CommandOptions) -> None:
     """Pre-train encoders on any pictures, labels unread: most of each is hidden, to be rebuilt (SimMIM).
 
     The pictures that `train` would test on are left out. `train --weights NAME` goes on from the encoders.
@@ -69,7 +69,7 @@ def pretrain(asked: Settings, call: Call) -> None:
     conduct(asked, call)
 
 
-def conduct(asked: Settings, call: Call) -> None:
+def conduct(asked: Settings, call: CommandOptions) -> None:
     """`train`, `probe` and `pretrain`: plan, carry out, show."""
     from vitbench.benchmark.beside import apart
     from vitbench.data.scan import refuse_unusable
@@ -86,11 +86,11 @@ def conduct(asked: Settings, call: Call) -> None:
         with contextlib.suppress(*unread):
             refuse_unusable(call.data or DATA, asked.layout)
     from vitbench.benchmark.shard import Shard
-    from vitbench.benchmark.train import Request, carry_out
+    from vitbench.benchmark.train import TrainRequest, carry_out
     from vitbench.cli.progress import watch
 
     shard = None if call.shard is None else Shard.of(call.shard)
-    request = Request(asked, call.data, call.name, call.results, resume, shard, call.allow_changed)
+    request = TrainRequest(asked, call.data, call.name, call.results, resume, shard, call.allow_changed)
     if call.dry_run:
         raise typer.Exit(_show_plan(request, as_json=call.as_json))
     made: list[Comparison] = []
@@ -103,7 +103,7 @@ def conduct(asked: Settings, call: Call) -> None:
     raise typer.Exit(status_of(sum(run.status == "finished" for run in runs), len(runs)))
 
 
-def _show_plan(request: "Request", *, as_json: bool) -> int:
+def _show_plan(request: "TrainRequest", *, as_json: bool) -> int:
     """`--dry-run`: the plan is the result, on stdout; how it comes about is progress. The exit status."""
     from vitbench.benchmark.auto import equipped
     from vitbench.benchmark.beside import apart

@@ -16,8 +16,8 @@ from vitbench.comparison.measured import CompareOptions, Pair, Row
 from vitbench.comparison.nouns import Comparison, RunNote, Source
 from vitbench.comparison.opened import OpenBenchmark
 from vitbench.comparison.resolution import resolution_of
-from vitbench.comparison.results import ModelResult, Results, Sources, competitors, read_results
-from vitbench.comparison.rows import floor_row, ranked, recalls_of, row_of
+from vitbench.comparison.results import ModelResult, Results, Sources, ranked_models, read_results
+from vitbench.comparison.rows import majority_row, ranked, recalls_of, row_of
 
 DEFAULTS = CompareOptions()
 
@@ -48,7 +48,7 @@ def compare(sources: Sources, options: CompareOptions = DEFAULTS) -> Comparison:
         inflation=inflation,
         options=options,
         rows=tuple(rows),
-        floor=floor_row(first),
+        majority=majority_row(first),
         pairs=shown(family, own, options.baseline),
         family=len(family),
         probes=checked(against_probes(models, context), free, against_probes),
@@ -108,11 +108,11 @@ def _between_arms(models: Sequence[ModelResult], context: TestContext) -> Sequen
 
 
 def _leak_free_rows(free: LeakFree | None, pairs: Sequence[Pair]) -> list[Row]:
-    """The competitors' rows without the pictures that training knows, ranked by themselves; [] for none."""
+    """The ranked_models' rows without the pictures that training knows, ranked by themselves; [] for none."""
     if free is None or free.context is None:
         return []
     clean = [pair.clean for pair in pairs if pair.clean is not None]
-    rows = [row_of(one, free.context) for one in competitors(free.models)]
+    rows = [row_of(one, free.context) for one in ranked_models(free.models)]
     return ranked([dataclasses.replace(row, probe_of="") for row in rows], clean)
 
 

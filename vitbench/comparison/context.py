@@ -10,7 +10,7 @@ from vitbench.comparison.bootstrap import Interval, Replicated, Resamples, repli
 from vitbench.comparison.measured import CompareOptions, Estimate
 from vitbench.comparison.nouns import corrected
 from vitbench.comparison.opened import TestSet
-from vitbench.comparison.results import ModelResult, competitors
+from vitbench.comparison.results import ModelResult, ranked_models
 from vitbench.comparison.seeds import NO_SEED, Seeds, seed_parts
 from vitbench.comparison.statistics import Part, run_among_seeds, runs_accuracy
 from vitbench.inference.metrics import Share, metrics_for
@@ -81,7 +81,7 @@ def context_of(
     groups = test.group_numbers
     resamples = Resamples(len(test.paths), test.unit_numbers)  # the same draws in any order of the pictures
     samples = {one.model: replicates(one.predictions, resamples) for one in models if one.answered}
-    seeded = [one for one in competitors(models) if not one.seedless]
+    seeded = [one for one in ranked_models(models) if not one.seedless]
     classes = len(seeded[0].predictions[0].classes) if seeded else 0
     seeds = {}
     for metric in metrics_for(classes):

@@ -1,6 +1,6 @@
 """Pairs that are judged together, so that a page of them holds a false verdict in at most 5 % of pages.
 
-A table has one family, every two of its competitors, whatever part of it is shown (against a baseline, arm
+A table has one family, every two of its ranked_models, whatever part of it is shown (against a baseline, arm
 against arm): so the same two runs have one p-value. Each model and its own probe are a second one, of other
 pairs. Accuracy leads; log loss, which sees how sure every answer was, is tested beside it as a family of its
 own.

@@ -13,7 +13,7 @@ from vitbench.inference.metrics import METRICS
 from vitbench.records.frames import Dtype
 
 Verdict = Literal["better", "equivalent", "not distinguishable"]
-Status = Literal["finished", "partial", "failed", "interrupted", "new", "floor"]
+Status = Literal["finished", "partial", "failed", "interrupted", "new", "majority"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Row:
     latency_ms_p95: float | None = None
     peak_memory_mb: float | None = None
     status: Status = "finished"
-    """"floor" for the majority row."""
+    """"majority" for the majority row."""
     reason: str = ""
     """Why seeds or the whole model are missing, one line."""
     rank: tuple[int, int] | None = None

@@ -267,7 +267,7 @@ class Comparison:
     options: CompareOptions
     rows: tuple[Row, ...]
     """Tested models by accuracy, then those without a score, in the order asked for; probes below theirs."""
-    floor: Row | None
+    majority: Row | None
     """Answers the training split's class shares for every picture; None without test pictures."""
     pairs: tuple[Pair, ...]
     """With a baseline only its pairs; all are corrected together in any case."""

@@ -154,7 +154,7 @@ def read_results(sources: Sources) -> Results:
     return Results(opened, tuple(_named(result, [one.model for one in found]) for result in found))
 
 
-def competitors(models: Sequence[ModelResult]) -> list[ModelResult]:
+def ranked_models(models: Sequence[ModelResult]) -> list[ModelResult]:
     """The tested ones that the comparison is about; the probes beside them where nothing else was tested."""
     tested = [one for one in models if one.answered]
     return [one for one in tested if not one.probe_of] or tested

@@ -176,7 +176,7 @@ def _mean(values: Iterable[Any]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def floor_row(first: OpenBenchmark) -> Row | None:
+def majority_row(first: OpenBenchmark) -> Row | None:
     """The row of a model that gives each class its share of the training pictures, whatever it sees."""
     test, classes = first.test, first.classes
     if not test.paths:
@@ -193,7 +193,7 @@ def floor_row(first: OpenBenchmark) -> Row | None:
         model=f"{FLOOR} ({classes[int(shares.argmax())]})",
         n_test=len(labels),
         correct=int(constant.correct.sum()),
-        status="floor",
+        status="majority",
         interval="Wilson",
         metrics=measured,
     )

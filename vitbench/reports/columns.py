@@ -198,7 +198,7 @@ COLUMNS = (
     ),
     Column(
         "arm", "arm", "arm", _on("table", "results"),
-        lambda row: "" if row.status == "floor" or row.probe_of else arm_word(row.arm), numeric=False,
+        lambda row: "" if row.status == "majority" or row.probe_of else arm_word(row.arm), numeric=False,
     ),
     Column("trains", "trains", "", _on("table"), lambda row: row.of, numeric=False),
 )  # fmt: skip
@@ -241,8 +241,8 @@ def _against(comparison: Comparison) -> Column:
 
 def rows_of(comparison: Comparison, place: Place) -> list[Row]:
     """The rows of a table: models, then, where accuracy or another score stands, the majority."""
-    floor = [comparison.floor] if comparison.floor and place != "costs" else []
-    rows = [*comparison.rows, *floor]
+    majority = [comparison.majority] if comparison.majority and place != "costs" else []
+    rows = [*comparison.rows, *majority]
     return rows if place in ("table", "results") else [row for row in rows if row.tested]
 
 

@@ -9,7 +9,7 @@ from vitbench.comparison.confusion import confusion_counts
 from vitbench.comparison.measured import Row
 from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.opened import TestSet
-from vitbench.comparison.results import UNREADABLE, ModelResult, Sources, competitors, read_results
+from vitbench.comparison.results import UNREADABLE, ModelResult, Sources, ranked_models, read_results
 from vitbench.comparison.statistics import ALPHA
 from vitbench.narrative.narrate import Narrative, narrate
 from vitbench.records import Benchmark, Run
@@ -42,7 +42,7 @@ def comparison_report(
     """
     results, options, told = read_results(sources), options or Options(), narrate(comparison)
     manifest, benchmarks = results.first.manifest, [source.benchmark for source in results.sources]
-    models = competitors(results.models)
+    models = ranked_models(results.models)
     pictures = most_telling(models)
     report = Report(
         kind="comparison",

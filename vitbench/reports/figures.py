@@ -12,7 +12,7 @@ import numpy as np
 
 from vitbench.comparison.confusion import confusion_counts, most_confused
 from vitbench.comparison.measured import Row
-from vitbench.comparison.results import ModelResult, competitors
+from vitbench.comparison.results import ModelResult, ranked_models
 from vitbench.records import Array, Epoch
 from vitbench.reports.drawing import COLOURS, INK, MARKERS, Drawing, draw, plain
 
@@ -243,7 +243,7 @@ def _cost_legend(rows: Sequence[Row], places: Mapping[str, int]) -> list[Any]:
 
 def draw_confusion(models: Sequence[ModelResult]) -> Drawing | None:
     """Confusion matrices of all tested models; for more than 20 classes their most confused pairs."""
-    tested = competitors(models)
+    tested = ranked_models(models)
     if not tested:
         return None
     classes = tested[0].predictions[0].classes

@@ -102,7 +102,7 @@ MARKDOWN_ESCAPES = {**{c: f"\\{c}" for c in "\\`*_|$#~"}, "<": "&lt;", ">": "&gt
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """`comparison.csv`: `Comparison.frame`, a row per model; the floor is not a model and stays out."""
+    """`comparison.csv`: `Comparison.frame`, a row per model; the majority row is no model and stays out."""
     return frame_csv(comparison.frame)
 
 

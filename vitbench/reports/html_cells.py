@@ -18,7 +18,7 @@ class Bar:
     high: float
     at: float
     mark: float | None = None
-    """A reference line: the floor, or zero."""
+    """A reference line: the majority baseline, or zero."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Line:
 
     cells: tuple[Cell, ...]
     kind: str = ""
-    """"floor" or "beside": set lighter."""
+    """"majority" or "beside": set lighter."""
 
 
 @dataclass(frozen=True)

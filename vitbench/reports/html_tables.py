@@ -29,7 +29,7 @@ def models_table(
     columns, rows = columns_of(comparison, place), rows_of(comparison, place)
     scored = [row for row in comparison.rows if row.tested]
     axis = Axis.over([v for row in scored for v in (row.top1_low, row.top1, row.top1_high) if v is not None])
-    floor = comparison.floor.top1 if comparison.floor else None
+    majority = comparison.majority.top1 if comparison.majority else None
 
     def cell(column: Column, row: Row) -> Cell:
         if column is MODEL:
@@ -38,7 +38,7 @@ def models_table(
         text = column.text(row) or ("–" if column.numeric else "")
         if column is not TOP1 or row.top1 is None:
             return Cell(text, column.key(row) if column.numeric else None, column.soft(row))
-        bar = axis.bar(row.top1_low, row.top1_high, row.top1, floor) if row.top1 >= axis.low else None
+        bar = axis.bar(row.top1_low, row.top1_high, row.top1, majority) if row.top1 >= axis.low else None
         return Cell(text, row.top1, column.soft(row), bar)
 
     heads = (Head(c.title, c.numeric, axis.ends if c is TOP1 else None) for c in columns)
@@ -47,7 +47,7 @@ def models_table(
 
 
 def _kind(row: Row) -> str:
-    return "floor" if row.status == "floor" else "beside" if row.probe_of else ""
+    return "majority" if row.status == "majority" else "beside" if row.probe_of else ""
 
 
 # --- pairs ------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def screen_table(comparison: Comparison, width: int = 80) -> "RenderableType":
             min_width=_name_width(comparison) if column is MODEL else None,
         )
     for row in rows_of(comparison, "table"):
-        style = "dim" if row.status == "floor" or row.probe_of else ""
+        style = "dim" if row.status == "majority" or row.probe_of else ""
         table.add_row(*(Text(files.printable(screen_text(column, row))) for column in shown), style=style)
     return Group(table, *(Text(files.printable(line)) for line in sentences(comparison, shown)))
 
@@ -144,7 +144,7 @@ def _fitting(comparison: Comparison, width: int) -> list[Column]:
 
 
 def _name_width(comparison: Comparison) -> int:
-    """Cells for the models' names: 9 to 26; longer ones, and the floor's, are broken."""
+    """Cells for the models' names: 9 to 26; longer ones, and the majority row's, are broken."""
     from rich.cells import cell_len
 
     longest = max((cell_len(MODEL.text(row)) for row in comparison.rows), default=0)

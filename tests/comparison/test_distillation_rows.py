@@ -26,7 +26,7 @@ STUDENT = wrong_on(*range(3), 50)
 CLS, DIST = wrong_on(*range(3), 50, 51), wrong_on(*range(4), 50)
 
 
-def taught(
+def distilled_benchmark(
     folder: Path,
     students: Sequence[Sequence[int]] = (STUDENT,),
     token: bool = True,
@@ -48,13 +48,13 @@ def taught(
 
 
 def only(benchmark: Benchmark) -> Distilled:
-    (lesson,) = compare(benchmark).distillation
-    return lesson
+    (distilled,) = compare(benchmark).distillation
+    return distilled
 
 
 def test_shares_are_counted_from_the_files(tmp_path: Path) -> None:
     """Each share is a count over 60 pictures with Wilson's interval."""
-    lesson = only(taught(tmp_path / "b"))
+    distilled = only(distilled_benchmark(tmp_path / "b"))
     counted = {
         "right": 56,  # wrong on 0, 1, 2 and 50
         "agrees": 58,  # not on 3, where the teacher is wrong, nor on 50
@@ -67,50 +67,56 @@ def test_shares_are_counted_from_the_files(tmp_path: Path) -> None:
         "baseline_agrees": 50,  # not on 0 and 1, nor on 4 to 11
     }
     for name, count in counted.items():
-        share = getattr(lesson, name)
+        share = getattr(distilled, name)
         assert share.value == pytest.approx(count / 60), name
         assert (share.low, share.high) == pytest.approx(wilson(count, 60)), name
-    assert lesson.n == 60
+    assert distilled.n == 60
 
 
 def test_gain_and_price_are_against_the_twin(tmp_path: Path) -> None:
     """The gain is the arms' pair seen from the student; the price is seconds over seconds."""
-    comparison = compare(taught(tmp_path / "b"))
-    (lesson,), (pair,) = comparison.distillation, comparison.arms
-    assert lesson.baseline == "vit"
-    assert lesson.gain is not None
-    assert (lesson.gain.value, lesson.gain.low, lesson.gain.high) == pair.gain_of("distill-vit")
-    assert lesson.gain.value == pytest.approx(0.1)
-    assert (lesson.seconds_per_epoch, lesson.baseline_seconds_per_epoch, lesson.price) == (15.0, 10.0, 1.5)
+    comparison = compare(distilled_benchmark(tmp_path / "b"))
+    (distilled,), (pair,) = comparison.distillation, comparison.arms
+    assert distilled.baseline == "vit"
+    assert distilled.gain is not None
+    assert (distilled.gain.value, distilled.gain.low, distilled.gain.high) == pair.gain_of("distill-vit")
+    assert distilled.gain.value == pytest.approx(0.1)
+    assert (distilled.seconds_per_epoch, distilled.baseline_seconds_per_epoch, distilled.price) == (
+        15.0,
+        10.0,
+        1.5,
+    )
 
 
-def test_a_lesson_says_how_it_was_taught(tmp_path: Path) -> None:
+def test_a_distillation_row_says_how_it_was_distilled(tmp_path: Path) -> None:
     """Teacher, its run, kind, weight and way come from recipe.json."""
-    lesson = only(taught(tmp_path / "b"))
-    assert (lesson.model, lesson.arm, lesson.of) == ("distill-vit", "distill", "vit")
-    assert (lesson.teacher, lesson.teacher_run) == ("net-s0", "net-s0")
-    assert (lesson.kind, lesson.alpha, lesson.through) == ("hard", 0.5, "token")
+    distilled = only(distilled_benchmark(tmp_path / "b"))
+    assert (distilled.model, distilled.arm, distilled.of) == ("distill-vit", "distill", "vit")
+    assert (distilled.teacher, distilled.teacher_run) == ("net-s0", "net-s0")
+    assert (distilled.kind, distilled.alpha, distilled.through) == ("hard", 0.5, "token")
 
 
 def test_a_student_without_a_token_has_no_heads_alone(tmp_path: Path) -> None:
     """Only its answer is there; a teacher from elsewhere has no run here."""
-    lesson = only(taught(tmp_path / "b", token=False, teacher_run=""))
-    assert lesson.cls_right is lesson.cls_agrees is lesson.dist_right is lesson.dist_agrees is None
-    assert (lesson.through, lesson.teacher_run) == ("logits", "")
-    assert lesson.agrees.value == pytest.approx(58 / 60)
+    distilled = only(distilled_benchmark(tmp_path / "b", token=False, teacher_run=""))
+    assert (
+        distilled.cls_right is distilled.cls_agrees is distilled.dist_right is distilled.dist_agrees is None
+    )
+    assert (distilled.through, distilled.teacher_run) == ("logits", "")
+    assert distilled.agrees.value == pytest.approx(58 / 60)
 
 
 def test_seeds_share_one_teacher(tmp_path: Path) -> None:
     """Shares are means over images and seeds, the teacher's is one run's; a note says what is left out."""
     other = wrong_on(*range(3), 50, 51, 52)
-    comparison = compare(taught(tmp_path / "b", students=(STUDENT, other)))
-    (lesson,) = comparison.distillation
-    assert lesson.one_teacher
-    assert lesson.agrees.value == pytest.approx((58 + 56) / 120)
+    comparison = compare(distilled_benchmark(tmp_path / "b", students=(STUDENT, other)))
+    (distilled,) = comparison.distillation
+    assert distilled.one_teacher
+    assert distilled.agrees.value == pytest.approx((58 + 56) / 120)
     row = next(row for row in comparison.rows if row.model == "distill-vit")
-    assert lesson.right.value == pytest.approx(row.top1)
-    assert (lesson.right.low, lesson.right.high) == (row.top1_low, row.top1_high)
-    assert (lesson.teacher_right.low, lesson.teacher_right.high) == pytest.approx(wilson(56, 60))
+    assert distilled.right.value == pytest.approx(row.top1)
+    assert (distilled.right.low, distilled.right.high) == (row.top1_low, row.top1_high)
+    assert (distilled.teacher_right.low, distilled.teacher_right.high) == pytest.approx(wilson(56, 60))
     assert any("learned from one and the same teacher" in note for note in narrate(comparison).notes)
 
 
@@ -128,13 +134,18 @@ def test_no_twin_no_gain(tmp_path: Path) -> None:
     """A distilled model alone, without any arm, is told without a comparison."""
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": STUDENT, "swin-s0": PLAIN}, LABELS)
     distil(benchmark.runs[0], {"teacher": TEACHER})
-    lesson = only(benchmark)
-    assert (lesson.baseline, lesson.gain, lesson.baseline_agrees, lesson.price) == ("", None, None, None)
+    distilled = only(benchmark)
+    assert (distilled.baseline, distilled.gain, distilled.baseline_agrees, distilled.price) == (
+        "",
+        None,
+        None,
+        None,
+    )
 
 
 def test_order_of_the_heads_file_does_not_matter(tmp_path: Path) -> None:
     """Answers are found by path."""
-    benchmark = taught(tmp_path / "b")
+    benchmark = distilled_benchmark(tmp_path / "b")
     path = benchmark.runs[2].folder / "heads.csv"
     before = only(benchmark)
     head, *rows = path.read_text(encoding="utf-8").splitlines()
@@ -145,7 +156,7 @@ def test_order_of_the_heads_file_does_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["missing", "short", "stranger"])
 def test_without_a_fitting_heads_file_there_is_no_lesson(tmp_path: Path, damage: str) -> None:
     """The comparison stands, and a note says what is not shown."""
-    benchmark = taught(tmp_path / "b")
+    benchmark = distilled_benchmark(tmp_path / "b")
     path = benchmark.runs[2].folder / "heads.csv"
     text = path.read_text(encoding="utf-8")
     if damage == "missing":
@@ -169,16 +180,16 @@ def test_groups_count_as_one(tmp_path: Path) -> None:
         tmp_path / "b", {"vit-s0": STUDENT}, LABELS, groups=[str(i // 4) for i in range(60)]
     )
     distil(benchmark.runs[0], {"teacher": PLAIN})
-    lesson = only(benchmark)
-    low, high = wilson(round(60 * lesson.agrees.value), 60)
-    assert lesson.agrees.high - lesson.agrees.low > high - low
+    distilled = only(benchmark)
+    low, high = wilson(round(60 * distilled.agrees.value), 60)
+    assert distilled.agrees.high - distilled.agrees.low > high - low
 
 
 def test_the_price_of_a_teacher_is_noted(tmp_path: Path) -> None:
     """Its forward passes are in the seconds per epoch, its training is not; said only with lessons."""
     assert any(
         note.startswith("A teacher is no free lunch")
-        for note in narrate(compare(taught(tmp_path / "b"))).notes
+        for note in narrate(compare(distilled_benchmark(tmp_path / "b"))).notes
     )
     plain = make_benchmark(tmp_path / "plain", {"vit-s0": PLAIN, "swin-s0": STUDENT}, LABELS)
     assert not any("teacher" in note for note in narrate(compare(plain)).notes)

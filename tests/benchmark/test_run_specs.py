@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from painted import TINY, StopAt, paint_folder
 
-from vitbench.benchmark.arms import wanted_runs
+from vitbench.benchmark.arms import run_specs
 from vitbench.benchmark.train import train
 from vitbench.cli.declared import named_settings
 from vitbench.comparison.compare import compare
@@ -115,7 +115,7 @@ def test_an_arm_is_added_and_what_is_there_stays(trained: Trained) -> None:
     both = trained(epochs=1, arms={"strong": {"augment": "strong"}})
     assert [run.name for run in both.runs] == ["test_vit-s0", "strong-test_vit-s0"]
     assert sha256_of(both.runs[0].folder / "metrics.json") == before
-    assert list(both.settings.ways) == ["", "strong"]
+    assert list(both.settings.by_arm) == ["", "strong"]
     with pytest.raises(UsageError, match="arm strong: augment strong → light"):
         trained(epochs=1, arms={"strong": {"augment": "light"}})
 
@@ -148,12 +148,15 @@ def test_a_teacher_begins_with_pretrained_weights_whatever_its_students_begin_wi
     """--weights random is the students'; what names the teacher is its own."""
     split = split_images(scan_folder(coloured), 0)
     asked = {"models": ["test_vit"], "teacher": "test_efficientnet"}
-    first = wanted_runs(Settings.of({**asked, "weights": "random"}), split)[0]
-    assert first.way.weights == ("pretrained",)
+    first = run_specs(Settings.of({**asked, "weights": "random"}), split)[0]
+    assert first.settings.weights == ("pretrained",)
     named = {**asked, "weights": ["random", "test_efficientnet=random"]}
-    assert wanted_runs(Settings.of(named), split)[0].way.weights == ("pretrained", "test_efficientnet=random")
+    assert run_specs(Settings.of(named), split)[0].settings.weights == (
+        "pretrained",
+        "test_efficientnet=random",
+    )
     with pytest.raises(UsageError, match="would teach itself"):
-        wanted_runs(Settings.of({"models": ["test_efficientnet"], "teacher": "test_efficientnet"}), split)
+        run_specs(Settings.of({"models": ["test_efficientnet"], "teacher": "test_efficientnet"}), split)
 
 
 # --- what is asked --------------------------------------------------------------------------------
@@ -172,19 +175,19 @@ def test_a_toml_file_names_arms(tmp_path: Path) -> None:
         'models = ["vit"]\nepochs = 5\n[arms.early]\nlr = 1e-4\n'
         "[arms.late]\nper-class = 50\ndrop-path = 0.2\n",
     )
-    early, late = settings.ways["early"], settings.ways["late"]
+    early, late = settings.by_arm["early"], settings.by_arm["late"]
     assert (early.lr, early.per_class, early.epochs) == (1e-4, None, 5)
     assert (late.lr, late.per_class, late.drop_path) == (None, 50, 0.2)
-    assert list(asked_by(tmp_path, "[arms.a]\n[arms.b]\n", arms="b,scratch").ways) == ["b", "scratch"]
+    assert list(asked_by(tmp_path, "[arms.a]\n[arms.b]\n", arms="b,scratch").by_arm) == ["b", "scratch"]
 
 
 def test_usual_arms_by_name(tmp_path: Path) -> None:
     """scratch, simmim, distill: only distill has a teacher, the one that is named or a small RegNet."""
-    ways = asked_by(tmp_path, arms="scratch,simmim,distill", teacher="resnet18").ways
+    ways = asked_by(tmp_path, arms="scratch,simmim,distill", teacher="resnet18").by_arm
     assert [way.teacher for way in ways.values()] == [None, None, "resnet18"]
     assert [way.pretrain for way in ways.values()] == [False, True, False]
     assert all(way.weights == ("random",) for way in ways.values())
-    assert asked_by(tmp_path, arms="distill").ways["distill"].teacher == "regnety_016"
+    assert asked_by(tmp_path, arms="distill").by_arm["distill"].teacher == "regnety_016"
 
 
 @pytest.mark.parametrize(
@@ -210,13 +213,13 @@ def test_other_pretrained_weights_are_an_arm(coloured: Path) -> None:
     """ "pretrained:TAG": the same model under timm's other tag, with what that was pretrained on."""
     arms = {"in1k": {"weights": "pretrained"}, "in21k": {"weights": "pretrained:augreg_in21k"}}
     split = split_images(scan_folder(coloured), 0)
-    first, second = wanted_runs(Settings.of({"models": ["vit"], "arms": arms}), split)
+    first, second = run_specs(Settings.of({"models": ["vit"], "arms": arms}), split)
     assert (first.name, second.name) == ("in1k-vit-s0", "in21k-vit-s0")
     assert first.plan.timm_name == "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     assert second.plan.timm_name == "vit_tiny_patch16_224.augreg_in21k"
     assert second.plan.pretrained_on == "IN-21k"
     with pytest.raises(UsageError, match="no weights tagged 'in99k'"):
-        wanted_runs(Settings.of({"models": ["vit"], "weights": "pretrained:in99k"}), split)
+        run_specs(Settings.of({"models": ["vit"], "weights": "pretrained:in99k"}), split)
 
 
 def test_an_encoder_of_another_family_is_refused(arms: Benchmark, trained: Trained) -> None:
