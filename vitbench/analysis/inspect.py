@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vitbench.analysis.activations import ACTIVATIONS
 from vitbench.analysis.distance import DISTANCE
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
 from vitbench.analysis.stages import STAGES
@@ -12,7 +13,7 @@ from vitbench.records.frames import by_rows
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-ANALYSES: tuple[Analysis, ...] = (DISTANCE, STAGES)
+ANALYSES: tuple[Analysis, ...] = (DISTANCE, STAGES, ACTIVATIONS)
 """In the order in which they are shown."""
 
 

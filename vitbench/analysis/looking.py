@@ -73,5 +73,11 @@ def blocks_of(model: nn.Module) -> list[tuple[str, Any]]:
     ]
 
 
+def stage_of(block: str) -> int:
+    """From 1, of a block's name: "layers.2.blocks.0" is in stage 3; 1 where blocks stand in none."""
+    stage, _, rest = block.partition(".blocks.")
+    return int(stage.rpartition(".")[2]) + 1 if rest else 1
+
+
 def _attention(module: nn.Module) -> Any:
     return getattr(module, "attn", None)
