@@ -40,9 +40,9 @@ def look(subject: Subject, pictures: Pictures) -> Finding:
     for layer, (name, layout) in enumerate(places.items(), start=1):
         distance, off, wrapped = (sums[name] / len(pictures.names)).tolist()
         for head in range(len(distance)):
-            prefix, padding = (off[head], None) if layout.prefix else (None, off[head])
+            prefix = (off[head], None, None) if layout.prefix else (None, off[head], wrapped[head])
             rows.append((
-                layer, name, head + 1, distance[head], geometry[name].uniform, prefix, padding, wrapped[head],
+                layer, name, head + 1, distance[head], geometry[name].uniform, *prefix,
                 *layout.grid, layout.window[0], layout.shift[0],
             ))  # fmt: skip
     return Finding({"distance": by_rows(COLUMNS, rows)}, notes=padding_notes(places))
@@ -61,23 +61,17 @@ class _Geometry:
     @classmethod
     def of(cls, layout: Layout, size: int) -> "_Geometry":
         positions = layout.positions(size)
-        steps = (positions[:, :, None] - positions[:, None]).abs()
-        reach = (
-            torch.tensor(layout.window, device=steps.device)
-            * size
-            / torch.tensor(layout.grid, device=steps.device)
-        )
-        return cls(layout, torch.cdist(positions, positions), (steps >= reach).any(-1))
+        steps = (positions[:, :, None] - positions[:, None]).abs()  # (windows, area, area, 2)
+        token = torch.tensor([size / side for side in layout.grid], device=steps.device)
+        reach = token * torch.tensor(layout.window, device=steps.device)
+        return cls(layout, steps.square().sum(-1).sqrt(), (steps > reach - token / 2).any(-1))
 
     def measures(self, probabilities: Tensor) -> Tensor:
         """(3, heads): px, share of prefix and padding, share a window or more away; summed over pictures."""
         real = self.layout.real
-        attention = probabilities.view(
-            -1, len(real), *probabilities.shape[1:]
-        )  # (B, windows, heads, area, area)
-        seen = attention * real[:, None, None, :]
+        seen = self.layout.by_window(probabilities) * real[:, None, None, :]
         kept = seen.sum(-1, keepdim=True)
-        shares = seen / kept.clamp(min=1e-12)
+        shares = seen / kept.clamp(min=torch.finfo(kept.dtype).tiny)
         queries = real[:, None, :]
         found = [
             (shares * self.apart[:, None]).sum(-1),
@@ -89,7 +83,7 @@ class _Geometry:
     @property
     def uniform(self) -> float:
         """Mean distance, px, if every query looked alike at all keys that it can see."""
-        keys = self.layout.keys() & self.layout.real[:, :, None]
+        keys = self.layout.keys & self.layout.real[:, :, None]
         each = (self.apart * keys).sum(-1) / keys.sum(-1).clamp(min=1)
         return float(each.sum() / self.layout.real.sum())
 
@@ -112,6 +106,6 @@ DISTANCE = Analysis(
     "the same block.",
     does_not_prove="That a head which looks far uses what it sees there: attention weights say where values "
     "come from, not what they do to the answer.",
-    applies=lambda subject: why_not(subject.module),
+    applies=why_not,
     look=look,
 )

@@ -5,15 +5,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vitbench.analysis.activations import ACTIVATIONS
+from vitbench.analysis.attention import ATTENTION
 from vitbench.analysis.distance import DISTANCE
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
+from vitbench.analysis.saliency import KINDS
 from vitbench.analysis.stages import STAGES
 from vitbench.records.frames import by_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-ANALYSES: tuple[Analysis, ...] = (DISTANCE, STAGES, ACTIVATIONS)
+ANALYSES: tuple[Analysis, ...] = (
+    *(kind.analysis for kind in KINDS),
+    ATTENTION,
+    DISTANCE,
+    STAGES,
+    ACTIVATIONS,
+)
 """In the order in which they are shown."""
 
 
