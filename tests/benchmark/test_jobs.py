@@ -11,10 +11,10 @@ from painted import TINY, ListeningToRuns
 from vitbench.benchmark.engine import Outcome, Work
 from vitbench.benchmark.grid import RunWork, carry_out_runs
 from vitbench.benchmark.plan import Plan, make_plan
-from vitbench.benchmark.schedule import wall_clock
-from vitbench.cli.progress import LineWatch
 from vitbench.errors import CrowdedError, DeviceLostError, KilledError, UsageError
 from vitbench.files import sha256_of, write_json
+from vitbench.progress.clock import wall_clock
+from vitbench.progress.lines import LineDisplay
 from vitbench.records import Benchmark, Epoch, Run
 from vitbench.records.watch import Watch
 from vitbench.settings import Settings
@@ -264,7 +264,7 @@ def test_how_long_it_takes_with_so_many_at_a_time(
 
 def test_each_run_has_its_own_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Two runs at a time of 2 and of 4 epochs: each line has its run's own count, and the whole's end."""
-    watch = LineWatch()
+    watch = LineDisplay(Path("results"))
     watch.benchmark_started("b", {"a-s0": 10.0, "b-s0": 10.0, "c-s0": 3600.0}, 2)
     one, two = watch.among("a-s0"), watch.among("b-s0")
     one.run_started("a-s0", 2, 5, 1)

@@ -20,10 +20,11 @@ from painted import TINY
 from vitbench import files
 from vitbench.benchmark import estimate, train
 from vitbench.benchmark.folder import find
-from vitbench.cli.progress import LineWatch
+from vitbench.cli.progress import explaining
 from vitbench.errors import VitbenchError
 from vitbench.inference import features, linear, stream  # noqa: F401  # loaded before the first fork
 from vitbench.models.folder import load_model
+from vitbench.progress.lines import LineDisplay
 from vitbench.records import Benchmark, Run, Settings
 from vitbench.training import checkpoint
 
@@ -31,7 +32,7 @@ TINIEST = {**TINY, "epochs": 2, "device": "cpu", "near_duplicates": False}
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
 
 
-class Quiet(LineWatch):
+class Quiet(LineDisplay):
     """Says nothing, so that every `write` of the process is one to the benchmark."""
 
     def show(self, text: str) -> None:
@@ -86,7 +87,7 @@ def carry_out(command: dict[str, Any]) -> int:
     if not command["whole"]:
         train.write_reports = lambda *given: None  # type: ignore[attr-defined]
     try:
-        with Quiet(results) as watch:
+        with explaining(Quiet(results)) as watch:
             train.carry_out(request, watch)
     except VitbenchError as error:
         print(f"vitbench: {error}")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.cli.progress import LineWatch
+from vitbench.cli.progress import explaining
 from vitbench.errors import VitbenchError
 from vitbench.files import fault_line, sha256_of
+from vitbench.progress.lines import LineDisplay
 from vitbench.records import Benchmark
 
 resource = pytest.importorskip("resource")  # Windows has no such limits
@@ -38,12 +39,16 @@ def test_a_checkpoint_that_may_not_be_written_is_one_line_and_resume_ends_equal(
     """Files of at most 2 MB: the weights fit, the checkpoint does not; without the limit it goes on."""
     monkeypatch.setattr("vitbench.benchmark.train.write_reports", lambda *given: None)
     whole = trained(name="whole")
-    watch = LineWatch(tmp_path / "results")
+    watch = LineDisplay(tmp_path / "results")
     words = (
         r"epoch-0001\.safetensors: a file may not become that large .*`vitbench train --resume --name cut "
         r"--results .*` goes on"
     )
-    with limited(resource.RLIMIT_FSIZE, 2_000_000), pytest.raises(VitbenchError, match=words), watch:
+    with (
+        limited(resource.RLIMIT_FSIZE, 2_000_000),
+        pytest.raises(VitbenchError, match=words),
+        explaining(watch),
+    ):
         trained(watch, name="cut")
     assert not list((tmp_path / "results" / "cut").rglob("*.tmp"))
     assert weights(trained(name="cut", resume=True)) == weights(whole)
@@ -68,7 +73,7 @@ def test_each_refusal_has_its_words(number: int, words: str) -> None:
 
 def test_an_error_of_ours_keeps_its_traceback() -> None:
     """A file that should be there and is not is a bug, not the system's refusal."""
-    watch = LineWatch()
+    watch = LineDisplay(Path("results"))
     watch.benchmark_started("a", {})
-    with pytest.raises(FileNotFoundError), watch:
+    with pytest.raises(FileNotFoundError), explaining(watch):
         Path("/nowhere/at all").read_bytes()

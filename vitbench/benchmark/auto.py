@@ -13,8 +13,8 @@ import torch
 from vitbench.benchmark.engine import Engine, Work, engine_for
 from vitbench.benchmark.estimate import noise_for, stand_in
 from vitbench.benchmark.plan import Plan
-from vitbench.benchmark.schedule import wall_clock
 from vitbench.data.prefetch import cores
+from vitbench.progress.clock import wall_clock
 from vitbench.records import Benchmark, Run, Split
 from vitbench.records.watch import Watch
 from vitbench.training.jobs import Job

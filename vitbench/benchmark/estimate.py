@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from vitbench.benchmark.engine import Engine
 from vitbench.benchmark.heads import heads_seconds
 from vitbench.benchmark.plan import Plan
-from vitbench.benchmark.schedule import wall_clock
 from vitbench.data.batches import cut_way
 from vitbench.data.epochs import epoch_size
 from vitbench.data.made import Views, stored_side, stored_size, training_picture
@@ -22,6 +21,7 @@ from vitbench.inference.features import feature_key, stored_contents
 from vitbench.models.create import count_parameters, create
 from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.initial import RANDOM
+from vitbench.progress.clock import wall_clock
 from vitbench.records import Split, duration
 from vitbench.records.commands import probing
 from vitbench.records.watch import Watch
@@ -80,7 +80,6 @@ class TimeWork:
         return self.job.base
 
     def __call__(self, watch: Watch) -> _Timing:
-        watch.message(f"timing a few steps of {self.name} …")
         torch.set_num_threads(self.job.machine.threads)
         return _time_model(self.job, self.split)
 
@@ -95,7 +94,9 @@ def estimate_jobs(plan: Plan, engine: Engine, watch: Watch) -> tuple[Plan, dict[
         todo.setdefault(job.base, TimeWork(job, plan.split))
     timed: dict[str, _Timing] = {}
     crashed: dict[str, str] = {}
-    for work in todo.values():
+    for place, work in enumerate(todo.values()):
+        if work.job.recipe.name != "probe" or _new_pictures(work.job, work.split):
+            watch.work("timing a few steps of each model", place, len(todo))
         engine.begin(work, watch)
         outcome = engine.wait()
         if isinstance(outcome.error, KilledError):

@@ -63,7 +63,7 @@ class RunWork:
                 with files.naming(run.folder):
                     _runner_for(self)(self.job, run, self.split, told)
             except RefusedError as error:
-                told.run_finished(run.name, f"not touched: {_reason(error, run)}")
+                told.run_failed(run.name, f"not touched: {_reason(error, run)}")
             except (LostPictureError, CrowdedError):
                 raise  # no other model could be trained on these data either; a try among fewer may do
             except VitbenchError as error:
@@ -75,7 +75,7 @@ class RunWork:
                 refuse_lost(self.job.machine.device)
             else:
                 if not self.part:
-                    told.run_finished(run.name, _how_it_ended(run))
+                    told.run_finished(run.name, how_it_ended(run))
                 return True
             return False
 
@@ -92,7 +92,8 @@ def _runner_for(work: RunWork) -> Callable[[Job, Run, Split, Watch], None]:
     return train_folds if work.split.folds else train_run
 
 
-def _how_it_ended(run: Run) -> str:
+def how_it_ended(run: Run) -> str:
+    """A finished run's result, in a few words."""
     test = run.metrics()["test"]
     if test is None:
         return f"pre-trained, val loss {run.metrics()['val']['loss']:.3f}"
@@ -111,7 +112,7 @@ def fail(run: Run, reason: str, watch: Watch) -> None:
     """Write down why a run failed, and say it."""
     run.folder.mkdir(exist_ok=True)
     files.write_json(run.folder / "failure.json", {"reason": reason})
-    watch.run_finished(run.name, f"failed: {reason}")
+    watch.run_failed(run.name, f"failed: {reason}")
 
 
 def _note_bug(run: Run, error: Exception, watch: Watch) -> None:
@@ -152,6 +153,7 @@ def carry_out_runs(
         outcome = engine.wait()
         (work,) = [one for one in under_way if one.name == outcome.work.name]
         under_way.remove(work)
+        watch.ended(work.name)
         if outcome.error is not None and _again_with_fewer(outcome, outcome.error, engine, watch):
             todo.insert(0, work)
         elif not outcome.result:  # a run that has failed in one part needs no others
@@ -201,7 +203,7 @@ def _again_with_fewer(outcome: Outcome, error: Exception, engine: Engine, watch:
             with writing(run):
                 fail(run, f"{outcome.work.part}: {error}".removeprefix(": "), watch)
         except RefusedError:  # somebody else has taken the run up already
-            watch.run_finished(run.name, f"left: {error}")
+            watch.run_failed(run.name, f"left: {error}")
         return False
     if isinstance(error, DeviceLostError) and engine.apart:  # the run says so itself; another process goes on
         return False

@@ -14,7 +14,7 @@ from vitbench.benchmark.compiling import choose_compiled
 from vitbench.benchmark.described import described
 from vitbench.benchmark.engine import Engine
 from vitbench.benchmark.estimate import Estimate, estimate_jobs, stages
-from vitbench.benchmark.grid import carry_out_runs
+from vitbench.benchmark.grid import carry_out_runs, how_it_ended
 from vitbench.benchmark.idle import refuse_idle_options
 from vitbench.benchmark.plan import Plan, make_plan
 from vitbench.benchmark.shard import Shard
@@ -25,7 +25,8 @@ from vitbench.errors import UsageError, VitbenchError
 from vitbench.launch import started
 from vitbench.models.listing import selected
 from vitbench.models.weights import absolute
-from vitbench.records import DEFAULT_MODELS, Benchmark, Settings
+from vitbench.progress import followed
+from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings
 from vitbench.records.commands import command, going_on, verb_of
 from vitbench.records.watch import Watch
 from vitbench.reports.pretrained import write_pretrained
@@ -142,6 +143,7 @@ def train(
     resume: bool = False,
     allow_changed: bool = False,
     watch: Watch | None = None,
+    progress: bool = True,
     track: str | None = None,
     shard: str | None = None,
     **settings: Any,
@@ -152,10 +154,12 @@ def train(
     named has its default, or what the benchmark called `name` was made with. A model that fails gets
     `failure.json` and a row that says so; the others go on. Ctrl-C and SIGTERM finish the step, save, and
     raise `Interrupted` (a KeyboardInterrupt); on the main thread, and where the program does not handle
-    them itself. `track` mirrors every epoch to "tensorboard", "wandb" or "trackio". `shard`, such as "2/8",
-    carries out every 8th run only, in a benchmark that several processes fill. `allow_changed` resumes a
-    run also where torch and its kin, or the number of threads, are not those it was begun with. Raises
-    VitbenchError for whatever can be refused before the first step.
+    them itself. Progress is a table in a notebook, lines redrawn in place in a terminal, else a line per
+    epoch on stderr; there is none with `progress=False`, or where a `watch` hears of it instead. `track`
+    mirrors every epoch to "tensorboard", "wandb" or "trackio". `shard`, such as "2/8", carries out every
+    8th run only, in a benchmark that several processes fill. `allow_changed` resumes a run also where torch
+    and its kin, or the number of threads, are not those it was begun with. Raises VitbenchError for
+    whatever can be refused before the first step.
     """
     folder_of_data = None if data is None else Path(data)
     share = None if shard is None else Shard.of(shard)
@@ -165,7 +169,8 @@ def train(
     request = TrainRequest(
         Settings.of(settings), folder_of_data, name, Path(results), resume, share, allow_changed
     )
-    return carry_out(request, watch or Watch(), track)
+    with followed(request.results, watch, progress) as told:
+        return carry_out(request, told, track)
 
 
 def probe(
@@ -175,18 +180,19 @@ def probe(
     max_params: float | None = None,
     max_gmacs: float | None = None,
     watch: Watch | None = None,
+    progress: bool = True,
     **more: Any,
 ) -> Benchmark:
-    """Rank frozen models by a linear head on their features; `more` as for `train`.
+    """Rank frozen models by a linear head on their features; `progress`, `watch` and `more` as for `train`.
 
     `models` may hold "tiny" and patterns of timm names too; the limits are in million parameters and
     thousand million multiply-adds. Five folds, unless `folds` or DATA's own test part say otherwise.
     """
-    if models is not None or max_params is not None or max_gmacs is not None:
-        named = [models] if isinstance(models, str) else models or DEFAULT_MODELS
-        report = (watch or Watch()).message
-        more["models"] = selected(named, max_params, max_gmacs, more.get("image_size"), report)
-    return train(data, recipe="probe", watch=watch, **more)
+    with followed(Path(more.get("results", DEFAULT_RESULTS)), watch, progress) as told:
+        if models is not None or max_params is not None or max_gmacs is not None:
+            named = [models] if isinstance(models, str) else models or DEFAULT_MODELS
+            more["models"] = selected(named, max_params, max_gmacs, more.get("image_size"), told.message)
+        return train(data, recipe="probe", watch=told, **more)
 
 
 def pretrain(data: Path | str | None = None, **more: Any) -> Benchmark:
@@ -239,8 +245,6 @@ def _carry_out(
         watch.message(line)
     if request.shard is not None:
         plan, benchmark = _shared(plan, benchmark, request, watch)
-    for name in plan.finished:
-        watch.message(f"{name}: finished already, left as it is")
     with equipped(plan, benchmark, watch, apart=apart) as (plan, engine):
         plan, estimates = announce(plan, engine, watch)
         plan = choose_compiled(plan, estimates, _begun(benchmark), engine, watch)
@@ -250,6 +254,8 @@ def _carry_out(
             folder.add_runs(benchmark, plan)
         trackers.introduce(track, benchmark, watch)
         watch.benchmark_started(benchmark.name, stages(plan, estimates), engine.most)
+        for name in plan.finished:
+            watch.run_finished(name, f"finished already: {how_it_ended(Run(benchmark.folder / name))}")
         carry_out_runs(plan, benchmark, engine, watch, track)
     _conclude(benchmark, request, watch, compared)
     return benchmark
@@ -309,6 +315,7 @@ def _conclude(benchmark: Benchmark, request: TrainRequest, watch: Watch, compare
             if benchmark.pretrains:
                 write_pretrained(benchmark)
             else:
+                watch.work("comparing, writing the report", 0, 0)
                 results = read_results(benchmark)
                 comparison = compare(results)
                 write_reports(results, comparison)

@@ -1,5 +1,6 @@
 """`vitbench data …`: looks after image folders."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -8,6 +9,7 @@ import typer
 from vitbench import files
 from vitbench.cli.options import DATA, PixelRangeOption, two_ends
 from vitbench.errors import UsageError, VitbenchError
+from vitbench.records.watch import CHECKING
 from vitbench.settings import Augment, Layout, Settings
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def check(
     meant = _meant(pixel_range)
     _refuse_taken(out)
     with watch() as display:
-        images = scan_folder(data, layout, True, display.checking, near, store, meant)
+        images = scan_folder(data, layout, True, partial(display.work, CHECKING), near, store, meant)
     kept = keep_together(images, group, burst_seconds)
     print(check_report(images, kept if kept is not images else None))
     if len(images.bad) > SHOWN_BAD and (listed := list_bad(data, images.bad)):
@@ -117,7 +119,7 @@ def split(
     refuse_grouping(group, burst_seconds)
     meant = _meant(pixel_range)
     with watch() as display:
-        images = scan_folder(data, layout, skip_bad, display.checking, near, store, meant)
+        images = scan_folder(data, layout, skip_bad, partial(display.work, CHECKING), near, store, meant)
         images = keep_together(images, group, burst_seconds)
         found = split_images(images, split_seed, count)
         for note in (*images.notes, *found.notes, *found.proposals, images.searched):
@@ -169,7 +171,7 @@ def augment(
 
     meant = _meant(pixel_range)
     with watch() as display:
-        images = scan_folder(data, layout, skip_bad, display.checking, True, store, meant)
+        images = scan_folder(data, layout, skip_bad, partial(display.work, CHECKING), True, store, meant)
         found = split_images(images, split_seed)
         count = write_views(
             found,
@@ -179,7 +181,7 @@ def augment(
             flip=flip,
             size=image_size,
             seed=seed,
-            on_progress=display.checking,
+            on_progress=partial(display.work, "writing views"),
         )
     print(f"{count} views of {len(found.train)} training pictures written to {files.printable(out)}")
     if count > per_class * len(found.classes):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from vitbench.benchmark.predict import ModelSet, ask, model_set_for
 from vitbench.cli.options import Outputs, status_of
-from vitbench.cli.progress import SLOW_SECONDS
 from vitbench.cli.show import console, say, say_report
 from vitbench.errors import UsageError
 from vitbench.inference.devices import choose_device
 from vitbench.inference.stream import collect
+from vitbench.progress.lines import SLOW_SECONDS
 from vitbench.records import Answer
 
 

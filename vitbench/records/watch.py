@@ -5,25 +5,28 @@ from typing import Any
 
 from vitbench.records import Epoch
 
+CHECKING = "checking pictures"
+"""What `Watch.work` calls the scan of a folder."""
+
 
 class Watch:
     """Hears of every event and ignores it; subclass and override what you want to show."""
 
-    def checking(self, done: int, total: int) -> None:
-        """`done` of `total` picture files were decoded and checked."""
+    def work(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` pieces of something are done that is no training, such as `CHECKING`.
 
-    def features(self, run: str, done: int, total: int) -> None:
-        """`done` of `total` pictures went through a frozen model, for a run's probe or its first head."""
-
-    def heads(self, run: str, done: int, total: int) -> None:
-        """`done` of `total` linear heads of a probe are fitted, one a fold."""
+        A total of 0: nobody knows how many; it ends when something else begins.
+        """
 
     def message(self, text: str) -> None:
         """One line for the user: a warning, a fallback, a step taken."""
 
     def among(self, run: str) -> "Watch":
-        """Who hears of a run among several that go on at the same time: this one, of all of them alike."""
+        """A run is taken up, or a part of one ("vit-s0/fold-1"); who hears of it: this one, of all alike."""
         return self
+
+    def ended(self, run: str) -> None:
+        """What `among` named is not under way any more, however it ended."""
 
     def benchmark_started(self, name: str, seconds: Mapping[str, float], at_once: int = 1) -> None:
         """The benchmark's folder is there; the estimated seconds of every run still to do, in their order.
@@ -41,7 +44,11 @@ class Watch:
         """An epoch was trained, evaluated on val and is being saved; `best`: it is the chosen one so far."""
 
     def run_finished(self, run: str, text: str) -> None:
-        """A run ended; `text` says how, in one line."""
+        """A run, or a part of one, ended well; `text` says how, in one line."""
+
+    def run_failed(self, run: str, text: str) -> None:
+        """A run, or a part of one, came to nothing here; `text` says why, in one line."""
+        self.run_finished(run, text)
 
 
 class Relay(Watch):

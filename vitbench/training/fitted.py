@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import time
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -193,7 +194,7 @@ def _fitted_head(
         split.train,
         preprocessing,
         machine,
-        on_progress=lambda done, total: watch.features(run.name, done, total),
+        on_progress=partial(watch.work, "features"),
         on_event=watch.message,
     )
     labels = label_indices(split.train, split.classes)

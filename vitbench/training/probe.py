@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ def _probe(job: Job, run: Run, split: Split, watch: Watch) -> None:
         pictures,
         job.recipe.preprocessing,
         job.machine,
-        on_progress=lambda done, total: watch.features(run.name, done, total),
+        on_progress=partial(watch.work, "features"),
         on_event=watch.message,
     )
     by_path = dict(zip((p.path for p in pictures), features, strict=True))
@@ -77,7 +78,7 @@ def _probe(job: Job, run: Run, split: Split, watch: Watch) -> None:
     heads = []
     for number, part in enumerate(parts, start=1):
         heads.append(_fit(by_path, part.classes, (*part.train, *part.val)))
-        watch.heads(run.name, number, len(parts))
+        watch.work("heads", number, len(parts))
     answers = [_answers(by_path, part, head) for part, head in zip(parts, heads, strict=True)]
     predictions = out_of_fold(split, answers) if split.folds else answers[0]
     run.add_evaluation("probe", len(predictions.paths))

@@ -69,7 +69,7 @@ def _tuned(job: Job, run: Run, split: Split, watch: Watch) -> tuple[Job, Run]:
         except RunFailedError as error:  # such as a learning rate that is too large
             reason = error
             best.append(None)
-            watch.run_finished(place.name, f"failed: {error}")
+            watch.run_failed(place.name, f"failed: {error}")
             continue
         row = best_epoch(place.epochs())
         best.append(row)
