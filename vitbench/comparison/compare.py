@@ -15,6 +15,7 @@ from vitbench.comparison.leaks import LeakFree, checked, leak_free, leaks_of, un
 from vitbench.comparison.measured import CompareOptions, Pair, Row
 from vitbench.comparison.nouns import Comparison, RunNote, Source
 from vitbench.comparison.opened import OpenBenchmark
+from vitbench.comparison.outlook import outlook_of
 from vitbench.comparison.resolution import resolution_of
 from vitbench.comparison.results import ModelResult, Results, Sources, ranked_models, read_results
 from vitbench.comparison.rows import majority_row, ranked, recalls_of, row_of
@@ -40,6 +41,7 @@ def compare(sources: Sources, options: CompareOptions = DEFAULTS) -> Comparison:
     family = checked(judged, free, _compared)
     rows = ranked([row_of(one, context) for one in models], family)
     gaps, plan = resolution_of(own, family, context)
+    pairs = shown(family, own, options.baseline)
     best = next((row for row in rows if row.tested and not row.probe_of), None)
     by_name = {one.model: one for one in models}
     return Comparison(
@@ -49,12 +51,13 @@ def compare(sources: Sources, options: CompareOptions = DEFAULTS) -> Comparison:
         options=options,
         rows=tuple(rows),
         majority=majority_row(first),
-        pairs=shown(family, own, options.baseline),
+        pairs=pairs,
         family=len(family),
         probes=checked(against_probes(models, context), free, against_probes),
         arms=checked(between_arms(models, judged), free, _between_arms),
         gaps=gaps,
         plan=plan,
+        outlook=outlook_of(own, pairs, len(family), context, first) if pairs else None,
         recalls=recalls_of(models, context),
         leaks=leaks,
         leak_free=tuple(_leak_free_rows(free, family)),

@@ -6,7 +6,7 @@ Scores and differences are fractions, intervals are two-sided 95 %; None: not to
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vitbench.comparison.measured import CompareOptions, Estimate, Pair, Recall, Row
 from vitbench.records.frames import by_rows
@@ -59,6 +59,48 @@ class Plan:
     """Share of pictures on which that pair disagrees in being right; None over several seeds."""
     seeds: int
     """The fewest that a model has."""
+
+
+Obstacle = Literal["", "one training", "no luck", "folds already", "own test part", "small classes"]
+"""Why a way cannot be judged, or taken: each model has one training; it has no seed; the rest of folds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """A way to let a smaller gap show, with what it would bring."""
+
+    kind: Literal["seeds", "pictures", "folds"]
+    number: int
+    """Trainings of each model, test pictures or folds, in all; 0: none are possible."""
+    n: int
+    """Test pictures then."""
+    gap: float | None
+    """The measured gap that would then reach p ≤ .05 / pairs; None: not known, or none could."""
+    helps: bool | None
+    """That is lower than now by a tenth at least; None: not known."""
+    minutes: float | None
+    """What its training would take where these runs were trained, as long as theirs did; None: not known."""
+    obstacle: Obstacle = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What would change the answer: the two models that it hangs on, and ways to tell them apart better."""
+
+    model_a: str
+    model_b: str
+    """The most accurate two, or a baseline and the best one beside it."""
+    difference: float
+    apart: bool
+    """One is shown to be better already."""
+    gap: float | None
+    """The measured gap that reaches p ≤ .05 / pairs between these two, as they disagree; None: none could."""
+    pairs: int
+    """Of the table, of which this one is taken for the first."""
+    n: int
+    seeds: int
+    """The fewest trainings that one of the two has."""
+    remedies: tuple[Remedy, ...]
 
 
 # --- leaks, evaluations on test pictures ----------------------------------------------------------
@@ -280,6 +322,8 @@ class Comparison:
     gaps: Gaps
     plan: Plan | None
     """How many pictures a named difference would need; None where none was named, or there are no pairs."""
+    outlook: Outlook | None
+    """What would change the answer; None without pairs."""
     recalls: tuple[Recall, ...]
     """Per tested model (without the probes beside them) and class with test pictures."""
     leaks: tuple[TestLeak, ...]

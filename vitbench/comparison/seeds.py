@@ -71,6 +71,44 @@ def difference_parts(
     return images, of_a.over(len(a)), of_b.over(len(b))
 
 
+def luck_in_images(model: Array, groups: Array | None = None) -> float:
+    """How much of the variance over images one model's trainings bring, from (k, n) scores.
+
+    By how its runs, each about its own mean, disagree on single pictures (or groups): it falls as 1 / k, the
+    rest stays. 0 for one run.
+    """
+    k, n = len(model), model.shape[1]
+    if k < 2:
+        return 0.0
+    centred = model - model.mean(axis=1, keepdims=True)
+    where = np.arange(n) if groups is None else groups
+    sums = np.stack([np.bincount(where, weights=row) for row in centred])  # (k, G)
+    units = sums.shape[1]
+    variance = float(np.var(sums, axis=0, ddof=1).sum()) / k / n**2
+    return float(variance * units / max(units - 1, 1))
+
+
+def parts_with_seeds(
+    parts: Sequence[Part],
+    runs: tuple[Array, Array],
+    number: int,
+    groups: Array | None = None,
+    inflation: float = 1.0,
+) -> list[Part]:
+    """The `difference_parts` of two models, (k, n) runs each, as they would be with `number` runs each.
+
+    Of the variance over images only what trainings bring falls; what the two models are on a picture stays.
+    """
+    images, *of_seeds = parts
+    less, found = 0.0, []
+    for model, part in zip(runs, of_seeds, strict=True):
+        k = len(model)
+        times = max(number / k, 1.0) if part.freedom else 1.0
+        less += (1 - 1 / times) * luck_in_images(model, groups)
+        found.append(Part(part.variance / times, part.freedom * (times * k - 1) / max(k - 1, 1)))
+    return [Part(max(images.variance - inflation * less, 0.0), images.freedom), *found]
+
+
 def half_width(parts: Sequence[Part], level: float = ALPHA) -> float:
     """How far an estimate with these sources of chance may lie from the truth by chance, at this level.
 

@@ -9,6 +9,7 @@ from vitbench.comparison.nouns import Comparison
 from vitbench.narrative.advice import advice, leading_probes
 from vitbench.narrative.answer import answer
 from vitbench.narrative.notes import notes_of
+from vitbench.narrative.outlook import outlook_text
 from vitbench.narrative.resolution import detect_sentence, gap_sentence, plain_gap
 from vitbench.narrative.verdicts import (
     arm_verdict,
@@ -42,6 +43,8 @@ class Narrative:
     """The same without the words of statistics."""
     detect: str
     """How many pictures a named difference would need; "" where none was named."""
+    outlook: str
+    """Which lead would have shown between the two models that the answer hangs on; "" without pairs."""
     distillation: tuple[str, ...]
     """What each distilled model took over from its teacher."""
     notes: tuple[str, ...]
@@ -62,6 +65,7 @@ def narrate(comparison: Comparison) -> Narrative:
         gap=gap_sentence(comparison),
         plain_gap=plain_gap(comparison) if comparison.tested else "",
         detect=detect_sentence(comparison),
+        outlook=outlook_text(comparison.outlook) if comparison.outlook else "",
         distillation=tuple(distillation_text(one) for one in comparison.distillation),
         notes=notes_of(comparison),
         leading_probes=leading_probes(comparison),

@@ -126,7 +126,7 @@ def page_environment() -> Any:
 
 TABLES = (
     *("results", "pairs", "differences", "probes", "arms", "between_arms", "distillation", "agreements"),
-    *("leak_free", "evaluations", "costs", "recalls", "scores"),
+    *("leak_free", "evaluations", "costs", "recalls", "scores", "outlook"),
 )
 
 
@@ -146,6 +146,8 @@ def _tables(report: Report) -> dict[str, Table | None]:
         found["pairs"] = html_tables.pairs_table(own, "pairs", "Every two models on the same pictures")
     if beside:
         found["probes"] = html_tables.pairs_table(beside, "probes", "Each model and its own frozen probe")
+    if comparison.outlook:
+        found["outlook"] = html_tables.outlook_table(comparison.outlook)
     found["arms"] = html_arms.arms_table(comparison)
     if comparison.arms:
         found["between_arms"] = html_tables.pairs_table(comparison.arms, "between_arms", "Arm against arm")

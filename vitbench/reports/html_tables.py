@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitbench.comparison.measured import Pair, Row
-from vitbench.comparison.nouns import Comparison
+from vitbench.comparison.nouns import Comparison, Outlook
 from vitbench.inference.metrics import METRICS, Metric
+from vitbench.narrative.outlook import minutes_text, remedy_means, remedy_outcome, remedy_title
 from vitbench.narrative.words import nats, p_digits, p_text, points
 from vitbench.records import percent
 from vitbench.reports.columns import MODEL, TOP1, Column, Place, columns_of, interval, rank_text, rows_of
@@ -129,6 +130,36 @@ def differences_table(pairs: Sequence[Pair]) -> Table | None:
 
 def _title(metric: Metric) -> str:
     return f"{metric.title}{', points' if metric.percent else ''}"
+
+
+def outlook_table(outlook: Outlook) -> Table:
+    """What would let a smaller gap show: now, then a line per way; the lead that was measured is marked."""
+    gaps = [gap for gap in (outlook.gap, *(one.gap for one in outlook.remedies)) if gap is not None]
+    most = max(0.05, math.ceil(20 * max([*gaps, outlook.difference])) / 20)  # steps of five points
+    axis = Axis(0.0, most)
+
+    def gap_cells(gap: float | None) -> tuple[Cell, Cell]:
+        if gap is None:
+            return Cell("–"), Cell("–")
+        change = gap - outlook.gap if outlook.gap else 0.0
+        bar = axis.bar(0.0, gap, gap, outlook.difference)
+        return Cell(percent(gap), gap, bar=bar), Cell(points(change) if change else "–", change)
+
+    lines = [Line((Cell("as it is"), *gap_cells(outlook.gap), Cell("–"), Cell("")))]
+    for one in outlook.remedies:
+        what = Cell(remedy_title(one), below=remedy_means(one, outlook))
+        minutes = Cell(minutes_text(one.minutes) or "–", one.minutes)
+        gap = None if one.obstacle else one.gap
+        cells = (what, *gap_cells(gap), minutes, Cell(remedy_outcome(one, outlook)))
+        lines.append(Line(cells, "floor" if one.helps is False else ""))
+    heads = (
+        Head("what one would do", False),
+        Head("a lead that shows, points", axis=("0", f"{100 * most:.0f}")),
+        Head("change"),
+        Head("minutes of training"),
+        Head("what would come of it", False),
+    )
+    return Table("outlook", "What would change this answer", heads, tuple(lines))
 
 
 # --- classes ----------------------------------------------------------------------------------------
