@@ -26,7 +26,7 @@ def arms_table(comparison: Comparison) -> Table | None:
     ]
     if means := arm_means(models):
         cells = (Cell(percent(means[arm]), means[arm]) for arm in arms)
-        lines.append(Line((Cell(f"plain mean over {len(models)} models"), *cells), "majority"))
+        lines.append(Line((Cell(f"plain mean over {len(models)} models"), *cells), "light"))
     return Table("arms", "Arm by arm: right, %", heads, tuple(lines))
 
 

@@ -57,7 +57,7 @@ class Line:
 
     cells: tuple[Cell, ...]
     kind: str = ""
-    """"majority" or "beside": set lighter."""
+    """"light" or "beside", below another row: set lighter."""
 
 
 @dataclass(frozen=True)

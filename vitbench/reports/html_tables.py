@@ -48,7 +48,7 @@ def models_table(
 
 
 def _kind(row: Row) -> str:
-    return "majority" if row.status == "majority" else "beside" if row.probe_of else ""
+    return "light" if row.status == "majority" else "beside" if row.probe_of else ""
 
 
 # --- pairs ------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def outlook_table(outlook: Outlook) -> Table:
         minutes = Cell(minutes_text(one.minutes) or "–", one.minutes)
         gap = None if one.obstacle else one.gap
         cells = (what, *gap_cells(gap), minutes, Cell(remedy_outcome(one, outlook)))
-        lines.append(Line(cells, "floor" if one.helps is False else ""))
+        lines.append(Line(cells, "light" if one.helps is False else ""))
     heads = (
         Head("what one would do", False),
         Head("a lead that shows, points", axis=("0", f"{100 * most:.0f}")),
