@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vitbench.analysis.activations import ACTIVATIONS
 from vitbench.analysis.attention import ATTENTION
+from vitbench.analysis.deletion import DELETION
 from vitbench.analysis.distance import DISTANCE
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
 from vitbench.analysis.saliency import KINDS
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 ANALYSES: tuple[Analysis, ...] = (
     *(kind.analysis for kind in KINDS),
+    DELETION,
     ATTENTION,
     DISTANCE,
     STAGES,

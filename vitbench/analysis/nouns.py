@@ -39,6 +39,8 @@ class Pictures:
     """(N,) int64: class in the network's order; -1: not known, or none of its classes."""
     load: "Callable[[Sequence[int]], Tensor]"
     """Places → float (B, 3, S, S), normalised, on the network's device."""
+    groups: Array | None = None
+    """(N,) a number per group of pictures that show the same; None: each stands for itself."""
 
     def batches(self, size: int = 4) -> "Iterator[tuple[list[int], Tensor]]":
         """All of them in their order: places and pictures, so many at a time."""

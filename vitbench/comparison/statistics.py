@@ -261,6 +261,20 @@ def image_part(values: Array, groups: Array | None = None) -> Part:
     return Part(above_rounding(n_groups / (n_groups - 1) * variance), n_groups - 1)
 
 
+def mean_interval(values: Array, groups: Array | None = None) -> tuple[float, float | None, float | None]:
+    """Mean of (n,) values, one per picture, and its 95 % interval over pictures or their groups, by t.
+
+    (mean, None, None) from one picture or group, which does not tell how much they vary.
+    """
+    from scipy.special import stdtrit
+
+    mean, part = float(np.mean(values)), image_part(values, telling(groups))
+    if not part.freedom:
+        return mean, None, None
+    half = float(stdtrit(part.freedom, 1 - ALPHA / 2)) * math.sqrt(part.variance)
+    return mean, mean - half, mean + half
+
+
 def seed_part(values: Array) -> Part:
     """Squared standard error of the mean of independent values, one per seed; (0, 0) for a single one."""
     n = len(values)
