@@ -74,8 +74,8 @@ def _growth(rows: list[tuple[Any, ...]]) -> list[tuple[int, int, float, float | 
 def _notes(subject: Subject) -> tuple[str, ...]:
     if subject.weights == "random":
         return (ASLEEP if begins_asleep(subject.module) else UNTRAINED,)
-    before = subject.before() if _post_norms(subject.module) else None
-    return (ASLEEP,) if before is not None and begins_asleep(before) else ()
+    before = subject.before() if _post_norms(subject.module) else ""
+    return (ASLEEP,) if isinstance(before, nn.Module) and begins_asleep(before) else ()
 
 
 def begins_asleep(model: nn.Module) -> bool:

@@ -8,9 +8,12 @@ from vitbench.analysis.activations import ACTIVATIONS
 from vitbench.analysis.attention import ATTENTION
 from vitbench.analysis.deletion import DELETION
 from vitbench.analysis.distance import DISTANCE
+from vitbench.analysis.filters import FILTERS
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
+from vitbench.analysis.positions import BIASES, POSITIONS, TEMPERATURES
 from vitbench.analysis.saliency import KINDS
 from vitbench.analysis.stages import STAGES
+from vitbench.analysis.tokens import TOKEN_MASS
 from vitbench.records.frames import by_rows
 
 if TYPE_CHECKING:
@@ -23,6 +26,11 @@ ANALYSES: tuple[Analysis, ...] = (
     DISTANCE,
     STAGES,
     ACTIVATIONS,
+    POSITIONS,
+    BIASES,
+    TEMPERATURES,
+    FILTERS,
+    TOKEN_MASS,
 )
 """In the order in which they are shown."""
 

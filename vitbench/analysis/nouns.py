@@ -26,8 +26,8 @@ class Subject:
     preprocessing: Preprocessing
     weights: Weights
     """Where they come from; statements about what was learned are refused for random ones."""
-    before: "Callable[[], nn.Module | None]" = lambda: None
-    """The network as it was before it was trained here; None: not to be had."""
+    before: "Callable[[], nn.Module | str]" = lambda: ""
+    """The network before it was trained here; or why that is not to be had, one line, "" if it never was."""
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,12 @@ def source_of(timm_name: str) -> Source | str:
     return Source(repo, revision or None, re.sub(r"\.bin$", ".safetensors", filename))
 
 
+def cached(timm_name: str) -> Path | None:
+    """The file of a model's pretrained weights in the hub's cache, if it is there and whole."""
+    source = source_of(timm_name)
+    return _cached(source) if isinstance(source, Source) else None
+
+
 def tagged_name(timm_name: str) -> str:
     """The timm name with the tag of its weights, the default one where none is given."""
     from timm.models import get_pretrained_cfg
