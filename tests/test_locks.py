@@ -14,7 +14,7 @@ from vitbench.benchmark import folder
 from vitbench.errors import RefusedError
 from vitbench.files import read_json
 from vitbench.locks import locked
-from vitbench.records import Benchmark
+from vitbench.records import Benchmark, PlannedRun
 from vitbench.records.watch import Watch
 from vitbench.training.jobs import writing
 
@@ -83,20 +83,16 @@ def test_runs_added_at_the_same_moment_are_all_there(two_models: Benchmark, tmp_
     copy = Benchmark(tmp_path)
     (tmp_path / "benchmark.json").write_text(json.dumps(two_models.manifest))
 
-    class Job:
-        def __init__(self, name: str) -> None:
-            self.run_name = name
-
     class Plan:
-        def __init__(self, name: str) -> None:
-            self.settings, self.jobs, self.warnings = two_models.settings, [Job(name)], ()
-            self.run_names = [name]
+        def __init__(self, run: PlannedRun) -> None:
+            self.settings, self.jobs, self.warnings = two_models.settings, [], ()
+            self.planned = [run]
 
-    names = [f"test_vit-s{seed}" for seed in range(10, 14)]
-    plans: list[Any] = [Plan(name) for name in names]
+    added = [PlannedRun.of("test_vit", seed) for seed in range(10, 14)]
+    plans: list[Any] = [Plan(run) for run in added]
     threads = [threading.Thread(target=folder.add_runs, args=(copy, plan)) for plan in plans]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(run.name for run in copy.runs[2:]) == names
+    assert sorted(run.name for run in copy.runs[2:]) == [run.name for run in added]

@@ -13,7 +13,7 @@ from vitbench.benchmark.estimate import Estimate, shortcut_line
 from vitbench.benchmark.plan import make_plan
 from vitbench.benchmark.train import TrainRequest, prepare
 from vitbench.cli.app import app
-from vitbench.records import Settings
+from vitbench.records import PlannedRun, Settings
 from vitbench.records.watch import Watch
 
 
@@ -52,7 +52,7 @@ def test_a_lone_model_is_not_advised_alone(coloured: Path) -> None:
     assert f"`vitbench probe {coloured} --models test_vit --weights random --image-size 96` ranks" in line
     assert "alone" not in line
     other = dataclasses.replace(plan.jobs[0].plan, alias="other")
-    jobs = (*plan.jobs, dataclasses.replace(plan.jobs[0], run_name="other-s0", plan=other))
+    jobs = (*plan.jobs, dataclasses.replace(plan.jobs[0], planned=PlannedRun.of("other", 0), plan=other))
     hours = {job.run_name: Estimate(1, 36000, 1, 1) for job in jobs}
     assert "--models test_vit alone about 10.0 h" in shortcut_line(
         dataclasses.replace(plan, jobs=jobs), hours

@@ -58,7 +58,7 @@ def test_a_bare_resume_keeps_to_its_own_command(tmp_path: Path) -> None:
         manifest = {
             "created": f"2026-01-0{number + 1}",
             "settings": settings,
-            "runs": ["vit-s0"],
+            "runs": [{"name": "vit-s0", "model": "vit", "network": "vit", "seed": 0}],
             "data": "x",
         }
         (tmp_path / name / "benchmark.json").write_text(json.dumps(manifest))

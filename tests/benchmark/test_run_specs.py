@@ -47,7 +47,7 @@ def test_runs_are_named_after_their_arm_and_teachers_come_first(arms: Benchmark)
         *(f"{arm}-test_vit-s{seed}" for arm in USUAL for seed in (0, 1)),
     ]  # fmt: skip
     assert {run.status for run in arms.runs} == {"finished"}
-    assert [run.about().get("arm", "") for run in arms.runs][::2] == ["", "scratch", "simmim", "distill"]
+    assert [run.planned.arm for run in arms.runs][::2] == ["", "scratch", "simmim", "distill"]
     assert arms.runs[7].about()["teacher_run"] == "test_efficientnet-s1"
 
 
@@ -214,7 +214,7 @@ def test_other_pretrained_weights_are_an_arm(coloured: Path) -> None:
     arms = {"in1k": {"weights": "pretrained"}, "in21k": {"weights": "pretrained:augreg_in21k"}}
     split = split_images(scan_folder(coloured), 0)
     first, second = run_specs(Settings.of({"models": ["vit"], "arms": arms}), split)
-    assert (first.name, second.name) == ("in1k-vit-s0", "in21k-vit-s0")
+    assert (first.planned.name, second.planned.name) == ("in1k-vit-s0", "in21k-vit-s0")
     assert first.plan.timm_name == "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     assert second.plan.timm_name == "vit_tiny_patch16_224.augreg_in21k"
     assert second.plan.pretrained_on == "IN-21k"

@@ -1,7 +1,7 @@
 """Made-up benchmarks on disk, with answers that a test chooses: nothing is trained."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,17 @@ import numpy as np
 from vitbench import files
 from vitbench.comparison.measured import Pair
 from vitbench.narrative.verdicts import checked, verdict
-from vitbench.records import Benchmark, Distillation, Epoch, Predictions, Preprocessing, Recipe, Run, Split
+from vitbench.records import (
+    Benchmark,
+    Distillation,
+    Epoch,
+    PlannedRun,
+    Predictions,
+    Preprocessing,
+    Recipe,
+    Run,
+    Split,
+)
 
 CLASSES = ("daisy", "roses", "tulips")
 
@@ -59,7 +69,7 @@ def make_benchmark(
         "classes": list(classes),
         "split": split,
         "settings": {"recipe": "probe"} if probe else {},
-        "runs": list(runs),
+        "runs": [dataclasses.asdict(planned(name, runs)) for name in runs],
         "versions": {"timm": "1.0.31"},
         "machine": {"device": "cpu"},
         "notes": [],
@@ -68,6 +78,15 @@ def make_benchmark(
     for name, told in runs.items():
         make_run(folder / name, told, labels, classes, paths, probe=probe or "-probe-s" in name)
     return Benchmark(folder)
+
+
+def planned(name: str, names: Iterable[str] = ()) -> PlannedRun:
+    """What is noted of a run whose folder is called so; one "…-probe" beside its model is a probe."""
+    model, _, seed = name.rpartition("-s")
+    network = model.removesuffix("-probe")
+    if network != model and any(other.rpartition("-s")[0] == network for other in names):
+        return PlannedRun(name, model, network, int(seed), probe_of=network)
+    return PlannedRun(name, model, model, int(seed))
 
 
 def _row(path: str, label: str, part: str, content: int, group: str) -> dict[str, Any]:
@@ -165,10 +184,21 @@ def write_epochs(folder: Path, n: int = 3) -> None:
 
 def in_arm(run: Run, arm: str, model: str, seconds: float = 12.0, **recipe: Any) -> None:
     """Make a run one of an arm that trains `model`, in `seconds` per epoch; recipe: its own fields."""
-    rewrite(run, about={"arm": arm, "model": model}, recipe=recipe)
+    rewrite(run, about={}, recipe=recipe)
+    note(run, arm=arm, network=model)
     metrics = run.metrics()
     metrics["cost"]["seconds_per_epoch"] = seconds
     files.write_json(run.folder / "metrics.json", metrics)
+
+
+def note(run: Run, **what: Any) -> None:
+    """Change what `benchmark.json` notes of a run: fields of `PlannedRun`."""
+    place = run.folder.parent / "benchmark.json"
+    manifest = files.read_json(place)
+    for row in manifest["runs"]:
+        if row["name"] == run.folder.name:
+            row |= what
+    files.write_json(place, manifest)
 
 
 def distil(

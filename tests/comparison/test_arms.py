@@ -1,17 +1,19 @@
 """Arms: the same models trained in different ways, paired on their own model and grouped by model."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fabricate import in_arm, make_benchmark, rewrite
+from fabricate import in_arm, make_benchmark, note, rewrite
 
+from vitbench import files
 from vitbench.comparison.arms import arm_by_arm, arm_means
 from vitbench.comparison.compare import compare
 from vitbench.comparison.nouns import Comparison
 from vitbench.narrative.narrate import narrate
-from vitbench.records import Benchmark
+from vitbench.records import Benchmark, PlannedRun
 
 LABELS = [0] * 20 + [1] * 20 + [2] * 20
 
@@ -126,9 +128,9 @@ def test_means_stand_only_where_every_arm_has_every_model(both: Comparison, tmp_
 
 
 def test_a_failed_arm_keeps_its_place(tmp_path: Path) -> None:
-    """It is not paired, its row stands beside the others where its recipe names the arm."""
+    """It is not paired, its row stands beside the others."""
     benchmark = arms(tmp_path / "b", {**BOTH, "scratch-vit-s0": "interrupted"})
-    rewrite(benchmark.runs[-1], about={"arm": "scratch", "model": "vit"}, recipe={})
+    note(benchmark.runs[-1], arm="scratch", network="vit")
     found = compare(benchmark)
     assert len(found.arms) == 2
     vit = next(model for model in arm_by_arm(found.rows, found.arms) if model.model == "vit")
@@ -137,13 +139,15 @@ def test_a_failed_arm_keeps_its_place(tmp_path: Path) -> None:
 
 
 def test_a_name_that_folders_cannot_hold_is_the_same_model(tmp_path: Path) -> None:
-    """The plain run's folder and the arm's recipe spell a hub name differently; they are paired."""
-    benchmark = make_benchmark(
-        tmp_path / "b", {"hf-hub_x_y-s0": LABELS, "distill-hf-hub_x_y-s0": wrong_on(9)}, LABELS
-    )
-    in_arm(benchmark.runs[1], "distill", "hf-hub:x/y")
+    """Runs of a hub's model are called what it is called, whatever their folders are; they are paired."""
+    runs = [PlannedRun.of("hf-hub:x/y", 0), PlannedRun.of("hf-hub:x/y", 0, "distill")]
+    assert [run.name for run in runs] == ["hf-hub_x_y-s0", "distill-hf-hub_x_y-s0"]
+    said = {runs[0].name: LABELS, runs[1].name: wrong_on(9)}
+    rows = [dataclasses.asdict(run) for run in runs]
+    benchmark = make_benchmark(tmp_path / "b", said, LABELS)
+    files.write_json(benchmark.folder / "benchmark.json", {**benchmark.manifest, "runs": rows})
     assert [(pair.model_a, pair.model_b) for pair in compare(benchmark).arms] == [
-        ("hf-hub_x_y", "distill-hf-hub_x_y")
+        ("hf-hub:x/y", "distill-hf-hub:x/y")
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import make_benchmark, write_recipe
+from fabricate import make_benchmark, note, write_recipe
 
 from vitbench import files
 from vitbench.comparison.compare import compare
@@ -149,9 +149,10 @@ def test_a_probe_that_has_not_ended_is_no_competitor(tmp_path: Path, state: str)
 
 
 def test_a_model_that_is_only_called_so_competes(tmp_path: Path) -> None:
-    """The recipe decides: a fine-tuned model of that name is ranked."""
+    """What is noted of it decides: a fine-tuned model of that name is ranked."""
     benchmark = make_benchmark(tmp_path / "b", {"vit-probe-s0": LABELS, "vit-s0": LABELS}, LABELS)
     write_recipe(benchmark.folder / "vit-probe-s0", benchmark.classes)
+    note(benchmark.runs[0], network="vit-probe", probe_of="")
     found = compare(benchmark)
     assert found.probes == ()
     assert len(found.pairs) == 1

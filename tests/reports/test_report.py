@@ -80,7 +80,11 @@ def test_badges_name_confounds(tmp_path: Path) -> None:
     benchmark = make_benchmark(tmp_path / "b", {"vit-s0": [1] * 6, "swin-s0": LABELS}, LABELS)
     found = compare(benchmark)
     rows = [
-        dataclasses.replace(row, pretrained_on="IN-21k → IN-1k" if row.model == "vit" else "IN-1k")
+        dataclasses.replace(
+            row,
+            timm_name=f"vit_tiny.{'augreg_in21k_ft_in1k' if row.model == 'vit' else 'in1k'}",
+            pretrained_on="IN-21k → IN-1k" if row.model == "vit" else "IN-1k",
+        )
         for row in found.rows
     ]
     found = marks(dataclasses.replace(found, rows=tuple(rows)))

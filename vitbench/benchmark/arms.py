@@ -8,7 +8,7 @@ from vitbench.errors import UnfitModelError, UsageError, WeightsError
 from vitbench.models import families
 from vitbench.models.plan import ModelPlan, plan_model
 from vitbench.models.weights import saved_weights, tag_asked, weights_for
-from vitbench.records import Settings, Split, run_name
+from vitbench.records import PlannedRun, Settings, Split
 from vitbench.training.jobs import Teacher
 from vitbench.training.objectives.simmim import check_masking
 from vitbench.training.recipes import masking_of, shared
@@ -18,22 +18,11 @@ from vitbench.training.recipes import masking_of, shared
 class RunSpec:
     """A run to be."""
 
-    arm: str
-    """"": plain training."""
+    planned: PlannedRun
     settings: Settings
-    """Of the arm."""
+    """Of its arm."""
     plan: ModelPlan
-    seed: int
     teacher: Teacher | None = None
-
-    @property
-    def model(self) -> str:
-        """What the runs of all seeds share, as the folder's name has it."""
-        return self.name.rpartition("-s")[0]
-
-    @property
-    def name(self) -> str:
-        return _name(self.arm, self.plan.alias, self.seed)
 
 
 def run_specs(settings: Settings, split: Split) -> list[RunSpec]:
@@ -55,25 +44,26 @@ def run_specs(settings: Settings, split: Split) -> list[RunSpec]:
                     teacher = _teacher(own, split, seed)
                     if teacher.run and teacher.run not in teachers:
                         teachers[teacher.run] = _teacher_first(settings, own.teacher, seed)
-                one = RunSpec(arm, own, plan, seed, teacher)
-                students[one.name] = one
+                planned = PlannedRun.of(plan.alias, seed, arm)
+                students[planned.name] = RunSpec(planned, own, plan, teacher)
     return list({**teachers, **students}.values())
 
 
-def unfit_runs(settings: Settings) -> dict[str, str]:
+def unfit_runs(settings: Settings) -> dict[PlannedRun, str]:
     """Why runs that are asked for cannot be: a model does not run at its size, or cannot be probed or masked.
 
     UnfitModelError where that is so of all of them; UsageError for a name that timm does not know.
     """
-    found: dict[str, UnfitModelError] = {}
+    found: dict[PlannedRun, UnfitModelError] = {}
     fit = 0
     for arm, own in settings.by_arm.items():
         plans, unfit = _planned(own)
         fit += len(plans)
-        found |= {_name(arm, model, seed): error for model, error in unfit.items() for seed in settings.seeds}
+        for model, error in unfit.items():
+            found |= {PlannedRun.of(model, seed, arm): error for seed in settings.seeds}
     if not fit:
         raise next(iter(found.values()))
-    return {name: str(error) for name, error in found.items()}
+    return {planned: str(error) for planned, error in found.items()}
 
 
 def _planned(own: Settings) -> tuple[list[ModelPlan], dict[str, UnfitModelError]]:
@@ -100,10 +90,6 @@ def _check_use(own: Settings, plan: ModelPlan) -> None:
         )
 
 
-def _name(arm: str, model: str, seed: int) -> str:
-    return run_name(f"{arm}-{model}" if arm else model, seed)
-
-
 # --- teachers -------------------------------------------------------------------------------------
 
 
@@ -118,7 +104,8 @@ def _teacher_first(settings: Settings, teacher: str, seed: int) -> RunSpec:
     """The teacher's own run, trained plainly, from the weights that the benchmark names."""
     changed: dict[str, Any] = {"arms": {}, "teacher": None, "pretrain": False, "models": (teacher,)}
     plain = settings.model_copy(update={**changed, "weights": weights_for(settings.weights, teacher)})
-    return RunSpec("", plain, _planned(plain)[0][0], seed)
+    (plan,) = _planned(plain)[0]
+    return RunSpec(PlannedRun.of(plan.alias, seed), plain, plan)
 
 
 def _teacher(own: Settings, split: Split, seed: int) -> Teacher:
@@ -129,7 +116,8 @@ def _teacher(own: Settings, split: Split, seed: int) -> Teacher:
         raise UsageError(f"--teacher {folder}: is not there any more; put it back")
     if not folder.is_dir():
         plan = plan_model(families.expand([own.teacher])[0], shared(own)["image_size"])
-        return Teacher(f"{plan.alias} ({plan.timm_name})", run=run_name(plan.alias, seed), plan=plan)
+        own_run = PlannedRun.of(plan.alias, seed).name
+        return Teacher(f"{plan.alias} ({plan.timm_name})", run=own_run, plan=plan)
     try:
         weights = saved_weights(folder)
     except WeightsError as error:

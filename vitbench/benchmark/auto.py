@@ -139,7 +139,7 @@ def _available() -> int:
 def jobs_begun(plan: Plan, benchmark: Benchmark) -> int | None:
     """How many at a time the plan's runs were begun with that are to be gone on with; None: none is."""
     for job in plan.jobs:
-        run = Run(benchmark.folder / job.run_name)
+        run = Run(benchmark.folder / job.run_name, job.planned)
         if run.status == "interrupted" or (run.folder / "checkpoint").is_dir():
             return int(run.environment().get("jobs", 1))
     return None

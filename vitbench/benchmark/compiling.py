@@ -34,7 +34,7 @@ class TryWork:
 
     @property
     def name(self) -> str:
-        return self.job.base
+        return self.job.planned.beside
 
     def __call__(self, watch: Watch) -> Trial:
         watch.message(f"compiling the step of {self.name}, to see whether that pays …")

@@ -11,7 +11,7 @@ from vitbench.benchmark.plan import Plan
 
 def described(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
     """The plan, every warning, and what would be quicker."""
-    failed = (f"{name}: failed: {reason}" for name, reason in plan.unfit.items())
+    failed = (f"{run.name}: failed: {reason}" for run, reason in plan.unfit.items())
     lines = [*plan_lines(plan, estimates), *failed, *(f"note: {note}" for note in _notes(plan))]
     shortcut = shortcut_line(plan, estimates) if plan.jobs else ""
     return [*lines, *([shortcut] if shortcut else [])]
@@ -50,7 +50,7 @@ def plan_json(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
         ],
         "at_once": plan.at_once,
         "finished": list(plan.finished),
-        "failed": dict(plan.unfit),
+        "failed": {run.name: reason for run, reason in plan.unfit.items()},
         "notes": _notes(plan),
     }
     return json.dumps(content, ensure_ascii=False, allow_nan=False)

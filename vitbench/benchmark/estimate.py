@@ -77,7 +77,7 @@ class TimeWork:
 
     @property
     def name(self) -> str:
-        return self.job.base
+        return self.job.planned.beside
 
     def __call__(self, watch: Watch) -> _Timing:
         torch.set_num_threads(self.job.machine.threads)
@@ -91,7 +91,7 @@ def estimate_jobs(plan: Plan, engine: Engine, watch: Watch) -> tuple[Plan, dict[
     """
     todo: dict[str, TimeWork] = {}
     for job in sorted(plan.jobs, key=lambda job: job.recipe.name == "probe"):  # a training says more
-        todo.setdefault(job.base, TimeWork(job, plan.split))
+        todo.setdefault(job.planned.beside, TimeWork(job, plan.split))
     timed: dict[str, _Timing] = {}
     crashed: dict[str, str] = {}
     for place, work in enumerate(todo.values()):
@@ -109,7 +109,7 @@ def estimate_jobs(plan: Plan, engine: Engine, watch: Watch) -> tuple[Plan, dict[
         else:
             timed[work.name] = outcome.result
     plan = plan.without(crashed)
-    return plan, {job.run_name: _estimate(job, plan.split, timed[job.base]) for job in plan.jobs}
+    return plan, {job.run_name: _estimate(job, plan.split, timed[job.planned.beside]) for job in plan.jobs}
 
 
 def stages(plan: Plan, estimates: Mapping[str, Estimate]) -> dict[str, float]:

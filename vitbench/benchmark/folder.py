@@ -178,7 +178,7 @@ def _write(plan: "Plan", folder: Path) -> None:
             "notes": list(plan.split.notes),
         },
         "settings": plan.settings.model_dump(mode="json"),
-        "runs": plan.run_names,
+        "runs": [dataclasses.asdict(run) for run in plan.planned],
         "notes": [note for note in plan.notes if note not in plan.split.proposals],
         "skipped": [dataclasses.asdict(bad) for bad in plan.images.bad],
         **_versions(plan),
@@ -201,7 +201,8 @@ def add_runs(benchmark: Benchmark, plan: "Plan") -> None:
 
 def _add_runs(benchmark: Benchmark, plan: "Plan") -> None:
     manifest, stored, asked = benchmark.manifest, benchmark.settings, plan.settings
-    new = [name for name in plan.run_names if name not in manifest["runs"]]
+    known = {run.name for run in benchmark.runs}
+    new = [dataclasses.asdict(run) for run in plan.planned if run.name not in known]
     if not new:
         return
     # A general `--weights` of this call is meant for its models only.

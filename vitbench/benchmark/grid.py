@@ -20,7 +20,7 @@ from vitbench.errors import (
     first_line,
 )
 from vitbench.launch import started
-from vitbench.records import Benchmark, Run, Split, probe_name
+from vitbench.records import Benchmark, Run, Split
 from vitbench.records.watch import Watch
 from vitbench.training import track as trackers
 from vitbench.training.folds import train_fold, train_folds
@@ -48,7 +48,7 @@ class RunWork:
 
     @property
     def run(self) -> Run:
-        return Run(self.benchmark.folder / self.job.run_name)
+        return Run(self.benchmark.folder / self.job.run_name, self.job.planned)
 
     def __call__(self, watch: Watch) -> bool:
         """Carry it out and say how it ended: whether well. What is wrong with it alone stands in its folder.
@@ -134,8 +134,8 @@ def carry_out_runs(
     Runs begin in the plan's order as there is room for them, but behind those that they need. What runs out
     of memory beside others is tried again with fewer at a time, alone in the end.
     """
-    for name, reason in plan.unfit.items():
-        folder = benchmark.folder / name
+    for run, reason in plan.unfit.items():
+        folder = benchmark.folder / run.name
         folder.mkdir(exist_ok=True)
         files.write_json(folder / "failure.json", {"reason": reason})
     todo = [RunWork(job, benchmark, plan.split, track) for job in plan.jobs]
@@ -162,12 +162,13 @@ def carry_out_runs(
 
 def _parts_of(work: RunWork, plan: Plan) -> list[RunWork]:
     """The folds of a run, or the settings that it tries: what can be trained by itself before the rest."""
-    job, folder = work.job, work.benchmark.folder
+    job = work.job
     if job.recipe.name == "probe" or job.recipe.masking is not None:
         return []
     # Heads are fitted to features that are computed once: by the probe, or else by one part after another.
-    probe = any(one.model == probe_name(job.model) for one in plan.jobs)
-    probe = probe or any(folder.glob(f"{probe_name(job.model)}-s*/metrics.json"))
+    probe = any(one.planned.probe_of == job.model for one in plan.jobs)
+    probes = (run for run in work.benchmark.runs if run.planned.probe_of == job.model)
+    probe = probe or any(run.status == "finished" for run in probes)
     if job.recipe.head == "probe" and not probe:
         return []
     names = [f"fold-{number}" for number in range(1, len(plan.split.folds) + 1)]
@@ -218,5 +219,4 @@ def needs(job: Job, others: Sequence[Job]) -> list[str]:
     to: computed twice at the same time they could differ in their last bits.
     """
     teacher = "" if job.teacher is None else job.teacher.run
-    probes = () if job.recipe.name == "probe" else (probe_name(job.model),)
-    return [one.run_name for one in others if one.run_name == teacher or one.model in probes]
+    return [one.run_name for one in others if teacher == one.run_name or job.model == one.planned.probe_of]

@@ -27,12 +27,11 @@ from vitbench.records import (
     ImageSet,
     Origin,
     PixelRange,
+    PlannedRun,
     Recipe,
     Run,
     Settings,
     Split,
-    probe_name,
-    run_name,
 )
 from vitbench.records.watch import CHECKING, Watch
 from vitbench.training import tuning
@@ -60,20 +59,20 @@ class Plan:
     """Runs that were asked for and are done already."""
     warnings: tuple[str, ...] = ()
     """What teachers and first weights know of these test pictures, each one line."""
-    unfit: Mapping[str, str] = field(default_factory=dict)
+    unfit: Mapping[PlannedRun, str] = field(default_factory=dict)
     """Runs that were asked for and cannot be, each with the reason: they fail, the others go on."""
 
     @property
-    def run_names(self) -> list[str]:
+    def planned(self) -> list[PlannedRun]:
         """What is still to do, and what fails."""
-        return [*(job.run_name for job in self.jobs), *self.unfit]
+        return [*(job.planned for job in self.jobs), *self.unfit]
 
     def without(self, models: Mapping[str, str]) -> "Plan":
         """The plan without jobs for these models, the reasons given; RunFailedError where none is left."""
-        out = {job.run_name: models[job.base] for job in self.jobs if job.base in models}
-        jobs = tuple(job for job in self.jobs if job.run_name not in out)
+        out = {job.planned: models[job.planned.beside] for job in self.jobs if job.planned.beside in models}
+        jobs = tuple(job for job in self.jobs if job.planned not in out)
         if out and not jobs and not self.finished:
-            raise RunFailedError("; ".join(f"{name}: {reason}" for name, reason in out.items()))
+            raise RunFailedError("; ".join(f"{run.name}: {reason}" for run, reason in out.items()))
         return dataclasses.replace(self, jobs=jobs, unfit={**self.unfit, **out})
 
     @property
@@ -125,16 +124,17 @@ def make_plan(
         folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
         images, split = _divided(settings, data, watch, folds)
     before = {run.name: run for run in benchmark.runs} if benchmark else {}
-    asked = [one for one in run_specs(settings, split) if one.name in before or not only_known]
-    unfit = {name: why for name, why in unfit.items() if name in before or not only_known}
-    finished = [one.name for one in asked if one.name in before and before[one.name].status == "finished"]
+    asked = [one for one in run_specs(settings, split) if one.planned.name in before or not only_known]
+    unfit = {run: why for run, why in unfit.items() if run.name in before or not only_known}
+    done = {run.name for run in before.values() if run.status == "finished"}
+    finished = [one.planned.name for one in asked if one.planned.name in done]
     # A finished run is planned again only where its probe is lacking: asked for now, or not finished.
-    status = {run.model: run.status for run in before.values()}
+    probed = {run.planned.probe_of: run.status for run in before.values() if run.planned.probe_of}
     unfinished = {"new", "interrupted", "failed"} if settings.with_probe is not False else set()
     lacking = unfinished | ({None} if settings.with_probe and not only_known else set())
-    todo = [one for one in asked if one.name not in finished or status.get(probe_name(one.model)) in lacking]
+    todo = [one for one in asked if one.planned.name not in done or probed.get(one.planned.model) in lacking]
     starts = _starts(todo, before, watch, dry_run)
-    jobs = [_job(one, starts[one.model], settings, split, device, precision) for one in todo]
+    jobs = [_job(one, starts[one.planned.model], settings, split, device, precision) for one in todo]
     probes = _probes(settings, split, jobs, before, only_known)
     if settings.with_probe:
         own = [job for job in jobs if job.teacher is None]
@@ -147,8 +147,7 @@ def make_plan(
     if dry_run:
         firsts = dict.fromkeys(f"{job.plan.alias}: {job.weights.note}" for job in jobs if job.weights.note)
         warnings = (*warnings, *firsts)
-    done = {run.name for run in before.values() if run.status == "finished"}
-    unfit = {name: why for name, why in unfit.items() if name not in done}
+    unfit = {run: why for run, why in unfit.items() if run.name not in done}
     return Plan(settings, images, split, (*probes, *jobs), tuple(finished), warnings, unfit)
 
 
@@ -190,14 +189,15 @@ def _divided_unlabelled(settings: Settings, data: Path, watch: Watch) -> tuple[I
 def _starts(
     todo: Sequence[RunSpec], before: Mapping[str, Run], watch: Watch, dry_run: bool
 ) -> dict[str, InitialWeights]:
-    """What the runs begin with, by `RunSpec.model`; a dry run takes random weights for those of the hub."""
+    """What the runs begin with, by model; a dry run takes random weights for those of the hub."""
     found: dict[str, InitialWeights] = {}
     taught_by = {one.teacher.plan.alias for one in todo if one.teacher and one.teacher.plan}
-    for arm, asked in dict.fromkeys((one.arm, one.settings.weights) for one in todo):  # a teacher has its own
-        alike = [one for one in todo if (one.arm, one.settings.weights) == (arm, asked)]
-        mine = {one.model: one for one in alike}
+    # A teacher has its own.
+    for arm, asked in dict.fromkeys((one.planned.arm, one.settings.weights) for one in todo):
+        alike = [one for one in todo if (one.planned.arm, one.settings.weights) == (arm, asked)]
+        mine = {one.planned.model: one for one in alike}
         own, plans = alike[0].settings, [one.plan for one in mine.values()]
-        specs = (*asked, *_as_before(own, [(one.plan, before.get(one.name)) for one in alike]))
+        specs = (*asked, *_as_before(own, [(one.plan, before.get(one.planned.name)) for one in alike]))
         every = asked_of_each(specs, plans)
         from_hub = {alias: word for alias, word in every.items() if word in ("pretrained", "auto")}
         if dry_run:
@@ -231,22 +231,23 @@ def _job(
     precision: str,
 ) -> Job:
     own, plan, pretrain, init = one.settings, one.plan, None, first.origin
+    seed = one.planned.seed
     if own.recipe == "simmim":
-        alone = pretraining_recipe(own, plan, split, one.seed, init, precision, masking_of(own, plan))
+        alone = pretraining_recipe(own, plan, split, seed, init, precision, masking_of(own, plan))
         machine = choose_machine(settings, device, alone.batch_size)
-        return Job(one.name, plan, first, alone, machine, arm=one.arm)
+        return Job(one.planned, plan, first, alone, machine)
     if own.pretrain:
         masking = masking_of(own, plan)
-        pretrain = pretraining_recipe(own, plan, split, one.seed, init, precision, masking)
+        pretrain = pretraining_recipe(own, plan, split, seed, init, precision, masking)
         init = init.masked()
     keeps_head = bool(first.classes) and first.classes == split.classes
-    recipe = build_recipe(own, plan, split, one.seed, init, precision, keeps_head)
+    recipe = build_recipe(own, plan, split, seed, init, precision, keeps_head)
     if one.teacher is not None:
         learns = distillation(own, one.teacher.words, plan.distillation_token)
         recipe = recipe.model_copy(update={"distillation": learns})
     machine = choose_machine(settings, device, recipe.batch_size)
     tries = tuning.trials(recipe, own.tune, own.augment is None) if own.tune else ()
-    return Job(one.name, plan, first, recipe, machine, tries, settings.final, one.arm, one.teacher, pretrain)
+    return Job(one.planned, plan, first, recipe, machine, tries, settings.final, one.teacher, pretrain)
 
 
 TEACHERS_WAYS_ON = (
@@ -276,7 +277,7 @@ def _probes(
     for job in jobs:
         model, recipe = job.model, job.recipe
         machine = alone(job.machine)
-        known = [run for run in before.values() if run.model == probe_name(model)]
+        known = [run for run in before.values() if run.planned.probe_of == model]
         done = model in found or any(run.status == "finished" for run in known)
         if done or not _can_be_probed(job) or (only_known and not known):
             continue
@@ -287,8 +288,7 @@ def _probes(
         ):
             seed = known[0].seed if known else recipe.seed
             probe = build_recipe(probe_of(settings), job.plan, split, seed, recipe.init, "fp32")
-            name = run_name(probe_name(model), seed)
-            found[model] = Job(name, job.plan, job.weights, probe, machine, arm=job.arm)
+            found[model] = Job(job.planned.probe(seed), job.plan, job.weights, probe, machine)
     return list(found.values())
 
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 from vitbench import files
 from vitbench.benchmark import folder
-from vitbench.comparison.results import probed_model
 from vitbench.data.duplicates.prints import fingerprint, print_of
 from vitbench.data.kinds import several_notes
 from vitbench.errors import UsageError, VitbenchError
@@ -237,8 +236,7 @@ def model_set_for(name: str | None, wanted: Sequence[str], results: Path) -> Mod
         there = ", ".join(run.name for run in finished)
         raise UsageError(f"--models {missing[0]}: not a finished run of {benchmark.name} (there: {there})")
     if not wanted:
-        models = {run.model for run in benchmark.runs}
-        chosen = [run for run in finished if not probed_model(run, models)] or finished
+        chosen = [run for run in finished if not run.planned.probe_of] or finished
     return ModelSet({run.name: _models_of(run) for run in chosen}, benchmark, runs=tuple(chosen))
 
 
@@ -290,7 +288,7 @@ def _going_on(run: Run) -> str:
 def _refuse_encoder(run: Run) -> None:
     """UsageError for the result of masked pre-training."""
     if run.recipe().masking is not None:
-        way_on = command("train", "DATA", weights=str(run.folder), models=run.about()["model"])
+        way_on = command("train", "DATA", weights=str(run.folder), models=run.planned.network)
         raise UsageError(
             f"--run {run.folder}: is a pre-trained encoder, which names no classes; next: {way_on}"
         )

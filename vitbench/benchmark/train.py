@@ -293,7 +293,7 @@ def _shared(
     jobs = tuple(job for job in plan.jobs if job.run_name in mine)
     finished = tuple(name for name in plan.finished if name in mine)
     watch.message(f"shard {request.shard}: {len(jobs)} of {len(benchmark.runs)} runs to do here")
-    unfit = {name: reason for name, reason in plan.unfit.items() if name in mine}
+    unfit = {run: reason for run, reason in plan.unfit.items() if run.name in mine}
     return dataclasses.replace(plan, jobs=jobs, finished=finished, unfit=unfit), benchmark
 
 

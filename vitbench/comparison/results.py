@@ -2,16 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from vitbench.comparison.opened import OpenBenchmark, TestSet
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.records import PROBE_OF, Array, Benchmark, Predictions, Recipe, Run, probe_name, run_name
+from vitbench.records import Array, Benchmark, Predictions, Recipe, Run, probe_name
 from vitbench.records.commands import going_on
 from vitbench.records.joining import joined
 
@@ -148,9 +147,7 @@ def read_results(sources: Sources) -> Results:
         by_model = _by_model(source.benchmark.runs)
         for model, runs in by_model.items():
             one = _model_result(source, model, runs, paths, first.classes)
-            base = model.removesuffix(PROBE_OF)
-            beside = base != model and base in by_model and (one.identity is None or one.is_probe)
-            found.append(dataclasses.replace(one, probe_of=base if beside else ""))
+            found.append(one)
     return Results(opened, tuple(_named(result, [one.model for one in found]) for result in found))
 
 
@@ -158,17 +155,6 @@ def ranked_models(models: Sequence[ModelResult]) -> list[ModelResult]:
     """The tested ones that the comparison is about; the probes beside them where nothing else was tested."""
     tested = [one for one in models if one.answered]
     return [one for one in tested if not one.probe_of] or tested
-
-
-def probed_model(run: Run, models: Collection[str]) -> str:
-    """The one of its benchmark's `models` whose own frozen probe a run is; "" for a run of its own."""
-    base = run.model.removesuffix(PROBE_OF)
-    if base == run.model or base not in models:
-        return ""
-    try:
-        return base if run.recipe().name == "probe" else ""
-    except UNREADABLE:  # not started yet, or damaged
-        return base
 
 
 def _named(one: ModelResult, models: Sequence[str]) -> ModelResult:
@@ -209,7 +195,6 @@ def _model_result(
         except VitbenchError as error:
             problems.append(f"{which}{error}")
     known = answered or identities
-    in_arm = next((one.about for one in known if one.about.get("arm")), None)
     return ModelResult(
         model=model,
         benchmark=source.name,
@@ -217,8 +202,9 @@ def _model_result(
         answered=tuple(answered),
         problems=tuple(problems),
         identity=next(iter(known), None),
-        arm=str(in_arm["arm"]) if in_arm else "",
-        of=Run(Path(run_name(str(in_arm.get("model") or model), 0))).model if in_arm else model,
+        arm=runs[0].planned.arm,
+        of=runs[0].planned.network,
+        probe_of=runs[0].planned.probe_of,
     )
 
 

@@ -78,8 +78,13 @@ def pretraining_in_words(tag: str) -> str:
     """
     if not tag:
         return "no published weights"
+    return " → ".join(pretraining(tag)) or tag
+
+
+def pretraining(tag: str) -> tuple[str, ...]:
+    """The data sets that timm's weights saw, in order, from their tag; () where it names none we know."""
     seen = [_DATASETS[word] for word in re.split(r"[_.]", tag.lower()) if word in _DATASETS]
-    return " → ".join(dict.fromkeys(seen)) or tag
+    return tuple(dict.fromkeys(seen))
 
 
 def _check_timm_name(name: str) -> None:

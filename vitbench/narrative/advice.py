@@ -67,7 +67,7 @@ def leading_probes(comparison: Comparison) -> tuple[str, ...]:
     tested = comparison.tested
     if {row.recipe for row in tested} != {"probe"} or len(tested) < 2:
         return ()
-    return tuple(row.model.rpartition("/")[2] for row in comparison.leaders[:3])
+    return tuple(row.of for row in comparison.leaders[:3])
 
 
 def _gain(name: str, pair: Pair) -> str:

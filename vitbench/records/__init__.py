@@ -18,10 +18,10 @@ from vitbench.records.pictures import (
     Split,
     label_indices,
 )
+from vitbench.records.planned import PlannedRun, probe_name
 from vitbench.records.predictions import LOW_CONFIDENCE, Answer, Predictions
 from vitbench.records.recipes import Distillation, Machine, Masking, Origin, Recipe
 from vitbench.records.results import (
-    PROBE_OF,
     Benchmark,
     Epoch,
     Run,
@@ -29,8 +29,6 @@ from vitbench.records.results import (
     TestEvaluation,
     benchmarks_in,
     best_epoch,
-    probe_name,
-    run_name,
 )
 from vitbench.records.words import counted, duration, percent
 from vitbench.settings import (
@@ -49,7 +47,6 @@ __all__ = [
     "DEFAULT_MODELS",
     "DISTILLED",
     "LOW_CONFIDENCE",
-    "PROBE_OF",
     "TEACHER",
     "Answer",
     "Array",
@@ -66,6 +63,7 @@ __all__ = [
     "Part",
     "Picture",
     "PixelRange",
+    "PlannedRun",
     "Predictions",
     "Preprocessing",
     "Recipe",
@@ -83,5 +81,4 @@ __all__ = [
     "label_indices",
     "percent",
     "probe_name",
-    "run_name",
 ]

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
@@ -15,6 +15,7 @@ from vitbench import files
 from vitbench.errors import VitbenchError
 from vitbench.records.frames import Dtype, by_rows
 from vitbench.records.pictures import Leak, Part, PixelRange
+from vitbench.records.planned import PlannedRun, planned_runs
 from vitbench.records.predictions import Predictions
 from vitbench.records.recipes import Recipe
 from vitbench.settings import Settings
@@ -101,6 +102,8 @@ class Run:
     """
 
     folder: Path
+    planned_as: PlannedRun | None = field(default=None, compare=False)
+    """What its benchmark has noted of it, where that is read already."""
 
     @property
     def name(self) -> str:
@@ -109,13 +112,22 @@ class Run:
         return f"{Run(self.folder.parent).name}/{part}" if PART_OF_RUN.fullmatch(part) else part
 
     @property
+    def planned(self) -> PlannedRun:
+        """What its benchmark has noted of it; a part of a run is what the whole is."""
+        if self.planned_as is not None:
+            return self.planned_as
+        if PART_OF_RUN.fullmatch(self.folder.name):
+            return Run(self.folder.parent).planned
+        return Benchmark(self.folder.parent).run(self.folder.name).planned
+
+    @property
     def model(self) -> str:
-        """What the user called the model: "vit", or a timm name."""
-        return self.name.partition("/")[0].rpartition("-s")[0]
+        """What tables call the model: "vit", "distill-vit", "vit-probe", or a timm name."""
+        return self.planned.model
 
     @property
     def seed(self) -> int:
-        return int(self.name.partition("/")[0].rpartition("-s")[2])
+        return self.planned.seed
 
     @property
     def fold(self) -> int:
@@ -125,12 +137,12 @@ class Run:
 
     def part(self, name: str) -> "Run":
         """A run inside this one, whether or not it is there: "fold-1", "tune-2", "final"."""
-        return Run(self.folder / name)
+        return Run(self.folder / name, self.planned_as)
 
     @property
     def folds(self) -> tuple["Run", ...]:
         """The runs of the folds that have started, in their order; () without folds."""
-        found = [Run(path) for path in self.folder.glob("fold-*")]
+        found = [Run(path, self.planned_as) for path in self.folder.glob("fold-*")]
         return tuple(sorted((run for run in found if run.fold), key=lambda run: run.fold))
 
     @property
@@ -167,8 +179,7 @@ class Run:
     def about(self) -> dict[str, Any]:
         """What the run is, from `recipe.json`: timm_name, pretrained_on, init, native_size, notes [text…].
 
-        Of a run in an arm also arm and model (what the arm trains), of a student whose teacher is in the same
-        benchmark also teacher_run.
+        Of a student whose teacher is in the same benchmark also teacher_run.
         """
         return dict(files.read_json(self.folder / "recipe.json")["about"])
 
@@ -282,12 +293,15 @@ class Benchmark:
 
         VitbenchError where the manifest names one outside the benchmark's folder.
         """
-        names = self.manifest["runs"]
-        if any(not isinstance(name, str) or not re.fullmatch(r"[^./\\\0][^/\\\0]*", name) for name in names):
-            raise VitbenchError(
-                f"{self.folder / 'benchmark.json'}: names a run outside its folder; restore it"
-            )
-        return tuple(Run(self.folder / name) for name in names)
+        planned = planned_runs(self.manifest["runs"], f"{self.folder / 'benchmark.json'}")
+        return tuple(Run(self.folder / one.name, one) for one in planned)
+
+    def run(self, name: str) -> Run:
+        """A planned run by its folder's name; VitbenchError where none is called so."""
+        for run in self.runs:
+            if run.folder.name == name:
+                return run
+        raise VitbenchError(f"{self.folder}: has no run {name}")
 
     @property
     def pixel_range(self) -> PixelRange | None:
@@ -364,18 +378,3 @@ def benchmarks_in(results: Path) -> list[Benchmark]:
         except (OSError, KeyError, TypeError, VitbenchError):
             continue  # damaged: naming it says why
     return [Benchmark(folder) for _, folder in sorted(dated, reverse=True)]
-
-
-PROBE_OF = "-probe"
-"""What a model's own frozen probe is called behind the model's name."""
-
-
-def probe_name(model: str) -> str:
-    """What the frozen probe of a model is called, as a model."""
-    return f"{model}{PROBE_OF}"
-
-
-def run_name(model: str, seed: int) -> str:
-    """`<model>-s<seed>`; characters of a timm name that are not for file names become `_`."""
-    kept = "".join(c if c.isalnum() or c in "._-" else "_" for c in model).lstrip(".")
-    return f"{kept}-s{seed}"

@@ -11,6 +11,7 @@ from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.opened import TestSet
 from vitbench.comparison.results import UNREADABLE, ModelResult, Sources, ranked_models, read_results
 from vitbench.comparison.statistics import ALPHA
+from vitbench.models.families import pretraining
 from vitbench.narrative.narrate import Narrative, narrate
 from vitbench.records import Benchmark, Run
 from vitbench.records.commands import asking
@@ -127,9 +128,9 @@ def _about_weights(row: Row, several: bool) -> list[Badge]:
     if row.from_scratch:
         found.append(("random weights", "Trained from random weights, not from pretrained ones"))
     elif several and row.pretrained_on != PLAIN_PRETRAINING and row.pretrained_on and not row.probe_of:
-        first, _, then = row.pretrained_on.partition(" → ")
+        stages = pretraining(row.timm_name.partition(".")[2]) or (row.pretrained_on,)
         meaning = f"Pretrained on {row.pretrained_on}, other models here on other pictures"
-        found.append((f"{first} first" if then else first, meaning))
+        found.append((f"{stages[0]} first" if len(stages) > 1 else stages[0], meaning))
     if row.native_size and row.image_size and row.native_size != row.image_size:
         found.append((f"{row.image_size} px, made for {row.native_size}", "Not at its native input size"))
     if row.windows:

@@ -20,7 +20,7 @@ def encoders(benchmark: Benchmark) -> list[dict[str, Any]]:
     """
     rows = []
     for run in benchmark.runs:
-        row = {"run": run.name, "model": _model(run), "seed": run.seed, "status": run.status}
+        row = {"run": run.name, "model": run.planned.network, "seed": run.seed, "status": run.status}
         done = run.metrics() if run.status == "finished" else None
         rows.append(
             {
@@ -70,7 +70,7 @@ def write_pretrained(benchmark: Benchmark, warn: Callable[[str], None] = to_stde
 
 def _headline(benchmark: Benchmark) -> str:
     split, masked = benchmark.manifest["split"], benchmark.settings.mask_ratio
-    models = list(dict.fromkeys(_model(run) for run in benchmark.runs))
+    models = list(dict.fromkeys(run.planned.network for run in benchmark.runs))
     return (
         f"{', '.join(models)}: pre-trained on {split['n_train']} pictures by rebuilding "
         f"the hidden {percent(masked, 0)} % of each"
@@ -88,11 +88,6 @@ def _line(run: Run) -> str:
     if last.epoch == 1:
         return f"{run.name}: loss on val {last.val_loss:.3f} after 1 epoch."
     return f"{run.name}: loss on val {first.val_loss:.3f} → {last.val_loss:.3f} over {last.epoch} epochs."
-
-
-def _model(run: Run) -> str:
-    """What was pre-trained, without the arm's name."""
-    return run.model.removeprefix("simmim-")
 
 
 def _notes(benchmark: Benchmark) -> list[str]:

@@ -23,7 +23,7 @@ from vitbench.models.create import count_parameters, gmacs
 from vitbench.models.folder import save_model
 from vitbench.models.initial import InitialWeights
 from vitbench.models.plan import ModelPlan
-from vitbench.records import Fingerprints, Machine, Recipe, Run, Split
+from vitbench.records import Fingerprints, Machine, PlannedRun, Recipe, Run, Split
 from vitbench.records.watch import Watch
 from vitbench.training.environment import changed_since, environment, refusal
 from vitbench.training.machine import named, with_compiler
@@ -65,7 +65,7 @@ class Teacher:
 class Job:
     """What one run needs to be carried out; a plan is a list of these."""
 
-    run_name: str
+    planned: PlannedRun
     plan: ModelPlan
     weights: InitialWeights
     recipe: Recipe
@@ -74,8 +74,6 @@ class Job:
     """The settings to choose among on val (`--tune`); (): the recipe as it is."""
     final: Literal["folds", "retrain"] = "folds"
     """What answers for a run with folds."""
-    arm: str = ""
-    """The way in which it is trained, where there are several."""
     teacher: Teacher | None = None
     """Who teaches, where the recipe says so."""
     pretrain: Recipe | None = None
@@ -86,14 +84,13 @@ class Job:
     """Others may be carried out on the same device at the same time: out of memory may be their doing."""
 
     @property
-    def model(self) -> str:
-        """The name that the runs of all seeds share: "vit", "distill-vit"."""
-        return self.run_name.rpartition("-s")[0]
+    def run_name(self) -> str:
+        return self.planned.name
 
     @property
-    def base(self) -> str:
-        """The same for a model and the probe beside it."""
-        return f"{self.arm}-{self.plan.alias}" if self.arm else self.plan.alias
+    def model(self) -> str:
+        """The name that the runs of all seeds share: "vit", "distill-vit"."""
+        return self.planned.model
 
     @property
     def begins_with(self) -> str:
@@ -144,7 +141,6 @@ def write_identity(
                 "timm_name": job.plan.timm_name,
                 "pretrained_on": job.plan.pretrained_on if job.weights.origin.kind == "hub" else "",
                 "init": job.begins_with,
-                **({"arm": job.arm, "model": job.plan.alias} if job.arm else {}),
                 **({"teacher_run": job.teacher.run} if job.teacher and job.teacher.run else {}),
                 "native_size": job.plan.native_size,
                 "windows": job.plan.windows,
