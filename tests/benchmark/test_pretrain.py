@@ -93,8 +93,7 @@ def test_class_folders_leave_out_the_pictures_that_train_would_test_on(
 def test_a_run_is_an_encoder_without_classes(first: Benchmark) -> None:
     """Called after its arm; no head, no class names, no test."""
     run = first.runs[0]
-    about = run.about()
-    assert (run.name, about["arm"], about["model"]) == ("simmim-test_vit-s0", "simmim", "test_vit")
+    assert (run.name, run.planned.arm, run.planned.network) == ("simmim-test_vit-s0", "simmim", "test_vit")
     assert not [name for name in tensor_names(encoder(first)) if name.startswith("head")]
     assert not files.read_json(run.model_folder / "config.json").get("label_names")
     assert run.recipe().classes == ()
@@ -105,7 +104,7 @@ def test_the_page_shows_what_is_rebuilt(first: Benchmark) -> None:
     """Every run's sheets, its loss on val from the first epoch to the last, and curves; no comparison."""
     page = (first.folder / "report.html").read_text(encoding="utf-8")
     for run in first.runs:
-        assert [path.name for path in reconstructions_of(run)] == ["epoch-0001.png", "epoch-0002.png"]
+        assert [path.name for path in reconstructions_of(run)] == ["epoch-0001.npz", "epoch-0002.npz"]
         before, last = run.epochs()
         assert f"{run.name}: loss on val {before.val_loss:.3f} → {last.val_loss:.3f} over 2 epochs" in page
     assert page.count("data:image/jpeg") == 4

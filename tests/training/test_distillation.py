@@ -162,9 +162,9 @@ def test_teacher_comes_first_and_has_a_row_of_its_own(taught: Benchmark) -> None
         "distill-test_vit-s0",
     ]
     assert {run.status for run in taught.runs} == {"finished"}
-    about = taught.runs[3].about()
-    assert (about["arm"], about["model"]) == ("distill", "deit_tiny_distilled_patch16_224")
-    assert about["teacher_run"] == "test_efficientnet-s0"
+    student = taught.runs[3]
+    assert (student.planned.arm, student.planned.network) == ("distill", "deit_tiny_distilled_patch16_224")
+    assert student.about()["teacher_run"] == "test_efficientnet-s0"
     assert taught.runs[4].recipe().distillation == Distillation(
         teacher="test_efficientnet (test_efficientnet.r160_in1k)",
         teacher_sha256=taught.runs[4].recipe().distillation.teacher_sha256,  # type: ignore[union-attr]

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
 from vitbench import files
@@ -36,11 +35,9 @@ KINDS = ("vit", "deit", "swin", "swinv2", "swinv2-cr")
 NEIGHBOURHOOD = 47
 """Side, px, of the square around a pixel that normalises its target (the Swin V2 variant)."""
 SHEETS = 10
-"""About so many sheets of reconstructions over a whole training."""
+"""About so many times over a whole training reconstructions are kept."""
 SHOWN = 8
-"""Pictures on a sheet, at most."""
-TILE = 96
-"""Smaller pictures are enlarged to at least so many px on a sheet."""
+"""Pictures that are reconstructed, at most."""
 
 
 # --- the network ----------------------------------------------------------------------------------
@@ -266,9 +263,10 @@ class Masked(Objective):
         return total / len(split.val)
 
     def show(self, judged: nn.Module, split: Split, machine: Machine, epoch: int, folder: Path) -> None:
-        """Every tenth of the training and after its last epoch: `reconstructions/epoch-0010.png`.
+        """Every tenth of the training and after its last epoch: `reconstructions/epoch-0010.npz`.
 
-        One sheet, a row per picture: as it is, with the hidden cells grey, and with them as predicted. Always
+        Its `pixels`, (N, 3, S, S, 3) uint8: each picture as it is, with the hidden cells grey, and with them
+        as predicted. Always
         the same pictures, from all over val (of train where there is no val), under their own masks. Where
         targets are normalised, a prediction is shown with the mean and deviation of the true picture.
         `judged` is left in eval mode.
@@ -282,7 +280,10 @@ class Masked(Objective):
             rows.extend(self._shown(judged, originals, masks))
         place = folder / "reconstructions"
         place.mkdir(exist_ok=True)
-        files.write_bytes(place / f"epoch-{epoch:04d}.png", sheet(rows))
+        pixels = (torch.stack(rows) * 255).round().byte().permute(0, 1, 3, 4, 2).numpy()
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, pixels=pixels)
+        files.write_bytes(place / f"epoch-{epoch:04d}.npz", buffer.getvalue())
 
     def _shown(self, judged: nn.Module, originals: Tensor, masks: Tensor) -> Tensor:
         """(B, 3, 3, S, S) in [0, 1]: each picture as it is, masked, and reconstructed."""
@@ -322,23 +323,6 @@ def _reconstruct(judged: nn.Module, pictures: Tensor, masks: Tensor) -> Tensor:
 
 
 def _spread(pictures: Sequence[Picture], most: int) -> list[Picture]:
-    """At most so many of the pictures, from all over them, so that no one class fills the sheet."""
+    """At most so many of the pictures, from all over them, so that no one class fills the places."""
     count = min(most, len(pictures))
     return [pictures[place * len(pictures) // count] for place in range(count)]
-
-
-def sheet(rows: Sequence[Tensor]) -> bytes:
-    """A PNG of pictures side by side: rows of (columns, 3, S, S) in [0, 1]; small ones are enlarged."""
-    columns, _, _, size = rows[0].shape
-    times, gap = -(-TILE // size), 4
-    step = times * size + gap
-    paper = Image.new("RGB", (columns * step + gap, len(rows) * step + gap), "white")
-    for y, row in enumerate(rows):
-        for x, pixels in enumerate((row * 255).round().byte().permute(0, 2, 3, 1)):
-            tile = Image.fromarray(pixels.numpy()).resize(
-                (times * size, times * size), Image.Resampling.NEAREST
-            )
-            paper.paste(tile, (gap + x * step, gap + y * step))
-    buffer = io.BytesIO()
-    paper.save(buffer, format="PNG")
-    return buffer.getvalue()
