@@ -4,7 +4,7 @@ import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,14 @@ from painted import TINY, paint_folder
 from vitbench.benchmark.train import train
 from vitbench.records import Benchmark, Settings
 from vitbench.records.watch import Watch
+from vitbench.reports import drawing
+from vitbench.training import probe
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
+
+
+SAVE = drawing._save
+BLANK = {"svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>', "png": b""}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +55,23 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """The tests' own feature store goes with them."""
     shutil.rmtree(os.environ["VITBENCH_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def undrawn() -> Iterator[None]:
+    """A report's drawings are blank, but for tests that ask for `drawn`: they take half of a training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_save", lambda of, kind: BLANK[kind])
+        patch.setattr(probe, "SPEED_SECONDS", 0.0)  # one pass tells it
+        yield
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Iterator[None]:
+    """Drawings as a user gets them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_save", SAVE)
+        yield
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from vitbench.reports.thumbnails import thumbnails
 from vitbench.reports.write import write_reports
 
 FLOWERS = Path(__file__).parents[3] / "shared" / "datasets" / "flowers5"
+pytestmark = pytest.mark.usefixtures("drawn")
 CLASSES = ("daisy", "roses", "tulips")
 HOSTILE = ("<script>window.PWNED=1</script>", "개와 고양이", "$\\frac{", "=cmd|x")
 

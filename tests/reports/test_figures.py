@@ -17,6 +17,7 @@ from vitbench.reports.comparison_report import curves_of
 from vitbench.reports.figures import draw_confusion, draw_curves
 from vitbench.reports.fonts import choose_fonts
 
+pytestmark = pytest.mark.usefixtures("drawn")
 HOSTILE = ("<script>alert(1)</script>", "$\\frac{", "개와 고양이", "😀")
 
 

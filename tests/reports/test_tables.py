@@ -139,6 +139,7 @@ def test_reports_of_probes_have_no_curves(tmp_path: Path) -> None:
     assert not any(name.startswith("curves") for name in names)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_reports_with_probes_and_folds(tmp_path: Path) -> None:
     """All nine files; curves of the trained models alone."""
     benchmark = beside(tmp_path, folds=3)
@@ -179,6 +180,7 @@ def test_markdown_keeps_its_table_whole_whatever_the_names(tmp_path: Path) -> No
     assert "<script" not in text
 
 
+@pytest.mark.usefixtures("drawn")
 def test_write_reports_writes_every_file_of_the_design(tmp_path: Path) -> None:
     """All twelve files, none empty, no temporary left behind; the slide's CSV joins with the test paths."""
     benchmark = hostile(tmp_path)

@@ -1,6 +1,7 @@
 """Networks from plans: built, given their first weights, counted and digested."""
 
 import contextlib
+import functools
 import hashlib
 import logging
 import warnings
@@ -61,6 +62,7 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+@functools.cache
 def gmacs(plan: ModelPlan, n_classes: int) -> float:
     """Thousand million multiply-adds of one forward pass of one picture (FLOPs / 2).
 

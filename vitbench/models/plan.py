@@ -12,7 +12,7 @@ stated size. Where no window fits, or maps are odd and padded before they are ha
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,7 +38,7 @@ class ModelPlan:
     timm_name: str
     """With the tag of its weights, where it has any."""
     image_size: int
-    model_args: dict[str, Any]
+    model_args: dict[str, Any] = field(hash=False)
     """For `timm.create_model`: img_size, window_size; without num_classes. Not to be changed."""
     preprocessing: Preprocessing
     native_size: int
