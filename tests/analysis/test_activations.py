@@ -79,8 +79,8 @@ def test_v1_against_v2_is_refused_where_v2_began_at_zero(name: str) -> None:
     assert (found.frames["activations"][["attention", "mlp"]] == 0).all(axis=None)
     assert found.notes == (ASLEEP,)
     awake = small("swinv2" if "cr" not in name else "swinv2-cr", 64)
-    assert looked(awake, 64, before=lambda: asleep).notes == (ASLEEP,)
-    assert looked(awake, 64, before=lambda: awake).notes == ()
+    assert looked(awake, 64, from_scratch=True).notes == (ASLEEP,)
+    assert looked(awake, 64).notes == ()
 
 
 def test_random_v1_weights_are_named() -> None:

@@ -72,16 +72,10 @@ def _growth(rows: list[tuple[Any, ...]]) -> list[tuple[int, int, float, float | 
 
 
 def _notes(subject: Subject) -> tuple[str, ...]:
-    if subject.weights == "random":
-        return (ASLEEP if begins_asleep(subject.module) else UNTRAINED,)
-    before = subject.before() if _post_norms(subject.module) else ""
-    return (ASLEEP,) if isinstance(before, nn.Module) and begins_asleep(before) else ()
-
-
-def begins_asleep(model: nn.Module) -> bool:
-    """The branches of a Swin V2 add nothing: as it is before any training."""
-    norms = _post_norms(model)
-    return bool(norms) and not any(bool(norm.weight.any()) for norm in norms)
+    norms = _post_norms(subject.module)
+    if norms and (subject.from_scratch or not any(bool(norm.weight.any()) for norm in norms)):
+        return (ASLEEP,)
+    return (UNTRAINED,) if subject.weights == "random" else ()
 
 
 def _post_norms(model: nn.Module) -> list[Any]:

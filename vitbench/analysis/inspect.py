@@ -9,7 +9,9 @@ from vitbench.analysis.attention import ATTENTION
 from vitbench.analysis.deletion import DELETION
 from vitbench.analysis.distance import DISTANCE
 from vitbench.analysis.filters import FILTERS
+from vitbench.analysis.norms import NORMS
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
+from vitbench.analysis.pooling import POOLING
 from vitbench.analysis.positions import BIASES, POSITIONS, TEMPERATURES
 from vitbench.analysis.saliency import KINDS
 from vitbench.analysis.stages import STAGES
@@ -31,6 +33,8 @@ ANALYSES: tuple[Analysis, ...] = (
     TEMPERATURES,
     FILTERS,
     TOKEN_MASS,
+    POOLING,
+    NORMS,
 )
 """In the order in which they are shown."""
 

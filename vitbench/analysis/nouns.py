@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from vitbench.records import Array, Preprocessing
+from vitbench.records import Array, Preprocessing, Split
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -28,6 +28,10 @@ class Subject:
     """Where they come from; statements about what was learned are refused for random ones."""
     before: "Callable[[], nn.Module | str]" = lambda: ""
     """The network before it was trained here; or why that is not to be had, one line, "" if it never was."""
+    from_scratch: bool = False
+    """It began from random weights here."""
+    split: Split | None = None
+    """The pictures that it learned from, was chosen by and is tested on, where they are known."""
 
 
 @dataclass(frozen=True)

@@ -77,19 +77,19 @@ def _probe(job: Job, run: Run, split: Split, watch: Watch) -> None:
     parts = split.folds or (split,)
     heads = []
     for number, part in enumerate(parts, start=1):
-        heads.append(_fit(by_path, part.classes, (*part.train, *part.val)))
+        heads.append(fit_head(by_path, part.classes, (*part.train, *part.val)))
         watch.work("heads", number, len(parts))
-    answers = [_answers(by_path, part, head) for part, head in zip(parts, heads, strict=True)]
+    answers = [head_answers(by_path, part, head) for part, head in zip(parts, heads, strict=True)]
     predictions = out_of_fold(split, answers) if split.folds else answers[0]
     run.add_evaluation("probe", len(predictions.paths))
     predictions.write(run.folder / "predictions.csv")
-    head = _fit(by_path, split.classes, split.train) if split.folds else heads[0]
+    head = fit_head(by_path, split.classes, split.train) if split.folds else heads[0]
     set_head(model, torch.from_numpy(head.weight), torch.from_numpy(head.bias))
     keep_model(model, job, run, split, job.recipe)
     _write_metrics(job, run, model, split, predictions, heads, peak)
 
 
-def _fit(features: dict[str, Array], classes: tuple[str, ...], pictures: tuple[Picture, ...]) -> Linear:
+def fit_head(features: dict[str, Array], classes: tuple[str, ...], pictures: tuple[Picture, ...]) -> Linear:
     """The head for these pictures, its strength chosen among them."""
     return fit_linear(
         np.stack([features[p.path] for p in pictures]),
@@ -99,7 +99,7 @@ def _fit(features: dict[str, Array], classes: tuple[str, ...], pictures: tuple[P
     )
 
 
-def _answers(features: dict[str, Array], split: Split, head: Linear) -> Predictions:
+def head_answers(features: dict[str, Array], split: Split, head: Linear) -> Predictions:
     return Predictions(
         classes=split.classes,
         paths=tuple(p.path for p in split.test),
