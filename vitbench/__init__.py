@@ -18,7 +18,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vitbench.analysis.inspect import Inspection
     from vitbench.benchmark.compare import compare
+    from vitbench.benchmark.inspect import inspect
     from vitbench.benchmark.predict import predict
     from vitbench.benchmark.train import pretrain, probe, train
     from vitbench.comparison.nouns import Comparison
@@ -30,6 +32,7 @@ __all__ = [
     "Answer",
     "Benchmark",
     "Comparison",
+    "Inspection",
     "Narrative",
     "Predictions",
     "Recipe",
@@ -37,6 +40,7 @@ __all__ = [
     "Settings",
     "VitbenchError",
     "compare",
+    "inspect",
     "narrate",
     "predict",
     "pretrain",
@@ -46,9 +50,11 @@ __all__ = [
 
 _HOME = {
     "Comparison": "vitbench.comparison.nouns",
+    "Inspection": "vitbench.analysis.inspect",
     "Narrative": "vitbench.narrative.narrate",
     "VitbenchError": "vitbench.errors",
     "compare": "vitbench.benchmark.compare",
+    "inspect": "vitbench.benchmark.inspect",
     "narrate": "vitbench.narrative.narrate",
     "predict": "vitbench.benchmark.predict",
     "pretrain": "vitbench.benchmark.train",

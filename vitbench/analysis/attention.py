@@ -10,9 +10,9 @@ from vitbench.records import Array
 
 
 def look(subject: Subject, pictures: Pictures) -> Finding:
-    """Arrays `attention-LAYER` and `centre-LAYER`, (picture, head, rows, columns), layers from 1.
+    """Arrays `heads-LAYER` and `centre-LAYER`, (picture, head, rows, columns), layers from 1.
 
-    `attention`: what the class token looks at; where the answer is pooled from patches, what patches get on
+    `heads`: what the class token looks at; where the answer is pooled from patches, what patches get on
     the mean over all that look. `centre`: what the patch in the middle of the map looks at.
     """
     import numpy as np
@@ -26,7 +26,7 @@ def look(subject: Subject, pictures: Pictures) -> Finding:
         if too_coarse(layout.grid):
             return
         middle = layout.seen_from(probabilities, layout.grid[0] // 2, layout.grid[1] // 2)
-        maps = {"attention": layout.received(probabilities, rows), "centre": middle}
+        maps = {"heads": layout.received(probabilities, rows), "centre": middle}
         for kind, found in maps.items():
             kept.setdefault(f"{kind}-{layer_of[name]:02d}", []).append(found.cpu().numpy())
 
@@ -46,7 +46,7 @@ def look(subject: Subject, pictures: Pictures) -> Finding:
 
 
 ATTENTION = Analysis(
-    name="attention",
+    name="heads",
     title="Attention of every layer and head",
     sees="Where each head looks: from the class token, or what patches get on the mean where there is none; "
     "and what the patch in the middle sees, inside its window.",

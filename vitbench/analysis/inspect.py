@@ -1,10 +1,12 @@
 """Every way to look into networks, and one look at several of them side by side."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vitbench.analysis.activations import ACTIVATIONS
+from vitbench.analysis.answers import ANSWERS
 from vitbench.analysis.attention import ATTENTION
 from vitbench.analysis.deletion import DELETION
 from vitbench.analysis.distance import DISTANCE
@@ -16,12 +18,14 @@ from vitbench.analysis.positions import BIASES, POSITIONS, TEMPERATURES
 from vitbench.analysis.saliency import KINDS
 from vitbench.analysis.stages import STAGES
 from vitbench.analysis.tokens import TOKEN_MASS
-from vitbench.records.frames import by_rows
+from vitbench.records import Array
+from vitbench.records.frames import Dtype, by_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 ANALYSES: tuple[Analysis, ...] = (
+    ANSWERS,
     *(kind.analysis for kind in KINDS),
     DELETION,
     ATTENTION,
@@ -51,12 +55,53 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class ShownPicture:
+    """A picture that networks are looked at with; analyses number them from 1 in their order."""
+
+    path: Path
+    name: str
+    label: str
+    """Its class as its folder has it; "" where that is not known."""
+
+
+MAP_COLUMNS = ("model", "map", "at", "rows", "columns", "values")
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What was found in several networks: `findings[analysis][network]`."""
 
     findings: Mapping[str, Mapping[str, Finding]]
     refusals: tuple[tuple[str, str, str], ...]
-    """(network, analysis, why not, one line)."""
+    """(network, analysis, why not, one line); "" for all networks."""
+    pictures: tuple[ShownPicture, ...] = ()
+
+    @property
+    def arrays(self) -> Mapping[str, Mapping[str, Array]]:
+        """By network and name: maps, the last two axes rows and columns."""
+        arrays: dict[str, dict[str, Array]] = {}
+        for found in self.findings.values():
+            for model, finding in found.items():
+                arrays.setdefault(model, {}).update(finding.arrays)
+        return arrays
+
+    def map_rows(self) -> Iterator[dict[str, Any]]:
+        """Maps as rows of `MAP_COLUMNS`: `at` such as "picture 1, head 2", values row by row, 4 digits."""
+        import numpy as np
+
+        for found in self.findings.values():
+            for model, finding in found.items():
+                for name, array in finding.arrays.items():
+                    for index in np.ndindex(array.shape[:-2]):
+                        axes = zip(finding.axes.get(name, ()), index, strict=False)
+                        yield {
+                            "model": model,
+                            "map": name,
+                            "at": ", ".join(f"{axis} {place + 1}" for axis, place in axes),
+                            "rows": array.shape[-2],
+                            "columns": array.shape[-1],
+                            "values": " ".join(f"{value:.4g}" for value in array[index].flat),
+                        }
 
     @property
     def frames(self) -> "Mapping[str, DataFrame]":
@@ -71,17 +116,24 @@ class Inspection:
                     named.insert(0, "model", pandas.Series([model] * len(table), dtype="string"))
                     tables.setdefault(name, []).append(named)
         joined = {name: pandas.concat(each, ignore_index=True) for name, each in tables.items()}
-        return {**joined, "notes": self._notes()}
+        columns: dict[str, Dtype] = {"picture": "Int64", "path": "string", "label": "string"}
+        shown = ((number, one.name, one.label) for number, one in enumerate(self.pictures, start=1))
+        return {"pictures": by_rows(columns, shown), **joined, "notes": self._notes()}
 
     def _notes(self) -> "DataFrame":
         """Refusals and approximations: a row each."""
-        notes = [
+        columns: dict[str, Dtype] = {"model": "string", "analysis": "string", "note": "string"}
+        return by_rows(columns, [*self.refusals, *self.notes])
+
+    @property
+    def notes(self) -> tuple[tuple[str, str, str], ...]:
+        """(network, analysis, what to know of what was found there)."""
+        return tuple(
             (model, analysis, note)
             for analysis, found in self.findings.items()
             for model, finding in found.items()
             for note in finding.notes
-        ]
-        return by_rows({"model": "string", "analysis": "string", "note": "string"}, [*self.refusals, *notes])
+        )
 
 
 def inspect(
@@ -94,8 +146,8 @@ def inspect(
     findings: dict[str, dict[str, Finding]] = {row.name: {} for row in rows}
     refusals: list[tuple[str, str, str]] = []
     for one in seen:
+        report(f"looking into {one.subject.name}")
         for row in rows:
-            report(f"{one.subject.name}: {row.title}")
             if reason := row.applies(one.subject):
                 refusals.append((one.subject.name, row.name, reason))
                 continue

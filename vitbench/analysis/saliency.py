@@ -102,7 +102,7 @@ def _last_attention(subject: Subject, batch: Tensor, classes: Tensor) -> Tensor:
 
 KINDS = (
     MapKind(
-        name="last-attention",
+        name="attention",
         title="Attention of the last layer",
         sees="Where the last layer looks, on the mean over its heads, whatever the answer.",
         does_not_prove="What speaks for a class: it is the same map for every class.",

@@ -173,6 +173,51 @@ def predict(
     )
 
 
+@app.command()
+def inspect(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME|RUN|MODEL|IMAGE]...",
+            help="Benchmarks, runs, saved models, families or timm names; and pictures. [default: the newest "
+            "benchmark, and its test pictures on which the models disagree]",
+        ),
+    ] = None,
+    check_pictures: Annotated[
+        int | None,
+        typer.Option(min=1, help="Check maps on so many of the test pictures. [default: all]"),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of networks named by family or timm name: pretrained, random, PATH.", metavar="<str>"
+        ),
+    ] = None,
+    image_size: Annotated[
+        str | None,
+        typer.Option(help="Of networks named by family or timm name, px or native.", metavar="<int>"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    results: ResultsOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Look into models side by side: what they look at, whether the maps are true, what they learned.
+
+    Examples:
+
+    - `vitbench inspect`
+    - `vitbench inspect photos-1 holiday/dog.jpg`
+    - `vitbench inspect photos-1/swin-s0`
+    - `vitbench inspect swin swinv2 dog.jpg --weights random`
+    """
+    from vitbench.cli.declared import named_settings
+    from vitbench.cli.inspect import inspect_models
+
+    given = {"weights": weights, "image_size": image_size, "device": device}
+    asked = named_settings({name: value for name, value in given.items() if value is not None})
+    raise typer.Exit(inspect_models(words or [], results, asked, check_pictures, as_json=json))
+
+
 @app.command("models")
 def list_models(
     pattern: Annotated[

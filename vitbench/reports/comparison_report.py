@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from vitbench.comparison.confusion import confusion_counts
+from vitbench.comparison.disputed import most_telling
 from vitbench.comparison.measured import Row
 from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.opened import TestSet
@@ -44,7 +45,7 @@ def comparison_report(
     results, options, told = read_results(sources), options or Options(), narrate(comparison)
     manifest, benchmarks = results.first.manifest, [source.benchmark for source in results.sources]
     models = ranked_models(results.models)
-    pictures = most_telling(models)
+    pictures = pictures_of(models)
     report = Report(
         kind="comparison",
         name=comparison.name,
@@ -167,7 +168,7 @@ def _about_proof(row: Row, comparison: Comparison, told: Narrative) -> list[Badg
 # --- pictures and confusions ------------------------------------------------------------------------
 
 
-def most_telling(models: Sequence[ModelResult]) -> list[Picture]:
+def pictures_of(models: Sequence[ModelResult]) -> list[Picture]:
     """Every test picture, the most telling first: disputed, then wrong, then least sure.
 
     Among disputed ones those lead on which some models are right and some wrong.
@@ -180,9 +181,7 @@ def most_telling(models: Sequence[ModelResult]) -> list[Picture]:
     sure = np.stack([p.probabilities.max(axis=1) for p in predictions])  # (runs, n)
     answers = np.stack([p.answers for p in predictions])
     correct = np.stack([p.correct for p in predictions])
-    disputed = (answers != answers[0]).any(axis=0)
-    split = np.minimum(correct.mean(axis=0), 1 - correct.mean(axis=0))
-    order = np.lexsort((sure.mean(axis=0), correct.mean(axis=0), -split, ~disputed))
+    order, _ = most_telling(predictions)
     return [
         Picture(
             number=i + 1,
