@@ -43,7 +43,7 @@ def test_weights_from_a_path_are_read_again_while_they_are_the_same(
     plan = plan_model("test_vit", 32)
     first = create(plan, 3, RANDOM, 7)
     save_model(first, folder, ("x", "y", "z"), plan.preprocessing)
-    benchmark = trained(weights=(str(folder),), epochs=1)
+    benchmark = trained(models=("test_vit",), weights=(f"test_vit={folder}",), epochs=1)
     (run,) = benchmark.runs
     found = before_training(run, benchmark)()
     assert isinstance(found, nn.Module)

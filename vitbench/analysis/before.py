@@ -32,10 +32,9 @@ def before_training(run: Run, benchmark: Benchmark | None) -> Callable[[], nn.Mo
     @functools.cache
     def find() -> nn.Module | str:
         try:
-            about, recipe = run.identity()
+            recipe = run.recipe()
             plan = plan_model(recipe.model, recipe.preprocessing.size)
-            alias = str(about.get("model", run.model))
-            plan = dataclasses.replace(plan, alias=alias, model_args=recipe.model_args)
+            plan = dataclasses.replace(plan, model_args=recipe.model_args)
             weights = _weights(run, benchmark, recipe, plan)
             model = learner(plan, recipe, weights)
         except VitbenchError as error:
@@ -65,9 +64,10 @@ def _found(run: Run, benchmark: Benchmark | None, origin: Origin, plan: ModelPla
     part = run.part("pretrain").model_folder
     if origin.kind == "masked" and part.exists():
         return saved_weights(part)
-    if benchmark is None:
-        return None
-    asked = asked_of_each(benchmark.settings.weights, [plan])[plan.alias]
+    asked = "pretrained"
+    if benchmark is not None:
+        named = dataclasses.replace(plan, alias=run.planned.network)
+        asked = asked_of_each(benchmark.settings.weights, [named])[named.alias]
     if asked in WORDS:
         if origin.kind != "hub" or hub.cached(plan.timm_name) is None:
             return None
