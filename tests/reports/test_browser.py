@@ -356,26 +356,106 @@ def test_print_has_the_content_and_no_controls(open_page: Open, report: Path, tm
     assert (tmp_path / "page.pdf").stat().st_size > 50_000
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (320, False)])
-def test_axe_finds_nothing_serious(open_page: Open, hostile: Path, width: int, dark: bool) -> None:
-    """Contrast, names, roles, order of headings: no violation that axe calls serious or critical."""
+def violations(page: Any) -> list[tuple[str, str]]:
+    """What axe finds, of any gravity: the rule and the first place."""
     from axe_playwright_python.sync_playwright import Axe
 
-    page = open_page(hostile, width=width, dark=dark)
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    assert [
-        (v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")
-    ] == []
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
 
 
-def test_axe_finds_nothing_serious_in_the_open_dialog(open_page: Open, report: Path) -> None:
-    """The enlarged photo too."""
-    from axe_playwright_python.sync_playwright import Axe
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 320])
+def test_axe_finds_nothing(open_page: Open, hostile: Path, width: int, dark: bool) -> None:
+    """Contrast, names, roles, landmarks, order of headings, at any gravity."""
+    assert violations(open_page(hostile, width=width, dark=dark)) == []
 
-    page = open_page(report)
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing_in_the_open_dialog_or_under_a_hover(
+    open_page: Open, report: Path, dark: bool
+) -> None:
+    """The enlarged photo, and what a number tells, too."""
+    page = open_page(report, dark=dark)
+    page.locator("#t-pairs thead .sort").nth(5).focus()
+    assert page.locator("#tip").is_visible()
+    assert violations(page) == []
     page.locator(".grid .enlarge").first.click()
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+    assert violations(page) == []
+
+
+# --- what a number is -----------------------------------------------------------------------------
+
+
+def test_every_number_tells_what_it_is(open_page: Open, report: Path) -> None:
+    """Each heading over numbers has a meaning; a cell under it, hovered, tells the same."""
+    page = open_page(report)
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    heads = page.eval_on_selector_all(
+        "table.data thead th.num", "heads => heads.map(h => [h.dataset.text, h.dataset.tip ?? ''])"
+    )
+    assert len(heads) > 30
+    assert [text for text, meaning in heads if not meaning] == []
+    for table, place in (("pairs", 5), ("outlook", 1), ("recalls", 2)):
+        head = page.locator(f"#t-{table} thead th").nth(place)
+        page.locator(f"#t-{table} tbody tr").first.locator("th, td").nth(place).hover()
+        page.locator("#tip").wait_for(state="visible")
+        assert page.locator("#tip").text_content().endswith(head.get_attribute("data-tip"))
+        page.mouse.move(0, 0)
+        page.locator("#tip").wait_for(state="hidden")
+
+
+def test_what_hovers_can_be_focussed(open_page: Open, report: Path) -> None:
+    """With the Tab key alone: whatever tells something is reached and describes itself; Esc ends it."""
+    page = open_page(report)
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    waiting = page.eval_on_selector_all(
+        "[data-tip]", "all => all.filter(one => one.checkVisibility()).map(one => one.dataset.tip)"
+    )
+    reached, seen = [], 0
+    page.keyboard.press("Tab")
+    while page.evaluate("document.activeElement !== document.body") and seen < 400:
+        seen += 1
+        state = page.evaluate("""(() => {
+            const at = document.activeElement, style = getComputedStyle(at);
+            const own = at.closest("[data-tip]")?.dataset.tip;
+            return [own, own && tip.textContent.endsWith(own) && at.getAttribute("aria-describedby"),
+                    style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2];
+        })()""")
+        assert state[2], "a focus that is not seen"
+        if state[0]:
+            assert state[1] == "tip"
+            reached.append(state[0])
+        page.keyboard.press("Tab")
+    assert sorted(reached) == sorted(waiting)
+    page.locator("#t-pairs thead .sort").nth(5).focus()
+    page.keyboard.press("Escape")
+    assert not page.locator("#tip").is_visible()
+
+
+def test_numbers_are_listed_where_nothing_hovers(open_page: Open, report: Path) -> None:
+    """On paper, on a phone, without JavaScript: every meaning of the tables stands at the end of the page."""
+    page = open_page(report, script=False)
+    listed = page.eval_on_selector_all(".glossary dd", "all => all.map(one => one.textContent)")
+    shown = page.eval_on_selector_all(
+        "table.data:not(#t-differences) th.num", "heads => heads.map(head => head.title)"
+    )
+    assert set(shown) == set(listed)
+
+
+def test_photos_of_the_first_screen_open_too(open_page: Open, report: Path) -> None:
+    """By keyboard, whatever was filtered; Esc returns to them."""
+    page = open_page(report)
+    page.locator("input[name=text]").fill("no such name")
+    page.locator(".strip .enlarge").nth(1).focus()
+    page.keyboard.press("Enter")
+    name = page.locator(".strip .file").nth(1).text_content()
+    assert page.locator("dialog[open] .file").text_content() == name
+    page.keyboard.press("Escape")
+    assert (
+        page.evaluate("[...document.querySelectorAll('.strip .enlarge')].indexOf(document.activeElement)")
+        == 1
+    )
 
 
 def test_hostile_names_do_nothing(open_page: Open, hostile: Path) -> None:

@@ -15,6 +15,7 @@ from vitbench.reports.drawing import INK, Drawing
 from vitbench.reports.figures import COSTS, CURVES, MANY_CLASSES, draw_cost, draw_curves
 from vitbench.reports.html_arms import BEST
 from vitbench.reports.html_cells import Cell, Table
+from vitbench.reports.meanings import MEANINGS
 from vitbench.reports.report import Picture, Report, report_json
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def render(
         strip_title=_strip_title(report.strip),
         figures={name: [themed(one) for one in drawings.get(name, ())] for name in ("curves", "cost")},
         tables=tables,
+        glossary=_glossary([*(one for name, one in tables.items() if name != "differences"), confused]),
         marked=any(cell.bar and cell.bar.mark is not None for cell in _cells(tables["results"])),
         best=BEST,
         rebuilt=rebuilt or {},
@@ -120,7 +122,7 @@ def page_environment() -> Any:
     )
     environment.filters["pct"] = percent
     environment.filters["unbroken"] = unbroken
-    environment.filters["options"] = options
+    environment.filters["explained"] = explained
     return environment
 
 
@@ -160,6 +162,25 @@ def _tables(report: Report) -> dict[str, Table | None]:
     if comparison.tested:
         found["scores"] = html_tables.models_table(comparison, "scores", "scores", title)
     return found
+
+
+def _glossary(tables: Sequence[Table | None]) -> dict[str, str]:
+    """What each number of the tables is, by its heading; of columns that are called by a model one word."""
+    heads = [
+        (head, meaning)
+        for table in tables
+        if table is not None
+        for head, meaning in zip(table.heads, table.meanings, strict=True)
+        if meaning
+    ]
+    names: dict[str, str] = {}
+    for head, meaning in heads:
+        names.setdefault(meaning, NAMELESS.get(head.meaning, head.title))
+    return {name: meaning for meaning, name in names.items()}
+
+
+NAMELESS = {MEANINGS["recall"]: "class by class", MEANINGS["confused"]: "confusions", MEANINGS["arm"]: "arms"}
+"""What columns are called that bear the names of models and arms."""
 
 
 def _cells(table: Table | None) -> list[Cell]:
@@ -216,6 +237,24 @@ def options(text: str) -> "Markup":
 
     coded = re.sub(r"(?<!\w)--[a-z][a-z-]*(?: \d+(?:,\d+)*)?", r"<code>\g<0></code>", str(escape(text)))
     return Markup(coded)
+
+
+TERM = re.compile(
+    r"(?P<p>\bp (?:=|&lt;|≤|&gt;) [01]?\.?\d+)|(?P<interval>\[[+−]?\d[^\]]*\]|95.% (?:CI|interval))"
+    r"|(?P<McNemar>McNemar)|(?P<sign_flips>sign flips)"
+)
+"""What an escaped sentence has of statistics, by the name of its meaning."""
+
+
+def explained(text: str) -> "Markup":
+    """The text, escaped: options set as code; p-values, intervals and tests tell what they are."""
+    from markupsafe import Markup, escape
+
+    def told(found: re.Match[str]) -> str:
+        meaning = escape(MEANINGS[str(found.lastgroup).replace("_", " ")])
+        return f'<span class="term" title="{meaning}">{found[0]}</span>'
+
+    return Markup(TERM.sub(told, str(options(unbroken(text)))))
 
 
 def _data_uris(thumbnails: Mapping[int, bytes]) -> dict[int, str]:

@@ -6,6 +6,7 @@ from vitbench.comparison.nouns import Comparison, Distilled
 from vitbench.records import percent
 from vitbench.reports.columns import interval, untested
 from vitbench.reports.html_cells import Axis, Cell, Head, Line, Table, kept, number
+from vitbench.reports.meanings import MEANINGS, meant
 
 BEST = "★ "
 """Before the accuracy of an arm that is better than every other one of its model."""
@@ -19,7 +20,10 @@ def arms_table(comparison: Comparison) -> Table | None:
     arms = arms_in(models)
     bounds = [value for m in models for row in m.rows.values() for value in _bounds(row)]
     axis = Axis.over(bounds)
-    heads = (Head("model", numeric=False), *(Head(arm_word(arm), axis=axis.ends) for arm in arms))
+    heads = (
+        Head("model", numeric=False),
+        *(Head(arm_word(arm), axis=axis.ends, meaning=MEANINGS["arm"]) for arm in arms),
+    )
     lines = [
         Line((Cell(m.model), *(_accuracy(m.rows.get(arm), arm == m.best, axis) for arm in arms)))
         for m in models
@@ -54,9 +58,9 @@ def distillation_table(comparison: Comparison) -> Table | None:
     )
     heads = (
         Head("who answers", numeric=False),
-        Head("right, %", axis=axis.ends),
-        Head("agrees with the teacher, %", axis=axis.ends),
-        Head("s per epoch"),
+        meant("right, %", axis.ends),
+        meant("agrees with the teacher, %", axis.ends),
+        meant("s per epoch"),
     )
     lines = [line for student in comparison.distillation for line in _lines(student, axis)]
     return kept("distillation", "What the teacher taught", heads, lines)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vitbench.reports.report import Badge
 
+INTERVAL = "where the true number lies, wrong 1 time in 20 (95 % interval)"
 TIGHT = 4
 """Columns with bars that have room for figures too."""
 
@@ -49,6 +50,8 @@ class Head:
     numeric: bool = True
     axis: tuple[str, str] | None = None
     """Both ends of the bars' axis."""
+    meaning: str = ""
+    """What stands in the column, one line that goes on from the title."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,16 @@ class Table:
     title: str
     heads: tuple[Head, ...]
     lines: tuple[Line, ...]
+
+    @property
+    def meanings(self) -> tuple[str, ...]:
+        """What stands in each column, with its intervals; "" of text."""
+        found = []
+        for place, head in enumerate(self.heads):
+            in_brackets = any(line.cells[place].soft.startswith("[") for line in self.lines)
+            untold = in_brackets and head.meaning and "95 %" not in head.meaning
+            found.append(f"{head.meaning}; in brackets: {INTERVAL}" if untold else head.meaning)
+        return tuple(found)
 
     @property
     def room(self) -> float:
@@ -105,8 +118,8 @@ def plain(
     if not content:
         return None
     numeric = [any(not isinstance(row[i], str) for row in content) for i in range(len(heads))]
-    full = (h if isinstance(h, Head) else Head(h, n) for h, n in zip(heads, numeric, strict=True))
-    return Table(name, title, tuple(full), tuple(Line(tuple(map(_cell, row))) for row in content))
+    full = tuple(h if isinstance(h, Head) else Head(h, n) for h, n in zip(heads, numeric, strict=True))
+    return Table(name, title, full, tuple(Line(tuple(map(_cell, row))) for row in content))
 
 
 def _cell(value: Cell | str | int) -> Cell:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from vitbench.comparison.measured import Pair, Row
 from vitbench.comparison.nouns import Comparison, Outlook
-from vitbench.inference.metrics import METRICS, Metric
+from vitbench.inference.metrics import BY_NAME, METRICS, Metric
 from vitbench.narrative.outlook import minutes_text, remedy_means, remedy_outcome, remedy_title
 from vitbench.narrative.words import nats, p_digits, p_text, points
 from vitbench.records import percent
 from vitbench.reports.columns import MODEL, TOP1, Column, Place, columns_of, interval, rank_text, rows_of
 from vitbench.reports.html_cells import Axis, Bar, Cell, Head, Line, Table, kept, number, plain
+from vitbench.reports.meanings import MEANINGS, meant
 from vitbench.reports.report import Badge, Report
 
 MOST_CONFUSED = 12
@@ -42,9 +43,13 @@ def models_table(
         bar = axis.bar(row.top1_low, row.top1_high, row.top1, majority) if row.top1 >= axis.low else None
         return Cell(text, row.top1, column.soft(row), bar)
 
-    heads = (Head(c.title, c.numeric, axis.ends if c is TOP1 else None) for c in columns)
+    heads = (Head(c.title, c.numeric, axis.ends if c is TOP1 else None, meaning=_meaning(c)) for c in columns)
     lines = (Line(tuple(cell(column, row) for column in columns), _kind(row)) for row in rows)
     return Table(name, title, tuple(heads), tuple(lines)) if rows else None
+
+
+def _meaning(column: Column) -> str:
+    return BY_NAME[column.name].meaning if column.name in BY_NAME else MEANINGS.get(column.name, "")
 
 
 def _kind(row: Row) -> str:
@@ -63,12 +68,12 @@ def pairs_table(pairs: Sequence[Pair], name: str, title: str) -> Table:
     heads = (
         Head("first", numeric=False),
         Head("second", numeric=False),
-        Head("first − second, points", axis=ends),
-        Head("only first right"),
-        Head("only second right"),
-        Head("p, corrected" if any(pair.family > 1 for pair in pairs) else "p"),
+        meant("first − second, points", ends),
+        meant("only first right"),
+        meant("only second right"),
+        meant("p, corrected" if any(pair.family > 1 for pair in pairs) else "p"),
         Head("verdict", numeric=False),
-        Head("log loss, first − second"),
+        meant("log loss, first − second"),
     )
     lines = [
         Line(
@@ -114,7 +119,11 @@ def _verdict(pair: Pair) -> str:
 def differences_table(pairs: Sequence[Pair]) -> Table | None:
     """First − second in every other metric, with its interval; None without pairs."""
     metrics = [metric for metric in METRICS if any(metric.name in pair.differences for pair in pairs)]
-    heads = (Head("first", False), Head("second", False), *(Head(_title(metric)) for metric in metrics))
+    heads = (
+        Head("first", False),
+        Head("second", False),
+        *(Head(_title(metric), meaning=f"{MEANINGS['difference']}: {metric.meaning}") for metric in metrics),
+    )
     lines = []
     for pair in pairs:
         cells = []
@@ -154,12 +163,12 @@ def outlook_table(outlook: Outlook) -> Table:
         lines.append(Line(cells, "light" if one.helps is False else ""))
     heads = (
         Head("what one would do", False),
-        Head("a lead that shows, points", axis=("0", f"{100 * most:.0f}")),
-        Head("change"),
-        Head("minutes of training"),
+        meant("a lead that shows, points", ("0", f"{100 * most:.0f}")),
+        meant("change"),
+        meant("minutes of training"),
         Head("what would come of it", False),
     )
-    return Table("outlook", "What would change this answer", heads, tuple(lines))
+    return Table("outlook", "Ways to let a smaller lead show", heads, tuple(lines))
 
 
 # --- classes ----------------------------------------------------------------------------------------
@@ -184,8 +193,8 @@ def recall_table(comparison: Comparison) -> Table | None:
 
     heads = (
         Head("class", numeric=False),
-        Head("test pictures"),
-        *(Head(m, axis=("0", "100 %")) for m in models),
+        meant("test pictures"),
+        *(Head(m, axis=("0", "100 %"), meaning=MEANINGS["recall"]) for m in models),
     )
     lines = tuple(
         Line(
@@ -210,9 +219,10 @@ def confused_table(report: Report) -> tuple[Table | None, int]:
                 found.setdefault((cell.truth, cell.answer), {})[confusion.model] = cell.count
     if not found:
         return None, 0
-    heads = [Head("pictures of", numeric=False), Head("taken for", numeric=False), *(Head(m) for m in models)]
+    counts_of = (Head(m, meaning=MEANINGS["confused"]) for m in models)
+    heads = [Head("pictures of", numeric=False), Head("taken for", numeric=False), *counts_of]
     if len(models) > 1:
-        heads.append(Head("all"))
+        heads.append(meant("all"))
     lines = []
     for (truth, answer), counts in sorted(found.items(), key=lambda item: -sum(item[1].values()))[
         :MOST_CONFUSED
@@ -257,7 +267,7 @@ def new_scores_table(report: Report) -> Table | None:
         (score.run, _share(score.top1, score.low, score.high, axis), score.correct, score.n)
         for score in report.scores
     )
-    heads = ("model", Head("right, %", axis=axis.ends), "right", "of")
+    heads = ("model", meant("right, %", axis.ends), meant("right"), meant("of"))
     return plain("results", "Accuracy where the class is known", heads, rows)
 
 
@@ -267,9 +277,8 @@ def agreement_table(report: Report) -> Table | None:
         (one.run_a, one.run_b, _share(one.same / one.n) if one.n else Cell("–"), one.same, one.n)
         for one in report.agreements
     )
-    return plain(
-        "agreements", "How often they agree", ("model", "and", "same answer, %", "photos", "of"), rows
-    )
+    heads = ("model", "and", meant("same answer, %"), meant("photos"), meant("of"))
+    return plain("agreements", "How often they agree", heads, rows)
 
 
 def leak_free_table(comparison: Comparison) -> Table | None:
@@ -278,14 +287,14 @@ def leak_free_table(comparison: Comparison) -> Table | None:
         (row.model, Cell(rank_text(row)), _share(row.top1, row.top1_low, row.top1_high), row.n_test)
         for row in comparison.leak_free
     )
-    heads = ("model", "rank", "right, %", "of test pictures")
+    heads = ("model", meant("rank"), meant("right, %"), meant("of test pictures"))
     return plain("leak_free", "Accuracy without the copies", heads, rows)
 
 
 def evaluations_table(comparison: Comparison) -> Table | None:
     """How often test pictures were evaluated on; None where nothing was counted."""
     rows = ((one.model, one.by, one.times, one.pictures) for one in comparison.evaluations)
-    heads = ("model", "by", "times", "pictures, in all")
+    heads = ("model", "by", meant("times"), meant("pictures, in all"))
     return plain("evaluations", "Looks at the test pictures", heads, rows)
 
 

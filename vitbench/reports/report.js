@@ -49,6 +49,74 @@
     });
   }
 
+  // --- what a number means ---------------------------------------------------------------------------
+
+  // Hovered or focussed, a heading, a cell of its column, a badge or a term tells what it is; Esc ends it.
+  const tip = document.querySelector("#tip");
+  let anchor = null; // what it stands at
+  let told = null; // what has the focus
+  let ending = 0;
+
+  for (const one of all("[title]")) {
+    one.dataset.tip = one.title;
+    one.removeAttribute("title");
+    if (!one.querySelector("button")) one.tabIndex = 0;
+  }
+
+  const isCut = (part) => part.scrollWidth > part.clientWidth;
+
+  /** What there is to tell about an element, as [name, meaning]; undefined: nothing. */
+  function meaning(at) {
+    const own = at.closest("[data-tip]");
+    if (own) return [own.querySelector(".head")?.textContent.trim(), own.dataset.tip];
+    const cell = at.closest("table.data tbody td");
+    const head = cell?.closest("table").tHead.rows[0].cells[cell.cellIndex];
+    if (head?.dataset.tip) return [head.querySelector(".head").textContent.trim(), head.dataset.tip];
+    const file = at.closest(".file[data-name]") ?? at.closest(".enlarge")?.closest(".card").querySelector(".file");
+    if (file && [...file.children].some(isCut)) return ["", file.dataset.name];
+  }
+
+  function untell() {
+    clearTimeout(ending);
+    if (tip.hidden) return;
+    if (tip.matches(":popover-open")) tip.hidePopover();
+    tip.hidden = true;
+    told?.removeAttribute("aria-describedby");
+    told = null;
+  }
+
+  function tell(at, focussed) {
+    const [name, text] = meaning(at) ?? [];
+    if (!text) return untell();
+    untell();
+    tip.replaceChildren(...(name ? [element("b", name), ` ${text}`] : [text]));
+    tip.hidden = false;
+    tip.showPopover?.();
+    anchor = at.closest("[data-tip], td, .file, .enlarge");
+    place();
+    if (focussed) (told = at).setAttribute("aria-describedby", "tip");
+  }
+
+  function place() {
+    if (tip.hidden) return;
+    const box = anchor.getBoundingClientRect();
+    const { offsetWidth: width, offsetHeight: height } = tip;
+    const left = Math.min(Math.max(8, box.left + box.width / 2 - width / 2), document.documentElement.clientWidth - width - 8);
+    const below = box.bottom + 6 + height < innerHeight;
+    tip.style.left = `${left}px`;
+    tip.style.top = `${below ? box.bottom + 6 : Math.max(4, box.top - 6 - height)}px`;
+  }
+
+  document.addEventListener("pointerover", (event) => {
+    if (event.pointerType !== "mouse") return;
+    clearTimeout(ending);
+    if (!tip.contains(event.target) && !told) meaning(event.target) ? tell(event.target) : (ending = setTimeout(untell, 150));
+  });
+  document.addEventListener("focusin", (event) => tell(event.target, true));
+  document.addEventListener("focusout", untell);
+  document.addEventListener("keydown", (event) => event.key === "Escape" && untell());
+  document.addEventListener("scroll", place, { capture: true, passive: true });
+
   // --- copying ---------------------------------------------------------------------------------------
 
   const cellText = (cell) => (cell.dataset.text ?? cell.textContent).replace(/\s+/g, " ").trim();
@@ -135,16 +203,29 @@
   let limit = PAGE;
   let current = 0; // place among the matching ones
 
-  const openers = cards.map((card) => {
-    const opener = element("button", "", { type: "button", class: "enlarge", tabindex: "-1" });
+  let strip = null; // the one of the first screen that opened the dialog
+
+  function opener(card, act) {
+    const made = button("", act);
     const image = card.querySelector("img, .nophoto");
     const truth = card.querySelector(".truth");
-    opener.setAttribute("aria-label", `Enlarge: ${truth.textContent}, ${card.querySelector(".file").textContent}`);
-    (image ?? truth).before(opener);
-    opener.append(image ?? truth);
-    opener.addEventListener("click", () => open(matching.indexOf(card)));
-    return opener;
-  });
+    made.className = "enlarge";
+    made.setAttribute("aria-label", `Enlarge: ${truth.textContent}, ${card.querySelector(".file").textContent}`);
+    (image ?? truth).before(made);
+    made.append(image ?? truth);
+    return made;
+  }
+
+  for (const card of all(".strip .card")) {
+    const same = cards.find((one) => one.dataset.number === card.dataset.number);
+    opener(card, (made) => {
+      form.reset();
+      filter();
+      open(matching.indexOf(same));
+      strip = made;
+    });
+  }
+  const openers = cards.map((card) => opener(card, () => open(matching.indexOf(card))));
   const openerOf = (card) => openers[cards.indexOf(card)];
 
   function show() {
@@ -223,7 +304,10 @@
     if (current + by >= 0 && current + by < matching.length) open(current + by);
   });
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-  dialog.addEventListener("close", () => go(current));
+  dialog.addEventListener("close", () => {
+    strip ? strip.focus() : go(current);
+    strip = null;
+  });
 
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
