@@ -9,7 +9,8 @@ from painted import paint_folder
 from typer.testing import CliRunner
 
 from vitbench.benchmark import heads
-from vitbench.benchmark.estimate import Estimate, shortcut_line
+from vitbench.benchmark.described import shortcut_line
+from vitbench.benchmark.estimate import Estimate
 from vitbench.benchmark.plan import make_plan
 from vitbench.benchmark.train import TrainRequest, prepare
 from vitbench.cli.app import app
@@ -40,7 +41,7 @@ def test_a_dry_run_prints_the_plan_and_nothing_else_on_stdout(tmp_path: Path) ->
     assert [run["run"] for run in plan["runs"]] == ["test_vit-s0"]
     text = CliRunner().invoke(app, words)
     assert "timing" not in text.stdout
-    assert "test_vit-s0: " in text.stdout
+    assert "test_vit  random" in text.stdout
     assert not (tmp_path / "results").exists()
 
 

@@ -41,7 +41,7 @@ def test_two_at_a_time_come_to_the_same_bytes(trained: Trained, no_reports: None
     assert [outcome(run) for run in alone.runs] == [outcome(run) for run in beside.runs]
     assert beside.settings.jobs == 2
     assert {run.environment()["jobs"] for run in beside.runs} == {2}
-    assert any("1 threads, 2 runs at a time" in line for line in watch.heard)
+    assert any("1 thread, 2 runs at a time" in line for line in watch.heard)
     assert sum("test pictures right" in line for line in watch.heard) == 2
 
 

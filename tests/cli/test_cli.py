@@ -127,7 +127,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     words = "--models test_vit,test_efficientnet --image-size 32 --epochs 3 --per-class 20 --seeds 0,1"
     done = vitbench("train", "--dry-run", *words.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for needed in ("test_efficientnet-s1", "parameters", "3 epochs × 60 views = 6 steps of 32", "of disk"):
+    for needed in ("test_efficientnet", "params", "3 epochs × 60 views = 6 steps of 32", "disk"):
         assert needed in done.stdout
     assert visible(tmp_path) == ["data"]
 

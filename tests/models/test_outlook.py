@@ -28,7 +28,7 @@ def test_a_dry_run_says_that_pretrained_weights_are_not_to_be_had(coloured: Path
     asked = {"models": ("test_vit",), "image_size": 32, "with_probe": False}
     plan, _ = prepare(TrainRequest(Settings.of(asked), coloured), Watch(), dry_run=True)
     assert plan.jobs[0].begins_with == "pretrained (not to be had here)"
-    assert plan.warnings[0].startswith("test_vit: its pretrained weights are not to be had here")
+    assert plan.warnings[0].startswith("test_vit: pretrained weights not to be had here")
     assert "127.0.0.1: " in plan.warnings[0]
     plan, _ = prepare(
         TrainRequest(Settings.of({**asked, "weights": ("auto",)}), coloured), Watch(), dry_run=True

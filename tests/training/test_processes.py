@@ -206,7 +206,7 @@ def test_the_number_of_processes_is_written_down(root: Path) -> None:
     """In environment.json and recipe.json, and where times are told."""
     known = read_json(run_of(root, "two") / "environment.json")
     assert (known["processes"], known["threads"], known["micro_batch"]) == (2, 1, 8)
-    assert known["device"].endswith("1 threads, 2 processes")
+    assert known["device"].endswith("1 thread, 2 processes")
     assert read_json(run_of(root, "two") / "recipe.json")["machine"]["processes"] == 2
 
 

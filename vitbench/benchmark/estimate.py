@@ -1,6 +1,5 @@
 """What a plan will take, from a few timed steps, and the plan in words."""
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,19 +10,15 @@ from torch import Tensor, nn
 from vitbench.benchmark.engine import Engine
 from vitbench.benchmark.heads import heads_seconds
 from vitbench.benchmark.plan import Plan
-from vitbench.data.batches import cut_way
 from vitbench.data.epochs import epoch_size
-from vitbench.data.made import Views, stored_side, stored_size, training_picture
+from vitbench.data.made import Views, training_picture
 from vitbench.data.prefetch import Prefetcher
-from vitbench.data.store import open_store
 from vitbench.errors import DeviceLostError, KilledError
 from vitbench.inference.features import feature_key, stored_contents
 from vitbench.models.create import count_parameters, create
 from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.initial import RANDOM
-from vitbench.progress.clock import wall_clock
-from vitbench.records import Split, duration
-from vitbench.records.commands import probing
+from vitbench.records import Split
 from vitbench.records.watch import Watch
 from vitbench.training.jobs import Job, Teacher
 from vitbench.training.loop import build_trainer
@@ -247,123 +242,3 @@ def _picture_seconds(job: Job, split: Split) -> tuple[float, float]:
         views.rendered(1, picture, 0, image)
     ended = time.perf_counter()
     return (between - started) / len(pictures), (ended - between) / len(pictures)
-
-
-# --- in words -------------------------------------------------------------------------------------
-
-
-def plan_lines(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
-    """The plan for a reader: data, split, models, steps, time, disk; and what would be quicker."""
-    split = plan.split
-    one, each = (split.folds[0], " in each fold") if split.folds else (split, "")
-    unread = plan.settings.recipe == "simmim"
-    classes = ", labels unread" if unread else f" in {len(split.classes)} classes"
-    lines = [
-        f"{split.root}: {len(plan.images.pictures)} pictures{classes}; {len(one.train)} train, "
-        f"{len(one.val)} val, {len(one.test)} test{' (left out)' if unread and one.test else ''}{each}",
-        f"split: {split.rule}",
-    ]
-    for job in plan.jobs:
-        took, size, native = estimates[job.run_name], job.plan.image_size, job.plan.native_size
-        pixels = f"{size} px" if size == native else f"{size} px (made for {native})"
-        lines.append(
-            f"{job.run_name}: {job.plan.timm_name}, {took.params_m:.1f} M parameters, "
-            f"{job.begins_with} weights, {pixels}, {_work(job, one, split)}, about {_time(took.seconds)}"
-        )
-    if plan.jobs:
-        lines.append(_total_line(plan, estimates))
-        lines += _store_lines(plan)
-    return lines
-
-
-def _store_lines(plan: Plan) -> list[str]:
-    """Where decoded pictures are kept, how big they become, and how many are there; [] without a store."""
-    folder = plan.jobs[0].machine.store
-    if not folder:
-        return []
-    store = open_store(folder)
-    sizes: dict[tuple[str, str], int] = {}
-    for job in plan.jobs:
-        recipe, split = job.recipe, plan.split
-        cuts = (*split.val, *split.test)
-        if recipe.name == "probe" or recipe.head == "probe":
-            cuts = (*split.train, *cuts)
-        side = recipe.preprocessing.size
-        sizes |= {(cut_way(recipe.preprocessing), p.sha256): 3 * side**2 for p in cuts}
-        if recipe.name != "probe":
-            least = stored_side(side, recipe.augment)
-            sizes |= {(recipe.pictures, p.sha256): 3 * math.prod(stored_size(p, least)) for p in split.train}
-    lacking = sum(size for (way, content), size in sizes.items() if store.lacking(way, content))
-    there = sum(sizes.values()) - lacking
-    return [
-        f"store: {folder} will hold {sum(sizes.values()) / 1e6:.0f} MB of decoded pictures for this, "
-        f"{there / 1e6:.0f} MB of them are there (--no-store does without)"
-    ]
-
-
-def _work(job: Job, one: Split, split: Split) -> str:
-    """What a job does, e.g. "5 folds × 3 settings × 30 epochs × 1000 views = 14400 steps of 32"."""
-    recipe = job.recipe
-    if recipe.name == "probe":
-        return f"frozen: {len(split.contents)} forward passes"
-    views = epoch_size(one.train, recipe.per_class)
-    steps = recipe.epochs * -(-views // recipe.batch_size)
-    parts = [f"{recipe.epochs} epochs × {views} views"]
-    before = f"{job.pretrain.epochs} epochs of masked pre-training, then " if job.pretrain else ""
-    taught = f", taught by {recipe.distillation.teacher}" if recipe.distillation else ""
-    for many, noun in ((len(job.trials), "settings"), (len(split.folds), "folds")):
-        if many:
-            parts.insert(0, f"{many} {noun}")
-            steps *= many
-    again = (
-        ", then one model on all pictures for at most as many epochs"
-        if split.folds and job.final == "retrain"
-        else ""
-    )
-    return f"{before}{' × '.join(parts)} = {steps} steps of {recipe.batch_size}{again}{taught}"
-
-
-def _total_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
-    machine = plan.jobs[0].machine
-    seconds = _total_seconds(plan, estimates)
-    largest = sorted((e.disk_mb for e in estimates.values()), reverse=True)[: plan.at_once]
-    disk = sum(e.model_mb for e in estimates.values()) + sum(largest)
-    return (
-        f"in all: {len(plan.jobs)} {'run' if len(plan.jobs) == 1 else 'runs'} on {machine.device_name}, "
-        f"about {_time(seconds)} (from a few timed steps), up to "
-        + (f"{disk / 1000:.1f} GB of disk" if disk > 100 else f"{disk:.0f} MB of disk")
-    )
-
-
-def shortcut_line(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
-    """What would take minutes where the plan takes hours on a CPU; "" elsewhere."""
-    seconds = _total_seconds(plan, estimates)
-    trained = [job for job in plan.jobs if job.recipe.name != "probe"]
-    if math.isnan(seconds) or seconds < LONG_SECONDS or plan.jobs[0].machine.device != "cpu" or not trained:
-        return ""
-    now, first = trained[0].recipe.preprocessing.size, trained[0].plan.alias
-    ways = (
-        []
-        if trained[0].recipe.masking
-        else [f"`{probing(plan.settings, plan.split.root)}` ranks the models in minutes"]
-    )
-    if not plan.settings.quick:
-        ways.append("--quick shows the whole way in minutes")
-    if now > SMALL_SIZE:
-        ways.append(
-            f"--image-size {SMALL_SIZE} would take about {duration(seconds * (SMALL_SIZE / now) ** 2)}"
-        )
-    if len({job.plan.alias for job in trained}) > 1:
-        alone = sum(estimates[job.run_name].seconds for job in trained if job.plan.alias == first)
-        ways.append(f"--models {first} alone about {_time(alone)}")
-    return f"that is long for a CPU; {', '.join([*ways, 'a GPU is what this job wants'])}"
-
-
-def _total_seconds(plan: Plan, estimates: Mapping[str, Estimate]) -> float:
-    """Of wall clock, for the jobs whose time is known; NaN where none is."""
-    known = [seconds for seconds in stages(plan, estimates).values() if not math.isnan(seconds)]
-    return wall_clock([], known, plan.at_once) if known else UNKNOWN
-
-
-def _time(seconds: float) -> str:
-    return "an unknown time (the timed steps failed)" if math.isnan(seconds) else duration(seconds)

@@ -138,15 +138,19 @@ def make_plan(
     probes = _probes(settings, split, jobs, before, only_known)
     if settings.with_probe:
         own = [job for job in jobs if job.teacher is None]
-        for model in dict.fromkeys(job.model for job in own if not _can_be_probed(job)):
-            watch.message(f"{model}: no probe, for it starts from random weights or has no linear classifier")
+        if unprobed := list(dict.fromkeys(job.model for job in own if not _can_be_probed(job))):
+            which = ", ".join(unprobed)
+            watch.message(f"{which}: no probe: random first weights, or no linear classifier")
     jobs = [job for job in jobs if job.run_name not in finished]
     warnings = tuple(dict.fromkeys(line for job in jobs for line in seen_lines(job, split)))
     if settings.strict and warnings:
         raise UsageError(f"{warnings[0]} (--strict)")
     if dry_run:
-        firsts = dict.fromkeys(f"{job.plan.alias}: {job.weights.note}" for job in jobs if job.weights.note)
-        warnings = (*warnings, *firsts)
+        by_note: dict[str, list[str]] = {}
+        for job in jobs:
+            by_note.setdefault(job.weights.note, []).append(job.plan.alias)
+        by_note.pop("", None)
+        warnings = (*warnings, *(f"{', '.join(dict.fromkeys(who))}: {note}" for note, who in by_note.items()))
     unfit = {run: why for run, why in unfit.items() if run.name not in done}
     return Plan(settings, images, split, (*probes, *jobs), tuple(finished), warnings, unfit)
 
@@ -218,7 +222,7 @@ def _expected(plan: ModelPlan, asked: str) -> InitialWeights:
         return InitialWeights(from_hub, None, "pretrained")
     if asked == "auto":
         return dataclasses.replace(RANDOM, note=f"RANDOM first weights, no pretrained ones here: {why}")
-    note = f"its pretrained weights are not to be had here, and train would refuse it: {why}; {WAYS_ON}"
+    note = f"pretrained weights not to be had here, and train would refuse that: {why}; {WAYS_ON}"
     return InitialWeights(from_hub, None, "pretrained (not to be had here)", note)
 
 

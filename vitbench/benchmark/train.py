@@ -325,7 +325,7 @@ def _conclude(benchmark: Benchmark, request: TrainRequest, watch: Watch, compare
 def announce(plan: Plan, engine: Engine, watch: Watch) -> tuple[Plan, dict[str, Estimate]]:
     """Tell the watcher the plan and every warning; the plan of what can be timed, and the estimates."""
     plan, estimates = estimate_jobs(plan, engine, watch)
-    for line in described(plan, estimates):
+    for line in described(plan, estimates, watch.width):
         watch.message(line)
     return plan, estimates
 

@@ -120,7 +120,7 @@ def _show_plan(request: "TrainRequest", *, as_json: bool) -> int:
     if as_json:
         print(plan_json(plan, estimates))
     else:
-        for line in described(plan, estimates):
+        for line in described(plan, estimates, display.width):
             print(printable(line))
     done = len(plan.jobs) + len(plan.finished)
     return status_of(done, done + len(plan.unfit))

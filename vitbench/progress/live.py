@@ -22,6 +22,8 @@ NOT_A_NUMBER = "?"
 LONGEST_CURVE, SHORTEST_CURVE = 12, 5
 NARROW = 60
 """Below so many columns there is no room for curves."""
+WIDEST = 100
+"""Columns that tables take at most."""
 SPARE_LINES = 4
 """Of the screen are left to what stands above."""
 
@@ -32,6 +34,7 @@ class LiveDisplay(Board):
     def __init__(self, *given: Any, console: Console | None = None, **options: Any) -> None:
         super().__init__(*given, **options)
         self.console = console or Console(stderr=True)
+        self.width = min(WIDEST, self.console.width)
         self.live = Live(
             get_renderable=self.drawn, console=self.console, vertical_overflow="crop", transient=True
         )

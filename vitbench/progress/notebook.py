@@ -11,10 +11,9 @@ from rich.console import Console
 
 from vitbench.files import printable
 from vitbench.progress.board import Board, Line, left_in_words
-from vitbench.progress.live import LONGEST_CURVE, curve, table
+from vitbench.progress.live import LONGEST_CURVE, WIDEST, curve, table
 
 REDRAWN_SECONDS = 0.5
-PLAIN_WIDTH = 100
 
 
 def in_notebook() -> bool:
@@ -26,6 +25,8 @@ def in_notebook() -> bool:
 
 class NotebookDisplay(Board):
     """What is said, and below it the runs, in one output of the cell."""
+
+    width = WIDEST
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
@@ -68,7 +69,7 @@ class NotebookDisplay(Board):
 
 
 def _plain(said: Sequence[str], lines: Sequence[Line], below: Sequence[str]) -> str:
-    console = Console(file=StringIO(), width=PLAIN_WIDTH, force_jupyter=False, no_color=True)
+    console = Console(file=StringIO(), width=NotebookDisplay.width, force_jupyter=False, no_color=True)
     with console.capture() as captured:
         console.print(table(lines, console))
     drawn = [line.rstrip() for line in captured.get().splitlines() if line.strip()]

@@ -12,6 +12,9 @@ CHECKING = "checking pictures"
 class Watch:
     """Hears of every event and ignores it; subclass and override what you want to show."""
 
+    width = 80
+    """Columns that a table in messages may have."""
+
     def work(self, what: str, done: int, total: int) -> None:
         """`done` of `total` pieces of something are done that is no training, such as `CHECKING`.
 

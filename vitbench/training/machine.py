@@ -17,7 +17,7 @@ from vitbench.data.prefetch import cores
 from vitbench.data.store import store_folder
 from vitbench.errors import DeviceLostError, UsageError, first_line
 from vitbench.launch import started, started_here
-from vitbench.records import Machine, Settings
+from vitbench.records import Machine, Settings, counted
 from vitbench.training.arithmetic import prepare_deterministic
 from vitbench.training.environment import compiler
 
@@ -154,7 +154,7 @@ def device_name(device: torch.device, threads: int) -> str:
     """What a person calls the device: the GPU's name, or the processor and its threads in use."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {threads} threads"
+    return f"{platform.machine()} CPU, {counted(threads, 'thread')}"
 
 
 def device_libraries(device: torch.device) -> str:
