@@ -1,7 +1,9 @@
 """What a user can mend is a `VitbenchError`; everything else is a bug and keeps its traceback."""
 
+import difflib
 import pickle
 import traceback
+from collections.abc import Iterable
 
 
 class VitbenchError(Exception):
@@ -80,6 +82,13 @@ class KilledError(VitbenchError):
 
 class RefusedError(VitbenchError):
     """A run cannot be gone on with here and now; nothing of it was touched."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean light?", or "" where nothing that is known is near."""
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.strip().lower(), names, n=1)
+    return f"; did you mean {names[near[0]]}?" if near else ""
 
 
 def first_line(error: BaseException) -> str:

@@ -1,25 +1,27 @@
 """Declarations of options: a field of a model, annotated with `On`, its docstring the help."""
 
-import difflib
 import operator
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
-from vitbench.errors import UsageError
+from vitbench.errors import UsageError, did_you_mean
 
 Command = Literal["train", "probe", "pretrain"]
 EVERY: tuple[Command, ...] = get_args(Command)
 TRAINING: tuple[Command, ...] = ("train", "pretrain")
 TRAIN: tuple[Command, ...] = ("train",)
 LEARNING, TEACHING = "How it learns", "Teachers, masks and arms"
-DIVIDING, RUNNING = "How the pictures are divided", "How it runs"
+DIVIDING, RUNNING = "How pictures are divided", "How it runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,10 @@ class On:
 
     commands: tuple[Command, ...]
     """Which know it; elsewhere it is refused."""
-    panel: str | None = None
-    """Of `--help`."""
+    panel: str
+    """Of `--help-all`; `--help` names its options only."""
+    common: bool = False
+    """One of the dozen that most need: `--help` explains it first."""
     arm: bool = False
     """It can be set differently in an arm; models, seeds and the split are the same in all."""
     between_calls: Literal["same", "free", "runs"] = "same"
@@ -70,11 +74,15 @@ Whole = Annotated[
 ]
 """A whole number; True, 2.7 and "3" are none."""
 Count = Annotated[Whole, Field(ge=1, le=MOST)]
+Folds = Annotated[Whole, Field(ge=2, le=MOST)] | Literal["auto"]
 Pixels = Annotated[Whole, Field(ge=1, le=MOST_PIXELS)]
 Seed = Annotated[Whole, Field(ge=0, le=MOST_SEED)]
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A finite number; True and "0.1" are none."""
+Positive = Annotated[Real, Field(gt=0)]
 Share = Annotated[Real, Field(ge=0, lt=1)]
+Switch = Annotated[bool, Field(strict=True)]
+"""True or False; 1 and "yes" are none."""
 Place = Annotated[str, BeforeValidator(lambda value: os.fspath(value) if isinstance(value, Path) else value)]
 """A text that may name a file or folder; a `Path` is taken as its text."""
 
@@ -120,16 +128,133 @@ class Declared(BaseModel):
         try:
             return cls.model_validate(dict(asked))
         except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0])
-            if first["type"] == "extra_forbidden":
-                near = difflib.get_close_matches(name, cls.model_fields, n=1)
-                hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(cls.model_fields)}"
-                raise UsageError(f"{name}: no such setting{hint}") from error
-            option = cls.flags(name)[0]
-            if first["type"] == "too_short":
-                raise UsageError(f"{option}: names nothing; see --help") from error
-            raise UsageError(f"{option} {unfit(error)}; see --help") from error
+            raise cls.refusal(error) from error
+
+    @classmethod
+    def refusal(cls, error: ValidationError, where: str = "") -> UsageError:
+        """The sentence for the first value that does not fit, behind `where` ("arms: deep: ")."""
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            return UsageError(where + no_option(name, cls.model_fields))
+        flag, field = cls.flags(name)[0], cls.model_fields[name]
+        return UsageError(where + _refusal(flag, first, Annotated[field.annotation, *field.metadata]))
+
+
+def no_option(name: str, known: Iterable[str], command: str = "vitbench train") -> str:
+    """What to say of an option that there is not: "--epoch: no such option; did you mean --epochs?"."""
+    name, flags = _dashed(name), [_dashed(one) for one in known]
+    near = did_you_mean(name, flags)
+    return f"{name}: no such option{near or f'; see {command} --help'}"
+
+
+def not_of(command: str | None, flag: str, having: Iterable[str]) -> str:
+    """What to say of an option that only other commands have."""
+    return f"{flag}: is no option of vitbench {command}, only of {' and '.join(having)}"
+
+
+def _dashed(name: str) -> str:
+    return name if name.startswith("-") else f"--{name.replace('_', '-')}"
+
+
+def fit(flag: str, annotation: Any, value: Any) -> Any:
+    """A value as its kind has it; UsageError, naming the option, for one that does not fit."""
+    try:
+        return TypeAdapter(annotation).validate_python(value)
+    except ValidationError as error:
+        raise UsageError(_refusal(flag, error.errors()[0], annotation)) from error
+
+
+def _refusal(flag: str, first: Any, annotation: Any) -> str:
+    """The one sentence for a wrong value: "--distill sift: should be hard or soft; did you mean soft?"."""
+    if first["type"] == "too_short":
+        return f"{flag}: names nothing; name at least one"
+    value = first["input"]
+    if first["type"] == "value_error":
+        return f"{flag} {quoted(value)}: should be {first['ctx']['error']}"
+    words = [kind for kind in kinds(annotation) if isinstance(kind, str)]
+    near = did_you_mean(value, words) if isinstance(value, str) else ""
+    return f"{flag} {quoted(value)}: should be {takes(annotation)}{near}"
+
+
+def quoted(value: Any) -> str:
+    """A value as one would write it; a text in quotes where it could be taken for a number, or has spaces."""
+    plain = not isinstance(value, str) or (_PLAIN.fullmatch(value) and number(value) == value)
+    text = str(value) if plain else repr(value)
+    return text if len(text) < 80 else text[:77] + "..."
+
+
+_PLAIN = re.compile(r"[^\s'\"]+( [^\s'\"]+)*")
+
+
+def number(text: str) -> int | float | str:
+    """The number that a text is, or the text: neither spaces nor underscores stand in a number."""
+    if re.fullmatch(r"[+-]?[0-9]+", text):
+        return int(text)
+    try:
+        return float(text) if re.fullmatch(r"[+-]?[0-9a-zA-Z.+-]+", text) else text
+    except ValueError:
+        return text
+
+
+def parsed(annotation: Any, text: str) -> Any:
+    """What a text on the command line stands for; one that stands for nothing of the kind stays a text."""
+    taken = kinds(annotation)
+    if several(annotation) and float not in taken:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return [number(part) for part in parts] if int in taken else parts
+    numeric = (int in taken or float in taken) and not several(annotation)
+    return number(text) if numeric and text not in taken else text
+
+
+# --- kinds of values in words ---------------------------------------------------------------------
+
+
+def takes(annotation: Any) -> str:
+    """What fits, in words: "a whole number from 1 to 8192, or native"."""
+    said, words = [], [kind for kind in kinds(annotation) if isinstance(kind, str)]
+    for kind, bounds in _alternatives(annotation, {}):
+        if kind in _SAID and (text := _SAID[kind](bounds)) not in said:
+            said.append(text)
+    if words:
+        said.append(words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}")
+    return ", or ".join(said)
+
+
+def _alternatives(part: Any, bounds: Mapping[str, float]) -> Iterator[tuple[Any, Mapping[str, float]]]:
+    """The plain types of an annotation with the ends (ge, gt, le, lt) that hold for each."""
+    origin, inner = get_origin(part), get_args(part)
+    if origin is Annotated:
+        for one in inner[1:]:
+            for end in one.metadata if isinstance(one, FieldInfo) else [one]:
+                found = {key: getattr(end, key) for key in ("ge", "gt", "le", "lt") if hasattr(end, key)}
+                bounds = {**bounds, **found}
+        yield from _alternatives(inner[0], bounds)
+    elif origin in (Union, UnionType, tuple):
+        for one in inner:
+            yield from _alternatives(one, bounds)
+    else:
+        yield origin or part, bounds
+
+
+def _numbers(kind: str, bounds: Mapping[str, float]) -> str:
+    ge, gt, le, lt = (bounds.get(key) for key in ("ge", "gt", "le", "lt"))
+    if ge is not None and le is not None:
+        return f"a {kind} from {ge:.12g} to {le:.12g}"
+    ends = [f"at least {ge:.12g}"] if ge is not None else [f"above {gt:.12g}"] if gt is not None else []
+    ends += [f"at most {le:.12g}"] if le is not None else [f"below {lt:.12g}"] if lt is not None else []
+    endless = kind == "number" and le is None and lt is None
+    return " ".join([f"a {'finite ' * endless}{kind}", " and ".join(ends)]).rstrip()
+
+
+_SAID: Mapping[Any, Callable[[Mapping[str, float]], str]] = {
+    int: partial(_numbers, "whole number"),
+    float: partial(_numbers, "number"),
+    bool: lambda _: "true or false",
+    str: lambda _: "a text",
+    Path: lambda _: "a path",
+    dict: lambda _: "a table of options",
+}
 
 
 def kinds(annotation: Any) -> tuple[Any, ...]:
@@ -156,30 +281,3 @@ def kinds(annotation: Any) -> tuple[Any, ...]:
 def several(annotation: Any) -> bool:
     """Whether a field takes a tuple."""
     return tuple in (get_origin(annotation), *map(get_origin, get_args(annotation)))
-
-
-def unfit(error: ValidationError) -> str:
-    """The first value that does not fit and what it should be: "True: should be a valid integer or 'all'"."""
-    first, *more = error.errors()
-    value = first["input"]
-    text = value if isinstance(value, str) and first["type"] == "literal_error" else repr(value)
-    others = [one["msg"] for one in more if one["loc"][:1] == first["loc"][:1] and one["input"] is value]
-    words = [reason.replace("Input should be ", "") for reason in dict.fromkeys([first["msg"], *others])]
-    said = " or ".join(words)
-    for theirs, ours in _WORDS.items():
-        said = said.replace(theirs, ours)
-    return f"{text if len(text) < 80 else text[:77] + '...'}: should be {said}"
-
-
-_WORDS = {
-    "Value error, ": "",
-    "a valid integer": "a whole number",
-    "a valid number": "a number",
-    "a valid string": "a text",
-    "a valid tuple": "a list",
-    "a valid dictionary": "a table of options",
-    "greater than or equal to": "at least",
-    "less than or equal to": "at most",
-    "greater than": "more than",
-}
-"""pydantic's words, and a reader's."""

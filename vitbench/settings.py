@@ -7,7 +7,7 @@ without another option, and the commands that are printed.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -27,14 +27,18 @@ from vitbench.options import (
     Command,
     Count,
     Declared,
+    Folds,
     On,
     Pixels,
     Place,
     Real,
     Seed,
     Share,
+    Switch,
     Whole,
-    unfit,
+    fit,
+    no_option,
+    not_of,
 )
 
 Augment = Literal["none", "geometry", "masked", "light", "strong", "deit"]
@@ -98,6 +102,9 @@ class Settings(Declared):
         tuple[str, ...],
         On(
             EVERY,
+            LEARNING,
+            common=True,
+            metavar="MODEL,…",
             between_calls="runs",
             help={
                 "probe": "Comma-separated: as for train, or tiny (timm's tiny networks), or patterns of timm "
@@ -112,31 +119,50 @@ class Settings(Declared):
     """
     weights: Annotated[
         tuple[Place, ...],
-        On(EVERY, arm=True, between_calls="free", repeated=True, default={"pretrain": "random"}),
+        learning(
+            EVERY,
+            common=True,
+            metavar="WHAT",
+            between_calls="free",
+            repeated=True,
+            default={"pretrain": "random"},
+        ),
     ] = Field(default=("pretrained",), min_length=1)
     """What to begin with: pretrained, random, auto, a PATH, a benchmark or run, or MODEL=PATH; repeatable."""
-    seeds: Annotated[tuple[Seed, ...], On(TRAINING, between_calls="runs")] = Field(default=(0,), min_length=1)
+    seeds: Annotated[
+        tuple[Seed, ...], On(TRAINING, LEARNING, common=True, metavar="N,…", between_calls="runs")
+    ] = Field(default=(0,), min_length=1)
     """Comma-separated, e.g. 0,1,2."""
     with_probe: Annotated[
-        bool | None,
-        On(TRAIN, between_calls="runs", flag="--with-probe/--no-probe", default="where it costs little"),
+        Switch | None,
+        On(
+            TRAIN,
+            LEARNING,
+            between_calls="runs",
+            flag="--with-probe/--no-probe",
+            default="where it costs little",
+        ),
     ] = None
     """Show each model's own frozen probe beside it."""
-    skip_bad: Annotated[bool, On(EVERY, splits=True)] = False
+    skip_bad: Annotated[Switch, dividing(EVERY, splits=True)] = False
     """Leave unreadable pictures out."""
-    quick: Annotated[bool, On(TRAINING, between_calls="free")] = False
+    quick: Annotated[Switch, On(TRAINING, LEARNING, common=True, between_calls="free")] = False
     """64 px, few views and epochs: the whole way in minutes."""
 
     epochs: Annotated[
         Count | None,
-        learning(TRAINING, default={"train": EPOCHS, "pretrain": PRETRAIN_EPOCHS}),
+        learning(TRAINING, common=True, default={"train": EPOCHS, "pretrain": PRETRAIN_EPOCHS}),
     ] = None
     """How long to learn."""
-    per_class: Annotated[Count | Literal["all"] | None, learning(TRAIN, default=PER_CLASS)] = None
+    per_class: Annotated[Count | Literal["all"] | None, learning(TRAIN, common=True, default=PER_CLASS)] = (
+        None
+    )
     """Augmented views per class and epoch, or all (each picture once); a class with more pictures shows each
     once.
     """
-    image_size: Annotated[Pixels | Literal["native"] | None, learning(EVERY, default=IMAGE_SIZE)] = None
+    image_size: Annotated[
+        Pixels | Literal["native"] | None, learning(EVERY, common=True, default=IMAGE_SIZE)
+    ] = None
     """Pixels, or native for each model's own."""
     batch_size: Annotated[Count | None, learning(TRAINING, default=BATCH_SIZE)] = None
     """Global batch."""
@@ -157,7 +183,7 @@ class Settings(Declared):
         ),
     ] = None
     """none, geometry (crop, mirror), masked (its crops larger), light (and some colour), strong, deit."""
-    flip: Annotated[bool, learning(TRAINING)] = True
+    flip: Annotated[Switch, learning(TRAINING)] = True
     """Mirror views; not where left and right differ."""
     mixup: Annotated[Real | None, learning(TRAIN, default=f"0, off; deit {DEIT_MIXUP:g}")] = Field(
         default=None, ge=0, le=1000
@@ -179,7 +205,7 @@ class Settings(Declared):
     """
 
     teacher: Annotated[
-        Place | None, On(TRAIN, TEACHING, arm=True, between_calls="runs", part_of="teacher")
+        Place | None, On(TRAIN, TEACHING, arm=True, metavar="MODEL", between_calls="runs", part_of="teacher")
     ] = None
     """Teach every model what another one knows: a timm name (fine-tuned first, its own row), a run
     (NAME/resnet50-s0) or a saved model's folder.
@@ -198,19 +224,23 @@ class Settings(Declared):
         taught(TRAIN, default="the token where a model has one"),
     ] = None
     """token or logits."""
-    plain: Annotated[bool, On(TRAIN, TEACHING, between_calls="free", part_of="teacher")] = True
+    plain: Annotated[Switch, On(TRAIN, TEACHING, between_calls="free", part_of="teacher")] = True
     """Train every model without the teacher too."""
-    arms: Annotated[dict[str, dict[str, Any]], On(TRAIN, TEACHING, between_calls="runs")] = {}  # noqa: RUF012  # pydantic copies it
+    arms: Annotated[
+        dict[str, dict[str, Any]], On(TRAIN, TEACHING, metavar="NAME,…", between_calls="runs")
+    ] = {}  # noqa: RUF012  # pydantic copies it
     """Train the same models in several ways: scratch, pretrained, simmim, distill, or those that a --config
     file names ([arms.NAME]).
     """
-    pretrain: Annotated[bool, On(TRAIN, TEACHING, arm=True, between_calls="runs", part_of="pretrain")] = False
+    pretrain: Annotated[Switch, On(TRAIN, TEACHING, arm=True, between_calls="runs", part_of="pretrain")] = (
+        False
+    )
     """Masked pre-training (SimMIM) on the training pictures first."""
     pretrain_epochs: Annotated[
         Count | None,
         masked(TRAIN, default=PRETRAIN_EPOCHS),
     ] = None
-    """Of that."""
+    """Epochs of that."""
     mask_ratio: Annotated[Real, masked(TRAINING)] = Field(default=0.6, gt=0, lt=1)
     """Share of a picture that is hidden."""
     mask_size: Annotated[
@@ -222,9 +252,10 @@ class Settings(Declared):
     """pixels, or normalised by their neighbourhood."""
 
     folds: Annotated[
-        Annotated[Count, Field(ge=2)] | Literal["auto"] | None,
+        Folds | None,
         dividing(
             ("train", "probe"),
+            common=True,
             default={"train": "one split", "probe": "5 where DATA has no test/ of its own"},
         ),
     ] = None
@@ -235,9 +266,9 @@ class Settings(Declared):
     """What answers for a model with folds: folds (its folds' models together) or retrain (one more model, on
     all pictures).
     """
-    with_test: Annotated[bool, dividing(("pretrain",))] = False
+    with_test: Annotated[Switch, dividing(("pretrain",))] = False
     """Learn from the pictures too that `train` would test on."""
-    group: Annotated[Place | None, dividing(EVERY, splits=True)] = None
+    group: Annotated[Place | None, dividing(EVERY, common=True, metavar="PATTERN", splits=True)] = None
     """What keeps pictures on one side: a pattern over paths, such as 'scene(\\d+)', or a csv with the columns
     path and group.
     """
@@ -255,17 +286,17 @@ class Settings(Declared):
         ),
     ] = "auto"
     """auto, flat or split."""
-    near_duplicates: Annotated[bool, dividing(EVERY, splits=True)] = True
+    near_duplicates: Annotated[Switch, dividing(EVERY, splits=True)] = True
     """Look for near-copies (encoded again, resized, mirrored …) and keep them on one side."""
     pixel_range: Annotated[
         tuple[float, float] | None,
         dividing(EVERY, metavar="LOW,HIGH", default="what the values of all of them show"),
     ] = None
     """What is black and what is white in pictures of more than 8 bits."""
-    strict: Annotated[bool, dividing(EVERY, between_calls="free")] = False
+    strict: Annotated[Switch, dividing(EVERY, between_calls="free")] = False
     """Refuse leaks, clashing labels and signs of augmented copies."""
 
-    device: Annotated[str, running(EVERY)] = "auto"
+    device: Annotated[str, running(EVERY, metavar="NAME")] = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], On(TRAINING, RUNNING)] = "auto"
     """auto, fp32, bf16, fp16."""
@@ -275,23 +306,25 @@ class Settings(Declared):
     """Techniques that are not used, whatever they would bring, comma-separated: device_views, cuda_graphs,
     tf32, channels_last, fused_attention, fused_optimizer; none: all are used.
     """
-    deterministic: Annotated[bool, running(TRAINING)] = False
+    deterministic: Annotated[Switch, running(TRAINING)] = False
     """Compute on a card so that the same steps give the same bytes; a CPU does always."""
     jobs: Annotated[Count | Literal["auto"], running(EVERY)] = 1
     """Runs at a time, each in a process of its own; on a CPU they share its threads. auto: as many as have
     room in memory and are measured to be faster so.
     """
-    compile: Annotated[bool | None, running(TRAINING, default="on a CPU, where it is measured to pay")] = None
+    compile: Annotated[Switch | None, running(TRAINING, default="on a CPU, where it is measured to pay")] = (
+        None
+    )
     """Compile the step before the first one (torch.compile)."""
     workers: Annotated[Whole | None, running(EVERY, default="as many as are waited for")] = Field(
         default=None, ge=0, le=1024
     )
     """Threads, or processes where those are faster, that prepare pictures ahead."""
-    store: Annotated[bool, running(EVERY)] = True
+    store: Annotated[Switch, running(EVERY)] = True
     """Keep decoded pictures."""
     store_dir: Annotated[
         Place | None,
-        running(EVERY, default="decoded/ in $VITBENCH_CACHE or the user's cache folder"),
+        running(EVERY, metavar="DIR", default="decoded/ in $VITBENCH_CACHE or the user's cache folder"),
     ] = None
     """Folder that keeps decoded pictures for later epochs, models and benchmarks."""
 
@@ -320,6 +353,22 @@ class Settings(Declared):
         if not -math.inf < low < high < math.inf:
             raise ValueError("two numbers, the smaller one first, such as 0,4095")
         return ends
+
+    @classmethod
+    def asked(cls, command: Command, given: Mapping[str, Any], also: Iterable[str] = ()) -> "Settings":
+        """What a command, or the function of its name, is called with; UsageError for what it does not know.
+
+        `also`: what it knows besides settings.
+        """
+        for name, value in given.items():
+            if name not in cls.model_fields:
+                raise UsageError(no_option(name, [*cls.known_to(command), *also], f"vitbench {command}"))
+            option = cls.option(name)
+            if command not in option.commands and value != RECIPE_OF.get(command):
+                raise UsageError(not_of(command, cls.flags(name)[0], option.commands))
+            if command in option.types:
+                fit(cls.flags(name)[0], option.types[command], value)
+        return cls.of(given)
 
     @classmethod
     def of(cls, asked: Mapping[str, Any]) -> "Settings":
@@ -392,8 +441,7 @@ class Settings(Declared):
             try:
                 self._of_arm(fields)
             except ValidationError as error:
-                where = error.errors()[0]["loc"][0]
-                raise UsageError(f"arms: {name}: {where} {unfit(error)}") from error
+                raise self.refusal(error, f"arms: {name}: ") from error
 
 
 ARM_FIELDS = Settings.fields_where(lambda option: option.arm)

@@ -145,5 +145,5 @@ def test_a_list_of_paths_with_null_bytes_holds_any_name() -> None:
 @pytest.mark.parametrize("top_k", [0, -1])
 def test_no_answers_at_all_cannot_be_asked_for(top_k: int) -> None:
     """`vitbench.predict(…, top_k=0)` from Python, as `--top-k 0` on the command line."""
-    with pytest.raises(UsageError, match=f"top_k {top_k}: "):
+    with pytest.raises(UsageError, match=f"--top-k {top_k}: "):
         next(predict("a.png", top_k=top_k))

@@ -194,7 +194,7 @@ def test_usual_arms_by_name(tmp_path: Path) -> None:
     ("text", "params", "line"),
     [
         ("[arms.a]\nseeds = [1]\n", {}, "arms: a: seeds cannot differ between arms"),
-        ("[arms.a]\nlr = -1\n", {}, "arms: a: lr -1: should be more than 0"),
+        ("[arms.a]\nlr = -1\n", {}, "arms: a: --lr -1: should be a finite number above 0"),
         ("[arms.a-b]\n", {}, "a name has letters, digits and _ only"),
         ("arms = 3\n", {}, "arms"),
         ("", {"arms": "simim"}, "--arms simim: no such arm; there are pretrained, scratch, simmim, distill"),

@@ -56,7 +56,7 @@ ANOTHER = "--dry-run --no-store --no-near-duplicates"
 APART = {
     "train": [
         f"{NEW} --epochs --per-class --batch-size --track --no-probe",
-        f"{ANOTHER} --folds --final --with-probe --no-flip",
+        f"{ANOTHER} --folds --final --with-probe --no-flip --no-compile",
         "--dry-run --teacher --plain",
         "--dry-run --teacher --no-plain --distill --alpha --tau --distill-through",
         "--dry-run --arms",
@@ -65,7 +65,7 @@ APART = {
         "--allow-changed --name",
     ],
     "probe": [f"{NEW} --folds", ANOTHER, "--resume --name", "--allow-changed --name"],
-    "pretrain": [NEW, f"{ANOTHER} --no-flip", "--resume --name", "--allow-changed --name"],
+    "pretrain": [NEW, f"{ANOTHER} --no-flip --no-compile", "--resume --name", "--allow-changed --name"],
     "compare": ["--json", "--across other --results"],
     "models": ["--download --models"],
     "data check": ["--no-near-duplicates --no-store"],
@@ -79,8 +79,8 @@ APART = {
 ENDS = {"demo": "data: not an empty folder", "models": "test_vit"}
 """What a command may say that is too long, or needs a network, and so ends early here."""
 
-NOT_OURS = {"--install-completion", "--show-completion", "--help"}
-"""typer's; the first writes into the user's home."""
+NOT_OURS = {"--install-completion", "--show-completion", "--help", "--help-all"}
+"""They print; the first, typer's, writes into the user's home."""
 
 
 def declared() -> dict[str, list[Any]]:

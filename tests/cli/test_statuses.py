@@ -1,7 +1,5 @@
 """Exit statuses as the README has them: 0 done, 1 failed, 2 wrong usage, 3 done in part."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,24 +45,3 @@ def test_one_of_two_fails_and_some_pictures_cannot_be_read(call: Call) -> None:
     assert call("predict", "bad.png", "--run", "two")[0] == 1
     assert call("predict", "bad.png", "my photos/red/00.png", "--run", "two")[0] == 3
     assert call("compare", "--format", "pdf")[0] == 2
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["train", "photos", "--recipe", "foo"], "'foo' is not one of 'finetune', 'slides', 'deit'"),
-        (["train", "photos", "--epochs", "many"], "--epochs"),
-        (["train", "photos", "--foo"], "No such option: --foo"),
-        (["predict"], "Missing argument"),
-        (["nope"], "No such command 'nope'"),
-    ],
-)
-def test_a_call_that_cannot_be_meant_is_one_line(words: list[str], said: str) -> None:
-    """What is wrong, and where to look; nothing else on stderr, nothing on stdout."""
-    command = [sys.executable, "-m", "vitbench", *words]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("vitbench: ")
-    assert said in done.stderr
-    assert done.stderr.rstrip().endswith("--help")
-    assert done.stderr.count("\n") == 1

@@ -18,6 +18,7 @@ from vitbench.files import printable
 from vitbench.inference.devices import choose_device
 from vitbench.inference.stream import Question, Recognise, answer, collect
 from vitbench.models.folder import LoadedModel, load_model
+from vitbench.options import Count, fit
 from vitbench.records import Answer, Benchmark, Fingerprints, Part, PixelRange, Run, counted
 from vitbench.records.commands import command, going_on
 from vitbench.records.fingerprints import NOTHING, TESTED_ON, Found
@@ -42,8 +43,7 @@ def predict(
     pictures of more than 8 bits; None: what it was in training. Answers for the benchmark's own test
     pictures count as a look at its test set, in `test_evaluations.csv`; `watch` hears of it.
     """
-    if top_k < 1:
-        raise UsageError(f"top_k {top_k}: a number of answers, from 1")
+    fit("--top-k", Count, top_k)
     name = str(run.folder) if isinstance(run, Benchmark | Run) else None if run is None else str(run)
     model_set = model_set_for(name, models, Path(results)).meaning(pixel_range)
     questions = collect([str(image) for image in images])

@@ -1,6 +1,7 @@
 """`train`: the plan carried out run by run; one model's failure leaves the others alone."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,9 +167,8 @@ def train(
     resume = resume or allow_changed
     if started()[0]:
         return _followed()
-    request = TrainRequest(
-        Settings.of(settings), folder_of_data, name, Path(results), resume, share, allow_changed
-    )
+    asked = Settings.asked(verb_of(settings.get("recipe", "")), settings, inspect.signature(train).parameters)
+    request = TrainRequest(asked, folder_of_data, name, Path(results), resume, share, allow_changed)
     with followed(request.results, watch, progress) as told:
         return carry_out(request, told, track)
 

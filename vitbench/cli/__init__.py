@@ -3,9 +3,9 @@
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from vitbench.errors import UsageError, VitbenchError
+from vitbench.errors import VitbenchError
 
 if TYPE_CHECKING:
     import typer
@@ -65,19 +65,15 @@ def _called(app: "typer.Typer") -> int:
     """The command's exit status; a call that cannot be meant is one line, not a box of several."""
     import typer
 
-    # click's UsageError, which some versions of typer carry inside.
-    usage_error = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+    from vitbench.cli.commands import CALL_ERROR, refused
+
     try:
-        status = app(standalone_mode=False)
+        status = app(standalone_mode=False, prog_name="vitbench")
         return status if isinstance(status, int) else 0
     except typer.Abort:
         return 128 + signal.SIGINT
-    except usage_error as error:
-        if message := error.format_message().replace("Value error, ", ""):  # else it has shown the help
-            raise UsageError(f"{message.rstrip('.')}; see {_path(error.ctx)} --help") from error
+    except CALL_ERROR as error:
+        if type(error).__name__ != "NoArgsIsHelpError":
+            raise refused(error) from error
+        typer.echo(error.format_message())
         return int(error.exit_code)
-
-
-def _path(context: Any) -> str:
-    """ "vitbench data check", of click's context of a call."""
-    return f"{_path(context.parent)} {context.info_name}" if context and context.parent else "vitbench"

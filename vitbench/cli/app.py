@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import Field
 
+from vitbench.cli.commands import App, Group
 from vitbench.cli.data import data_app
-from vitbench.cli.declared import DeclaredCommand
 from vitbench.cli.options import (
+    OUTPUTS,
+    READING,
     RESULTS,
     AnonymousOption,
     Format,
@@ -19,70 +22,89 @@ from vitbench.cli.options import (
     Output,
     Outputs,
     ResultsOption,
+    option,
     two_ends,
 )
 from vitbench.cli.train import pretrain, probe, train
 from vitbench.errors import UsageError
+from vitbench.options import Count, Positive
 
-app = typer.Typer(
+Points = Annotated[Positive, Field(le=100)]
+"""Percentage points."""
+
+app = App(
     name="vitbench",
-    help="Which vision transformer is best on my pictures, and how sure can I be?",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 app.add_typer(data_app, name="data")
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where the built-in pictures go.")] = Path("demo-pictures"),
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Where the built-in pictures go. [default: demo-pictures]",
+            show_default=False,
+        ),
+    ] = Path("demo-pictures"),
     results: ResultsOption = RESULTS,
 ) -> None:
     """Train, compare and predict on the built-in pictures: the whole way in minutes.
 
-    Example: `vitbench demo`
+    Examples:
+    vitbench demo
+    vitbench demo pictures --results trials
+    vitbench compare               the table of it once more
     """
     from vitbench.cli.demo import run_demo
 
     raise typer.Exit(run_demo(folder, results))
 
 
-app.command(cls=DeclaredCommand)(train)
-app.command(cls=DeclaredCommand)(probe)
-app.command(cls=DeclaredCommand)(pretrain)
+app.command()(train)
+app.command()(probe)
+app.command()(pretrain)
 
 
 @app.command()
 def compare(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Benchmarks. [default: the newest]")
+        list[str] | None, typer.Argument(metavar="NAME", help="Benchmarks. [default: the newest]")
     ] = None,
     baseline: Annotated[
-        str, typer.Option(help="Compare every model with this one only: fewer pairs, sharper tests.")
+        str,
+        option("--baseline", str, "Compare every model with this one only: fewer pairs, sharper tests."),
     ] = "",
     margin: Annotated[
         float | None,
-        typer.Option(help="Call models equivalent whose difference lies within ± so many points."),
+        option("--margin", Points, "Call models equivalent whose difference lies within ± so many points."),
     ] = None,
     detect: Annotated[
         float | None,
-        typer.Option(help="Say how many test pictures a difference of so many points would need."),
+        option("--detect", Points, "Say how many test pictures a difference of so many points would need."),
     ] = None,
     across: Annotated[
         bool, typer.Option("--across", help="Benchmarks on different pictures: a row per data set.")
     ] = False,
     form: Annotated[
         Format | None,
-        typer.Option("--format", metavar="<choice>", help="Print the table as md, csv, latex or json."),
+        option("--format", Format, "Print the table as md, csv, latex or json.", panel=OUTPUTS),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Write the report to FILE.html, its data to FILE.json beside it.")
+        Path | None,
+        option(
+            "--report", Path, "Write the report to FILE.html, its data to FILE.json.", metavar="FILE.html"
+        ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Where the pictures of the benchmark are now; their content is compared."),
+        option("--data", Path, "Where the pictures of the benchmark are now; their content is compared."),
     ] = None,
     no_images: NoImagesOption = False,
     anonymous: AnonymousOption = False,
@@ -92,14 +114,16 @@ def compare(
     """Show the comparison of one benchmark, its files written anew, or of several on the same test set.
 
     Examples:
+    vitbench compare
+    vitbench compare photos-1 photos-2
+    vitbench compare photos-1 --report for-you.html
 
-    - `vitbench compare`
-    - `vitbench compare --baseline swin --margin 2 --detect 3`
-    - `vitbench compare photos-1 photos-2`
-    - `vitbench compare photos-1 --report for-you.html --anonymous --no-images`
-    - `vitbench compare --format latex > table.tex`
-    - `vitbench compare photos-1 --data /mnt/photos`
-    - `vitbench compare --across pets-1 flowers-1 tools-1`
+    More examples:
+    vitbench compare --baseline swin --margin 2 --detect 3
+    vitbench compare photos-1 --report for-you.html --anonymous --no-images
+    vitbench compare --format latex > table.tex
+    vitbench compare photos-1 --data /mnt/photos
+    vitbench compare --across pets-1 flowers-1 tools-1
     """
     output = Output("json" if json and form is None else form, report, not no_images, anonymous)
     output.check()
@@ -122,33 +146,58 @@ def compare(
 @app.command()
 def predict(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE|DIR|GLOB|-...", help="Pictures; - reads paths from stdin.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGE", help="Pictures, folders of them, patterns ('*.jpg'); - reads paths from stdin."
+        ),
     ],
     run: Annotated[
         str | None,
-        typer.Option(
-            help="A benchmark, a run of it (NAME/vit-s0), or the path of a saved model. "
-            "[default: the newest benchmark]"
+        option(
+            "--run",
+            str,
+            "A benchmark, a run of it (NAME/vit-s0), or the path of a saved model. "
+            "[default: the newest benchmark]",
+            metavar="NAME",
         ),
     ] = None,
-    models: Annotated[str | None, typer.Option(help="Only these of its models, comma-separated.")] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="Answers per model.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    out: Annotated[Path | None, typer.Option(help="Write the answers to FILE.csv or FILE.json.")] = None,
+    models: Annotated[
+        str | None,
+        option("--models", str, "Only these of its models, comma-separated.", metavar="MODEL,…"),
+    ] = None,
+    top_k: Annotated[int, option("--top-k", Count, "Answers per model. [default: 1]")] = 1,
+    every: Annotated[
+        bool, typer.Option("--all", help="Print every picture, also where they are more than a screen.")
+    ] = False,
     sheet: Annotated[
-        Path | None, typer.Option(help="Write a picture of photos and answers, FILE.png.")
+        Path | None,
+        option("--sheet", Path, "Write a picture of photos and answers.", metavar="FILE.png"),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write a page of photos and answers, FILE.html, and its data, FILE.json."),
+        option(
+            "--report",
+            Path,
+            "Write a page of photos and answers, its data to FILE.json.",
+            metavar="FILE.html",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, option("--out", Path, "Write the answers to FILE.csv or FILE.json.", metavar="FILE")
     ] = None,
     no_images: NoImagesOption = False,
     anonymous: AnonymousOption = False,
+    device: Annotated[
+        str, option("--device", str, "auto, cpu, cuda, mps. [default: auto]", panel=READING)
+    ] = "auto",
     pixel_range: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "--pixel-range",
+            str,
+            "What is black and what is white in pictures of more than 8 bits. [default: as in training]",
             metavar="LOW,HIGH",
-            help="What is black and what is white in pictures of more than 8 bits. [default: as in training]",
+            panel=READING,
         ),
     ] = None,
     results: ResultsOption = RESULTS,
@@ -157,13 +206,14 @@ def predict(
     """Ask every model what a picture shows.
 
     Examples:
+    vitbench predict photo.jpg
+    vitbench predict holiday/ --sheet answers.png
+    vitbench predict holiday/ --report answers.html
 
-    - `vitbench predict photo.jpg`
-    - `vitbench predict holiday/ --sheet answers.png`
-    - `vitbench predict holiday/ --report answers.html`
-    - `find . -name '*.jpg' | vitbench predict - --json`
+    More examples:
+    find . -name '*.jpg' | vitbench predict - --json
     """
-    outputs = Outputs(json, out, sheet, report, not no_images, anonymous)
+    outputs = Outputs(json, out, sheet, report, not no_images, anonymous, every)
     outputs.check()
     from vitbench.cli.predict import predict_images
 
@@ -221,27 +271,36 @@ def inspect(
 @app.command("models")
 def list_models(
     pattern: Annotated[
-        str | None, typer.Argument(help="Also timm's own names that match, e.g. 'convnext*'.")
-    ] = None,
-    max_params: Annotated[float | None, typer.Option(help="Millions of parameters at most.")] = None,
-    max_gmacs: Annotated[float | None, typer.Option(help="GMACs at the native size at most.")] = None,
-    download: Annotated[
-        Path | None,
-        typer.Option(help="Fetch pretrained weights into DIR, for --weights DIR without a network."),
+        str | None,
+        typer.Argument(metavar="PATTERN", help="timm's own names that match instead, e.g. 'convnext*'."),
     ] = None,
     models: Annotated[
         str | None,
-        typer.Option(help="Only these, comma-separated. [default: all aliases]"),
+        option("--models", str, "Only these, comma-separated. [default: all aliases]", metavar="MODEL,…"),
+    ] = None,
+    max_params: Annotated[
+        float | None, option("--max-params", Positive, "Millions of parameters at most.")
+    ] = None,
+    max_gmacs: Annotated[
+        float | None, option("--max-gmacs", Positive, "GMACs at the native size at most.")
+    ] = None,
+    download: Annotated[
+        Path | None,
+        option(
+            "--download",
+            Path,
+            "Fetch pretrained weights into DIR, for --weights DIR without a network.",
+            metavar="DIR",
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the models: names, sizes, what they were pretrained on, licence of the weights.
 
     Examples:
-
-    - `vitbench models --max-params 10`
-    - `vitbench models 'convnext_*'`
-    - `vitbench models --download weights --models vit,swin`
+    vitbench models --max-params 10
+    vitbench models 'convnext_*'
+    vitbench models --download weights --models vit,swin
     """
     from vitbench.cli.show import download_models, show_models
 
@@ -269,4 +328,10 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Which vision transformer is best on my pictures, and how sure can I be?"""
+    """Which vision transformer is best on my pictures, and how sure can I be?
+
+    Examples:
+    vitbench demo                  the whole way in minutes, on built-in pictures
+    vitbench train photos          photos/ has a sub-folder per class
+    vitbench predict holiday.jpg   what every model says
+    """

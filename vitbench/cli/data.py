@@ -2,40 +2,69 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import Field
 
 from vitbench import files
-from vitbench.cli.options import DATA, PixelRangeOption, two_ends
+from vitbench.cli.commands import App, Group
+from vitbench.cli.options import DATA, READING, PixelRangeOption, option, two_ends
 from vitbench.errors import UsageError, VitbenchError
+from vitbench.options import MOST_PIXELS, Count, Folds, Positive, Seed, Whole
 from vitbench.records.watch import CHECKING
-from vitbench.settings import Augment, Layout, Settings
+from vitbench.settings import IMAGE_SIZE, PER_CLASS, Augment, Layout, Settings
 
 if TYPE_CHECKING:
     from vitbench.data.cache_listing import CacheEntry
     from vitbench.records import PixelRange, Split
 
-data_app = typer.Typer(
-    help="Check, split, augment image folders; write the built-in pictures; show what is kept.",
+data_app = App(
+    cls=Group,
+    help="""Check, split, augment image folders; write the built-in pictures; show what is kept.
+
+    Examples:
+    vitbench data check photos
+    vitbench data split photos
+    vitbench data demo
+    """,
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
-DataArgument = Annotated[Path, typer.Argument(help="Folder of class folders, or of train/ val/ test/.")]
-LayoutOption = Annotated[Layout, typer.Option(metavar="<choice>", help=Settings.meaning("layout"))]
-SkipOption = Annotated[bool, typer.Option("--skip-bad", help=Settings.meaning("skip_bad"))]
-GroupOption = Annotated[str | None, typer.Option(help=Settings.meaning("group"))]
-BurstOption = Annotated[float | None, typer.Option(help=Settings.meaning("burst_seconds"))]
+DATA_HELP = "Folder of class folders, or of train/ val/ test/."
+DataArgument = Annotated[
+    Path, typer.Argument(metavar="DATA", help=f"{DATA_HELP} [default: data]", show_default=False)
+]
+LayoutOption = Annotated[
+    Layout, option("--layout", Layout, f"{Settings.meaning('layout')} [default: auto]", panel=READING)
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-bad", help=Settings.meaning("skip_bad"), rich_help_panel=READING)
+]
+GroupOption = Annotated[str | None, option("--group", str, Settings.meaning("group"))]
+BurstOption = Annotated[
+    float | None, option("--burst-seconds", Positive, Settings.meaning("burst_seconds"), panel=READING)
+]
 NearOption = Annotated[
     bool,
-    typer.Option("--near-duplicates/--no-near-duplicates", help=Settings.meaning("near_duplicates")),
+    typer.Option(
+        "--near-duplicates/--no-near-duplicates",
+        help=f"{Settings.meaning('near_duplicates')} [default: yes]",
+        show_default=False,
+        rich_help_panel=READING,
+    ),
 ]
 RememberOption = Annotated[
     bool,
     typer.Option(
-        "--store/--no-store", help="Remember what was learnt of each file, and decode no unchanged one again."
+        "--store/--no-store",
+        help="Remember what was learnt of each file, and decode no unchanged one again. [default: yes]",
+        show_default=False,
+        rich_help_panel=READING,
     ),
 ]
+SplitSeedOption = Annotated[int, option("--split-seed", Seed, "Seed of the split. [default: 0]")]
 
 
 @data_app.command()
@@ -51,12 +80,18 @@ def check(
         bool, typer.Option("--strict", help="Status 1 too for leaks, clashing labels and signs of copies.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="New CSV file with all pairs of pictures that show the same.")
+        Path | None,
+        option(
+            "--out", Path, "New CSV file with all pairs of pictures that show the same.", metavar="FILE.csv"
+        ),
     ] = None,
 ) -> None:
     """Decode every new picture; print classes, counts, sizes, bad files, duplicates. Status 1 if any is bad.
 
-    Examples: `vitbench data check photos` · `vitbench data check photos --strict --out pairs.csv`
+    Examples:
+    vitbench data check photos
+    vitbench data check photos --strict
+    vitbench data check photos --out pairs.csv
     """
     from vitbench.cli.progress import watch
     from vitbench.data.bad import SHOWN_BAD, list_bad
@@ -91,11 +126,17 @@ def check(
 @data_app.command()
 def split(
     data: DataArgument = DATA,
-    out: Annotated[Path | None, typer.Argument(help="New folder for copies; none: only the counts.")] = None,
-    split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    out: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="New folder for copies; none: only the counts.")
+    ] = None,
+    split_seed: SplitSeedOption = 0,
     folds: Annotated[
-        str | None,
-        typer.Option(help="Show so many folds instead (auto: 5 where the test part is small); not written."),
+        Any,
+        option(
+            "--folds",
+            Folds,
+            "Show so many folds instead (auto: 5 where the test part is small); not written.",
+        ),
     ] = None,
     group: GroupOption = None,
     burst_seconds: BurstOption = None,
@@ -107,21 +148,22 @@ def split(
 ) -> None:
     """Show or write the split that `train` would use.
 
-    Examples: `vitbench data split photos` · `vitbench data split photos photos-split --split-seed 1` ·
-    `vitbench data split photos --folds 5 --group 'scene(\\d+)'`
+    Examples:
+    vitbench data split photos
+    vitbench data split photos photos-split --split-seed 1
+    vitbench data split photos --folds 5 --group 'scene(\\d+)'
     """
     from vitbench.cli.progress import watch
     from vitbench.data.groups import keep_together, refuse_grouping
     from vitbench.data.scan import scan_folder
     from vitbench.data.split import split_images, write_split
 
-    count = _folds(folds)
     refuse_grouping(group, burst_seconds)
     meant = _meant(pixel_range)
     with watch() as display:
         images = scan_folder(data, layout, skip_bad, partial(display.work, CHECKING), near, store, meant)
         images = keep_together(images, group, burst_seconds)
-        found = split_images(images, split_seed, count)
+        found = split_images(images, split_seed, folds)
         for note in (*images.notes, *found.notes, *found.proposals, images.searched):
             display.message(f"note: {note}")
     print(files.printable(f"{data}: {found.rule}"))
@@ -134,27 +176,38 @@ def split(
 
 @data_app.command()
 def augment(
-    data: Annotated[Path, typer.Argument(help="Folder of class folders, or of train/ val/ test/.")],
-    out: Annotated[Path, typer.Argument(help="New folder for the views.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help=DATA_HELP)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the views.")],
     per_class: Annotated[
         int,
-        typer.Option(
-            min=1, max=1_000_000, help="Views per class; one with more training pictures shows each once."
+        option(
+            "--per-class",
+            Count,
+            "Views per class; one with more training pictures shows each once. [default: 200]",
         ),
-    ] = 200,
+    ] = PER_CLASS,
     level: Annotated[
         Augment,
-        typer.Option(
+        option(
             "--augment",
-            metavar="<choice>",
-            help="none, geometry (as `train` does from pretrained weights), masked (as `pretrain` does), "
-            "light (as from random ones), strong or deit.",
+            Augment,
+            "none, geometry (as `train` does from pretrained weights), masked (as `pretrain` does), "
+            "light (as from random ones), strong or deit. [default: geometry]",
         ),
     ] = "geometry",
-    flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror views.")] = True,
-    image_size: Annotated[int, typer.Option(min=8, max=8192, help="Side of a view, px.")] = 224,
-    seed: Annotated[int, typer.Option(help="Seed of the views.")] = 0,
-    split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    flip: Annotated[
+        bool, typer.Option("--flip/--no-flip", help="Mirror views. [default: yes]", show_default=False)
+    ] = True,
+    image_size: Annotated[
+        int,
+        option(
+            "--image-size",
+            Annotated[Whole, Field(ge=8, le=MOST_PIXELS)],
+            "Side of a view, px. [default: 224]",
+        ),
+    ] = IMAGE_SIZE,
+    seed: Annotated[int, option("--seed", Seed, "Seed of the views. [default: 0]")] = 0,
+    split_seed: SplitSeedOption = 0,
     layout: LayoutOption = "auto",
     skip_bad: SkipOption = False,
     pixel_range: PixelRangeOption = None,
@@ -162,7 +215,10 @@ def augment(
 ) -> None:
     """Write the first epoch's augmented training views as files; val and test pictures have none.
 
-    Example: `vitbench data augment photos views --per-class 200`
+    Examples:
+    vitbench data augment photos views
+    vitbench data augment photos views --per-class 20 --augment strong
+    vitbench data augment photos views --image-size 96
     """
     from vitbench.cli.progress import watch
     from vitbench.data.augment import write_views
@@ -192,12 +248,16 @@ def augment(
 def show_store(
     clear: Annotated[bool, typer.Option("--clear", help="Empty it.")] = False,
     store_dir: Annotated[
-        Path | None, typer.Option("--store-dir", help="The decoded pictures in this folder instead.")
+        Path | None,
+        option("--store-dir", Path, "The decoded pictures in this folder instead.", metavar="DIR"),
     ] = None,
 ) -> None:
     """List what is kept to save time: known pictures, decoded pictures, features; all can be made again.
 
-    Examples: `vitbench data store` · `vitbench data store --clear` · `vitbench data store --store-dir /fast`
+    Examples:
+    vitbench data store
+    vitbench data store --clear
+    vitbench data store --store-dir /fast
     """
     from vitbench.data.cache import cache_folder
     from vitbench.data.cache_listing import cache_entries, clear_cache, decoded_in
@@ -233,11 +293,17 @@ def _megabytes(size: int) -> str:
 
 @data_app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="New folder.")] = Path("demo-pictures"),
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="New folder. [default: demo-pictures]", show_default=False),
+    ] = Path("demo-pictures"),
 ) -> None:
     """Write the built-in pictures as an image folder: 10 classes, `train/` and `test/`.
 
-    Example: `vitbench data demo` then `vitbench train demo-pictures --quick --weights auto`
+    Examples:
+    vitbench data demo
+    vitbench data demo pictures
+    vitbench train demo-pictures --quick --weights auto
     """
     from vitbench.data.demo import write_demo
 
@@ -259,14 +325,6 @@ def _counts(split: "Split") -> list[str]:
         counts = ", ".join(f"{c} {sum(p.label == c for p in pictures)}" for c in split.classes)
         lines.append(f"{name}: {len(pictures)} ({counts}) {more}".rstrip())
     return lines
-
-
-def _folds(text: str | None) -> "int | Literal['auto'] | None":
-    if text is None or text == "auto":
-        return cast("Literal['auto'] | None", text)
-    if text.isdecimal() and int(text) > 1:
-        return int(text)
-    raise UsageError(f"--folds {text}: a number from 2, or auto")
 
 
 def _refuse_taken(out: Path | None) -> None:

@@ -2,20 +2,29 @@
 
 import functools
 import inspect
-import itertools
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import NoneType
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand
 
 from vitbench import files
-from vitbench.cli.options import RESULTS
+from vitbench.cli.options import RESULTS, text_option
 from vitbench.errors import UsageError
-from vitbench.options import EVERY, RUNNING, TRAINING, Command, Declared, On, kinds, several
+from vitbench.options import (
+    EVERY,
+    LEARNING,
+    RUNNING,
+    TRAINING,
+    Command,
+    Declared,
+    On,
+    Positive,
+    Switch,
+    kinds,
+    parsed,
+)
 from vitbench.settings import ARMS, DISTILLED, RECIPE_OF, TEACHER, Settings
 
 
@@ -26,15 +35,16 @@ class CommandOptions(Declared):
         Path | None,
         On(
             EVERY,
+            LEARNING,
             flag="DATA",
             default="data",
             help={"pretrain": "Folder of pictures, with class folders or without."},
         ),
     ] = None
     """Folder of class folders, or of train/ val/ test/."""
-    max_params: Annotated[float | None, On(("probe",))] = None
+    max_params: Annotated[Positive | None, On(("probe",), LEARNING, common=True)] = None
     """Only models of at most so many million parameters."""
-    max_gmacs: Annotated[float | None, On(("probe",))] = None
+    max_gmacs: Annotated[Positive | None, On(("probe",), LEARNING, common=True)] = None
     """Only models of at most so many GMACs."""
     track: Annotated[Literal["tensorboard", "wandb", "trackio"] | None, On(TRAINING, RUNNING)] = None
     """Show every epoch in tensorboard, wandb or trackio too (`pip install 'vitbench[track]'`)."""
@@ -42,21 +52,23 @@ class CommandOptions(Declared):
     """Carry out every N-th run only, from the K-th on: N such calls with one --name fill one benchmark, at
     the same time or not; each can be started again as it was.
     """
-    results: Annotated[Path, On(EVERY)] = RESULTS
+    results: Annotated[Path, On(EVERY, RUNNING)] = RESULTS
     """Folder in which benchmarks live."""
-    name: Annotated[str | None, On(EVERY, default="FOLDER-DATE-N")] = None
+    name: Annotated[str | None, On(EVERY, RUNNING, common=True, metavar="NAME", default="FOLDER-DATE-N")] = (
+        None
+    )
     """The benchmark's folder."""
-    resume: Annotated[bool, On(EVERY)] = False
+    resume: Annotated[Switch, On(EVERY, RUNNING, common=True)] = False
     """Go on with what was interrupted."""
-    allow_changed: Annotated[bool, On(EVERY)] = False
+    allow_changed: Annotated[Switch, On(EVERY, RUNNING)] = False
     """Go on also where torch and its kin, or the number of threads, have changed since: the weights are then
     not equal to the last bit to those of an uninterrupted run, and the table says so.
     """
-    config: Annotated[Path | None, On(EVERY)] = None
+    config: Annotated[Path | None, On(EVERY, RUNNING, metavar="FILE.toml")] = None
     """TOML file with these options; options beat it."""
-    dry_run: Annotated[bool, On(EVERY)] = False
+    dry_run: Annotated[Switch, On(EVERY, RUNNING, common=True)] = False
     """Print the plan (with --json as JSON), write nothing."""
-    as_json: Annotated[bool, On(EVERY, flag="--json")] = False
+    as_json: Annotated[Switch, On(EVERY, RUNNING, flag="--json")] = False
     """JSON on stdout instead of a table."""
 
 
@@ -75,7 +87,10 @@ def declares(command: Command) -> Callable[[Body], Callable[..., None]]:
             call = {name: given[name] for name in CommandOptions.model_fields if given.get(name) is not None}
             if command in RECIPE_OF:
                 given["recipe"] = RECIPE_OF[command]
-            body(named_settings(given), CommandOptions.of(call))
+            named = CommandOptions.of(
+                {name: _value(CommandOptions, name, value) for name, value in call.items()}
+            )
+            body(named_settings(given, command), named)
 
         parameters = [*parameters_of(Settings, command), *parameters_of(CommandOptions, command)]
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -92,48 +107,20 @@ def parameters_of(model: type[Declared], command: Command) -> Iterator[inspect.P
         if command not in option.commands:
             continue
         annotation = option.types.get(command, field.annotation)
-        taken, metavar = _taken(annotation, option.repeated)
-        words = [kind for kind in kinds(annotation) if isinstance(kind, str)]
         told = _help(model, name, command)
         on, off = model.flags(name)
+        panel = None if option.common else option.panel
+        taken: Any = bool if bool in kinds(annotation) else list[str] if option.repeated else str
         info = (
-            typer.Option(
-                f"{on}/{off}" if off else on,
-                metavar=option.metavar or metavar,
-                help=told,
-                rich_help_panel=option.panel,
-                autocompletion=_completing(words) if words and several(annotation) else None,
-            )
-            if on.startswith("-")
-            else typer.Argument(help=told)
+            typer.Argument(help=told, metavar=on)
+            if not on.startswith("-")
+            else typer.Option(f"{on}/{off}" if off else on, help=told, rich_help_panel=panel)
+            if taken is bool
+            else text_option(on, annotation, told, metavar=option.metavar, panel=panel)
         )
         yield inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[taken | None, info]
         )
-
-
-def _taken(annotation: Any, repeated: bool) -> tuple[Any, str | None]:
-    """The type by which typer reads a value, and what stands for it in the help, None: what typer says."""
-    plain = tuple(kind for kind in kinds(annotation) if kind is not NoneType)
-    words = tuple(kind for kind in plain if isinstance(kind, str))
-    if several(annotation):
-        return (list[str], "<str>") if repeated else (str, None)
-    if words == plain:
-        return Literal[words], "<choice>"
-    if words:
-        return str, "<int>"
-    return plain[0] if plain[0] in (bool, int, float, Path) else str, None
-
-
-def _completing(words: Sequence[str]) -> Callable[[str], list[str]]:
-    """What the shell offers where words stand comma-separated."""
-
-    def complete(incomplete: str) -> list[str]:
-        before, comma, last = incomplete.rpartition(",")
-        left = [word for word in words if word not in before.split(",")]
-        return [before + comma + word for word in left if word.startswith(last)]
-
-    return complete
 
 
 def _help(model: type[Declared], name: str, command: Command) -> str:
@@ -155,37 +142,15 @@ def _shown(value: Any) -> str:
     return "yes" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-class DeclaredCommand(TyperCommand):
-    """A command that says of another one's option which has it."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """UsageError for an option that `train`, `probe` or `pretrain` has, and this one has not."""
-        known = {flag for param in self.params for flag in (*param.opts, *param.secondary_opts)}
-        for word in itertools.takewhile(lambda word: word != "--", args):
-            flag = word.partition("=")[0]
-            if flag not in known and (having := _commands_with(flag)):
-                only = " and ".join(having)
-                raise UsageError(f"{flag}: is no option of vitbench {self.name}, only of {only}")
-        return super().parse_args(ctx, args)
-
-
-def _commands_with(flag: str) -> tuple[Command, ...]:
-    for model in (Settings, CommandOptions):
-        for name in model.model_fields:
-            if flag in model.flags(name) and flag.startswith("-"):
-                return model.option(name).commands
-    return ()
-
-
 # --- what a call names ----------------------------------------------------------------------------
 
 
-def named_settings(given: Mapping[str, Any]) -> Settings:
-    """What a call names: `--config` first, its options on top.
+def named_settings(given: Mapping[str, Any], command: Command = "train") -> Settings:
+    """What a call of a command names: `--config` first, its options on top.
 
     Raises UsageError, naming option and value, for what does not fit.
     """
-    explicit = _config(Path(given["config"])) if given.get("config") else {}
+    explicit = _config(Path(given["config"]), command) if given.get("config") else {}
     said = {
         name: value for name, value in given.items() if name in Settings.model_fields and value is not None
     }
@@ -194,35 +159,19 @@ def named_settings(given: Mapping[str, Any]) -> Settings:
         explicit["arms"] = _arms(arms, explicit.get("arms", {}), teacher)
         if teacher and all(arm.get("teacher") != teacher for arm in explicit["arms"].values()):
             raise UsageError(f"--teacher {teacher}: no arm learns from it; add distill to --arms")
-    explicit |= {name: _value(name, value) for name, value in said.items()}
-    return Settings.of(explicit)
+    explicit |= {name: _value(Settings, name, value) for name, value in said.items()}
+    return Settings.asked(command, explicit)
 
 
-def _value(name: str, value: Any) -> Any:
-    """A text as its field has it: comma-separated ones as a list, a number where it is no word.
-
-    Any other value (out of a TOML file) as it is.
-    """
-    if not isinstance(value, str) or name not in Settings.model_fields:
+def _value(model: type[Declared], name: str, value: Any) -> Any:
+    """A text as its field has it; any other value (out of a TOML file) as it is."""
+    if not isinstance(value, str) or name not in model.model_fields or model.option(name).repeated:
         return value
-    annotation = Settings.model_fields[name].annotation
-    plain = kinds(annotation)
-    if several(annotation) and not Settings.option(name).repeated and float not in plain:
-        parts = [part.strip() for part in value.split(",") if part.strip()]
-        return [_whole(name, part) for part in parts] if int in plain else parts
-    words = [kind for kind in plain if isinstance(kind, str)]
-    return _whole(name, value, words) if int in plain and words and value not in words else value
+    return parsed(model.model_fields[name].annotation, value)
 
 
-def _whole(name: str, text: str, words: Sequence[str] = ()) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        also = "".join(f" or {word!r}" for word in words)
-        raise UsageError(f"{Settings.flags(name)[0]} {text[:80]}: needs a whole number{also}") from None
-
-
-def _config(path: Path) -> dict[str, Any]:
+def _config(path: Path, command: Command) -> dict[str, Any]:
+    """The options that a file names; UsageError, with the file's name in front, for what does not fit."""
     try:
         content = tomllib.loads(files.text_of(path))
     except OSError as error:
@@ -234,13 +183,21 @@ def _config(path: Path) -> dict[str, Any]:
         found["arms"] = {
             name: _fields(fields) if isinstance(fields, dict) else fields for name, fields in arms.items()
         }
+    if calling := [name for name in found if name in CommandOptions.model_fields]:
+        raise UsageError(
+            f"--config {path}: {CommandOptions.flags(calling[0])[0]}: stands on the command line, in no file"
+        )
+    try:
+        Settings.asked(command, {**found, "recipe": RECIPE_OF.get(command, found.get("recipe", "finetune"))})
+    except UsageError as error:
+        raise UsageError(f"--config {path}: {error}") from error
     return found
 
 
 def _fields(table: Mapping[str, Any]) -> dict[str, Any]:
     """A table of options, named as on the command line or as in `Settings`."""
     found = {key.replace("-", "_"): value for key, value in table.items()}
-    return {key: _value(key, value) for key, value in found.items()}
+    return {key: _value(Settings, key, value) for key, value in found.items()}
 
 
 def _arms(names: str, known: Mapping[str, Any], teacher: str | None) -> dict[str, Any]:

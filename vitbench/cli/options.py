@@ -1,12 +1,14 @@
 """What the commands share: options of more than one, outputs, exit statuses."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from vitbench.errors import UsageError
+from vitbench.options import RUNNING, fit, kinds, parsed, several
 from vitbench.settings import Settings
 
 DATA = Path("data")
@@ -19,20 +21,75 @@ def status_of(done: int, wanted: int) -> int:
     return 0 if done == wanted else EXIT_PARTLY if done else EXIT_FAILED
 
 
-ResultsOption = Annotated[
-    Path, typer.Option("--results", help="Folder in which benchmarks live.", show_default=True)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of a table.")]
+def option(flag: str, kind: Any, told: str, *, metavar: str | None = None, panel: str | None = None) -> Any:
+    """typer's option whose value is of a `kind`; what is not is refused as everywhere (`fit`)."""
+    info = text_option(flag, kind, told, metavar=metavar, panel=panel)
+    info.parser = lambda text: fit(flag, kind, parsed(kind, text) if isinstance(text, str) else text)
+    return info
 
-NoImagesOption = Annotated[bool, typer.Option("--no-images", help="Leave the photographs out of --report.")]
+
+def text_option(
+    flag: str, kind: Any, told: str, *, metavar: str | None = None, panel: str | None = None
+) -> Any:
+    """typer's option whose value, of a `kind`, is handed on as the text that it is."""
+    words = [one for one in kinds(kind) if isinstance(one, str)]
+    return typer.Option(
+        flag,
+        metavar=metavar or _metavar(kind, words),
+        help=told,
+        show_default=False,
+        autocompletion=_completing(words, several(kind)) if words else None,
+        rich_help_panel=panel,
+    )
+
+
+def _metavar(kind: Any, words: Sequence[str]) -> str:
+    """What stands for a value in the help."""
+    taken = kinds(kind)
+    number = "N" if int in taken else "X" if float in taken else ""
+    named = "PATH" if Path in taken else "NAME" if words else "TEXT"
+    return f"{number or named},…" if several(kind) else number or named
+
+
+def _completing(words: Sequence[str], many: bool) -> Callable[[str], list[str]]:
+    """What the shell offers; where words stand comma-separated, those that are not there yet."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",") if many else ("", "", incomplete)
+        left = [word for word in words if word not in before.split(",")]
+        return [before + comma + word for word in left if word.startswith(last)]
+
+    return complete
+
+
+OUTPUTS = "Outputs"
+READING = "How pictures are read"
+"""Panels of `--help-all`."""
+
+ResultsOption = Annotated[
+    Path, option("--results", Path, "Folder in which benchmarks live. [default: results]", panel=RUNNING)
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="JSON on stdout instead of a table.", rich_help_panel=OUTPUTS)
+]
+NoImagesOption = Annotated[
+    bool,
+    typer.Option("--no-images", help="Leave the photographs out of --report.", rich_help_panel=OUTPUTS),
+]
 AnonymousOption = Annotated[
-    bool, typer.Option("--anonymous", help="No paths, file or folder names in --report; class names stay.")
+    bool,
+    typer.Option(
+        "--anonymous",
+        help="No paths, file or folder names in --report; class names stay.",
+        rich_help_panel=OUTPUTS,
+    ),
 ]
 PixelRangeOption = Annotated[
     str | None,
     typer.Option(
         metavar="LOW,HIGH",
         help=f"{Settings.meaning('pixel_range')} [default: what the values of all of them show]",
+        rich_help_panel=READING,
     ),
 ]
 Format = Literal["md", "csv", "latex", "json"]
@@ -51,6 +108,8 @@ class Outputs:
     images: bool = True
     """Small copies of the photographs stand in the report."""
     anonymous: bool = False
+    every: bool = False
+    """The table has every picture, also where they are more than a screen."""
 
     @property
     def streams(self) -> bool:

@@ -21,15 +21,16 @@ def train(asked: Settings, call: CommandOptions) -> None:
     """Fine-tune several models on DATA and compare them.
 
     Examples:
+    vitbench train photos
+    vitbench train photos --models vit,deit --image-size 96
+    vitbench train --resume
 
-    - `vitbench train photos`
-    - `vitbench train photos --models vit,deit --image-size 96`
-    - `vitbench train photos --folds 5 --group 'scene(\\d+)'`
-    - `vitbench train photos --models deit-distilled --teacher resnet50`
-    - `vitbench train photos --models vit --arms scratch,simmim,distill --seeds 0,1,2`
-    - `vitbench train --resume`
-    - `vitbench train --name photos-1 --models swinv2-cr`
-    - `vitbench train photos --name photos-1 --seeds 0,1,2 --shard 2/8`
+    More examples:
+    vitbench train photos --folds 5 --group 'scene(\\d+)'
+    vitbench train photos --models deit-distilled --teacher resnet50
+    vitbench train photos --models vit --arms scratch,simmim,distill
+    vitbench train --name photos-1 --models swinv2-cr
+    vitbench train photos --name photos-1 --seeds 0,1,2 --shard 2/8
     """
     conduct(asked, call)
 
@@ -39,10 +40,9 @@ def probe(asked: Settings, call: CommandOptions) -> None:
     """Rank pretrained models on DATA in minutes: frozen features and a linear head, nothing is trained.
 
     Examples:
-
-    - `vitbench probe photos`
-    - `vitbench probe photos --models vit,swin,resnet50,'convnext_*' --max-params 30`
-    - `vitbench probe photos --models tiny --group 'scene(\\d+)'`
+    vitbench probe photos
+    vitbench probe photos --models tiny
+    vitbench probe photos --models 'vit,resnet50,convnext_*' --max-params 30
     """
     if call.max_params is not None or call.max_gmacs is not None or "models" in asked.model_fields_set:
         from vitbench.cli.show import say
@@ -57,14 +57,16 @@ def probe(asked: Settings, call: CommandOptions) -> None:
 def pretrain(asked: Settings, call: CommandOptions) -> None:
     """Pre-train encoders on any pictures, labels unread: most of each is hidden, to be rebuilt (SimMIM).
 
-    The pictures that `train` would test on are left out. `train --weights NAME` goes on from the encoders.
-
     Examples:
+    vitbench pretrain photos --name first
+    vitbench train photos --weights first      goes on from its encoders
+    vitbench pretrain --resume
 
-    - `vitbench pretrain photos --name first`, then `vitbench train photos --weights first`
-    - `vitbench pretrain unsorted --models vit,swin --image-size 96 --mask-size 16`
-    - `vitbench pretrain photos --mask-ratio 0.5 --mask-target normalised`
-    - `vitbench pretrain --resume`
+    The pictures that `train` would test on are left out.
+
+    More examples:
+    vitbench pretrain unsorted --models vit,swin --image-size 96 --mask-size 16
+    vitbench pretrain photos --mask-ratio 0.5 --mask-target normalised
     """
     conduct(asked, call)
 

@@ -26,6 +26,7 @@ from vitbench.data.decode import DECODER_ERRORS, formats_of
 from vitbench.data.scan import THREADS
 from vitbench.errors import UsageError
 from vitbench.files import printable
+from vitbench.options import quoted
 from vitbench.records import ImageSet, Picture, counted
 from vitbench.records.joining import joined
 
@@ -177,7 +178,7 @@ def _by_pattern(image_set: ImageSet, group: str) -> Members:
             found.setdefault(key, []).append(picture)
     if not found:
         example = files.readable(image_set.pictures[0].path)
-        raise UsageError(f"--group {group}: matches no path, such as {example}; mend the pattern")
+        raise UsageError(f"--group {quoted(group)}: matches no path, such as {example}; mend the pattern")
     return list(found.values())
 
 

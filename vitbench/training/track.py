@@ -11,9 +11,10 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from vitbench.errors import UsageError
+from vitbench.options import fit
 from vitbench.records import Benchmark, Epoch, Run
 from vitbench.records.watch import Relay, Watch
 
@@ -37,8 +38,7 @@ class Tracker(Protocol):
 
 def check(kind: str) -> None:
     """Raise UsageError where there is no such tracker, or it is not installed."""
-    if kind not in TRACKERS:
-        raise UsageError(f"--track {kind}: there are {', '.join(TRACKERS)}")
+    fit("--track", Literal[tuple(TRACKERS)], kind)
     try:
         # A folder of that name, as wandb makes one, can be imported and is not the package.
         importlib.import_module(kind).__version__  # noqa: B018
