@@ -11,6 +11,7 @@ from PIL import Image
 
 from vitbench import files
 from vitbench.benchmark import folder
+from vitbench.benchmark.explain import Explainer
 from vitbench.data.duplicates.prints import fingerprint, print_of
 from vitbench.data.kinds import several_notes
 from vitbench.errors import UsageError, VitbenchError
@@ -35,19 +36,21 @@ def predict(
     top_k: int = 1,
     watch: Watch | None = None,
     pixel_range: tuple[float, float] | None = None,
+    explain: bool = False,
 ) -> Iterator[Answer]:
     """What every model of a run or benchmark says about images, folders and globs; one `Answer` each.
 
     `run`: as they are, by name in `results` or by path (any saved model folder too); None: the newest
     finished benchmark. `models` keeps only these of its models. `pixel_range`: what is black and white in
     pictures of more than 8 bits; None: what it was in training. Answers for the benchmark's own test
-    pictures count as a look at its test set, in `test_evaluations.csv`; `watch` hears of it.
+    pictures count as a look at its test set, in `test_evaluations.csv`; `watch` hears of it. `explain`: each
+    answer has `maps` of what it rests on.
     """
     fit("--top-k", Count, top_k)
     name = str(run.folder) if isinstance(run, Benchmark | Run) else None if run is None else str(run)
     model_set = model_set_for(name, models, Path(results)).meaning(pixel_range)
     questions = collect([str(image) for image in images])
-    yield from ask(model_set, questions, choose_device(device), top_k, (watch or Watch()).message)
+    yield from ask(model_set, questions, choose_device(device), top_k, (watch or Watch()).message, explain)
 
 
 @dataclass(frozen=True)
@@ -128,18 +131,22 @@ def ask(
     device: torch.device,
     top_k: int,
     report: Callable[[str], None],
+    explain: bool = False,
 ) -> Generator[Answer, None, None]:
     """The model_set's answer to each question, in order; those for its own test pictures are counted.
 
     They are one look in each of its runs, noted when the last answer is given or nobody wants any more;
-    `report` gets one line about it.
+    `report` gets one line about it. `explain`: answers have maps; what there are none of is reported first.
     """
     looked, odd = 0, _Odd()
+    explainer = Explainer(model_set.models, device) if explain else None
+    for line in explainer.refusals if explainer else ():
+        report(line)
     try:
         for found in answer(model_set.models, questions, device, top_k, model_set.recognise()):
             looked += found.seen == "test" and not found.error
             odd.add(found)
-            yield found
+            yield explainer.explained(found) if explainer else found
     finally:
         for line in odd.lines():
             report(line)

@@ -4,7 +4,7 @@ Nothing heavy is imported before a command runs: `--help` never loads torch.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from pydantic import Field
@@ -23,11 +23,12 @@ from vitbench.cli.options import (
     Outputs,
     ResultsOption,
     option,
+    text_option,
     two_ends,
 )
 from vitbench.cli.train import pretrain, probe, train
 from vitbench.errors import UsageError
-from vitbench.options import Count, Positive
+from vitbench.options import Count, Pixels, Positive
 
 Points = Annotated[Positive, Field(le=100)]
 """Percentage points."""
@@ -185,6 +186,12 @@ def predict(
     out: Annotated[
         Path | None, option("--out", Path, "Write the answers to FILE.csv or FILE.json.", metavar="FILE")
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Maps of what each answer rests on, in --sheet, --report, --json and --out."
+        ),
+    ] = False,
     no_images: NoImagesOption = False,
     anonymous: AnonymousOption = False,
     device: Annotated[
@@ -208,12 +215,12 @@ def predict(
     Examples:
     vitbench predict photo.jpg
     vitbench predict holiday/ --sheet answers.png
-    vitbench predict holiday/ --report answers.html
+    vitbench predict holiday/ --report answers.html --explain
 
     More examples:
     find . -name '*.jpg' | vitbench predict - --json
     """
-    outputs = Outputs(json, out, sheet, report, not no_images, anonymous, every)
+    outputs = Outputs(json, out, sheet, report, not no_images, anonymous, every, explain)
     outputs.check()
     from vitbench.cli.predict import predict_images
 
@@ -228,42 +235,45 @@ def inspect(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME|RUN|MODEL|IMAGE]...",
+            metavar="NAME|RUN|MODEL|IMAGE",
             help="Benchmarks, runs, saved models, families or timm names; and pictures. [default: the newest "
             "benchmark, and its test pictures on which the models disagree]",
         ),
     ] = None,
     check_pictures: Annotated[
         int | None,
-        typer.Option(min=1, help="Check maps on so many of the test pictures. [default: all]"),
+        option("--check-pictures", Count, "Check maps on so many of the test pictures. [default: all]"),
     ] = None,
     weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Of networks named by family or timm name: pretrained, random, PATH.", metavar="<str>"
+        str | None,
+        option(
+            "--weights", str, "Of networks by name alone: pretrained, random or a PATH. [default: pretrained]"
         ),
     ] = None,
     image_size: Annotated[
         str | None,
-        typer.Option(help="Of networks named by family or timm name, px or native.", metavar="<int>"),
+        text_option("--image-size", Pixels | Literal["native"], "Of networks by name alone. [default: 224]"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    device: Annotated[
+        str, option("--device", str, "auto, cpu, cuda, mps. [default: auto]", panel=READING)
+    ] = "auto",
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Look into models side by side: what they look at, whether the maps are true, what they learned.
 
     Examples:
+    vitbench inspect
+    vitbench inspect photos-1 holiday/dog.jpg
+    vitbench inspect swin swinv2 dog.jpg --weights random
 
-    - `vitbench inspect`
-    - `vitbench inspect photos-1 holiday/dog.jpg`
-    - `vitbench inspect photos-1/swin-s0`
-    - `vitbench inspect swin swinv2 dog.jpg --weights random`
+    More examples:
+    vitbench inspect photos-1/swin-s0 --check-pictures 50
     """
     from vitbench.cli.declared import named_settings
     from vitbench.cli.inspect import inspect_models
 
-    given = {"weights": weights, "image_size": image_size, "device": device}
+    given = {"weights": weights and [weights], "image_size": image_size, "device": device}
     asked = named_settings({name: value for name, value in given.items() if value is not None})
     raise typer.Exit(inspect_models(words or [], results, asked, check_pictures, as_json=json))
 

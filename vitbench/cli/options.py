@@ -110,6 +110,8 @@ class Outputs:
     anonymous: bool = False
     every: bool = False
     """The table has every picture, also where they are more than a screen."""
+    explain: bool = False
+    """Maps of what each answer rests on."""
 
     @property
     def streams(self) -> bool:
@@ -123,6 +125,9 @@ class Outputs:
         if self.sheet is not None and self.sheet.suffix.lower() != ".png":
             raise UsageError(f"--sheet {self.sheet}: name a .png file")
         check_report(self.report, images=self.images, anonymous=self.anonymous)
+        drawn = self.as_json or self.sheet or self.report or (self.out and self.out.suffix == ".json")
+        if self.explain and not drawn:
+            raise UsageError("--explain: needs --sheet, --report, --json or --out FILE.json for its maps")
         for path in (self.out, self.sheet):
             if path is not None and not path.parent.is_dir():
                 raise UsageError(f"{path.parent}: no such folder; make it first")

@@ -40,7 +40,7 @@ def predict_images(
     answers: list[Answer] = []
     asked_for = failed = 0
     # Closed whatever happens, so that a look at test pictures is counted also when the reader has gone.
-    with contextlib.closing(ask(model_set, questions, chosen, top_k, say)) as asked:
+    with contextlib.closing(ask(model_set, questions, chosen, top_k, say, outputs.explain)) as asked:
         for found in _with_progress(asked, len(questions)):
             asked_for, failed = asked_for + 1, failed + bool(found.error)
             if not outputs.streams:

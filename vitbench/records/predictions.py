@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +130,8 @@ class Answer:
     """Nobody has said so: the models knew 8-bit pictures only, so its own values decided."""
     several: Several = ""
     """Which of several pictures in its file it is."""
+    maps: Mapping[str, Mapping[str, Array]] = field(default_factory=dict, compare=False)
+    """What each run's answer rests on: run name → kind of map → (rows, columns); {} where nobody asked."""
 
     @property
     def cut_off(self) -> bool:

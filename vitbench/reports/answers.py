@@ -144,9 +144,9 @@ def scored(answers: Sequence[Answer], runs: Sequence[str]) -> list[str]:
 def answer_json(answer: Answer) -> str:
     """One JSON line: path, label, seen, near, error, disputed, unsure, answers.
 
-    `answers`: {run: [{class, probability} …]}.
+    `answers`: {run: [{class, probability} …]}. Where it is explained also `maps`: {run: {kind: rows}}.
     """
-    value = {
+    value: dict[str, Any] = {
         "path": files.readable(answer.path),
         "label": None if answer.label is None else files.readable(answer.label),
         "seen": answer.seen,
@@ -161,6 +161,13 @@ def answer_json(answer: Answer) -> str:
             for run, pairs in answer.predictions.items()
         },
     }
+    if answer.maps:
+        value["maps"] = {
+            files.readable(run): {
+                kind: [[float(f"{cell:.4g}") for cell in row] for row in one] for kind, one in maps.items()
+            }
+            for run, maps in answer.maps.items()
+        }
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
