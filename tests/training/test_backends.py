@@ -19,9 +19,9 @@ from painted import TINY, paint_folder
 from vitbench.benchmark.train import train
 from vitbench.errors import Interrupted, RunFailedError, UsageError
 from vitbench.records import Settings
-from vitbench.training import processes
+from vitbench.training.distributed import processes
+from vitbench.training.distributed.processes import LostError, Processes
 from vitbench.training.machine import choose_machine, is_out_of_memory
-from vitbench.training.processes import LostError, Order, Processes
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
@@ -58,8 +58,8 @@ def by_torchrun(root: Path) -> None:
         train(root / "data", name="two", results=root / "results", **asked)
 
 
-def test_the_group_takes_orders_on_a_machine_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An order, a tensor on the CPU, passes through the group that is made there."""
+def test_the_group_meets_on_a_machine_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a meeting exchanges, a tensor on the CPU, passes through the group that is made there."""
     like_cuda(monkeypatch)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -68,13 +68,14 @@ def test_the_group_takes_orders_on_a_machine_with_cuda(monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     processes._join(0, 1)
     try:
-        Processes(0, 2).order(Order.STEP, 1, 1)
+        with Processes(0, 2).together():
+            pass
     finally:
         dist.destroy_process_group()
 
 
 def test_torchrun_trains_on_a_machine_with_cuda(tmp_path: Path) -> None:
-    """Two real processes, on its CPU, from the first order to the reports."""
+    """Two real processes, on its CPU, from the first meeting to the reports."""
     paint_folder(tmp_path / "data")
     here = Path(__file__).parents[2]
     paths = [str(here), str(here / "tests"), os.environ.get("PYTHONPATH", "")]
@@ -104,11 +105,11 @@ def fails(text: str, kind: type[RuntimeError] = RuntimeError) -> Callable[[], No
 def test_a_failed_exchange_is_told_with_its_cause(said: str) -> None:
     """It is not taken for a process that has ended: the run's failure holds the error's first line."""
     with pytest.raises(RunFailedError, match="cannot exchange what they computed") as raised:
-        Processes(0, 2)._collect(fails(said))
+        Processes(0, 2).exchange(fails(said))
     assert said[:60] in str(raised.value)
     pickle.loads(pickle.dumps(raised.value))
     with pytest.raises(LostError):
-        Processes(1, 2)._collect(fails(said))
+        Processes(1, 2).exchange(fails(said))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_failed_exchange_is_told_with_its_cause(said: str) -> None:
 def test_a_lost_process_stops_the_others(said: str, kind: type[RuntimeError]) -> None:
     """What gloo and nccl say then asks the first process to stop, as SIGTERM does."""
     with pytest.raises(Interrupted, match="another of its processes has ended") as raised:
-        Processes(0, 2)._collect(fails(said, kind))
+        Processes(0, 2).exchange(fails(said, kind))
     assert raised.value.signal == signal.SIGTERM
 
 

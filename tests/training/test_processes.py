@@ -26,8 +26,8 @@ from vitbench.errors import UsageError, VitbenchError
 from vitbench.files import read_csv, read_json, sha256_of
 from vitbench.records import Benchmark, Settings
 from vitbench.training import loop
+from vitbench.training.distributed.processes import Processes
 from vitbench.training.machine import choose_machine
-from vitbench.training.processes import Processes
 
 TOLERANCE = 1e-4
 """Largest difference of any weight after two epochs at a learning rate of 2e-3 from one process's."""

@@ -14,6 +14,7 @@ from vitbench.benchmark.engine import Engine, Work, engine_for
 from vitbench.benchmark.estimate import noise_for, stand_in
 from vitbench.benchmark.plan import Plan
 from vitbench.data.prefetch import cores
+from vitbench.launch import started
 from vitbench.progress.clock import wall_clock
 from vitbench.records import Benchmark, Run, Split
 from vitbench.records.watch import Watch
@@ -151,6 +152,7 @@ def equipped(
 ) -> Iterator[tuple[Plan, Engine]]:
     """The plan, with as many runs at a time as is asked for or as is best, and what carries them out."""
     auto = plan.settings.jobs == "auto" and (benchmark is None or jobs_begun(plan, benchmark) is None)
+    auto = auto and started()[1] == 1  # torchrun's processes train one model together
     with engine_for(plan.at_once, apart=apart or auto) as engine:
         yield (with_jobs(plan, engine, watch) if auto else plan), engine
 

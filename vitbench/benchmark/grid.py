@@ -19,10 +19,10 @@ from vitbench.errors import (
     VitbenchError,
     first_line,
 )
-from vitbench.launch import started
 from vitbench.records import Benchmark, Run, Split
 from vitbench.records.watch import Watch
 from vitbench.training import track as trackers
+from vitbench.training.distributed.processes import current, first_alone
 from vitbench.training.folds import train_fold, train_folds
 from vitbench.training.jobs import Job, writing
 from vitbench.training.machine import refuse_lost
@@ -60,7 +60,7 @@ class RunWork:
         share_cores(self.job.machine.jobs)
         with trackers.tracked(self.track, self.benchmark, watch) as told:
             try:
-                with files.naming(run.folder):
+                with current().together(), files.naming(run.folder):
                     _runner_for(self)(self.job, run, self.split, told)
             except RefusedError as error:
                 told.run_failed(run.name, f"not touched: {_reason(error, run)}")
@@ -69,13 +69,14 @@ class RunWork:
             except VitbenchError as error:
                 fail(run, _reason(error, run), told)
             except Exception as error:  # each network of timm's can fail in its own way
-                if isinstance(error, OSError) or started()[1] > 1:  # other processes wait inside this run
+                if isinstance(error, OSError):
                     raise
                 _note_bug(run, error, told)
-                refuse_lost(self.job.machine.device)
+                with current().together():
+                    refuse_lost(self.job.machine.device)
             else:
                 if not self.part:
-                    told.run_finished(run.name, how_it_ended(run))
+                    told.run_finished(run.name, current().by_first(lambda: how_it_ended(run)))
                 return True
             return False
 
@@ -108,6 +109,7 @@ def _reason(error: VitbenchError, run: Run) -> str:
     return text
 
 
+@first_alone
 def fail(run: Run, reason: str, watch: Watch) -> None:
     """Write down why a run failed, and say it."""
     run.folder.mkdir(exist_ok=True)
@@ -115,6 +117,7 @@ def fail(run: Run, reason: str, watch: Watch) -> None:
     watch.run_failed(run.name, f"failed: {reason}")
 
 
+@first_alone
 def _note_bug(run: Run, error: Exception, watch: Watch) -> None:
     """Fail a run of which nobody foresaw the error; the traceback goes to its `log.txt`."""
     log = run.folder / "log.txt"
@@ -131,13 +134,11 @@ def carry_out_runs(
 ) -> None:
     """Carry out every job of the plan; one run's failure leaves the others alone.
 
+    Processes that train together all do so; the first one alone writes and says what comes of it.
     Runs begin in the plan's order as there is room for them, but behind those that they need. What runs out
     of memory beside others is tried again with fewer at a time, alone in the end.
     """
-    for run, reason in plan.unfit.items():
-        folder = benchmark.folder / run.name
-        folder.mkdir(exist_ok=True)
-        files.write_json(folder / "failure.json", {"reason": reason})
+    _note_unfit(plan, benchmark)
     todo = [RunWork(job, benchmark, plan.split, track) for job in plan.jobs]
     if engine.most > 1:
         todo = [one for work in todo for one in (*_parts_of(work, plan), work)]
@@ -158,6 +159,14 @@ def carry_out_runs(
             todo.insert(0, work)
         elif not outcome.result:  # a run that has failed in one part needs no others
             todo = [one for one in todo if one.run != work.run]
+
+
+@first_alone
+def _note_unfit(plan: Plan, benchmark: Benchmark) -> None:
+    for run, reason in plan.unfit.items():
+        folder = benchmark.folder / run.name
+        folder.mkdir(exist_ok=True)
+        files.write_json(folder / "failure.json", {"reason": reason})
 
 
 def _parts_of(work: RunWork, plan: Plan) -> list[RunWork]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from vitbench.benchmark.arms import place_of_teacher
 from vitbench.benchmark.auto import equipped, jobs_begun
 from vitbench.benchmark.compiling import choose_compiled
 from vitbench.benchmark.described import described
-from vitbench.benchmark.engine import Engine
+from vitbench.benchmark.engine import Engine, InTurn
 from vitbench.benchmark.estimate import Estimate, estimate_jobs, stages
 from vitbench.benchmark.grid import carry_out_runs, how_it_ended
 from vitbench.benchmark.idle import refuse_idle_options
@@ -32,9 +33,9 @@ from vitbench.records.commands import command, going_on, verb_of
 from vitbench.records.watch import Watch
 from vitbench.reports.pretrained import write_pretrained
 from vitbench.reports.write import write_reports
-from vitbench.training import processes, signals
+from vitbench.training import signals
 from vitbench.training import track as trackers
-from vitbench.training.follow import follow
+from vitbench.training.distributed.processes import LostError, Processes, joined, together
 from vitbench.training.jobs import discard_checkpoints
 
 DEFAULT_DATA = Path("data")
@@ -166,7 +167,7 @@ def train(
     share = None if shard is None else Shard.of(shard)
     resume = resume or allow_changed
     if started()[0]:
-        return _followed()
+        return take_part()
     asked = Settings.asked(verb_of(settings.get("recipe", "")), settings, inspect.signature(train).parameters)
     request = TrainRequest(asked, folder_of_data, name, Path(results), resume, share, allow_changed)
     with followed(request.results, watch, progress) as told:
@@ -218,23 +219,35 @@ def carry_out(
     apart: bool = False,
 ) -> Benchmark:
     """`train`, as the command line calls it: `apart`, each run in a process beside this one."""
-    with signals.handling(), processes.joined() as group:
-        benchmark = _carry_out(request, watch, track, compared, apart)
-        group.order(processes.Order.END)
-        group.send(str(benchmark.folder.resolve()))
-        return benchmark
+    with signals.handling(), joined() as group:
+        return _carry_out(request, watch, track, compared, apart, group)
 
 
-def _followed() -> Benchmark:
-    """The benchmark that the first of several processes made, with this one's help."""
-    folder_made = follow()
-    if folder_made is None:
-        raise VitbenchError("the first process has ended before its benchmark was done; it says why")
-    return Benchmark(folder_made)
+def take_part() -> Benchmark:
+    """`train` in every process of torchrun's but the first: the same runs, by the plan that the first makes.
+
+    Nothing is written or said. VitbenchError, when the first one has ended, for whatever ended it.
+    """
+    warnings.simplefilter("ignore")  # the first process says them too
+    try:
+        with signals.ignored(), joined() as group:
+            plan, folder_made = group.by_first(_made_elsewhere)
+            with together(group):
+                carry_out_runs(plan, Benchmark(folder_made), InTurn(), Watch())
+            group.by_first(_made_elsewhere)
+            return Benchmark(folder_made)
+    except LostError as error:
+        text = "the first process has ended before its benchmark was done; it says why"
+        raise VitbenchError(text) from error
+
+
+def _made_elsewhere() -> Any:
+    """What `_carry_out` makes in the first process."""
+    raise NotImplementedError
 
 
 def _carry_out(
-    request: TrainRequest, watch: Watch, track: str | None, compared: Compared, apart: bool
+    request: TrainRequest, watch: Watch, track: str | None, compared: Compared, apart: bool, group: Processes
 ) -> Benchmark:
     if track is not None:
         if request.asked.recipe == "probe":
@@ -256,8 +269,10 @@ def _carry_out(
         watch.benchmark_started(benchmark.name, stages(plan, estimates), engine.most)
         for name in plan.finished:
             watch.run_finished(name, f"finished already: {how_it_ended(Run(benchmark.folder / name))}")
-        carry_out_runs(plan, benchmark, engine, watch, track)
-    _conclude(benchmark, request, watch, compared)
+        group.by_first(lambda: (plan, benchmark.folder.resolve()))
+        with together(group):
+            carry_out_runs(plan, benchmark, engine, watch, track)
+    group.by_first(lambda: _conclude(benchmark, request, watch, compared))
     return benchmark
 
 

@@ -51,10 +51,10 @@ def _say(line: str) -> None:
 
 def _carry_out() -> None:
     from vitbench.benchmark import beside
-    from vitbench.cli import follow
+    from vitbench.cli import torchrun
 
-    if follow.wanted():
-        sys.exit(follow.run(sys.argv[1:]))
+    if torchrun.is_another():
+        sys.exit(torchrun.run(sys.argv[1:]))
     with beside.ready(sys.argv[1:]):
         from vitbench.cli.app import app
 

@@ -32,11 +32,24 @@ ROUNDS = 3
 
 
 def compile_step(trainer: Trainer) -> str:
-    """Compile the trainer's step; "", or why it stays as it was.
+    """Compile the trainer's step; "", or why it stays as it was: of several processes, in all of them.
 
     Weights, statistics and whatever a step changes are afterwards what they were. Raises what torch raises
     where memory runs out.
     """
+    trouble = next(filter(None, trainer.processes.gather(_compile(trainer))), "")
+    if trouble:
+        _uncompile(trainer)
+    return trouble
+
+
+def _uncompile(trainer: Trainer) -> None:
+    trainer.objective._compiled_call_impl = None
+    if trainer.graphs is not None:
+        trainer.graphs.forget()  # what was recorded may be of the compiled step
+
+
+def _compile(trainer: Trainer) -> str:
     if os.environ.get("TORCH_COMPILE_DISABLE") == "1" or os.environ.get("TORCHDYNAMO_DISABLE") == "1":
         return "TORCH_COMPILE_DISABLE is set"
     if trainer.machine.compiler == NO_COMPILER:
@@ -51,10 +64,8 @@ def compile_step(trainer: Trainer) -> str:
             for count in _batches(trainer):
                 rehearse(trainer, count)
     except Exception as error:  # compilers, their files and torch's two stages fail in ways of their own
-        trainer.objective._compiled_call_impl = None
-        if trainer.graphs is not None:
-            trainer.graphs.forget()  # what was recorded may be of the compiled step
         if is_out_of_memory(error):
+            _uncompile(trainer)
             raise
         return first_line(error)
     return ""

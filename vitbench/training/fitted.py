@@ -13,23 +13,22 @@ from vitbench.errors import CrowdedError, RefusedError, RunFailedError, Vitbench
 from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.linear import fit_start
 from vitbench.models.create import state_sha256
-from vitbench.models.folder import load_model
+from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.heads import set_head
-from vitbench.models.initial import InitialWeights
+from vitbench.models.initial import RANDOM, InitialWeights
 from vitbench.models.tensors import tensor_names
 from vitbench.records import Machine, Recipe, Run, Split, label_indices
 from vitbench.records.watch import Watch
 from vitbench.training import checkpoint
 from vitbench.training.arithmetic import compute_as, without_form
 from vitbench.training.compiled import compile_step
+from vitbench.training.distributed.processes import current, first_alone
 from vitbench.training.environment import Change, refusal
-from vitbench.training.follow import lead
 from vitbench.training.jobs import Job, pinned, write_identity
 from vitbench.training.log import Log
 from vitbench.training.loop import build_trainer, fit
 from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm
 from vitbench.training.objectives.table import encoder_of, learner
-from vitbench.training.processes import current
 from vitbench.training.step import techniques
 from vitbench.training.trainer import Trainer
 
@@ -44,9 +43,10 @@ def fitted(job: Job, run: Run, split: Split, watch: Watch) -> Trainer:
     machine, fallbacks = pinned(job, run, watch)
     while True:
         try:
-            trainer = _prepare(job, machine, fallbacks, run, split, watch)
-            fit(trainer, run, watch)
-            return trainer
+            with current().together():
+                trainer = _prepare(job, machine, fallbacks, run, split, watch)
+                fit(trainer, run, watch)
+                return trainer
         except ValueError as error:
             if not starves_batch_norm(error):
                 raise
@@ -83,31 +83,42 @@ def _prepare(
     """Create the model and write down, before the first step, all that decides its weights."""
     torch.set_num_threads(machine.threads)
     compute_as(machine)
-    recipe = job.recipe
-    model = learner(job.plan, recipe, job.weights)
-    recipe = recipe.model_copy(update={"initial_sha256": state_sha256(model)})
-    place = job.teacher.place(run) if job.teacher else None
+    processes = current()
+    # Of several processes the others are given the first one's weights before the first step.
+    model = learner(job.plan, job.recipe, job.weights if processes.first else RANDOM)
+    place = processes.by_first(lambda: job.teacher.place(run) if job.teacher else None)
     teacher = None if place is None else load_model(place)
+    fallbacks = list(dict.fromkeys([*fallbacks, *_apart(model, job.recipe, machine)]))
+    job, notes = _begin(job, machine, fallbacks, run, model, teacher)
+    if job.recipe.head == "probe":
+        _fit_head(job, machine, run, split, model, watch)
+    trainer = build_trainer(model, job.recipe, split, machine, processes, teacher)
+    trainer.notes = notes
+    if trainer.making.trouble:
+        watch.message(f"{run.name}: {trainer.making.trouble}")
+    _compile(trainer, job, fallbacks, run, watch)
+    if processes.first:
+        how = {"views": trainer.making.how, "techniques": techniques(trainer)}
+        files.write_json(run.folder / "environment.json", {**run.environment(), **how})
+    return trainer
+
+
+@first_alone
+def _begin(
+    job: Job, machine: Machine, fallbacks: list[str], run: Run, model: nn.Module, teacher: LoadedModel | None
+) -> tuple[Job, tuple[str, ...]]:
+    """The job with what is known of the weights it begins with, and the run's notes, both written down.
+
+    RefusedError where the run has begun otherwise.
+    """
+    recipe = job.recipe.model_copy(update={"initial_sha256": state_sha256(model)})
     if teacher is not None and recipe.distillation is not None:
         known = {"teacher_sha256": state_sha256(teacher.module)}
         recipe = recipe.model_copy(update={"distillation": recipe.distillation.model_copy(update=known)})
     if (run.folder / "recipe.json").exists():
         _refuse_other_start(run, recipe)
-    fallbacks = list(dict.fromkeys([*fallbacks, *_apart(model, recipe, machine)]))
-    job = dataclasses.replace(job, weights=_counted(job.weights, model))
-    notes = write_identity(job, recipe, machine, fallbacks, run)
-    if recipe.head == "probe":
-        head = _fitted_head(job, machine, run, split, model, watch)
-        set_head(model, head["weight"], head["bias"])
-    trainer = build_trainer(model, recipe, split, machine, current(), teacher)
-    trainer.notes = notes
-    if trainer.making.trouble:
-        watch.message(f"{run.name}: {trainer.making.trouble}")
-    _compile(trainer, job, fallbacks, run, watch)
-    how = {"views": trainer.making.how, "techniques": techniques(trainer)}
-    files.write_json(run.folder / "environment.json", {**run.environment(), **how})
-    lead(trainer, job.plan, place)
-    return trainer
+    job = dataclasses.replace(job, recipe=recipe, weights=_counted(job.weights, model))
+    return job, write_identity(job, recipe, machine, fallbacks, run)
 
 
 def _compile(trainer: Trainer, job: Job, fallbacks: list[str], run: Run, watch: Watch) -> None:
@@ -122,13 +133,18 @@ def _compile(trainer: Trainer, job: Job, fallbacks: list[str], run: Run, watch: 
     if not (trouble := compile_step(trainer)):
         Log(run.folder / "log.txt").line(f"step compiled in {time.perf_counter() - started:.0f} s")
         return
-    newest = checkpoint.load_newest(run.folder / "checkpoint", watch.message)
-    if newest is not None and not job.allow_changed:
-        raise RefusedError(refusal(run, [Change(f"compiled → not compiled: {trouble}")]))
+    _refuse_uncompiled(job, run, trouble, watch)
     trainer.machine = dataclasses.replace(trainer.machine, compiled=False, compiler="")
     fallbacks = [*fallbacks, f"its step could not be compiled ({trouble}): trained as it is"]
     watch.message(f"{run.name}: {fallbacks[-1]}")
     write_identity(job, trainer.recipe, trainer.machine, fallbacks, run)
+
+
+@first_alone
+def _refuse_uncompiled(job: Job, run: Run, trouble: str, watch: Watch) -> None:
+    newest = checkpoint.load_newest(run.folder / "checkpoint", watch.message)
+    if newest is not None and not job.allow_changed:
+        raise RefusedError(refusal(run, [Change(f"compiled → not compiled: {trouble}")]))
 
 
 def _counted(weights: InitialWeights, model: nn.Module) -> InitialWeights:
@@ -171,6 +187,13 @@ def _refuse_other_start(run: Run, recipe: Recipe) -> None:
             f"{run.folder}: was begun with another recipe ({'; '.join(different[:4])}); "
             "give what it was started with, or use a new --name"
         )
+
+
+@first_alone
+def _fit_head(job: Job, machine: Machine, run: Run, split: Split, model: nn.Module, watch: Watch) -> None:
+    """Give the model the head of `_fitted_head`."""
+    head = _fitted_head(job, machine, run, split, model, watch)
+    set_head(model, head["weight"], head["bias"])
 
 
 def _fitted_head(

@@ -14,6 +14,7 @@ from vitbench.errors import VitbenchError
 from vitbench.inference.metrics import scores
 from vitbench.records import Epoch, Predictions, Run, Split, label_indices
 from vitbench.records.watch import Watch
+from vitbench.training.distributed.processes import current, first_alone
 from vitbench.training.jobs import Job, begin_part, pinned, write_identity, writing
 from vitbench.training.runs import train_run
 
@@ -25,12 +26,13 @@ def train_folds(job: Job, run: Run, split: Split, watch: Watch) -> None:
     more model learns from all pictures, for the median of the epochs that the folds chose, and answers
     for the run; otherwise its folds' models answer together.
     """
+    by_first = current().by_first
     with writing(run):
-        if run.status == "finished":
+        if by_first(lambda: run.status == "finished"):
             return
         machine, fallbacks = pinned(job, run, watch)
         write_identity(job, job.recipe, machine, fallbacks, run)
-        (run.folder / "failure.json").unlink(missing_ok=True)
+        by_first(lambda: (run.folder / "failure.json").unlink(missing_ok=True))
         folds = [run.part(f"fold-{number}") for number in range(1, len(split.folds) + 1)]
         for fold, part in zip(folds, split.folds, strict=True):
             _train_fold(job, fold, part, watch)
@@ -46,32 +48,45 @@ def train_fold(job: Job, run: Run, split: Split, number: int, watch: Watch) -> N
 
 
 def _train_fold(job: Job, fold: Run, part: Split, watch: Watch) -> None:
-    known = fold.status == "finished"
+    by_first = current().by_first
+    known = by_first(lambda: fold.status == "finished")
     train_run(job.with_recipe(split_digest=part.digest), fold, part, watch)
     if not known:
-        test = fold.metrics()["test"]
+        test = by_first(lambda: fold.metrics()["test"])
         watch.run_finished(fold.name, f"{test['correct']} of {test['n']} test pictures right")
 
 
 def _retrain(job: Job, run: Run, folds: Sequence[Run], split: Split, watch: Watch) -> None:
     """One model on all pictures, stopped where the folds' schedules were best; it becomes the run's model."""
-    settings = [(fold.recipe().lr, fold.recipe().min_lr, fold.recipe().augment) for fold in folds]
-    lr, min_lr, augment = chosen = Counter(settings).most_common(1)[0][0]
-    alike = [fold for fold, setting in zip(folds, settings, strict=True) if setting == chosen]
-    epoch = round(statistics.median(fold.metrics()["best_epoch"] for fold in alike))
+    recipe = _usual(folds)
     alone = dataclasses.replace(job, trials=())
     final = run.part("final")
     everything = Split(
         split.root, split.classes, split.train, (), (), "all pictures", split.seed, split.data_digest,
         pixel_range=split.pixel_range,
     )  # fmt: skip
-    recipe = {"lr": lr, "min_lr": min_lr, "augment": augment, "last_epoch": max(1, epoch), "patience": None}
     train_run(alone.with_recipe(split_digest=everything.digest, **recipe), final, everything, watch)
+    _take_model(run, final)
+
+
+@first_alone
+def _usual(folds: Sequence[Run]) -> dict[str, Any]:
+    """What most folds were trained with, and for how long those were best."""
+    settings = [(fold.recipe().lr, fold.recipe().min_lr, fold.recipe().augment) for fold in folds]
+    lr, min_lr, augment = chosen = Counter(settings).most_common(1)[0][0]
+    alike = [fold for fold, setting in zip(folds, settings, strict=True) if setting == chosen]
+    epoch = round(statistics.median(fold.metrics()["best_epoch"] for fold in alike))
+    return {"lr": lr, "min_lr": min_lr, "augment": augment, "last_epoch": max(1, epoch), "patience": None}
+
+
+@first_alone
+def _take_model(run: Run, final: Run) -> None:
     if not run.model_folder.exists():
         shutil.copytree(final.model_folder, run.folder / ".model.new", dirs_exist_ok=True)
         files.replace_folder(run.folder / ".model.new", run.model_folder)
 
 
+@first_alone
 def _write_together(run: Run, folds: Sequence[Run], split: Split, fallbacks: Sequence[str]) -> None:
     """The run's own `predictions.csv`, `epochs.csv` and, last, `metrics.json`."""
     predictions = out_of_fold(split, [fold.predictions() for fold in folds])

@@ -25,6 +25,7 @@ from vitbench.models.initial import InitialWeights
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Fingerprints, Machine, PlannedRun, Recipe, Run, Split
 from vitbench.records.watch import Watch
+from vitbench.training.distributed.processes import current, first_alone
 from vitbench.training.environment import changed_since, environment, refusal
 from vitbench.training.machine import named, with_compiler
 
@@ -110,9 +111,26 @@ class Job:
 @contextlib.contextmanager
 def writing(run: Run) -> Iterator[None]:
     """The run's folder, made if need be, for this process alone; RefusedError where another one has it."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with locked(run.folder):
+
+    def take() -> None:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        held.enter_context(locked(run.folder))
+
+    with contextlib.ExitStack() as held:
+        current().by_first(take)
         yield
+
+
+@first_alone
+def is_done(run: Run) -> bool:
+    """Whether the run is finished, as another process may have done since the plan was made.
+
+    Where it is not, what it failed of earlier is forgotten.
+    """
+    if run.status == "finished":
+        return True
+    (run.folder / "failure.json").unlink(missing_ok=True)
+    return False
 
 
 PART_SECONDS = 20
@@ -128,6 +146,7 @@ def begin_part(job: Job, run: Run, watch: Watch) -> None:
             write_identity(job, job.recipe, machine, fallbacks, run)
 
 
+@first_alone
 def write_identity(
     job: Job, recipe: Recipe, machine: Machine, fallbacks: list[str], run: Run
 ) -> tuple[str, ...]:
@@ -164,6 +183,7 @@ def _origin_notes(job: Job) -> list[str]:
     return notes
 
 
+@first_alone
 def keep_model(model: nn.Module, job: Job, run: Run, split: Split, recipe: Recipe) -> None:
     """Save the run's model; OSError, with its number and a path, where the system refuses it."""
     learned = learned_from(job, run, split)
@@ -188,6 +208,7 @@ def learned_from(job: Job, run: Run, split: Split) -> Fingerprints:
     return Fingerprints.of(used).joined(before)
 
 
+@first_alone
 def model_cost(job: Job, machine: Machine, model: nn.Module) -> tuple[dict[str, Any], list[str]]:
     """The part of `metrics.json`'s cost that does not depend on training, and notes.
 
@@ -218,6 +239,7 @@ def _measured(what: str, measure: Callable[[], T], notes: list[str]) -> T | None
         return None
 
 
+@first_alone
 def discard_checkpoints(run: Run) -> None:
     """Remove what only resume needs; a kill right after `metrics.json` leaves it behind."""
     shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
@@ -226,6 +248,7 @@ def discard_checkpoints(run: Run) -> None:
             discard_checkpoints(Run(part))
 
 
+@first_alone
 def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
     """The machine to train on and the fallbacks so far: an interrupted run's own, so that bits stay equal.
 

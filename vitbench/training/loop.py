@@ -35,19 +35,18 @@ from vitbench.records.watch import Watch
 from vitbench.training import checkpoint, saving, signals
 from vitbench.training.arithmetic import compute_as, fuse_attention, unfuse_attention
 from vitbench.training.average import MovingAverage
+from vitbench.training.distributed.processes import ALONE, Processes
 from vitbench.training.graphs import Graphs, records_steps
 from vitbench.training.log import Log
 from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory
 from vitbench.training.meter import EpochMeter
 from vitbench.training.objectives.supervised import MixPictures
 from vitbench.training.objectives.table import OBJECTIVES
-from vitbench.training.processes import ALONE, Order, Processes
 from vitbench.training.step import memory_format, techniques, train_step
 from vitbench.training.trainer import Trainer
 
 LOOK_SECONDS = float(os.environ.get("VITBENCH_LOOK_SECONDS") or 1)
 """How often the loss is read, logged and shown; 0: at every step."""
-PARTS = ("val", "test")
 
 Judgement = TypeVar("Judgement")
 
@@ -128,7 +127,8 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     """
     folder = run.folder / "checkpoint"
     log = Log(run.folder / "log.txt")
-    saving.restore(trainer, folder, watch.message)
+    if trainer.processes.first:
+        saving.restore(trainer, folder, watch.message)
     share_state(trainer)
     peak = PeakMemory(trainer.device)
     if not trainer.stopped:
@@ -140,7 +140,11 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     with signals.deferred(), trainer.saver, contextlib.closing(trainer.ahead):
         while not trainer.stopped:
             row = _train_epoch(trainer, run, watch, log, peak)
-            best, asked, prepared = saving.take(trainer, row), signals.pending(), trainer.ahead.in_words()
+            best, asked, prepared = (
+                saving.take(trainer, row),
+                trainer.processes.asked(),
+                trainer.ahead.in_words(),
+            )
             if asked or trainer.stopped or saving.due(trainer):
                 saving.save(trainer, run, partial(log.epoch, row, prepared, " saved"))
             else:
@@ -153,22 +157,16 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
             if asked:
                 trainer.saver.wait()
                 signals.raise_if_stopped(f"{run.name} is saved after epoch {row.epoch}")
-    # A kill between checkpoint and epochs.csv leaves the table one row short.
-    files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [saving.as_row(r) for r in trainer.rows])
-    best_weights = checkpoint.read_tensors(
-        checkpoint.best_path(folder, trainer.best_epoch), trainer.best_sha256
-    )
-    trainer.evaluated.load_state_dict(best_weights)
+    if trainer.processes.first:  # the others are given its weights where they answer with it
+        # A kill between checkpoint and epochs.csv leaves the table one row short.
+        files.write_csv(run.folder / "epochs.csv", Epoch.columns(), [saving.as_row(r) for r in trainer.rows])
+        chosen = checkpoint.best_path(folder, trainer.best_epoch)
+        trainer.evaluated.load_state_dict(checkpoint.read_tensors(chosen, trainer.best_sha256))
 
 
 def evaluate(trainer: Trainer, part: str, report: Callable[[str], None] = lambda _: None) -> Predictions:
     """The judged weights' answers on "val" or "test"; `report` as of `eased`."""
-
-    def answered() -> Predictions:
-        trainer.processes.order(Order.ANSWER, PARTS.index(part), trainer.machine.eval_batch)
-        return answer(trainer, part)
-
-    return eased(trainer, answered, report)
+    return eased(trainer, lambda: answer(trainer, part), report)
 
 
 def eased(trainer: Trainer, judge: Callable[[], Judgement], report: Callable[[str], None]) -> Judgement:
@@ -178,7 +176,8 @@ def eased(trainer: Trainer, judge: Callable[[], Judgement], report: Callable[[st
     """
     while True:
         try:
-            return judge()
+            with trainer.processes.together():
+                return judge()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or trainer.machine.eval_batch == 1:
                 raise
@@ -188,7 +187,7 @@ def eased(trainer: Trainer, judge: Callable[[], Judgement], report: Callable[[st
         report(f"out of memory in evaluation: {half} pictures at a time there, training as before")
 
 
-# --- several processes: what all of them do on the first one's order -------------------------------
+# --- several processes -----------------------------------------------------------------------------
 
 
 def share_state(trainer: Trainer) -> None:
@@ -196,19 +195,16 @@ def share_state(trainer: Trainer) -> None:
     processes = trainer.processes
     if processes.count == 1:
         return
-    processes.order(Order.LOAD)
-    tensors = processes.send_tensors(saving.state_of(trainer) if processes.first else None)
-    scaler = processes.send(trainer.scaler.state_dict())
-    with processes.together():
-        if not processes.first:
-            saving.take_up(trainer, checkpoint.Checkpoint((), 0, "", scaler, None, tensors))
+    progress = processes.by_first(lambda: saving.progress_of(trainer))
+    tensors = processes.spread(saving.state_of(trainer))
+    if not processes.first:
+        saving.take_up(trainer, dataclasses.replace(progress, tensors=tensors))
     processes.agree(state_sha256(trainer.model), "the weights to begin with")
 
 
 def compare(trainer: Trainer) -> None:
     """RunFailedError where the learnt weights of the processes are not equal to the last bit."""
     if trainer.processes.count > 1:
-        trainer.processes.order(Order.COMPARE)
         learnt = nn.ParameterList(trainer.model.parameters())  # batch statistics may differ, see `runs`
         trainer.processes.agree(state_sha256(learnt), "the weights after an epoch")
 
@@ -217,7 +213,7 @@ def answer(trainer: Trainer, part: str) -> Predictions:
     """The answers on "val" or "test" of the first process's judged weights, a share of the batches each."""
     processes, model = trainer.processes, trainer.evaluated
     if processes.count > 1:
-        state = processes.send_tensors(model.state_dict() if processes.first else None)
+        state = processes.spread(model.state_dict())
         if not processes.first:
             model.load_state_dict(state)
     pictures = trainer.split.val if part == "val" else trainer.split.test
@@ -236,7 +232,6 @@ def answer(trainer: Trainer, part: str) -> Predictions:
 
 def to_contiguous(trainer: Trainer) -> None:
     """Have the judged weights compute as a saved model does when it is loaded."""
-    trainer.processes.order(Order.SETTLE)
     fuse_attention(trainer.evaluated, trainer.unfused)
     trainer.evaluated.to(memory_format=torch.contiguous_format)
 
@@ -255,7 +250,7 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: Log, peak: PeakM
         meter.add(loss, right, len(labels))
         now = time.perf_counter()
         # Reading the loss waits for the device: once in a while, not at every step.
-        if now - looked >= LOOK_SECONDS or meter.step == steps:
+        if trainer.processes.first and (now - looked >= LOOK_SECONDS or meter.step == steps):
             looked = now
             mean = _finite(meter.mean_loss, epoch, meter.step, recipe)
             trainer.saver.look()
@@ -266,7 +261,7 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: Log, peak: PeakM
             if saving.SAVE_SECONDS > 0 and saving.due(trainer) and meter.step < steps:
                 with meter.left_out():
                     saving.save(trainer, run, inside=meter.saved())
-        if signals.pending():
+        if trainer.processes.asked():
             _save_inside(trainer, meter, run, watch)
     seconds = meter.seconds
     compare(trainer)
@@ -274,10 +269,11 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: Log, peak: PeakM
     if val.loss is not None:
         _finite(val.loss, epoch, steps, recipe)
     try:
-        trainer.objective.show(trainer.evaluated, trainer.split, trainer.machine, epoch, run.folder)
+        if trainer.processes.first:
+            trainer.objective.show(trainer.evaluated, trainer.split, trainer.machine, epoch, run.folder)
     except Exception as error:  # noqa: BLE001  # a picture never decides whether an epoch counts
         watch.message(f"{run.name}: epoch {epoch}: its pictures could not be drawn ({first_line(error)})")
-    return Epoch(
+    row = Epoch(
         epoch=epoch,
         train_loss=meter.mean_loss,
         train_top1=float(meter.right) / meter.seen if trainer.counts_right else None,
@@ -289,6 +285,7 @@ def _train_epoch(trainer: Trainer, run: Run, watch: Watch, log: Log, peak: PeakM
         peak_memory_mb=peak.sample(),
         val_agreement=val.agreement,
     )
+    return trainer.processes.by_first(lambda: row)  # to the last bit, for what it decides
 
 
 def _tell_of_graphs(trainer: Trainer, run: Run, watch: Watch) -> None:
@@ -327,6 +324,7 @@ class Judged:
 def _judge(trainer: Trainer, meter: EpochMeter, run: Run, watch: Watch) -> Judged:
     """What val says; a call to stop does not wait for it, the epoch's steps are saved then."""
     objective, split, judged = trainer.objective, trainer.split, trainer.evaluated
+    by_first = trainer.processes.by_first
 
     def report(text: str) -> None:
         watch.message(f"{run.name}: {text}")
@@ -334,12 +332,12 @@ def _judge(trainer: Trainer, meter: EpochMeter, run: Run, watch: Watch) -> Judge
     try:
         with signals.immediate():
             if not objective.answers:
-                return Judged(
-                    eased(trainer, lambda: objective.val_loss(judged, split, trainer.machine), report)
-                )
+                loss = partial(objective.val_loss, judged, split)
+                return Judged(eased(trainer, lambda: by_first(lambda: loss(trainer.machine)), report))
             val = evaluate(trainer, "val", report)
-            agreement = eased(trainer, lambda: objective.agreement(val, split, trainer.machine), report)
-            return Judged(float(val.losses.mean()), float(val.correct.mean()), agreement)
+            agreement = partial(objective.agreement, val, split)
+            agreed = eased(trainer, lambda: by_first(lambda: agreement(trainer.machine)), report)
+            return Judged(float(val.losses.mean()), float(val.correct.mean()), agreed)
     except Interrupted:
         _save_inside(trainer, meter, run, watch)
         raise

@@ -18,13 +18,15 @@ from vitbench.models.create import create, state_sha256
 from vitbench.models.heads import set_head
 from vitbench.records import Array, Picture, Predictions, Run, Split, label_indices
 from vitbench.records.watch import Watch
+from vitbench.training.distributed.processes import first_alone
 from vitbench.training.folds import out_of_fold
-from vitbench.training.jobs import Job, keep_model, model_cost, write_identity, writing
+from vitbench.training.jobs import Job, is_done, keep_model, model_cost, write_identity, writing
 from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory, synchronise
 
 SPEED_SECONDS = 1.0
 
 
+@first_alone
 def probe_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
     """Fit a head to the frozen features of train and val, test it, and save the model with that head.
 
@@ -33,9 +35,8 @@ def probe_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
     batch of the forward passes; RunFailedError where one picture does not fit.
     """
     with writing(run):
-        if run.status == "finished":
+        if is_done(run):
             return
-        (run.folder / "failure.json").unlink(missing_ok=True)
         machine = job.machine
         torch.set_num_threads(machine.threads)
         while True:

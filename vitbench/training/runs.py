@@ -6,6 +6,8 @@ Nothing is chosen on the test pictures: they are read when the weights are saved
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +18,13 @@ from vitbench.models.weights import saved_weights
 from vitbench.records import Epoch, Predictions, Run, Split, best_epoch
 from vitbench.records.watch import Watch
 from vitbench.training import tuning
+from vitbench.training.distributed.processes import current, first_alone
 from vitbench.training.fitted import fitted
 from vitbench.training.jobs import (
     Job,
     begin_part,
     discard_checkpoints,
+    is_done,
     keep_model,
     model_cost,
     pinned,
@@ -42,18 +46,22 @@ def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
     those it started from, or the device it started on is not here.
     """
     with writing(run):
-        if run.status == "finished":  # another process may have finished it since the plan was made
+        if is_done(run):
             return
-        (run.folder / "failure.json").unlink(missing_ok=True)
         job = _pretrained(job, run, split, watch)
         if not job.trials:
             _finish(job, fitted(job, run, split, watch), run, [])
             return
         job, chosen = _tuned(job, run, split, watch)
         trainer = fitted(job, chosen, split, watch)
-        for name in ("recipe.json", "epochs.csv", "environment.json", "log.txt"):
-            files.write_bytes(run.folder / name, (chosen.folder / name).read_bytes())
+        _take_over(run, chosen)
         _finish(job, trainer, run, [tuning.in_words(job.recipe, len(job.trials))])
+
+
+@first_alone
+def _take_over(run: Run, chosen: Run) -> None:
+    for name in ("recipe.json", "epochs.csv", "environment.json", "log.txt"):
+        files.write_bytes(run.folder / name, (chosen.folder / name).read_bytes())
 
 
 def _tuned(job: Job, run: Run, split: Split, watch: Watch) -> tuple[Job, Run]:
@@ -71,7 +79,7 @@ def _tuned(job: Job, run: Run, split: Split, watch: Watch) -> tuple[Job, Run]:
             best.append(None)
             watch.run_failed(place.name, f"failed: {error}")
             continue
-        row = best_epoch(place.epochs())
+        row = current().by_first(lambda place=place: best_epoch(place.epochs()))  # type: ignore[misc]
         best.append(row)
         watch.run_finished(
             place.name,
@@ -81,7 +89,7 @@ def _tuned(job: Job, run: Run, split: Split, watch: Watch) -> tuple[Job, Run]:
     if not any(best):
         raise reason
     chosen = tuning.choose(best)
-    tuning.write_trials(run.folder / "tuning.csv", job.trials, best, chosen)
+    first_alone(tuning.write_trials)(run.folder / "tuning.csv", job.trials, best, chosen)
     return dataclasses.replace(jobs[chosen], trials=job.trials), places[chosen]
 
 
@@ -100,15 +108,14 @@ def pretrain_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
     Resumes, halves and raises like `train_run`; `metrics.json` has no test.
     """
     with writing(run):
-        if run.status == "finished":
+        if is_done(run):
             return
-        (run.folder / "failure.json").unlink(missing_ok=True)
         trainer = fitted(job, run, split, watch)
         to_contiguous(trainer)
         keep_model(encoder_of(trainer.evaluated), job, run, split, trainer.recipe)
         last = trainer.rows[-1]
-        files.write_json(
-            run.folder / "metrics.json",
+        _conclude(
+            run,
             {
                 "best_epoch": trainer.best_epoch,
                 "epochs": len(trainer.rows),
@@ -119,22 +126,28 @@ def pretrain_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
                 "notes": trainer.notes,
             },
         )
-        discard_checkpoints(run)
+
+
+@first_alone
+def _conclude(run: Run, metrics: Mapping[str, Any]) -> None:
+    files.write_json(run.folder / "metrics.json", metrics)
+    discard_checkpoints(run)
 
 
 def _pretrained(job: Job, run: Run, split: Split, watch: Watch) -> Job:
     """The job from the encoder that its pre-training gives, in the run's `pretrain/`."""
     if job.pretrain is None:
         return job
-    part = run.part("pretrain")
-    if part.status != "finished":
+    part, by_first = run.part("pretrain"), current().by_first
+    if by_first(lambda: part.status != "finished"):
         write_identity(job, job.recipe, *pinned(job, run, watch), run)
         first = job.pretrain.model_copy(update={"split_digest": job.recipe.split_digest})
         alone = dataclasses.replace(job, recipe=first, trials=(), teacher=None, pretrain=None)
         pretrain_run(alone, part, split, watch)
-        row = part.epochs()[-1]
+        row = by_first(lambda: part.epochs()[-1])
         watch.run_finished(part.name, f"{row.epoch} epochs, loss {row.train_loss:.3f}")
-    weights = dataclasses.replace(saved_weights(part.model_folder), label=job.begins_with, classes=())
+    weights = by_first(lambda: saved_weights(part.model_folder))
+    weights = dataclasses.replace(weights, label=job.begins_with, classes=())
     return dataclasses.replace(job, weights=weights, pretrain=None)
 
 
@@ -163,31 +176,35 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
 
     The look at the test pictures is noted before anybody can see what came of it.
     """
-    model, recipe = trainer.evaluated, trainer.recipe
     to_contiguous(trainer)  # as it is when it is loaded: equal to the last bit
-    keep_model(model, job, run, trainer.split, recipe)
-    if trainer.split.val:
-        evaluate(trainer, "val").write(run.folder / "val_predictions.csv")
-    test = None
-    if trainer.split.test:
-        predictions = evaluate(trainer, "test")
-        run.add_evaluation("train", len(predictions.paths))
-        predictions.write(run.folder / "predictions.csv")
-        test = scores(predictions)
-        if job.teacher is not None:
-            _write_heads(job, trainer, run, predictions)
+    keep_model(trainer.evaluated, job, run, trainer.split, trainer.recipe)
+    val = evaluate(trainer, "val") if trainer.split.val else None
+    test = evaluate(trainer, "test") if trainer.split.test else None
+    _write_answers(job, trainer, run, val, test)
     best = next(row for row in trainer.rows if row.epoch == trainer.best_epoch)
-    cost, unmeasured = model_cost(job, trainer.machine, model)
-    files.write_json(
-        run.folder / "metrics.json",
+    cost, unmeasured = model_cost(job, trainer.machine, trainer.evaluated)
+    _conclude(
+        run,
         {
             "best_epoch": best.epoch,
             "epochs": len(trainer.rows),
             "train": {"loss": best.train_loss, "top1": best.train_top1},
             "val": {"n": len(trainer.split.val), "loss": best.val_loss, "top1": best.val_top1},
-            "test": test,
+            "test": None if test is None else scores(test),
             "cost": {**cost, **_training_cost(trainer)},
             "notes": [*trainer.notes, *notes, *unmeasured],
         },
     )
-    discard_checkpoints(run)
+
+
+@first_alone
+def _write_answers(
+    job: Job, trainer: Trainer, run: Run, val: Predictions | None, test: Predictions | None
+) -> None:
+    if test is not None:
+        run.add_evaluation("train", len(test.paths))
+        test.write(run.folder / "predictions.csv")
+        if job.teacher is not None:
+            _write_heads(job, trainer, run, test)
+    if val is not None:
+        val.write(run.folder / "val_predictions.csv")

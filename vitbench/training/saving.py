@@ -33,7 +33,7 @@ def take(trainer: Trainer, row: Epoch) -> bool:
     trainer.rows.append(row)
     trainer.best_epoch = best_epoch(trainer.rows).epoch
     best = trainer.best_epoch == row.epoch
-    if best:
+    if best and trainer.processes.first:
         trainer.held = trainer.evaluated.state_dict()  # the very tensors, until `keep` copies them
     return best
 
@@ -52,8 +52,10 @@ def save(
 ) -> None:
     """Copy the trainer's state, and write it beside the steps to come; `say` is called when it is on disk.
 
-    `inside`: what the steps of an epoch under way have added up to.
+    `inside`: what the steps of an epoch under way have added up to. Of several processes the first writes.
     """
+    if not trainer.processes.first:
+        return
     folder = run.folder / "checkpoint"
     trainer.saver.wait()  # before the state is copied: memory holds one copy, not two
     rows, scaler, chosen = tuple(trainer.rows), trainer.scaler.state_dict(), trainer.best_epoch
@@ -99,6 +101,13 @@ def take_up(trainer: Trainer, saved: checkpoint.Checkpoint) -> None:
         trainer.meter = EpochMeter.carried(trainer.device, saved.inside)
         if trainer.scheduler is not None:  # the epoch's row names the rate of its last step
             trainer.scheduler.step_update(trainer.update(trainer.meter.step))
+
+
+def progress_of(trainer: Trainer) -> checkpoint.Checkpoint:
+    """All of a trainer's state but its tensors."""
+    rows, scaler = tuple(trainer.rows), trainer.scaler.state_dict()
+    inside = None if trainer.meter is None else trainer.meter.saved()
+    return checkpoint.Checkpoint(rows, trainer.best_epoch, trainer.best_sha256, scaler, inside, {})
 
 
 def state_of(trainer: Trainer) -> dict[str, Tensor]:

@@ -58,6 +58,19 @@ def handling() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def ignored() -> Iterator[None]:
+    """Inside, what a launcher passes to all of its processes means nothing here: another one heeds it."""
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGUSR1")]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers if number is not None}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _asked.__init__()  # type: ignore[misc]
+
+
+@contextlib.contextmanager
 def deferred() -> Iterator[None]:
     """Inside, a first call to stop waits for `raise_if_stopped`, and at the latest for the end."""
     _asked.deferred = True
@@ -105,6 +118,19 @@ def ask(number: int) -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, number)  # also where it waits for a lock
     else:
         signal.raise_signal(number)
+
+
+def asked() -> int:
+    """The number of the signal that asks to stop, else of the one that asks to save; 0: none does."""
+    return _asked.stop or (int(getattr(signal, "SIGUSR1", 0)) if _asked.save else 0)
+
+
+def heed(number: int) -> None:
+    """As if this signal had come in, which another process has heard; 0: none has."""
+    if number == getattr(signal, "SIGUSR1", None):
+        _asked.save = True
+    elif number:
+        _asked.stop = number
 
 
 def pending() -> bool:

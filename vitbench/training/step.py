@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vitbench.data.prefetch import even_slices
+from vitbench.training.distributed.gradients import flatten, sum_gradients
 from vitbench.training.graphs import records_steps
-from vitbench.training.processes import flatten
 from vitbench.training.trainer import Trainer
 
 
@@ -39,7 +39,7 @@ def train_step(trainer: Trainer, images: Tensor, labels: Tensor, update: int) ->
         total, right = gradients(trainer, images, labels, update)
         flat = None if processes.count == 1 else flatten(trainer.model, total, right)
     if flat is not None:
-        total, right = processes.sum_gradients(flat, trainer.model)
+        total, right = sum_gradients(processes, flat, trainer.model)
     trainer.scaler.unscale_(trainer.optimizer)
     if recipe.clip_grad is not None:
         nn.utils.clip_grad_norm_(trainer.parameters, recipe.clip_grad)

@@ -18,11 +18,11 @@ from vitbench.data.prefetch import whole
 from vitbench.data.store import open_store
 from vitbench.records import Epoch, Machine, Recipe, Split
 from vitbench.training.average import MovingAverage
+from vitbench.training.distributed.processes import ALONE, Processes
 from vitbench.training.graphs import Graphs
 from vitbench.training.meter import EpochMeter
 from vitbench.training.objectives.objective import Objective
 from vitbench.training.objectives.supervised import MixPictures
-from vitbench.training.processes import ALONE, Order, Processes
 from vitbench.training.saver import Saver
 from vitbench.training.upload import uploaded
 
@@ -93,8 +93,7 @@ class Trainer:
         makes = train_batches if self.making.views is None else self.making.views.batches
         made = makes(self.split, self.recipe, epoch, self.ahead, share, open_store(self.machine.store))
         batches = islice(uploaded(made, self.device), done, None)
-        for step in range(done + 1, self.steps_per_epoch + 1):
-            self.processes.order(Order.STEP, epoch, step)
+        for _ in range(done, self.steps_per_epoch):
             with self.processes.together():
                 batch = next(batches)
             yield batch

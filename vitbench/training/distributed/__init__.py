@@ -1,0 +1,1 @@
+"""Several processes that train one model together: how they meet, and how their gradients are summed."""
