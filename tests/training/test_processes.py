@@ -22,12 +22,13 @@ from safetensors.torch import load_file
 
 from vitbench.benchmark import train as training
 from vitbench.data import made
-from vitbench.errors import UsageError, VitbenchError
+from vitbench.errors import RefusedError, UsageError, VitbenchError
 from vitbench.files import read_csv, read_json, sha256_of
-from vitbench.records import Benchmark, Settings
+from vitbench.records import Benchmark, Run, Settings
 from vitbench.training import loop
 from vitbench.training.distributed.processes import Processes
 from vitbench.training.machine import choose_machine
+from vitbench.training.trainer import Trainer
 
 TOLERANCE = 1e-4
 """Largest difference of any weight after two epochs at a learning rate of 2e-3 from one process's."""
@@ -92,11 +93,36 @@ def lose_a_picture(root: Path) -> None:
     (root / f"lost-{RANK}.txt").write_text(str(raised.value))
 
 
+def fail_in_one(root: Path) -> None:
+    """Train five seeds; in four of them something goes wrong in one of the processes alone."""
+    step = loop.train_step
+
+    def stumbling(trainer: Trainer, *given: Any) -> Any:
+        seed, first = trainer.recipe.seed, RANK == 0
+        if seed == 1 and not first:
+            raise ZeroDivisionError("a bug of its own")
+        if seed == 2 and not first and trainer.machine.micro_batch > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        loss, right = step(trainer, *given)
+        return (loss * float("nan") if seed == 3 and first else loss), right
+
+    def stopping(run: Run, *given: Any) -> Any:
+        if run.name == "test_vit-s4":
+            raise RefusedError(f"{run.folder}: somebody else has it")
+        return contextlib.nullcontext()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "train_step", stumbling)
+        patch.setattr("vitbench.training.jobs.locked", lambda folder: stopping(Run(folder)))
+        train_and_note(root, "stumbling", **{**ODD, "seeds": (1, 2, 3, 4, 5)})
+
+
 def by_torchrun(root: Path) -> None:
     """All that the two processes do for the quick tests, in one start."""
     train_and_note(root, "two", **ODD)
     train_and_note(root, "two-drawn", **DRAWN)
     train_and_note(root, "two-lessons", **lessons(root))
+    fail_in_one(root)
     lose_a_picture(root)
 
 
@@ -224,6 +250,27 @@ def test_an_error_of_the_second_process_is_told_by_the_first(root: Path) -> None
     first, second = ((root / f"lost-{rank}.txt").read_text() for rank in (0, 1))
     assert first == "red/00.png: changed since the data were read; put it back"
     assert "the first process has ended" in second
+
+
+def test_what_fails_in_one_process_fails_one_run(root: Path) -> None:
+    """A bug in the second, a loss that is no number in the first, a run that is taken: others finish."""
+    runs = {run.name: run for run in Benchmark(root / "results" / "stumbling").runs}
+    ends = {name: run.status for name, run in runs.items()}
+    assert ends["test_vit-s1"] == ends["test_vit-s3"] == "failed"
+    assert ends["test_vit-s2"] == ends["test_vit-s5"] == "finished"
+    assert not (runs["test_vit-s4"].folder / "log.txt").exists()
+    assert "ZeroDivisionError: a bug of its own; the traceback is in" in runs["test_vit-s1"].failure
+    assert "in process 1:" in (runs["test_vit-s1"].folder / "log.txt").read_text()
+    assert runs["test_vit-s3"].failure.startswith("the loss is nan at epoch 1")
+    assert (root / "stumbling-1.json").exists()  # the second process saw the end of it
+
+
+def test_memory_that_ends_in_one_process_means_smaller_steps_in_both(root: Path) -> None:
+    """Eight pictures at a time do not fit into the second one: both take four, and the run says so."""
+    run = Run(root / "results" / "stumbling" / "test_vit-s2")
+    known = read_json(run.folder / "recipe.json")
+    assert known["machine"]["micro_batch"] == 4
+    assert known["fallbacks"][0].startswith("out of memory: 4 pictures per forward pass")
 
 
 def test_another_number_of_processes_is_refused(trained: Callable[..., Benchmark], tmp_path: Path) -> None:

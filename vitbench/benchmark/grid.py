@@ -22,7 +22,7 @@ from vitbench.errors import (
 from vitbench.records import Benchmark, Run, Split
 from vitbench.records.watch import Watch
 from vitbench.training import track as trackers
-from vitbench.training.distributed.processes import current, first_alone
+from vitbench.training.distributed.processes import by_first, current, first_alone
 from vitbench.training.folds import train_fold, train_folds
 from vitbench.training.jobs import Job, writing
 from vitbench.training.machine import refuse_lost
@@ -76,7 +76,7 @@ class RunWork:
                     refuse_lost(self.job.machine.device)
             else:
                 if not self.part:
-                    told.run_finished(run.name, current().by_first(lambda: how_it_ended(run)))
+                    told.run_finished(run.name, by_first(lambda: how_it_ended(run)))
                 return True
             return False
 

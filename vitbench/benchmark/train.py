@@ -35,7 +35,7 @@ from vitbench.reports.pretrained import write_pretrained
 from vitbench.reports.write import write_reports
 from vitbench.training import signals
 from vitbench.training import track as trackers
-from vitbench.training.distributed.processes import LostError, Processes, joined, together
+from vitbench.training.distributed.processes import LostError, Processes, as_current, joined
 from vitbench.training.jobs import discard_checkpoints
 
 DEFAULT_DATA = Path("data")
@@ -232,7 +232,7 @@ def take_part() -> Benchmark:
     try:
         with signals.ignored(), joined() as group:
             plan, folder_made = group.by_first(_made_elsewhere)
-            with together(group):
+            with as_current(group):
                 carry_out_runs(plan, Benchmark(folder_made), InTurn(), Watch())
             group.by_first(_made_elsewhere)
             return Benchmark(folder_made)
@@ -270,7 +270,7 @@ def _carry_out(
         for name in plan.finished:
             watch.run_finished(name, f"finished already: {how_it_ended(Run(benchmark.folder / name))}")
         group.by_first(lambda: (plan, benchmark.folder.resolve()))
-        with together(group):
+        with as_current(group):
             carry_out_runs(plan, benchmark, engine, watch, track)
     group.by_first(lambda: _conclude(benchmark, request, watch, compared))
     return benchmark

@@ -22,7 +22,7 @@ from vitbench.records.watch import Watch
 from vitbench.training import checkpoint
 from vitbench.training.arithmetic import compute_as, without_form
 from vitbench.training.compiled import compile_step
-from vitbench.training.distributed.processes import current, first_alone
+from vitbench.training.distributed.processes import by_first, current, first_alone
 from vitbench.training.environment import Change, refusal
 from vitbench.training.jobs import Job, pinned, write_identity
 from vitbench.training.log import Log
@@ -83,21 +83,21 @@ def _prepare(
     """Create the model and write down, before the first step, all that decides its weights."""
     torch.set_num_threads(machine.threads)
     compute_as(machine)
-    processes = current()
     # Of several processes the others are given the first one's weights before the first step.
-    model = learner(job.plan, job.recipe, job.weights if processes.first else RANDOM)
-    place = processes.by_first(lambda: job.teacher.place(run) if job.teacher else None)
+    model = learner(job.plan, job.recipe, job.weights if current().first else RANDOM)
+    place = by_first(lambda: job.teacher.place(run) if job.teacher else None)
     teacher = None if place is None else load_model(place)
     fallbacks = list(dict.fromkeys([*fallbacks, *_apart(model, job.recipe, machine)]))
     job, notes = _begin(job, machine, fallbacks, run, model, teacher)
     if job.recipe.head == "probe":
-        _fit_head(job, machine, run, split, model, watch)
-    trainer = build_trainer(model, job.recipe, split, machine, processes, teacher)
+        head = _fitted_head(job, machine, run, split, model, watch)
+        set_head(model, head["weight"], head["bias"])
+    trainer = build_trainer(model, job.recipe, split, machine, current(), teacher)
     trainer.notes = notes
     if trainer.making.trouble:
         watch.message(f"{run.name}: {trainer.making.trouble}")
     _compile(trainer, job, fallbacks, run, watch)
-    if processes.first:
+    if current().first:
         how = {"views": trainer.making.how, "techniques": techniques(trainer)}
         files.write_json(run.folder / "environment.json", {**run.environment(), **how})
     return trainer
@@ -190,12 +190,6 @@ def _refuse_other_start(run: Run, recipe: Recipe) -> None:
 
 
 @first_alone
-def _fit_head(job: Job, machine: Machine, run: Run, split: Split, model: nn.Module, watch: Watch) -> None:
-    """Give the model the head of `_fitted_head`."""
-    head = _fitted_head(job, machine, run, split, model, watch)
-    set_head(model, head["weight"], head["bias"])
-
-
 def _fitted_head(
     job: Job, machine: Machine, run: Run, split: Split, model: nn.Module, watch: Watch
 ) -> dict[str, Tensor]:

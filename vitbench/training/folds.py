@@ -14,7 +14,7 @@ from vitbench.errors import VitbenchError
 from vitbench.inference.metrics import scores
 from vitbench.records import Epoch, Predictions, Run, Split, label_indices
 from vitbench.records.watch import Watch
-from vitbench.training.distributed.processes import current, first_alone
+from vitbench.training.distributed.processes import by_first, first_alone
 from vitbench.training.jobs import Job, begin_part, pinned, write_identity, writing
 from vitbench.training.runs import train_run
 
@@ -26,9 +26,8 @@ def train_folds(job: Job, run: Run, split: Split, watch: Watch) -> None:
     more model learns from all pictures, for the median of the epochs that the folds chose, and answers
     for the run; otherwise its folds' models answer together.
     """
-    by_first = current().by_first
     with writing(run):
-        if by_first(lambda: run.status == "finished"):
+        if by_first(lambda: run.status) == "finished":
             return
         machine, fallbacks = pinned(job, run, watch)
         write_identity(job, job.recipe, machine, fallbacks, run)
@@ -48,11 +47,10 @@ def train_fold(job: Job, run: Run, split: Split, number: int, watch: Watch) -> N
 
 
 def _train_fold(job: Job, fold: Run, part: Split, watch: Watch) -> None:
-    by_first = current().by_first
-    known = by_first(lambda: fold.status == "finished")
+    known = by_first(lambda: fold.status) == "finished"
     train_run(job.with_recipe(split_digest=part.digest), fold, part, watch)
     if not known:
-        test = by_first(lambda: fold.metrics()["test"])
+        test = by_first(fold.metrics)["test"]
         watch.run_finished(fold.name, f"{test['correct']} of {test['n']} test pictures right")
 
 

@@ -25,7 +25,7 @@ from vitbench.models.initial import InitialWeights
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Fingerprints, Machine, PlannedRun, Recipe, Run, Split
 from vitbench.records.watch import Watch
-from vitbench.training.distributed.processes import current, first_alone
+from vitbench.training.distributed.processes import by_first, first_alone
 from vitbench.training.environment import changed_since, environment, refusal
 from vitbench.training.machine import named, with_compiler
 
@@ -117,7 +117,7 @@ def writing(run: Run) -> Iterator[None]:
         held.enter_context(locked(run.folder))
 
     with contextlib.ExitStack() as held:
-        current().by_first(take)
+        by_first(take)
         yield
 
 

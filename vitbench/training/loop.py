@@ -140,11 +140,8 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
     with signals.deferred(), trainer.saver, contextlib.closing(trainer.ahead):
         while not trainer.stopped:
             row = _train_epoch(trainer, run, watch, log, peak)
-            best, asked, prepared = (
-                saving.take(trainer, row),
-                trainer.processes.asked(),
-                trainer.ahead.in_words(),
-            )
+            best, asked = saving.take(trainer, row), trainer.processes.asked()
+            prepared = trainer.ahead.in_words()
             if asked or trainer.stopped or saving.due(trainer):
                 saving.save(trainer, run, partial(log.epoch, row, prepared, " saved"))
             else:

@@ -18,7 +18,7 @@ from vitbench.models.weights import saved_weights
 from vitbench.records import Epoch, Predictions, Run, Split, best_epoch
 from vitbench.records.watch import Watch
 from vitbench.training import tuning
-from vitbench.training.distributed.processes import current, first_alone
+from vitbench.training.distributed.processes import by_first, first_alone
 from vitbench.training.fitted import fitted
 from vitbench.training.jobs import (
     Job,
@@ -79,7 +79,7 @@ def _tuned(job: Job, run: Run, split: Split, watch: Watch) -> tuple[Job, Run]:
             best.append(None)
             watch.run_failed(place.name, f"failed: {error}")
             continue
-        row = current().by_first(lambda place=place: best_epoch(place.epochs()))  # type: ignore[misc]
+        row = best_epoch(by_first(place.epochs))
         best.append(row)
         watch.run_finished(
             place.name,
@@ -138,13 +138,13 @@ def _pretrained(job: Job, run: Run, split: Split, watch: Watch) -> Job:
     """The job from the encoder that its pre-training gives, in the run's `pretrain/`."""
     if job.pretrain is None:
         return job
-    part, by_first = run.part("pretrain"), current().by_first
-    if by_first(lambda: part.status != "finished"):
+    part = run.part("pretrain")
+    if by_first(lambda: part.status) != "finished":
         write_identity(job, job.recipe, *pinned(job, run, watch), run)
         first = job.pretrain.model_copy(update={"split_digest": job.recipe.split_digest})
         alone = dataclasses.replace(job, recipe=first, trials=(), teacher=None, pretrain=None)
         pretrain_run(alone, part, split, watch)
-        row = by_first(lambda: part.epochs()[-1])
+        row = by_first(part.epochs)[-1]
         watch.run_finished(part.name, f"{row.epoch} epochs, loss {row.train_loss:.3f}")
     weights = by_first(lambda: saved_weights(part.model_folder))
     weights = dataclasses.replace(weights, label=job.begins_with, classes=())

@@ -76,7 +76,7 @@ class Processes:
         content = [b""]
         with self.together():
             if self.first:
-                with together(ALONE):
+                with as_current(ALONE):
                     made = make()
                 content = [pickle.dumps(made)]
         self.exchange(lambda: dist.broadcast_object_list(content, 0))
@@ -207,7 +207,7 @@ def current() -> Processes:
 
 
 @contextlib.contextmanager
-def together(processes: Processes) -> Iterator[None]:
+def as_current(processes: Processes) -> Iterator[None]:
     """Inside, all of these carry the same out; `ALONE`: what only this one is about."""
     global _current
     before, _current = _current, processes
@@ -217,12 +217,17 @@ def together(processes: Processes) -> Iterator[None]:
         _current = before
 
 
+def by_first(make: Callable[[], Result]) -> Result:
+    """`Processes.by_first` of the current ones."""
+    return _current.by_first(make)
+
+
 def first_alone(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """A function that the first process carries out; the others have what it returns or raises."""
 
     @functools.wraps(function)
     def carried_out(*given: Given.args, **named: Given.kwargs) -> Result:
-        return _current.by_first(lambda: function(*given, **named))
+        return by_first(functools.partial(function, *given, **named))
 
     return carried_out
 
