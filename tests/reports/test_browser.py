@@ -483,6 +483,8 @@ def test_a_page_of_answers_works_alike(open_page: Open, tmp_path: Path) -> None:
     write_report(report, tmp_path / "answers.html", small)
     page = open_page(tmp_path / "answers.html")
     assert page.said == []
+    for dark in (False, True):
+        assert violations(open_page(tmp_path / "answers.html", dark=dark)) == []
     assert page.locator("h1").text_content() == "2 models agree on 0 of 1 photo and disagree on 1."
     assert page.locator("select[name=truth]").count() == 0
     page.locator("select[name=flag]").select_option("disputed")

@@ -278,7 +278,7 @@ def agreement_table(report: Report) -> Table | None:
         for one in report.agreements
     )
     heads = ("model", "and", meant("same answer, %"), meant("photos"), meant("of"))
-    return plain("agreements", "How often they agree", heads, rows)
+    return plain("agreements", "Every two models on the same photos", heads, rows)
 
 
 def leak_free_table(comparison: Comparison) -> Table | None:

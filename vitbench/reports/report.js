@@ -117,6 +117,15 @@
   document.addEventListener("keydown", (event) => event.key === "Escape" && untell());
   document.addEventListener("scroll", place, { capture: true, passive: true });
 
+  // --- on paper --------------------------------------------------------------------------------------
+
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = all("details:not([open])");
+    closed.forEach((one) => (one.open = true));
+  });
+  addEventListener("afterprint", () => closed.forEach((one) => (one.open = false)));
+
   // --- copying ---------------------------------------------------------------------------------------
 
   const cellText = (cell) => (cell.dataset.text ?? cell.textContent).replace(/\s+/g, " ").trim();
