@@ -108,7 +108,7 @@ def test_a_network_without_a_class_token_says_so() -> None:
     reason = "has no class token: it answers from an average anyway"
     assert POOLING.applies(subject(small("swin"), 112)) == reason
     assert POOLING.applies(subject(timm.create_model("test_resnet"), 64)) == reason
-    assert POOLING.applies(subject(small("vit"), 112)).startswith("the pictures that a head could learn from")
+    assert POOLING.applies(subject(small("vit"), 112)).startswith("no pictures are known")
 
 
 # --- norms ----------------------------------------------------------------------------------------

@@ -78,8 +78,8 @@ def why_not(subject: Subject) -> str:
     model: Any = subject.module
     if getattr(model, "cls_token", None) is None or not hasattr(model, "forward_head"):
         return "has no class token: it answers from an average anyway"
-    if subject.split is None:
-        return "the pictures that a head could learn from are not known: name a benchmark or a run of one"
+    if subject.split is None or not subject.split.train:  # with folds, one more model may learn from all
+        return "no pictures are known that a head could learn from, and others to test it: name a benchmark"
     return ""
 
 

@@ -2,13 +2,14 @@
 
 import glob
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from vitbench import files
 from vitbench.analysis.before import before_training
 from vitbench.analysis.nouns import Subject, Weights
+from vitbench.analysis.pooling import split_of
 from vitbench.benchmark.predict import ModelSet, model_set_for
 from vitbench.data.formats import SUFFIXES
 from vitbench.errors import UsageError
@@ -109,8 +110,15 @@ def _subjects(found: ModelSet, folds: bool) -> list[Subject]:
 
 
 def _trained(name: str, loaded: LoadedModel, run: Run | None, home: Benchmark | None) -> Subject:
-    before = before_training(run, home) if run is not None else lambda: ""
-    return Subject(name, loaded.module, loaded.classes, loaded.preprocessing, "trained", before)
+    subject = Subject(name, loaded.module, loaded.classes, loaded.preprocessing, "trained")
+    if run is None:
+        return subject
+    return replace(
+        subject,
+        before=before_training(run, home),
+        from_scratch=run.recipe().init.from_scratch,
+        split=split_of(home, run.fold) if home is not None else None,
+    )
 
 
 def _named_apart(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
