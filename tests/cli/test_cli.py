@@ -1,5 +1,6 @@
 """The command line as a user types it: exit statuses, streams, one-line errors, help."""
 
+import io
 import json
 import os
 import re
@@ -12,12 +13,14 @@ import pytest
 from painted import COLOURS, paint, paint_folder
 from PIL import Image
 
+from vitbench.cli import main
+from vitbench.files import read_csv
 from vitbench.records import Benchmark
 
 SMALL = "--models test_vit --weights random --image-size 32 --epochs 1 --per-class 6 --lr 0.002"
 
 
-def vitbench(*words: str, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def typed(*words: str, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "vitbench", *words],
@@ -28,6 +31,24 @@ def vitbench(*words: str, cwd: Path, stdin: str | None = None) -> subprocess.Com
         check=False,
         env={**os.environ, "COLUMNS": "80", "PYTHONUTF8": "1"},
     )
+
+
+def vitbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process: torch need not be loaded anew."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
+    status: str | int | None = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setenv("COLUMNS", "80")
+        patch.setattr(sys, "argv", ["vitbench", *words])
+        patch.setattr(sys, "stdout", streams[0])
+        patch.setattr(sys, "stderr", streams[1])
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code
+    out, err = (stream.buffer.getvalue().decode() for stream in streams)  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(words, int(status or 0), out, err)
 
 
 def test_help_is_fast_and_without_torch() -> None:
@@ -60,7 +81,7 @@ def test_predict_loads_no_more_than_it_needs(two_models: Benchmark, tmp_path: Pa
 
 def test_bare_train_without_pictures_says_what_to_do(tmp_path: Path) -> None:
     """No data/ folder: one line, what, where, what next; nothing is made."""
-    done = vitbench("train", cwd=tmp_path)
+    done = typed("train", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
     assert re.fullmatch(r"vitbench: data: .*vitbench demo.*\n", done.stderr)
@@ -107,7 +128,7 @@ def test_wrong_usage_is_status_2_and_names_the_option(words: str, says: str, tmp
 def test_results_on_stdout_progress_on_stderr(tmp_path: Path) -> None:
     """`train --json | jq` works: stdout is one JSON document, a line per epoch goes to stderr."""
     paint_folder(tmp_path / "data", per_class=8)
-    done = vitbench("train", *SMALL.split(), "--json", cwd=tmp_path)
+    done = typed("train", *SMALL.split(), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rows"][0]["model"] == "test_vit"
     assert re.search(r"test_vit-s0: epoch 1/1 .* images/s", done.stderr)
@@ -128,13 +149,17 @@ def visible(path: Path) -> list[str]:
     return sorted(p.name for p in path.iterdir())
 
 
-def test_a_failed_model_is_status_3_and_keeps_its_row(tmp_path: Path) -> None:
-    """One model fails (NaN), the other finishes: status 3, both in the table, the reason said."""
+def test_a_failed_run_is_status_3_and_keeps_its_row(tmp_path: Path) -> None:
+    """One run fails (NaN), the other finishes: status 3, both in the table, the reason said."""
     paint_folder(tmp_path / "data", per_class=8)
-    words = "train --models test_vit,test_efficientnet --weights random --image-size 32 --epochs 1"
-    done = vitbench(*words.split(), "--lr", "1e30", "--recipe", "slides", cwd=tmp_path)
-    assert done.returncode in (1, 3)
-    assert "loss is" in done.stdout + done.stderr
+    (tmp_path / "c.toml").write_text("[arms.calm]\n[arms.wild]\nlr = 1e30\n")
+    done = vitbench("train", *SMALL.split()[:-2], "--config", "c.toml", "--name", "two", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "wild-test_vit-s0: failed: the loss is nan" in done.stderr
+    rows = read_csv(tmp_path / "results" / "two" / "comparison.csv")
+    assert {row["model"]: row["status"] for row in rows} == {
+        "calm-test_vit": "finished", "wild-test_vit": "failed"
+    }  # fmt: skip
 
 
 def test_config_file_and_options_beat_it(tmp_path: Path) -> None:
@@ -164,7 +189,7 @@ def test_predict_answers_in_order_with_errors_as_rows(two_models: Benchmark, tmp
     (tmp_path / "b.png").write_bytes(b"no picture")
     paint(tmp_path / "c.png", COLOURS["blue"], 2)
     run = str(two_models.folder)
-    done = vitbench("predict", "c.png", "b.png", "a.png", "gone.png", "--run", run, "--json", cwd=tmp_path)
+    done = typed("predict", "c.png", "b.png", "a.png", "gone.png", "--run", run, "--json", cwd=tmp_path)
     assert done.returncode == 3
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["path"] for row in rows] == ["c.png", "b.png", "a.png", "gone.png"]
@@ -178,7 +203,7 @@ def test_predict_reads_paths_from_stdin_and_writes_csv_and_sheet(
     """`-` takes paths from stdin; --out and --sheet write files; stdout has the table."""
     paint(tmp_path / "a photo.png", COLOURS["red"], 1)
     words = ["predict", "-", "--run", str(two_models.folder), "--out", "o.csv", "--sheet", "s.png"]
-    done = vitbench(*words, cwd=tmp_path, stdin="a photo.png\n")
+    done = typed(*words, cwd=tmp_path, stdin="a photo.png\n")
     assert done.returncode == 0, done.stderr
     assert "a photo.png" in done.stdout
     assert "a photo.png" in (tmp_path / "o.csv").read_text(encoding="utf-8")
