@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.cli import progress
+from vitbench.progress.board import RunWatch
 
 Call = Callable[..., tuple[int, str]]
 SMALL = ["--weights", "random", "--image-size", "32", "--epochs", "1", "--per-class", "6", "--no-probe"]
@@ -22,9 +22,11 @@ def printed(text: str) -> list[str]:
 
 
 def paste(call: Call, line: str, **filled_in: str) -> None:
-    """Run a printed command, capitals filled in; what would train for long only plans."""
+    """Run a printed command, capitals filled in; what would train for long only plans, a small network."""
     words = [filled_in.get(word, word) for word in shlex.split(line)][1:]
     planned = ["--dry-run"] if words[0] in ("train", "probe", "pretrain") and "--resume" not in words else []
+    if planned and "--models" not in words and "--name" not in words:
+        planned += ["--models", "test_vit", "--image-size", "32"]
     status, text = call(*words, *planned)
     assert status == 0, f"{line}\n{text}"
 
@@ -56,7 +58,7 @@ def test_what_stops_or_fails_says_how_to_go_on(call: Call, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress.LineWatch, "step", stop)
+        patch.setattr(RunWatch, "step", stop)
         status, text = call("train", "my photos", "--models", "test_vit", "--name", "cut", *SMALL, *ELSEWHERE)
     assert status == 130
     lines = printed(text) + printed(call("predict", "my photos", *ELSEWHERE)[1])
