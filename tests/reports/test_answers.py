@@ -16,7 +16,8 @@ from vitbench import files
 from vitbench.errors import UnreadableImageError, UsageError
 from vitbench.records import Answer
 from vitbench.reports import sheet
-from vitbench.reports.answers import answer_json, answers_table, scored, write_answers
+from vitbench.reports.answers import answer_json, write_answers
+from vitbench.reports.answers_screen import answers_table, summary
 from vitbench.reports.sheet import write_sheet
 
 RUNS = ["vit-s0", "swin-s0"]
@@ -57,29 +58,29 @@ def test_disagreement_and_doubt_are_marked_and_explained() -> None:
 
 
 def test_unreadable_picture_keeps_a_row() -> None:
-    """The error stands where the answers would be."""
-    row = next(line for line in shown([AGREED, BROKEN]).splitlines() if line.startswith("c.jpg"))
-    assert "error: truncated JPEG" in row
+    """It is called unreadable where the answers would be; the reason stands below."""
+    lines = [line.split() for line in shown([AGREED, BROKEN]).splitlines()]
+    assert ["c.jpg", "unreadable", "unreadable"] in lines
+    assert ["c.jpg:", "truncated", "JPEG"] in lines
 
 
 def test_labelled_pictures_are_scored_with_an_interval() -> None:
     """swin is right on one of two: Wilson [9.5, 90.5]; pictures without a label or answer do not count."""
     no_label = answer("x.jpg", ("roses", 0.9), ("roses", 0.9))
-    lines = scored([AGREED, DISPUTED, BROKEN, no_label], RUNS)
-    assert lines[1] == "swin-s0: right on 1 of 2, 50.0 % [9.5, 90.5] (Wilson, 95 %)"
-    assert scored([no_label], RUNS) == []
+    lines = summary([AGREED, DISPUTED, BROKEN, no_label], RUNS)
+    assert lines[1] == "swin-s0  1 of 2 right, 50.0 % [9.5, 90.5]     1 unsure  roses 2, 장미 1"
+    assert summary([no_label, no_label], RUNS) == ["vit-s0   roses 2", "swin-s0  roses 2"]
 
 
 def test_trained_on_pictures_are_marked_and_not_counted() -> None:
     """Seen in train or val: out of the score, and said; seen in test: counted, and said."""
     seen = [dataclasses.replace(AGREED, path=f"p/{part}.jpg", seen=part) for part in ("train", "val", "test")]
-    lines = scored([*seen, DISPUTED], RUNS)
-    assert lines[1] == (
-        "swin-s0: right on 1 of 2, 50.0 % [9.5, 90.5] (Wilson, 95 %); "
-        "1 of them the benchmark's own test pictures"
-    )
-    assert lines[2] == "2 of 4 labelled pictures were trained on or chosen by: not counted"
-    assert scored(seen[:1], RUNS) == ["1 of 1 labelled picture was trained on or chosen by: not counted"]
+    lines = summary([*seen, DISPUTED], RUNS)
+    assert lines[1].startswith("swin-s0  1 of 2 right, 50.0 % [9.5, 90.5]")
+    assert lines[3:] == [
+        "1 of 2 are the benchmark's own test pictures",
+        "2 of 4 labelled pictures were trained on or chosen by: not counted",
+    ]
     text = shown([*seen, DISPUTED])
     assert all(f"{part}.jpg ({part})" in text for part in ("train", "val", "test"))
     assert "b.jpg (" not in text
@@ -107,6 +108,59 @@ def test_table_fits_80_columns_with_wide_and_hostile_names() -> None:
     assert max(cell_len(line) for line in text.splitlines()) <= 80
     assert "[bold]x" in text
     assert "[red]\\xff.jpg" in text.replace("\n", "").replace(" ", "")
+
+
+def many(count: int, runs: int, disputed: tuple[int, ...]) -> list[Answer]:
+    """Pictures for which all runs say roses; of some the last run says tulips."""
+    names = [f"model{run}-s0" for run in range(runs)]
+    return [
+        Answer(
+            f"p/{k:03}.jpg",
+            {
+                name: (("tulips" if k in disputed and name == names[-1] else "roses", 0.9), ("daisy", 0.05))
+                for name in names
+            },
+        )
+        for k in range(count)
+    ]
+
+
+def lines_of(answers: list[Answer], width: int, height: int | None) -> list[str]:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    with console.file:
+        console.print(answers_table(answers, list(answers[0].predictions), width, height))
+    return console.export_text().splitlines()
+
+
+@pytest.mark.parametrize(("runs", "width"), [(2, 80), (12, 80), (12, 120), (40, 60)])
+def test_nothing_is_folded_however_many_models(runs: int, width: int) -> None:
+    """A column per model where they fit, a row per model where not; every answer whole."""
+    text = lines_of(many(2, runs, ()), width, None)
+    assert max(map(cell_len, text)) <= width
+    assert "\n".join(text).count("roses 90 %") == 2 * runs
+    assert ("model" in text[0].split()) == (runs > 2)
+
+
+def test_disputed_pictures_come_first_where_there_are_more_than_a_screen() -> None:
+    """100 pictures on 24 lines: 7 and 93, on which the models disagree, then 0, 1 …, as many as fit."""
+    found = many(100, 2, (7, 93))
+    text = lines_of(found, 80, 24)
+    assert len(text) <= 23
+    assert [line.split()[:2] for line in text[1:3]] == [["≠", "007.jpg"], ["≠", "093.jpg"]]
+    assert text[3].split()[0] == "000.jpg"
+    assert "… and 83 more, none of them disputed; --all prints every one" in text
+    assert text[-2:] == ["model0-s0  roses 100", "model1-s0  roses 98, tulips 2"]
+    assert len(lines_of(found, 80, None)) > 100
+    assert "≠ 007.jpg" in lines_of(found, 80, None)[8]
+
+
+def test_a_long_name_keeps_its_end_and_a_long_class_its_percent() -> None:
+    """…/picture.jpg; a class name cut off before its percentage."""
+    found = Answer("x/" + "deep" * 20 + "/picture.jpg", {"vit-s0": (("class" * 20, 0.97),)})
+    other = Answer("y.jpg", {"vit-s0": (("cat", 0.97),)})
+    text = "\n".join(lines_of([found, other], 80, None))
+    assert "/picture.jpg" in text
+    assert "… 97 %" in text
 
 
 def test_common_folder_is_left_out_of_names() -> None:

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,9 @@ from vitbench.inference.devices import choose_device
 from vitbench.inference.stream import collect
 from vitbench.progress.lines import SLOW_SECONDS
 from vitbench.records import Answer
+
+LINES = 24
+"""Of a screen, where no terminal says how many it has."""
 
 
 def predict_images(
@@ -59,12 +63,17 @@ def predict_images(
 
 def _write(answers: Sequence[Answer], model_set: ModelSet, outputs: Outputs) -> None:
     from vitbench.data.decode import decode
-    from vitbench.reports.answers import answers_table, write_answers
+    from vitbench.reports.answers import write_answers
+    from vitbench.reports.answers_screen import answers_table
     from vitbench.reports.sheet import write_sheet
 
     runs, meant = list(model_set.models), model_set.pixel_range
     if not outputs.as_json:
-        console().print(answers_table(answers, runs))
+        screen = console()
+        height = None if outputs.every else shutil.get_terminal_size((screen.width, LINES)).lines
+        screen.print(answers_table(answers, runs, screen.width, height))
+        if len(answers) > 1 and not (outputs.sheet or outputs.report):
+            say("photos beside the answers: --sheet answers.png, or --report answers.html for a page of them")
     if outputs.out is not None:
         write_answers(outputs.out, answers)
         say(f"answers: {outputs.out}")

@@ -1,4 +1,4 @@
-"""What every model says about each picture: the answers of `predict` as table, JSON, files, one sheet."""
+"""What every model says about each picture: the words and marks for it, JSON, files."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,61 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench import files
 from vitbench.errors import UsageError
-from vitbench.inference.metrics import wilson
-from vitbench.records import LOW_CONFIDENCE, Answer, percent
+from vitbench.records import LOW_CONFIDENCE, Answer
 from vitbench.records.frames import Dtype, by_rows, frame_csv
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from rich.console import RenderableType
 
 DISPUTED = "≠"
 UNSURE = "?"
 USED = ("train", "val")
 """Parts of a split whose pictures say nothing about new ones: trained on, or the epoch chosen by."""
-
-
-def answers_table(answers: Sequence[Answer], runs: Sequence[str]) -> "RenderableType":
-    """A row per picture, a column per run with "class 97 %", then a legend and, with labels, the scores.
-
-    Where more than the first answer is there, all stand in the cell: "cat 71 %, dog 20 %". ≠ before the
-    picture's name: the models do not agree; "(train)" behind it: the part of the split that it was in;
-    ? behind an answer: less than 50 % probable; ✗ behind an answer: not the picture's label. Pictures
-    that could not be read keep a row. A folder that all pictures share is left out of their names.
-    """
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    labelled = any(answer.label is not None for answer in answers)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column(Text("image"), overflow="fold", ratio=None)
-    for heading in [*(["true"] if labelled else []), *runs]:
-        table.add_column(Text(files.printable(heading)), overflow="fold")
-    shared = _shared_folder(answers)
-    for answer in answers:
-        name = marked_name(answer.path[len(shared) :], answer)
-        cells = [f"{DISPUTED} {name}" if answer.disputed else name]
-        cells += [answer.label or ""] if labelled else []
-        if answer.error:
-            cells.append(f"error: {answer.error}")
-        else:
-            cells += [", ".join([said(answer, run), *_next_best(answer, run)]) for run in runs]
-        table.add_row(*(Text(files.printable(cell)) for cell in cells))
-    lines = [*legend(answers), *scored(answers, runs)]
-    return Group(table, *(Text(files.printable(line)) for line in lines))
-
-
-def _shared_folder(answers: Sequence[Answer]) -> str:
-    """The beginning that all paths share, up to its last `/`."""
-    if not answers:
-        return ""
-    first, last = (chosen(answer.path for answer in answers) for chosen in (min, max))
-    same = next(
-        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
-    )
-    return first[: first.rfind("/", 0, same) + 1]
 
 
 def said(answer: Answer, run: str) -> str:
@@ -75,13 +30,8 @@ def said(answer: Answer, run: str) -> str:
     return f"{name} {100 * probability:.0f} %{unsure}{wrong}"
 
 
-def _next_best(answer: Answer, run: str) -> list[str]:
-    """One run's other answers: ["dog 20 %", "fox 5 %"]."""
-    return [f"{name} {100 * probability:.0f} %" for name, probability in answer.predictions.get(run, ())[1:]]
-
-
 def legend(answers: Sequence[Answer]) -> list[str]:
-    """What the marks mean, for those that occur; at most three lines."""
+    """What the marks mean, for those that occur; a line each."""
     disputed = sum(answer.disputed for answer in answers)
     unsure = sum(answer.unsure for answer in answers)
     parts = []
@@ -89,9 +39,9 @@ def legend(answers: Sequence[Answer]) -> list[str]:
         parts.append(f"{DISPUTED} the models disagree ({disputed} of {len(answers)})")
     if unsure:
         parts.append(f"{UNSURE} less than {100 * LOW_CONFIDENCE:.0f} % sure ({unsure} of {len(answers)})")
-    if any(_wrong(answer) for answer in answers):
+    if any(wrong(answer) for answer in answers):
         parts.append("✗ not what its folder says")
-    return [*(["   ".join(parts)] if parts else []), *_seen_legend(answers)]
+    return [*parts, *_seen_legend(answers)]
 
 
 def marked_name(name: str, answer: Answer) -> str:
@@ -107,35 +57,9 @@ def _seen_legend(answers: Sequence[Answer]) -> list[str]:
     return lines + ([f"{', '.join(near)}: it is a near-copy of a picture there"] if near else [])
 
 
-def _wrong(answer: Answer) -> bool:
+def wrong(answer: Answer) -> bool:
+    """Some model's answer is not the class that its folder names."""
     return answer.label is not None and any(p[0][0] != answer.label for p in answer.predictions.values() if p)
-
-
-def scored(answers: Sequence[Answer], runs: Sequence[str]) -> list[str]:
-    """Per run "right on 52 of 60, 86.7 % [75.8, 93.1]" over pictures with a known label (Wilson, 95 %).
-
-    Pictures of the models' own training and validation parts do not count; the last line says how many.
-    """
-    labelled = [answer for answer in answers if answer.label is not None and answer.predictions]
-    known = [answer for answer in labelled if answer.seen not in USED]
-    own = sum(answer.seen == "test" for answer in known)
-    whose = f"; {own} of them the benchmark's own test pictures" if own else ""
-    lines = []
-    for run in runs:
-        first = [
-            (answer.label, answer.predictions[run][0][0]) for answer in known if answer.predictions.get(run)
-        ]
-        if not first:
-            continue
-        correct = sum(label == name for label, name in first)
-        low, high = wilson(correct, len(first))
-        share = f"{percent(correct / len(first))} % [{percent(low)}, {percent(high)}]"
-        lines.append(f"{run}: right on {correct} of {len(first)}, {share} (Wilson, 95 %){whose}")
-    left_out = len(labelled) - len(known)
-    if left_out:
-        were = "picture was" if len(labelled) == 1 else "pictures were"
-        lines.append(f"{left_out} of {len(labelled)} labelled {were} trained on or chosen by: not counted")
-    return lines
 
 
 # --- files ----------------------------------------------------------------------------------------

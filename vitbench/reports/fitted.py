@@ -20,7 +20,6 @@ def fitted(
     The first column is always there, cut off with … where it is wider than the screen; a column in which no
     row has anything is left out unsaid. `right`: the titles whose cells end together.
     """
-    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
@@ -29,10 +28,10 @@ def fitted(
     kept: list[int] = []
     left_out: list[str] = []
     free = width + GAP
-    for place, title in enumerate(titles):
+    for place, (title, size) in enumerate(zip(titles, widest(titles, cells), strict=True)):
         if not any(row[place] for row in cells):
             continue
-        needed = max(map(cell_len, [title, *(row[place] for row in cells)])) + GAP
+        needed = size + GAP
         if kept and needed > free:
             left_out.append(title)
             continue
@@ -44,3 +43,27 @@ def fitted(
     for row in cells:
         table.add_row(*(Text(row[place]) for place in kept))
     return table, left_out
+
+
+def widest(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """The cells that each column needs."""
+    from rich.cells import cell_len
+
+    return [
+        max(cell_len(files.printable(text)) for text in [title, *(row[place] for row in rows)])
+        for place, title in enumerate(titles)
+    ]
+
+
+def beginning(text: str, room: int) -> str:
+    """A text, cut off with … behind where it is wider than `room` cells."""
+    from rich.cells import cell_len, chop_cells
+
+    if cell_len(text) <= room:
+        return text
+    return f"{(chop_cells(text, max(room - 1, 1)) or [''])[0]}…"
+
+
+def ending(text: str, room: int) -> str:
+    """A text, cut off with … before where it is wider than `room` cells: of a path the file's name stays."""
+    return beginning(text[::-1], room)[::-1]
