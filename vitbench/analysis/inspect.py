@@ -13,6 +13,7 @@ from vitbench.analysis.distance import DISTANCE
 from vitbench.analysis.filters import FILTERS
 from vitbench.analysis.norms import NORMS
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
+from vitbench.analysis.patch_norms import PATCH_NORMS
 from vitbench.analysis.pooling import POOLING
 from vitbench.analysis.positions import BIASES, POSITIONS, TEMPERATURES
 from vitbench.analysis.saliency import KINDS
@@ -39,6 +40,7 @@ ANALYSES: tuple[Analysis, ...] = (
     TOKEN_MASS,
     POOLING,
     NORMS,
+    PATCH_NORMS,
 )
 """In the order in which they are shown."""
 
