@@ -66,6 +66,10 @@ class ShownPicture:
     """Its class as its folder has it; "" where that is not known."""
 
 
+BEFORE = "before"
+"""In refusals, for an analysis: that of a network as it was before it was trained here."""
+NOT_COMPARED = "what was learned is not compared with what was there before training"
+
 MAP_COLUMNS = ("model", "map", "at", "rows", "columns", "values")
 
 
@@ -155,4 +159,8 @@ def inspect(
                 continue
             pictures = one.shown if row.over == "shown" else one.test
             findings[row.name][one.subject.name] = row.look(one.subject, pictures)
+        compared = any(row.compares and one.subject.name in findings[row.name] for row in rows)
+        before = one.subject.before() if compared else ""
+        if isinstance(before, str) and before:
+            refusals.append((one.subject.name, BEFORE, f"{NOT_COMPARED}: {before}"))
     return Inspection(findings, tuple(refusals))
