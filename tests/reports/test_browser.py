@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fabricate import make_benchmark
+from looked_into import WAYS, looked_into
 from painted import TINY, paint_folder
 from PIL import Image
 
@@ -26,6 +27,7 @@ from vitbench.reports.answers_report import answers_report
 from vitbench.reports.comparison_report import comparison_report
 from vitbench.reports.formats import comparison_csv
 from vitbench.reports.html import shown_numbers, write_report
+from vitbench.reports.inspection import write_inspection
 from vitbench.reports.photos import Photos
 from vitbench.reports.thumbnails import thumbnails
 from vitbench.reports.write import write_reports
@@ -382,6 +384,23 @@ def test_axe_finds_nothing_in_the_open_dialog_or_under_a_hover(
     assert violations(page) == []
     page.locator(".grid .enlarge").first.click()
     assert violations(page) == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 320])
+def test_the_page_of_inspect_is_as_the_others(
+    open_page: Open, tmp_path: Path, width: int, dark: bool
+) -> None:
+    """Nothing for axe to find, nothing to scroll sideways, no request but for the file, sorted tables."""
+    write_inspection(looked_into(tmp_path), WAYS, tmp_path, "roses")
+    page = open_page(tmp_path / "report.html", width=width, dark=dark)
+    assert violations(page) == []
+    assert page.locator("html").evaluate("html => html.scrollWidth") <= width
+    assert {url for url in page.asked if not url.startswith("data:")} == {(tmp_path / "report.html").as_uri()}
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    page.locator("#t-deletion thead .sort").nth(6).click()
+    assert column(page, "deletion", 2)[0] == "gradcam"
+    assert page.said == []
 
 
 # --- what a number is -----------------------------------------------------------------------------

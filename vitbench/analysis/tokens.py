@@ -66,5 +66,4 @@ TOKEN_MASS = Analysis(
     "token whose value says little.",
     applies=why_none,
     look=look,
-    compares=True,
 )

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,7 @@ from vitbench.records import Benchmark, Predictions, Preprocessing
 from vitbench.records.commands import command
 from vitbench.records.frames import frame_csv
 from vitbench.records.watch import Watch
+from vitbench.reports.inspection import write_inspection
 
 MOST_SHOWN = 12
 """Disputed test pictures that are shown where none are named."""
@@ -273,10 +274,18 @@ def _pictures(
 # --- writing --------------------------------------------------------------------------------------
 
 
-def write(found: Inspection, place: Path, benchmark: Benchmark | None = None) -> Path:
-    """Write every number as csv into the folder `place`, in the place of what was there, whole or not at all.
+def write(
+    found: Inspection,
+    place: Path,
+    benchmark: Benchmark | None = None,
+    ways: Mapping[str, Preprocessing] | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Write the page and every number into the folder `place`, in the place of what was there, or nothing.
 
-    A csv per frame; `maps.csv` with a row per map, its values row by row; `pictures.csv`.
+    `report.html` with its figures; a csv per frame; `maps.csv` with a row per map, its values row by row.
+    ways: how networks take pictures: of those named the page has maps over what they saw. `report` hears
+    what could not be drawn.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     with writing(benchmark) if benchmark is not None else contextlib.nullcontext():
@@ -287,6 +296,9 @@ def write(found: Inspection, place: Path, benchmark: Benchmark | None = None) ->
             for name, table in found.frames.items():
                 files.write_text(temporary / f"{name}.csv", frame_csv(table))
             files.write_csv(temporary / "maps.csv", MAP_COLUMNS, found.map_rows())
+            name = benchmark.name if benchmark is not None else ""
+            for note in write_inspection(found, ways or {}, temporary, name):
+                report(note)
             files.replace_folder(temporary, place)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

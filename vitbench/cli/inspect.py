@@ -37,7 +37,8 @@ def inspect_models(
         say(note)
     with watch(results) as board:
         found = carried_out(meant, device, check_pictures, board)
-    place = write(found, meant.folder, meant.lookers.benchmark)
+    ways = {subject.name: subject.preprocessing for subject in meant.lookers.subjects}
+    place = write(found, meant.folder, meant.lookers.benchmark, ways, say)
     for note in _notes(found):
         say(note)
     if as_json:

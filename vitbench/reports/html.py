@@ -123,6 +123,7 @@ def page_environment() -> Any:
     environment.filters["pct"] = percent
     environment.filters["unbroken"] = unbroken
     environment.filters["explained"] = explained
+    environment.filters["decapitalised"] = lambda text: text[:1].lower() + text[1:]
     return environment
 
 
