@@ -84,6 +84,19 @@ def test_the_token_is_what_a_probe_reads(trained: Callable[..., Benchmark], no_r
     assert row["strength"] in run.metrics()["probe"]["strengths"]
 
 
+def test_heads_learn_from_so_many_pictures_at_most(
+    two_models: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each class its share, and a note; the test pictures are all answered."""
+    monkeypatch.setattr("vitbench.analysis.pooling.MOST", 12)
+    looked = run_subject(two_models, "test_vit-s0")
+    assert looked.split is not None
+    found = POOLING.look(looked, noise(32))
+    learn = len(looked.split.train) + len(looked.split.val)
+    assert found.notes == (f"heads learned from 12 of {learn} training and validation pictures",)
+    assert found.frames["pooling"]["n_test"].tolist() == [len(looked.split.test)] * 2
+
+
 def test_a_network_from_random_weights_is_read_as_training_left_it(two_models: Benchmark) -> None:
     """Nothing was learned before; the note says what that means for the class token."""
     scratch = replace(run_subject(two_models, "test_vit-s0"), from_scratch=True)

@@ -28,6 +28,8 @@ PAIR: dict[str, Dtype] = {
     "a": "string", "b": "string", "a_only": "Int64", "b_only": "Int64", "difference": "float64",
     "low": "float64", "high": "float64", "p": "float64",
 }  # fmt: skip
+MOST = 1000
+"""Pictures that the heads learn from at most: passes through a network cost minutes beyond."""
 POOLINGS = ("class token", "average")
 
 TRAINED = (
@@ -88,19 +90,21 @@ def look(subject: Subject, _: Pictures) -> Finding:
 
     Heads and features are a probe's: the same extraction, the same fit on train and val.
     """
-    split = subject.split
-    assert split is not None
-    model, note = _frozen(subject)
+    assert subject.split is not None
+    split, (model, note) = _fewer(subject.split), _frozen(subject)
+    notes = [note] if note else []
+    if len(split.train) < (learn := len(subject.split.train) + len(subject.split.val)):
+        notes.append(f"heads learned from {len(split.train)} of {learn} training and validation pictures")
     try:
         both = _features(model, subject, split)
     except VitbenchError as error:
-        return Finding(notes=(f"not measured: {first_line(error)}",))
+        return Finding(notes=(*notes, f"not measured: {first_line(error)}"))
     features = dict(zip(POOLINGS, np.split(both, 2, axis=1), strict=True))
     rows, right = [], []
     groups = np.unique([p.group for p in split.test], return_inverse=True)[1]
     for pooling, table in features.items():
-        by_path = {picture.path: row for picture, row in zip(_all(split), table, strict=True)}
-        head = fit_head(by_path, split.classes, (*split.train, *split.val))
+        by_path = {picture.path: row for picture, row in zip((*split.train, *split.test), table, strict=True)}
+        head = fit_head(by_path, split.classes, split.train)
         answers = head_answers(by_path, split, head)
         correct = answers.probabilities.argmax(1) == answers.labels
         counts = (len(correct), int(correct.sum()), float(correct.mean()))
@@ -110,15 +114,21 @@ def look(subject: Subject, _: Pictures) -> Finding:
     token, average = right
     only = (int((token & ~average).sum()), int((average & ~token).sum()))
     pair = by_rows(PAIR, [(*POOLINGS, *only, *paired_difference(token, average, groups))])
-    return Finding({"pooling": by_rows(COLUMNS, rows), "pooling_pair": pair}, notes=(note,) if note else ())
+    return Finding({"pooling": by_rows(COLUMNS, rows), "pooling_pair": pair}, notes=tuple(notes))
 
 
-def _all(split: Split) -> tuple[Picture, ...]:
-    return (*split.train, *split.val, *split.test)
+def _fewer(split: Split) -> Split:
+    """Val joins train, and of each class its share of `MOST` is left, the first by their content."""
+    learn = (*split.train, *split.val)
+    kept: list[Picture] = []
+    for label in split.classes:
+        own = sorted((p for p in learn if p.label == label), key=lambda p: p.sha256)
+        kept += own[: -(-len(own) * MOST // max(MOST, len(learn)))]
+    return dataclasses.replace(split, train=tuple(kept), val=())
 
 
 def _frozen(subject: Subject) -> tuple[nn.Module, str]:
-    """The network before training, or, where that is not to be had or knew nothing, as it is, with a note."""
+    """The network before training; where that is not to be had or knew nothing, as it is, with a note."""
     before = "it began from random weights" if subject.from_scratch else subject.before()
     if isinstance(before, nn.Module):
         return before, ""
@@ -126,7 +136,7 @@ def _frozen(subject: Subject) -> tuple[nn.Module, str]:
 
 
 def _features(model: nn.Module, subject: Subject, split: Split) -> Array:
-    """(N, 2 D) of train, val and test, kept in the probes' store."""
+    """(N, 2 D) of train and test, kept in the probes' store."""
     device = next(subject.module.parameters()).device
     decides = (
         f"{state_sha256(model)} {subject.preprocessing} class token and average, torch {torch.__version__}"
@@ -135,7 +145,7 @@ def _features(model: nn.Module, subject: Subject, split: Split) -> Array:
         BothPoolings(model.to(device)),
         hashlib.sha256(decides.encode()).hexdigest(),
         split.root,
-        _all(split),
+        (*split.train, *split.test),
         dataclasses.replace(subject.preprocessing, pixel_range=split.pixel_range),
         choose_machine(Settings(store=False), device, CPU_EVAL_BATCH),
     )
