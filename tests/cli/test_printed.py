@@ -23,9 +23,10 @@ def printed(text: str) -> list[str]:
 
 def paste(call: Call, line: str, **filled_in: str) -> None:
     """Run a printed command, capitals filled in; what would train for long only plans, a small network."""
-    words = [filled_in.get(word, word) for word in shlex.split(line)][1:]
+    said = shlex.split(line)[1:]
+    words = [filled_in.get(word, word) for word in said]
     planned = ["--dry-run"] if words[0] in ("train", "probe", "pretrain") and "--resume" not in words else []
-    if planned and "--models" not in words and "--name" not in words:
+    if "DATA" in said and "--models" not in said:
         planned += ["--models", "test_vit", "--image-size", "32"]
     status, text = call(*words, *planned)
     assert status == 0, f"{line}\n{text}"
