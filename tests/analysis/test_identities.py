@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+import timm
 import torch
-from small import CLEAN, FAMILIES, PADDED, noise, small, subject
+from small import CLEAN, FAMILIES, PADDED, noise, small, subject, wake
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,6 +15,7 @@ from vitbench.analysis.layout import Layout, layouts
 from vitbench.analysis.looking import blocks_of, looking, seeing
 from vitbench.analysis.rollout import rollout
 from vitbench.analysis.saliency import KINDS
+from vitbench.models.families import FAMILIES as FAMILIES_OF_TIMM
 
 WINDOWED = [family for family in FAMILIES if family.startswith("swin")]
 CASES = [(family, CLEAN.get(family, 112)) for family in FAMILIES] + [(family, PADDED) for family in WINDOWED]
@@ -214,6 +216,19 @@ def test_gradcam_is_cam_behind_average_pooling_and_a_linear_head(family: str) ->
     assert torch.allclose(cam.mean((1, 2)), logits, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet"])
+def test_gradcam_of_a_cnn_is_cam(name: str) -> None:
+    """Channels first, average pooling, a linear head: the same closed form."""
+    model: Any = timm.create_model(name, num_classes=5).eval()
+    batch = noise(160).load([0, 1])
+    found = gradcam(subject(model, 160), batch, torch.tensor([3, 1]))
+    with torch.no_grad():
+        features = model.forward_features(batch)
+        weights = model.get_classifier().weight[[3, 1]][:, :, None, None]
+    cells = features.shape[2] * features.shape[3]
+    assert torch.allclose(found, (features * weights).sum(1).relu() / cells, atol=1e-6)
+
+
 @pytest.mark.parametrize("family", ["vit", "deit-distilled"])
 def test_gradcam_of_a_vit_is_not_black(family: str) -> None:
     """Behind the last block patches have no gradient: the map is taken before it."""
@@ -250,3 +265,30 @@ def test_gradcam_is_that_of_pytorch_grad_cam() -> None:
     wide = F.interpolate(mine[None, None], theirs.shape, mode="bilinear")[0, 0]
     wide = (wide - wide.min()) / (wide.max() - wide.min())  # as it does after resizing
     assert torch.allclose(wide, theirs, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "side"), [(f.timm_name, f.native_size) for f in FAMILIES_OF_TIMM])
+def test_whole_networks_at_their_native_sizes_keep_the_identities(name: str, side: int) -> None:
+    """Rows sum to 1, blocks are recomputed, unfusing is not felt, rollout sums to 1."""
+    model = wake(timm.create_model(name.partition(".")[0], num_classes=5))
+    batch = noise(side, 1).load([0])
+    found, places = heard(model, batch), layouts(model)
+    assert all(float((one.sum(-1) - 1).abs().max()) < 2e-6 for one in found.values())
+    with torch.no_grad():
+        plain = model(batch)
+        with looking(model):
+            assert float((plain - model(batch)).abs().max()) <= 1e-6
+    for block_name, block in blocks_of(model):
+        io: dict[str, Tensor] = {}
+        hook = block.register_forward_hook(lambda _, taken, given, io=io: io.update(i=taken[0], o=given))
+        with torch.no_grad():
+            model(batch)
+            hook.remove()
+            again = recomputed(block, io["i"], found[block_name], places[block_name])
+        assert float((again - io["o"]).abs().max() / io["o"].abs().max()) <= 1e-6
+    total = float(rollout(subject(model, side), batch).sum())
+    last = list(places.values())[-1]
+    assert total <= 1 + 1e-5
+    if not last.prefix:
+        assert total == pytest.approx(1, abs=1e-5)

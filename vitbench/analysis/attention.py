@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from vitbench.analysis.layout import class_rows, layouts, why_not
+from vitbench.analysis.layout import class_rows, layouts, padding_notes, why_not
 from vitbench.analysis.looking import seeing
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
 from vitbench.analysis.saliency import size_that_would_do, too_coarse
@@ -35,7 +35,7 @@ def look(subject: Subject, pictures: Pictures) -> Finding:
             subject.module(batch)
     arrays = {name: np.concatenate(parts) for name, parts in sorted(kept.items())}
     coarse = [layout.grid for layout in places.values() if too_coarse(layout.grid)]
-    notes = []
+    notes = [*padding_notes(places)]
     if coarse:
         side = size_that_would_do(subject.preprocessing.size, coarse[-1])
         notes.append(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitbench.analysis.layout import Layout, layouts, why_not
+from vitbench.analysis.layout import Layout, layouts, padding_notes, why_not
 from vitbench.analysis.looking import seeing
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
 from vitbench.records.frames import Dtype, by_rows
@@ -20,6 +20,8 @@ COLUMNS: dict[str, Dtype] = {
     "prefix_share": "float64", "padding_share": "float64", "wrapped_share": "float64", "rows": "Int64",
     "columns": "Int64", "window": "Int64", "shift": "Int64",
 }  # fmt: skip
+
+UNTRAINED = "random weights attend all but uniformly: these distances are those of the windows alone"
 
 
 def look(subject: Subject, pictures: Pictures) -> Finding:
@@ -45,7 +47,8 @@ def look(subject: Subject, pictures: Pictures) -> Finding:
                 layer, name, head + 1, distance[head], geometry[name].uniform, *prefix,
                 *layout.grid, layout.window[0], layout.shift[0],
             ))  # fmt: skip
-    return Finding({"distance": by_rows(COLUMNS, rows)}, notes=padding_notes(places))
+    untrained = (UNTRAINED,) if subject.weights == "random" else ()
+    return Finding({"distance": by_rows(COLUMNS, rows)}, notes=(*padding_notes(places), *untrained))
 
 
 @dataclass(frozen=True)
@@ -86,17 +89,6 @@ class _Geometry:
         keys = self.layout.keys & self.layout.real[:, :, None]
         each = (self.apart * keys).sum(-1) / keys.sum(-1).clamp(min=1)
         return float(each.sum() / self.layout.real.sum())
-
-
-def padding_notes(places: dict[str, Layout]) -> tuple[str, ...]:
-    """What to say of maps that windows do not divide; () where there are none."""
-    padded = [(name, layout) for name, layout in places.items() if layout.padded]
-    if not padded:
-        return ()
-    maps = ", ".join(dict.fromkeys(f"{one.grid[0]} × {one.grid[1]} by {one.window[0]}" for _, one in padded))
-    mixed = sum(layout.wraps for _, layout in padded)
-    wrapping = f"; in {mixed} shifted blocks opposite borders of the picture meet" if mixed else ""
-    return (f"windows do not divide the map ({maps}): padding is attended to{wrapping}",)
 
 
 DISTANCE = Analysis(

@@ -131,6 +131,17 @@ def _windowed(block: Any, height: int, width: int) -> Layout:
     return Layout((height, width), places, allowed, (rows, columns), tuple(block.shift_size))
 
 
+def padding_notes(places: dict[str, Layout]) -> tuple[str, ...]:
+    """What to say of maps that windows do not divide; () where there are none."""
+    padded = [(name, layout) for name, layout in places.items() if layout.padded]
+    if not padded:
+        return ()
+    maps = ", ".join(dict.fromkeys(f"{one.grid[0]} × {one.grid[1]} by {one.window[0]}" for _, one in padded))
+    mixed = sum(layout.wraps for _, layout in padded)
+    wrapping = f"; in {mixed} shifted blocks opposite borders of the picture meet" if mixed else ""
+    return (f"windows do not divide the map ({maps}): padding is attended to{wrapping}",)
+
+
 def class_rows(model: Any) -> tuple[int, ...]:
     """The tokens that the answer is read from, class and distillation; () where it is pooled from patches."""
     if not getattr(model, "num_prefix_tokens", 0) or getattr(model, "global_pool", "token") != "token":
