@@ -1,6 +1,7 @@
 """Position embeddings, position biases, temperatures."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from small import CLEAN, PADDED, WINDOWS, noise, small, subject
 from torch.nn import functional as F
 
+from vitbench.analysis.filters import FILTERS
+from vitbench.analysis.inspect import Seen, inspect
 from vitbench.analysis.looking import blocks_of, seeing
 from vitbench.analysis.positions import (
     BIASES,
@@ -20,6 +23,7 @@ from vitbench.analysis.positions import (
     similarity,
     temperature,
 )
+from vitbench.analysis.stages import STAGES
 
 SHALLOW = {"depth": 1, "embed_dim": 48, "num_heads": 3, "num_classes": 5}
 VITS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
@@ -130,21 +134,26 @@ def test_what_training_changed_stands_beside() -> None:
     for block in before.layers[0].blocks:
         block.attn.relative_position_bias_table.data.zero_()
     looked = subject(model, 112)
-    found = BIASES.look(_with(looked, before=lambda: before), noise(112))
+    found = BIASES.look(replace(looked, before=lambda: before), noise(112))
     name = "position_bias layers.0.blocks.0"
     assert np.array_equal(found.arrays[f"{name}_change"], found.arrays[name])
     assert (found.arrays[f"{name}_before"] == 0).all()
     table = found.frames["position_bias"]
     assert table["spread_change"].tolist() == (table["spread"] - table["spread_before"]).tolist()
-    assert BIASES.look(_with(looked, before=lambda: "gone"), noise(112)).notes == (
-        "not compared with what it was before training: gone",
+
+
+def test_a_beginning_that_is_not_to_be_had_is_one_note() -> None:
+    """However many analyses would compare with it; what is found after training stands alone."""
+    gone = replace(subject(small("swin"), 112), before=lambda: "gone")
+    found = inspect([Seen(gone, noise(112), noise(112))], rows=(BIASES, FILTERS, STAGES))
+    notes = found.frames["notes"]
+    assert (
+        notes["note"].tolist()[0]
+        == "what was learned is not compared with what was there before training: gone"
     )
-
-
-def _with(looked: Any, **known: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(looked, **known)
+    assert notes["note"].str.contains("gone").sum() == 1
+    assert "spread_before" not in found.frames["position_bias"]
+    assert not inspect([Seen(gone, noise(112), noise(112))], rows=(STAGES,)).refusals
 
 
 @pytest.mark.parametrize("family", ["swinv2", "swinv2-cr"])

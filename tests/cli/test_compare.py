@@ -13,11 +13,13 @@ from fabricate import make_benchmark
 from painted import paint_folder
 
 from vitbench.cli import compare as comparing
-from vitbench.cli import demo, main, progress
+from vitbench.cli import demo, main
 from vitbench.cli.show import say
 from vitbench.comparison.measured import Row
 from vitbench.errors import StoppedError
 from vitbench.locks import holder
+from vitbench.progress.lines import LineDisplay
+from vitbench.records.watch import Watch
 
 LABELS = [0, 1, 2] * 20
 RUNS = {"vit-s0": LABELS, "swin-s0": [1, *LABELS[1:]], "deit-s0": [0] * 60}
@@ -154,7 +156,7 @@ def test_files_are_written_under_the_lock_of_the_benchmark(
     monkeypatch.setattr(
         comparing,
         "write_reports",
-        lambda results, _: holders.append(holder(results.first.benchmark.folder).get("pid")),
+        lambda results, *_: holders.append(holder(results.first.benchmark.folder).get("pid")),
     )
     assert vitbench(monkeypatch, "compare", "first") == 0
     assert holders == [os.getpid()]
@@ -187,7 +189,7 @@ def test_names_in_messages_cannot_speak_to_the_terminal(
     assert spelled in lines[0]
     say(name)
     say(spelled)
-    progress.LineWatch().message(name)
+    LineDisplay(Path("results")).message(name)
     assert capsys.readouterr().err == f"{spelled}\n" * 3
 
 
@@ -196,7 +198,7 @@ def test_the_demo_says_how_it_goes_on_in_its_own_results(
 ) -> None:
     """Ctrl-C inside the demo's training names --results where it is not the default."""
 
-    def stopped(request: object, watch: progress.LineWatch, **named: object) -> None:
+    def stopped(request: object, watch: Watch, **named: object) -> None:
         watch.benchmark_started("demo-1", {})
         raise KeyboardInterrupt
 

@@ -68,7 +68,7 @@ def test_labelled_pictures_are_scored_with_an_interval() -> None:
     """swin is right on one of two: Wilson [9.5, 90.5]; pictures without a label or answer do not count."""
     no_label = answer("x.jpg", ("roses", 0.9), ("roses", 0.9))
     lines = summary([AGREED, DISPUTED, BROKEN, no_label], RUNS)
-    assert lines[1] == "swin-s0  1 of 2 right, 50.0 % [9.5, 90.5]     1 unsure  roses 2, 장미 1"
+    assert lines[1] == "swin-s0  1 of 2 right, 50 % [9, 91]     1 unsure  roses 2, 장미 1"
     assert summary([no_label, no_label], RUNS) == ["vit-s0   roses 2", "swin-s0  roses 2"]
 
 
@@ -76,7 +76,7 @@ def test_trained_on_pictures_are_marked_and_not_counted() -> None:
     """Seen in train or val: out of the score, and said; seen in test: counted, and said."""
     seen = [dataclasses.replace(AGREED, path=f"p/{part}.jpg", seen=part) for part in ("train", "val", "test")]
     lines = summary([*seen, DISPUTED], RUNS)
-    assert lines[1].startswith("swin-s0  1 of 2 right, 50.0 % [9.5, 90.5]")
+    assert lines[1].startswith("swin-s0  1 of 2 right, 50 % [9, 91]")
     assert lines[3:] == [
         "1 of 2 are the benchmark's own test pictures",
         "2 of 4 labelled pictures were trained on or chosen by: not counted",

@@ -26,11 +26,11 @@ def before_training(run: Run, benchmark: Benchmark | None) -> Callable[[], nn.Mo
 
     Random weights are drawn again under the run's seed, and must be the very ones; others are read again
     from the hub's cache, the run's pre-training or the path that the benchmark names, if the file there is
-    still the same. Nothing is downloaded. Made once, when it is asked for.
+    still the same. Nothing is downloaded. What is asked for again and again is made once, but only the last
+    one of all runs is kept.
     """
 
-    @functools.cache
-    def find() -> nn.Module | str:
+    def make() -> nn.Module | str:
         try:
             recipe = run.recipe()
             plan = plan_model(recipe.model, recipe.preprocessing.size)
@@ -43,7 +43,12 @@ def before_training(run: Run, benchmark: Benchmark | None) -> Callable[[], nn.Mo
             return "this version of torch or timm draws other random weights than it began with"
         return model.eval()
 
-    return find
+    return lambda: _last(make)
+
+
+@functools.lru_cache(maxsize=1)
+def _last(make: Callable[[], nn.Module | str]) -> nn.Module | str:
+    return make()
 
 
 def _weights(run: Run, benchmark: Benchmark | None, recipe: Recipe, plan: ModelPlan) -> InitialWeights:
@@ -86,14 +91,13 @@ _WHERE = {
 def beside_before(subject: Subject, measure: Callable[[nn.Module], Finding]) -> Finding:
     """What is found in a network, and where it was trained here, beside what was found in it before that.
 
-    Each column of floats is followed by `…_before` and `…_change`, each array by the same. A note says why
-    where there is no network to compare with.
+    Each column of floats is followed by `…_before` and `…_change`, each array by the same; by nothing where
+    that network is not to be had.
     """
     after = measure(subject.module)
     first = subject.before()
     if isinstance(first, str):
-        note = (f"not compared with what it was before training: {first}",) if first else ()
-        return dataclasses.replace(after, notes=(*after.notes, *note))
+        return after
     device = next(subject.module.parameters()).device
     before = measure(first.to(device))
     arrays, axes = dict(after.arrays), dict(after.axes)

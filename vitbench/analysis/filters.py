@@ -15,6 +15,8 @@ from vitbench.records.frames import Dtype, by_rows
 COMPONENTS = 28
 DRAWS = 5
 """Of random filters, whose shares are averaged."""
+SHOWN_WHOLE = 7
+"""px: filters no larger than a CNN's are shown themselves too."""
 COLUMNS: dict[str, Dtype] = {"component": "Int64", "explained": "float64"}
 CHANGE: dict[str, Dtype] = {
     "filters": "Int64",
@@ -60,25 +62,31 @@ def _apart(filters: Tensor) -> Tensor:
 
 
 def _shares(sizes: Tensor) -> Tensor:
-    return (sizes**2 / (sizes**2).sum())[:COMPONENTS]
+    return (sizes**2 / (sizes**2).sum().clamp(min=1e-300))[:COMPONENTS]
 
 
 def look(subject: Subject, _: Pictures) -> Finding:
-    """`filters`: a row per component, its share beside that of random filters; maps of both, per channel."""
+    """`filters`: a row per component, its share beside that of random filters; maps of them, per channel.
+
+    And the filters themselves where they are few pixels wide. Components have no change, for they may come
+    in another order; how far training moved the filters is a note.
+    """
     filters = first_filters(subject.module)
     assert filters is not None
     found = beside_before(subject, _measure)
-    table = found.frames["filters"].copy()
-    floor = random_shares(filters)
-    table["explained_random"] = floor.numpy()
-    above = int((table["explained"].to_numpy() > 2 * floor.numpy()).sum())
-    total, noise = float(table["explained"].sum()), float(floor.sum())
-    note = (
-        f"{len(table)} components explain {total:.0%} of {len(filters)} filters, of random ones {noise:.0%}; "
-        f"{above} explain more than twice what random ones do"
-    )
+    table, random = found.frames["filters"].copy(), random_shares(filters).numpy()
+    table["explained_random"] = random
+    above = int((table["explained"].to_numpy() > 2 * random).sum())
+    notes = [
+        f"{len(table)} components explain {table['explained'].sum():.0%} of {len(filters)} filters, of "
+        f"random ones {random.sum():.0%}; {above} explain more than twice what random ones do"
+    ]
+    before = subject.before()
+    if isinstance(before, nn.Module) and (first := first_filters(before)) is not None:
+        moved = float((filters - first.to(filters.device)).norm() / first.norm())
+        notes.append(f"training moved the filters by {moved:.2%} of their length")
     arrays = {name: values for name, values in found.arrays.items() if name != "components_change"}
-    return Finding({"filters": table}, arrays, found.axes, (*found.notes, note))
+    return Finding({"filters": table}, arrays, found.axes, tuple(notes))
 
 
 def _measure(model: nn.Module) -> Finding:
@@ -86,7 +94,9 @@ def _measure(model: nn.Module) -> Finding:
     assert filters is not None
     axes, shares = components(filters)
     table = by_rows(COLUMNS, enumerate(shares.tolist(), start=1))
-    maps = {"components": axes.cpu().numpy(), "filters": filters.cpu().numpy()}
+    maps = {"components": axes.cpu().numpy()}
+    if max(filters.shape[2:]) <= SHOWN_WHOLE:
+        maps["filters"] = filters.cpu().numpy()
     return Finding({"filters": table}, maps, dict.fromkeys(maps, ("filter", "channel")))
 
 
@@ -103,4 +113,5 @@ FILTERS = Analysis(
         else "its first layer is no convolution of three channels"
     ),
     look=look,
+    compares=True,
 )

@@ -13,6 +13,7 @@ from vitbench.analysis.distance import DISTANCE
 from vitbench.analysis.filters import FILTERS
 from vitbench.analysis.norms import NORMS
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
+from vitbench.analysis.patch_norms import PATCH_NORMS
 from vitbench.analysis.pooling import POOLING
 from vitbench.analysis.positions import BIASES, POSITIONS, TEMPERATURES
 from vitbench.analysis.saliency import KINDS
@@ -39,6 +40,7 @@ ANALYSES: tuple[Analysis, ...] = (
     TOKEN_MASS,
     POOLING,
     NORMS,
+    PATCH_NORMS,
 )
 """In the order in which they are shown."""
 
@@ -63,6 +65,10 @@ class ShownPicture:
     label: str
     """Its class as its folder has it; "" where that is not known."""
 
+
+BEFORE = "before"
+"""In refusals, for an analysis: that of a network as it was before it was trained here."""
+NOT_COMPARED = "what was learned is not compared with what was there before training"
 
 MAP_COLUMNS = ("model", "map", "at", "rows", "columns", "values")
 
@@ -153,4 +159,8 @@ def inspect(
                 continue
             pictures = one.shown if row.over == "shown" else one.test
             findings[row.name][one.subject.name] = row.look(one.subject, pictures)
+        compared = any(row.compares and one.subject.name in findings[row.name] for row in rows)
+        before = one.subject.before() if compared else ""
+        if isinstance(before, str) and before:
+            refusals.append((one.subject.name, BEFORE, f"{NOT_COMPARED}: {before}"))
     return Inspection(findings, tuple(refusals))

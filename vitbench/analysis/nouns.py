@@ -82,3 +82,5 @@ class Analysis:
     look: Callable[[Subject, Pictures], Finding]
     over: Literal["shown", "test"] = "shown"
     """Which pictures it is given: the few that are shown, or all test pictures."""
+    compares: bool = False
+    """It finds the same in the network before it was trained here, beside it, where that is to be had."""

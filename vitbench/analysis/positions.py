@@ -109,6 +109,7 @@ POSITIONS = Analysis(
     "maps of its own, and patches may tell where they are by what they show.",
     applies=lambda subject: why_no_positions(subject.module),
     look=look_at_positions,
+    compares=True,
 )
 
 
@@ -192,6 +193,7 @@ BIASES = Analysis(
     "each other, which can be much more.",
     applies=lambda subject: why_no_bias(subject.module),
     look=look_at_biases,
+    compares=True,
 )
 
 
@@ -243,4 +245,5 @@ TEMPERATURES = Analysis(
     "and the position bias is added after the division.",
     applies=lambda subject: why_no_temperature(subject.module),
     look=look_at_temperatures,
+    compares=True,
 )

@@ -66,4 +66,5 @@ TOKEN_MASS = Analysis(
     "token whose value says little.",
     applies=why_none,
     look=look,
+    compares=True,
 )

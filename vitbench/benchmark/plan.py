@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +32,7 @@ from vitbench.records import (
     Settings,
     Split,
 )
-from vitbench.records.watch import CHECKING, Watch
+from vitbench.records.watch import Watch
 from vitbench.training import tuning
 from vitbench.training.jobs import Job
 from vitbench.training.machine import alone, choose_machine, choose_precision, shared_out, unused_card
@@ -164,7 +163,7 @@ def _divided(
         data,
         settings.layout,
         settings.skip_bad,
-        partial(watch.work, CHECKING),
+        watch.work,
         settings.near_duplicates,
         settings.store,
         meant,

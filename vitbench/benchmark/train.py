@@ -5,6 +5,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from vitbench.records import DEFAULT_MODELS, Benchmark, Run, Settings
 from vitbench.records.commands import command, going_on, verb_of
 from vitbench.records.watch import Watch
 from vitbench.reports.pretrained import write_pretrained
-from vitbench.reports.write import write_reports
+from vitbench.reports.write import WRITING, write_reports
 from vitbench.training import signals
 from vitbench.training import track as trackers
 from vitbench.training.distributed.processes import LostError, Processes, as_current, joined
@@ -330,10 +331,10 @@ def _conclude(benchmark: Benchmark, request: TrainRequest, watch: Watch, compare
             if benchmark.pretrains:
                 write_pretrained(benchmark)
             else:
-                watch.work("comparing, writing the report", 0, 0)
+                watch.work(WRITING, 0, 1)
                 results = read_results(benchmark)
                 comparison = compare(results)
-                write_reports(results, comparison)
+                write_reports(results, comparison, watch.message, partial(watch.work, WRITING))
                 compared(comparison)
 
 

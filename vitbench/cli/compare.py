@@ -1,12 +1,14 @@
 """`vitbench compare`: the comparison on a screen, in a format for elsewhere, as a report."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from vitbench.benchmark import compare as comparing
 from vitbench.benchmark import moved
 from vitbench.benchmark.folder import writing
 from vitbench.cli.options import Output, status_of
+from vitbench.cli.progress import watch
 from vitbench.cli.show import console, say, say_report
 from vitbench.comparison.compare import compare
 from vitbench.comparison.measured import CompareOptions
@@ -14,6 +16,7 @@ from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.results import Results, read_results
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark
+from vitbench.records.watch import Watch
 from vitbench.reports import across as side_by_side
 from vitbench.reports import formats, tables
 from vitbench.reports.comparison_report import comparison_report
@@ -21,7 +24,7 @@ from vitbench.reports.html import shown_numbers, write_report
 from vitbench.reports.photos import Photos
 from vitbench.reports.reconstructions import reconstructions_by
 from vitbench.reports.report import Options
-from vitbench.reports.write import write_reports
+from vitbench.reports.write import WRITING, write_reports
 
 
 def compare_benchmarks(
@@ -40,7 +43,8 @@ def compare_benchmarks(
             raise UsageError(f"--data {data}: where the pictures of one benchmark are now; name one")
         if line := moved.relocate(found[0], data):
             say(line)
-    read, comparison = _renewed(found, options)
+    with watch(results) as display:
+        read, comparison = _renewed(found, options, display)
     show(comparison, output.form)
     if output.report is not None:
         wanted = Options(images=output.images, anonymous=output.anonymous)
@@ -53,17 +57,21 @@ def _status(benchmarks: Sequence[Benchmark]) -> int:
     return status_of(sum(run.status == "finished" for run in runs), len(runs))
 
 
-def _renewed(benchmarks: Sequence[Benchmark], options: CompareOptions) -> tuple[Results, Comparison]:
+def _renewed(
+    benchmarks: Sequence[Benchmark], options: CompareOptions, display: Watch
+) -> tuple[Results, Comparison]:
     """What was read and its comparison, the files of a single benchmark written anew where they can be.
 
     Read and written under one lock: what an older state says never replaces what a newer one says.
     """
+    told = partial(display.work, WRITING)
+    told(0, 1)
     if len(benchmarks) == 1:
         try:
             with writing(benchmarks[0]):
                 results = read_results(benchmarks)
                 comparison = compare(results, options)
-                write_reports(results, comparison)
+                write_reports(results, comparison, display.message, told)
                 return results, comparison
         except OSError as error:
             say(f"{benchmarks[0].folder}: cannot be written ({error.strerror}); printing only")

@@ -12,7 +12,6 @@ from vitbench.cli.commands import App, Group
 from vitbench.cli.options import DATA, READING, PixelRangeOption, option, two_ends
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.options import MOST_PIXELS, Count, Folds, Positive, Seed, Whole
-from vitbench.records.watch import CHECKING
 from vitbench.settings import IMAGE_SIZE, PER_CLASS, Augment, Layout, Settings
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def check(
     meant = _meant(pixel_range)
     _refuse_taken(out)
     with watch() as display:
-        images = scan_folder(data, layout, True, partial(display.work, CHECKING), near, store, meant)
+        images = scan_folder(data, layout, True, display.work, near, store, meant)
     kept = keep_together(images, group, burst_seconds)
     print(check_report(images, kept if kept is not images else None))
     if len(images.bad) > SHOWN_BAD and (listed := list_bad(data, images.bad)):
@@ -161,7 +160,7 @@ def split(
     refuse_grouping(group, burst_seconds)
     meant = _meant(pixel_range)
     with watch() as display:
-        images = scan_folder(data, layout, skip_bad, partial(display.work, CHECKING), near, store, meant)
+        images = scan_folder(data, layout, skip_bad, display.work, near, store, meant)
         images = keep_together(images, group, burst_seconds)
         found = split_images(images, split_seed, folds)
         for note in (*images.notes, *found.notes, *found.proposals, images.searched):
@@ -227,7 +226,7 @@ def augment(
 
     meant = _meant(pixel_range)
     with watch() as display:
-        images = scan_folder(data, layout, skip_bad, partial(display.work, CHECKING), True, store, meant)
+        images = scan_folder(data, layout, skip_bad, display.work, True, store, meant)
         found = split_images(images, split_seed)
         count = write_views(
             found,

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,9 @@ from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.files import printable
 from vitbench.records import BadFile, ImageSet, Picture, PixelRange, counted
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[str, int, int], None]
+"""Is told what is done, how much of it, of how much."""
+CHECKING, LOOKING = "checking pictures", "looking for near-copies"
 
 THREADS = min(8, cores())
 AT_ONCE = 16
@@ -36,7 +39,7 @@ def scan_folder(
     root: Path,
     layout: Layout = "auto",
     skip_bad: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda what, done, total: None,
     near: bool = True,
     remember: bool = True,
     pixel_range: PixelRange | None = None,
@@ -47,7 +50,7 @@ def scan_folder(
     of a file is kept (`data.known`), and one that has not changed since is not read again. `layout` "loose"
     takes all pictures, however deep, as one class; folders train/, val/ and test/ are parts there too.
     `pixel_range` is what is black and white in pictures of more than 8 bits; None: what all of them show.
-    `on_progress(done, total)` is called after each picture, from this thread. Raises `VitbenchError`
+    `on_progress(what, done, total)` is called after each picture, from this thread. Raises `VitbenchError`
     where the folder is missing, its pictures do not show what black and white are, or (without `skip_bad`)
     a file cannot be decoded: then more than ten bad files are listed in `bad-files.csv` (`data.bad`).
     `ClassesError` where it has no usable class folders, a class is empty, or train lacks a class.
@@ -64,7 +67,7 @@ def scan_folder(
         notes = check_classes(root, plan, pictures)
         digests = sorted({p.group for p in pictures}) if near else []
         if search is None:
-            search = search_prints(digests, prints, THREADS)
+            search = search_prints(digests, prints, THREADS, partial(on_progress, LOOKING))
             known.remember_search(digests, search)
     alike = group_alike(pictures, digests, search)
     warnings = (*duplicate_notes(pictures), *near_notes(alike), *filename_hints(alike.pictures))
@@ -113,7 +116,7 @@ class _Check:
 
     files: Sequence[Path]
     known: ScanCache
-    on_progress: Progress | None
+    on_progress: Progress
     found: list[Seen | None]
     """In the order of `files`."""
     stamps: list[Stamp | None]
@@ -123,13 +126,13 @@ class _Check:
     planned: int = 0
 
     @classmethod
-    def of(cls, files: Sequence[Path], known: ScanCache, on_progress: Progress | None) -> "_Check":
+    def of(cls, files: Sequence[Path], known: ScanCache, on_progress: Progress) -> "_Check":
         """Nothing is decoded yet."""
         stamps = [stamp_of(path) for path in files]
         found = known.find(files, stamps)
         done = sum(one is not None for one in found)
-        if on_progress and done:
-            on_progress(done, len(found))
+        if done:
+            on_progress(CHECKING, done, len(found))
         return cls(files, known, on_progress, found, stamps, done=done, planned=done)
 
     def decode(self, places: Sequence[int], meant: PixelRange | None) -> None:
@@ -144,8 +147,7 @@ class _Check:
             if stamp is not None and seen.lasting and settled(stamp, read_at) and stamp_of(path) == stamp:
                 self.known.remember(path, stamp, seen, printed)
             self.done += 1
-            if self.on_progress:
-                self.on_progress(self.done, self.planned)
+            self.on_progress(CHECKING, self.done, self.planned)
 
     def places(self, wanted: Callable[[Seen], bool]) -> list[int]:
         """Where something is wanted of what is known."""
@@ -160,7 +162,7 @@ def _check(
     root: Path,
     files: Sequence[Path],
     known: ScanCache,
-    on_progress: Progress | None,
+    on_progress: Progress,
     near: bool,
     asked: PixelRange | None,
 ) -> tuple[list[Seen], PixelRange | None, dict[str, Print], Search | None]:

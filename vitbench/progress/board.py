@@ -38,9 +38,9 @@ class Task:
 
     def told(self, what: str, done: int, total: int) -> "Task":
         """The same after more of it, or what has begun in its place."""
-        if (what, total) != (self.what, self.total) or done < self.done:
+        if what != self.what or done < self.done:
             return Task(what, done, total, first=done)
-        self.done = done
+        self.done, self.total = done, total
         return self
 
     def __str__(self) -> str:
@@ -141,10 +141,10 @@ class RunWatch(Watch):
             return (f"epoch {epoch}", epoch)
         return (
             f"epoch {epoch} {part:4.0%}  loss {loss}  {self.speed:.0f} images/s",
-            f"epoch {epoch} {part:4.0%}  loss {loss}  {self.speed:.0f}/s",
-            f"epoch {epoch}  loss {loss}  {self.speed:.0f}/s",
-            f"{epoch}  loss {loss}  {self.speed:.0f}/s",
-            f"{epoch}  {loss}",
+            f"epoch {epoch} {part:4.0%}  loss {loss}  {self.speed:.0f} img/s",
+            f"epoch {epoch}  loss {loss}  {self.speed:.0f} img/s",
+            f"{epoch}  loss {loss}  {self.speed:.0f} img/s",
+            f"{epoch}  loss {loss}",
             epoch,
         )
 
@@ -280,7 +280,7 @@ class Board(Watch):
             done = [Line(f"{counted(hidden, 'run')} ended"), *done[hidden:]]
         found = done + under_way
         more = len(found) - (most - 1)
-        return found if more < 2 else [*found[: most - 1], Line(f"and {more} more under way")]
+        return found if more < 2 else [*found[: most - 1], Line(f"and {more} more")]
 
     @property
     def summary(self) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
-from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +20,10 @@ GLYPHS = "▁▂▃▄▅▆▇█"
 ASCII_GLYPHS = "_.-:=+*#"
 NOT_A_NUMBER = "?"
 LONGEST_CURVE, SHORTEST_CURVE = 12, 5
+WHOLE_WORDING, SHORTEST_WORDING = 36, 5
+"""Columns of what is said of an epoch, with all of it and with its number alone."""
+SHORTEST_NAME = 8
+GAP = 2
 NARROW = 60
 """Below so many columns there is no room for curves."""
 WIDEST = 100
@@ -75,16 +79,25 @@ class LiveDisplay(Board):
 
 
 def table(lines: Sequence[Line], console: Console) -> Table:
-    """The lines, as wide as the console at most; nothing wraps."""
-    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    """The lines, as wide as the console at most; nothing wraps, a curve takes what room there is."""
     narrow = console.width < NARROW
-    for _ in range(3 if narrow else 4):
-        grid.add_column(no_wrap=True, overflow="crop")
-    grid.add_column(no_wrap=True, justify="right")
-    for line in lines:
-        val = line.val if narrow or not line.val else f"val {line.val}"
-        curve = [] if narrow else [Curve(line.curve)]
-        grid.add_row(Text(printable(line.name)), *curve, val, Fitting(line.said), line.time)
+    vals = [line.val if narrow or not line.val else f"val {line.val}" for line in lines]
+    names = [printable(line.name) for line in lines]
+    time, val, name = (
+        max(map(cell_len, texts), default=0) for texts in ([line.time for line in lines], vals, names)
+    )
+    name = max(SHORTEST_NAME, min(name, console.width - val - time - 3 * GAP - SHORTEST_WORDING))
+    room = console.width - name - val - time - 3 * GAP
+    curved = 0 if narrow else max(SHORTEST_CURVE, min(LONGEST_CURVE, room - GAP - WHOLE_WORDING))
+    said = room if narrow else room - curved - GAP
+    grid = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
+    ascii_only = console.options.ascii_only
+    for width in (name, *([] if narrow else [curved]), val, said):
+        grid.add_column(width=max(1, width), no_wrap=True, overflow="crop" if ascii_only else "ellipsis")
+    grid.add_column(width=time, no_wrap=True, justify="right")
+    for line, own, score in zip(lines, names, vals, strict=True):
+        drawn = curve(line.curve, curved, ASCII_GLYPHS if ascii_only else GLYPHS)
+        grid.add_row(Text(own), *([] if narrow else [drawn]), score, Fitting(line.said), line.time)
     return grid
 
 
@@ -102,29 +115,10 @@ class Fitting:
 
     said: Sequence[str]
 
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        lengths = [len(text) for text in self.said] or [0]
-        return Measurement(min(min(lengths), options.max_width), min(max(lengths), options.max_width))
-
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         fits = [text for text in self.said if len(text) <= options.max_width]
         text = fits[0] if fits else self.said[-1] if self.said else ""
         yield Text(printable(text), no_wrap=True, overflow="crop" if options.ascii_only else "ellipsis")
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Numbers as a curve a line high, from their lowest to their highest; "?" where one is NaN."""
-
-    values: Sequence[float]
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        longest = min(len(self.values), LONGEST_CURVE, options.max_width)
-        return Measurement(min(longest, SHORTEST_CURVE), longest)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        glyphs = ASCII_GLYPHS if options.ascii_only else GLYPHS
-        yield Text(curve(self.values, options.max_width, glyphs), no_wrap=True)
 
 
 def curve(values: Sequence[float], most: int, glyphs: str = GLYPHS) -> str:

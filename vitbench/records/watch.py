@@ -5,9 +5,6 @@ from typing import Any
 
 from vitbench.records import Epoch
 
-CHECKING = "checking pictures"
-"""What `Watch.work` calls the scan of a folder."""
-
 
 class Watch:
     """Hears of every event and ignores it; subclass and override what you want to show."""
@@ -16,7 +13,7 @@ class Watch:
     """Columns that a table in messages may have."""
 
     def work(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` pieces of something are done that is no training, such as `CHECKING`.
+        """`done` of `total` pieces of something are done that is no training, such as "checking pictures".
 
         A total of 0: nobody knows how many; it ends when something else begins.
         """

@@ -1,16 +1,16 @@
 """The answers of `predict` on a screen: a table that fits, what is disputed first, a line for each model."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from vitbench import files
 from vitbench.inference.metrics import wilson
-from vitbench.records import LOW_CONFIDENCE, Answer, percent
-from vitbench.reports.answers import DISPUTED, USED, legend, marked_name, said, wrong
+from vitbench.records import LOW_CONFIDENCE, Answer
+from vitbench.reports.answers import DISPUTED, UNSURE, USED, legend, marked_name, said, wrong
 from vitbench.reports.fitted import GAP, beginning, ending, fitted, widest
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 REASONS = 3
 """Unreadable pictures whose reason is told."""
+LEAST = 8
+"""Lines for pictures, however many models there are."""
 NAME, NARROW = 16, 60
 """Cells that a picture's name needs at least, where it is that long; and below which labels go."""
 
@@ -27,11 +29,12 @@ def answers_table(
 ) -> "RenderableType":
     """The answers in `width` cells, what the marks mean, and a line per model where pictures are several.
 
-    A row per picture with a column per model where that fits, else a row per picture and model. ≠ before the
-    picture's name: the models do not agree; "(train)" behind it: the part of the split that it was in; ?
-    behind an answer: less than 50 % probable; ✗: not the picture's label. Of more pictures than `height`
-    lines hold (None: any number) those come first on which the models disagree, then unreadable, wrong and
-    unsure ones, and a line says how many are left. A folder that all share is left out of their names.
+    A row per picture with a column per model where that fits; else a row per model, or, for several pictures
+    and the first answers alone, a row per answer and how many models give it. ≠ before the picture's name:
+    the models do not agree; "(train)" behind it: the part of the split that it was in; ? behind an answer:
+    less than 50 % probable; ✗: not the picture's label. Of more pictures than `height` lines hold (None: any
+    number) those come first on which the models disagree, then unreadable, wrong and unsure ones, and a line
+    says how many are left. A folder that all share is left out of their names.
     """
     from rich.console import Group
     from rich.text import Text
@@ -39,17 +42,18 @@ def answers_table(
     shared = len(_shared_folder(answers))
     below = [*(beginning(line, width) for line in _reasons(answers, shared)), *legend(answers)]
     models = summary(answers, runs, width) if len(answers) > 1 else []
-    titles, rows = _fitting_rows(answers, runs, shared, width)
-    each = len(rows) // max(len(answers), 1)
-    around = 4 + len(below) + len(models)  # heads, what is left over, a gap, the prompt
-    room = len(answers) if height is None else max((height - around) // max(each, 1), 1)
-    if (len(answers) - room) * each > 1:  # the line that says what is left could be that of one picture
-        shown = sorted(answers, key=_calm)[:room]
-        titles, rows = _fitting_rows(shown, runs, shared, width)
-        below.insert(0, _left_over(answers, shown))
-    table, _ = fitted(titles, rows, width)
-    lines = [*below, *([""] if models else []), *models]
-    return Group(table, *(Text(files.printable(line)) for line in lines))
+    titles, blocks = _blocks(answers, runs, shared, width)
+    around = 3 + len(below) + len(models)  # heads, a gap, the prompt
+    room = None if height is None else max(height - around, LEAST)
+    if room is not None and sum(map(len, blocks)) > room:
+        order = sorted(range(len(answers)), key=lambda place: _calm(answers[place]))
+        lines = itertools.accumulate(len(blocks[place]) for place in order)
+        count = max(sum(line < room for line in lines), 1)
+        below.insert(0, _left_over(answers, [answers[place] for place in order[:count]]))
+        blocks = [blocks[place] for place in order[:count]]
+    table, _ = fitted(titles, [row for block in blocks for row in block], width)
+    lines_below = [*below, *([""] if models else []), *models]
+    return Group(table, *(Text(files.printable(line)) for line in lines_below))
 
 
 def _calm(answer: Answer) -> tuple[bool, ...]:
@@ -69,31 +73,67 @@ def _left_over(answers: Sequence[Answer], shown: Sequence[Answer]) -> str:
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _fitting_rows(
-    answers: Sequence[Answer], runs: Sequence[str], shared: int, width: int
-) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows: a column per model where it fits, else a row."""
-    labels = [[answer.label or ""] for answer in answers]
+Blocks = tuple[list[str], list[list[list[str]]]]
+"""Heads, and the rows of each picture."""
+
+
+def _blocks(answers: Sequence[Answer], runs: Sequence[str], shared: int, width: int) -> Blocks:
+    """A column per model where they fit, else a row per model or per answer."""
     true = ["true"] if any(answer.label is not None for answer in answers) else []
     names = _names(answers, shared)
-    said_by = [[_cell(answer, run) for run in runs] for answer in answers]
-    rows = [[*label[: len(true)], *cells] for label, cells in zip(labels, said_by, strict=True)]
+    rows = [[*[answer.label or ""][: len(true)], *(_cell(answer, run) for run in runs)] for answer in answers]
     room = width - sum(size + GAP for size in widest([*true, *runs], rows))
     if room >= min(max([5, *map(cell_len, names)]), NAME):
-        wide = [[ending(name, room), *row] for name, row in zip(names, rows, strict=True)]
+        wide = [[[ending(name, room), *row]] for name, row in zip(names, rows, strict=True)]
         return ["image", *true, *runs], wide
     true = true if width >= NARROW else []
-    most = [width // 3 - GAP, *([width // 6] if true else []), width // 3 - GAP]
+    heads = [
+        [ending(name, width // 3 - GAP), *[beginning(answer.label or "", width // 6)][: len(true)]]
+        for name, answer in zip(names, answers, strict=True)
+    ]
+    left = width - sum(size + GAP for size in widest(["image", *true], heads))
+    if len(answers) > 1 and all(len(pairs) == 1 for one in answers for pairs in one.predictions.values()):
+        tails = [_by_answer(answer, runs, left) for answer in answers]
+        titles = ["image", *true, "answer", "models"]
+    else:
+        tails = [_by_model(answer, runs, left) for answer in answers]
+        titles = ["image", *true, "model", "answer"]
+    return titles, [_under(head, rows) for head, rows in zip(heads, tails, strict=True)]
+
+
+def _under(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The rows of a picture, its name before the first of them."""
+    return [[*(head if place == 0 else [""] * len(head)), *row] for place, row in enumerate(rows)]
+
+
+def _by_model(answer: Answer, runs: Sequence[str], room: int) -> list[list[str]]:
+    most = room // 2 - GAP
+    left = max(room - GAP - max(min(cell_len(run), most) for run in [*runs, "model"]), 1)
+    return [[beginning(run, most), _cell(answer, run, left)] for run in runs]
+
+
+def _by_answer(answer: Answer, runs: Sequence[str], room: int) -> list[list[str]]:
+    """A row per class that is named, the commonest first: "roses", "11 models, 62 to 97 %"."""
+    if answer.error:
+        return [["unreadable", ""]]
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        if pairs := answer.predictions.get(run):
+            found.setdefault(pairs[0][0], []).append(run)
     rows = []
-    for label, name in zip(labels, names, strict=True):
-        for place, run in enumerate(runs):
-            texts = [*([name, *label[: len(true)]] if place == 0 else [""] * (1 + len(true))), run]
-            ends = [ending, *[beginning] * len(texts)]
-            rows.append([end(text, room) for end, text, room in zip(ends, texts, most, strict=False)])
-    titles = ["image", *true, "model"]
-    left = max(width - sum(size + GAP for size in widest(titles, rows)), 1)
-    answers_in_rows = [_cell(answer, run, left) for answer in answers for run in runs]
-    return [*titles, "answer"], [[*row, cell] for row, cell in zip(rows, answers_in_rows, strict=True)]
+    for name, agreeing in sorted(found.items(), key=lambda item: -len(item[1])):
+        shares = sorted(answer.predictions[run][0][1] for run in agreeing)
+        unsure = f" {UNSURE}" if shares[0] < LOW_CONFIDENCE else ""
+        ends = list(dict.fromkeys(f"{100 * share:.0f}" for share in (shares[0], shares[-1])))
+        who = agreeing[0] if len(agreeing) == 1 else f"{len(agreeing)} models"
+        mark = " ✗" if answer.label not in (None, name) else ""
+        rows.append(
+            [
+                beginning(name, room // 2 - GAP - len(mark)) + mark,
+                f"{beginning(who, room // 2 - 14)}, {' to '.join(ends)} %{unsure}",
+            ]
+        )
+    return rows
 
 
 def _names(answers: Sequence[Answer], shared: int) -> list[str]:
@@ -127,7 +167,7 @@ def _shared_folder(answers: Sequence[Answer]) -> str:
     if not answers:
         return ""
     first, last = (end(answer.path for answer in answers) for end in (min, max))
-    same = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))))
+    same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))))
     return first[: first.rfind("/", 0, same) + 1]
 
 
@@ -171,7 +211,7 @@ def _right(known: Sequence[Answer], run: str) -> str:
         return ""
     correct = sum(label == name for label, name in first)
     low, high = wilson(correct, len(first))
-    share = f"{percent(correct / len(first))} % [{percent(low)}, {percent(high)}]"
+    share = f"{100 * correct / len(first):.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
     return f"{correct} of {len(first)} right, {share}"
 
 

@@ -23,19 +23,26 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+WRITING = "comparing, writing the report"
+"""What progress calls it."""
+
+
 def to_stderr(line: str) -> None:
     """Warn where nobody else listens."""
     print(line, file=sys.stderr)
 
 
 def write_reports(
-    source: Sources, comparison: Comparison, warn: Callable[[str], None] = to_stderr
+    source: Sources,
+    comparison: Comparison,
+    warn: Callable[[str], None] = to_stderr,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Write all tables, figures and the report into the benchmark's folder, each file whole or not at all.
 
     source: the benchmark, or, read already, what its comparison was made of. Raises OSError where the folder
     cannot be written; `warn` gets a line for what could not be drawn, and for photographs that are not to be
-    had any more.
+    had any more; `on_progress(done, total)` counts tables, figures and the page.
     """
     results = read_results(source)
     benchmark = results.first.benchmark
@@ -62,7 +69,8 @@ def write_reports(
         "cost": lambda: draw_cost(comparison.tested, order=[curve.model for curve in curves]),
         "confusion": lambda: draw_confusion(results.models),
     }
-    for name, draw in drawings.items():
+    for done, (name, draw) in enumerate(drawings.items(), start=1):
+        on_progress(done, len(drawings) + 2)
         try:
             drawing = draw()
         except Exception as error:  # noqa: BLE001  # the tables and the report are worth more than a picture
@@ -72,6 +80,7 @@ def write_reports(
             put(f"{name}.svg", drawing.svg)
             put(f"{name}.png", drawing.png)
             notes += drawing.notes
+    on_progress(len(drawings) + 1, len(drawings) + 2)
     report = benchmark.folder / "report.html"
     content = comparison_report(results, comparison, curves=curves)
     photos, numbers = Photos.of(results.first, content.twins), shown_numbers(content)
@@ -81,6 +90,7 @@ def write_reports(
     notes += [photos.lacking(numbers, small)]
     for note in filter(None, dict.fromkeys(notes)):
         warn(note)
+    on_progress(len(drawings) + 2, len(drawings) + 2)
     return [*written, report, report.with_suffix(".json")]
 
 

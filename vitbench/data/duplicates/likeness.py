@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -41,15 +41,20 @@ class Alike:
     searched: str
 
 
-def search_prints(digests: Sequence[str], prints: dict[str, Print], threads: int) -> Search:
-    """The near-copies among the prints of these pixel digests.
+def search_prints(
+    digests: Sequence[str],
+    prints: dict[str, Print],
+    threads: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Search:
+    """The near-copies among the prints of these pixel digests; `on_progress` as of `find_near`.
 
     The prints are used up, for they take memory. Their order, which decides on ties, is that of their
     sorted digests: names play no part.
     """
     packed = Prints.of((prints.pop(digest) for digest in digests), len(digests))
     plain = int((packed.detail == 0).sum())
-    return Search(tuple(find_near(packed, threads)), plain, len(digests))
+    return Search(tuple(find_near(packed, threads, on_progress)), plain, len(digests))
 
 
 def group_alike(pictures: Sequence[Picture], digests: Sequence[str], search: Search) -> Alike:

@@ -7,7 +7,7 @@ affine map (Gauss-Newton, Baker and Matthews 2004). And their colours must agree
 picture with little detail, nor by way of a third picture. The result depends on the pixels alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import starmap
@@ -111,8 +111,12 @@ class _Pairs:
         return cls(*(np.concatenate(column) for column in columns))
 
 
-def find_near(prints: Prints, threads: int = 1) -> list[Match]:
+def find_near(
+    prints: Prints, threads: int = 1, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[Match]:
     """All pairs of near-copies among N pictures, by their places; the number of threads plays no part.
+
+    `on_progress(done, total)` counts those whose likes are looked for, which takes longest.
 
     Of pictures that resemble more than MOST_CANDIDATES others, only the nearest ones are compared. Memory:
     2.6 KB a picture for the prints, 1 KB for hashes and their buckets, 40 bytes a candidate. None is looked
@@ -123,7 +127,11 @@ def find_near(prints: Prints, threads: int = 1) -> list[Match]:
         return []
     whole, cores = hashes(prints.luma[known]), hashes(centre_crop(prints.luma[known]))
     with ThreadPoolExecutor(threads) as pool:
-        pairs = _Pairs.joined(list(_all_candidates(whole, cores, pool)))
+        blocks, step = [], ROWS if len(whole) <= FEW else ASKED
+        for block in _all_candidates(whole, cores, pool):
+            blocks.append(block)
+            on_progress(min(len(blocks) * step, len(whole)), len(whole))
+        pairs = _Pairs.joined(blocks)
         pairs = _Pairs(known[pairs.one], known[pairs.other], pairs.turn, pairs.frame, pairs.bits)
         first = list(pool.map(lambda part: _as_they_are(prints, part), _parts(pairs)))
         at_once = np.concatenate([scores for scores, _ in first]) if first else np.empty(0)
