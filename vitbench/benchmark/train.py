@@ -231,7 +231,7 @@ def take_part() -> Benchmark:
     """
     warnings.simplefilter("ignore")  # the first process says them too
     try:
-        with signals.ignored(), joined() as group:
+        with signals.handling(here=False), joined() as group:
             plan, folder_made = group.by_first(_made_elsewhere)
             with as_current(group):
                 carry_out_runs(plan, Benchmark(folder_made), InTurn(), Watch())

@@ -52,8 +52,9 @@ def _say(line: str) -> None:
 def _carry_out() -> None:
     from vitbench.benchmark import beside
     from vitbench.cli import torchrun
+    from vitbench.launch import started
 
-    if torchrun.is_another():
+    if started()[0] > 0:
         sys.exit(torchrun.run(sys.argv[1:]))
     with beside.ready(sys.argv[1:]):
         from vitbench.cli.app import app

@@ -4,16 +4,10 @@ import contextlib
 
 from vitbench.benchmark.beside import COMMANDS, NOT_CARRIED_OUT
 from vitbench.errors import VitbenchError
-from vitbench.launch import started
-
-
-def is_another() -> bool:
-    """Whether torchrun has started this process as another one than the first."""
-    return started()[0] > 0
 
 
 def run(arguments: list[str]) -> int:
-    """Train with the first process if its command is one that trains; the exit status."""
+    """In another process than the first: train with it if its command is one that trains; the exit status."""
     if arguments and arguments[0] in COMMANDS and not NOT_CARRIED_OUT.intersection(arguments):
         from vitbench.benchmark.train import take_part
 

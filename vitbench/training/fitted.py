@@ -133,18 +133,13 @@ def _compile(trainer: Trainer, job: Job, fallbacks: list[str], run: Run, watch: 
     if not (trouble := compile_step(trainer)):
         Log(run.folder / "log.txt").line(f"step compiled in {time.perf_counter() - started:.0f} s")
         return
-    _refuse_uncompiled(job, run, trouble, watch)
+    begun = by_first(lambda: checkpoint.load_newest(run.folder / "checkpoint", watch.message) is not None)
+    if begun and not job.allow_changed:
+        raise RefusedError(refusal(run, [Change(f"compiled → not compiled: {trouble}")]))
     trainer.machine = dataclasses.replace(trainer.machine, compiled=False, compiler="")
     fallbacks = [*fallbacks, f"its step could not be compiled ({trouble}): trained as it is"]
     watch.message(f"{run.name}: {fallbacks[-1]}")
     write_identity(job, trainer.recipe, trainer.machine, fallbacks, run)
-
-
-@first_alone
-def _refuse_uncompiled(job: Job, run: Run, trouble: str, watch: Watch) -> None:
-    newest = checkpoint.load_newest(run.folder / "checkpoint", watch.message)
-    if newest is not None and not job.allow_changed:
-        raise RefusedError(refusal(run, [Change(f"compiled → not compiled: {trouble}")]))
 
 
 def _counted(weights: InitialWeights, model: nn.Module) -> InitialWeights:

@@ -208,7 +208,6 @@ def learned_from(job: Job, run: Run, split: Split) -> Fingerprints:
     return Fingerprints.of(used).joined(before)
 
 
-@first_alone
 def model_cost(job: Job, machine: Machine, model: nn.Module) -> tuple[dict[str, Any], list[str]]:
     """The part of `metrics.json`'s cost that does not depend on training, and notes.
 

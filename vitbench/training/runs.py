@@ -6,8 +6,6 @@ Nothing is chosen on the test pictures: they are read when the weights are saved
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -114,8 +112,8 @@ def pretrain_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
         to_contiguous(trainer)
         keep_model(encoder_of(trainer.evaluated), job, run, split, trainer.recipe)
         last = trainer.rows[-1]
-        _conclude(
-            run,
+        first_alone(files.write_json)(
+            run.folder / "metrics.json",
             {
                 "best_epoch": trainer.best_epoch,
                 "epochs": len(trainer.rows),
@@ -126,12 +124,7 @@ def pretrain_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
                 "notes": trainer.notes,
             },
         )
-
-
-@first_alone
-def _conclude(run: Run, metrics: Mapping[str, Any]) -> None:
-    files.write_json(run.folder / "metrics.json", metrics)
-    discard_checkpoints(run)
+        discard_checkpoints(run)
 
 
 def _pretrained(job: Job, run: Run, split: Split, watch: Watch) -> Job:
@@ -180,11 +173,25 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
     keep_model(trainer.evaluated, job, run, trainer.split, trainer.recipe)
     val = evaluate(trainer, "val") if trainer.split.val else None
     test = evaluate(trainer, "test") if trainer.split.test else None
-    _write_answers(job, trainer, run, val, test)
+    _write(job, trainer, run, notes, val, test)
+
+
+@first_alone
+def _write(
+    job: Job, trainer: Trainer, run: Run, notes: list[str], val: Predictions | None, test: Predictions | None
+) -> None:
+    """All that a run leaves but its model."""
+    if test is not None:
+        run.add_evaluation("train", len(test.paths))
+        test.write(run.folder / "predictions.csv")
+        if job.teacher is not None:
+            _write_heads(job, trainer, run, test)
+    if val is not None:
+        val.write(run.folder / "val_predictions.csv")
     best = next(row for row in trainer.rows if row.epoch == trainer.best_epoch)
     cost, unmeasured = model_cost(job, trainer.machine, trainer.evaluated)
-    _conclude(
-        run,
+    files.write_json(
+        run.folder / "metrics.json",
         {
             "best_epoch": best.epoch,
             "epochs": len(trainer.rows),
@@ -195,16 +202,4 @@ def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
             "notes": [*trainer.notes, *notes, *unmeasured],
         },
     )
-
-
-@first_alone
-def _write_answers(
-    job: Job, trainer: Trainer, run: Run, val: Predictions | None, test: Predictions | None
-) -> None:
-    if test is not None:
-        run.add_evaluation("train", len(test.paths))
-        test.write(run.folder / "predictions.csv")
-        if job.teacher is not None:
-            _write_heads(job, trainer, run, test)
-    if val is not None:
-        val.write(run.folder / "val_predictions.csv")
+    discard_checkpoints(run)

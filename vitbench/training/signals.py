@@ -34,8 +34,8 @@ _asked = _Asked()
 
 
 @contextlib.contextmanager
-def handling() -> Iterator[None]:
-    """Inside, the signals mean what this module says.
+def handling(*, here: bool = True) -> Iterator[None]:
+    """Inside, the signals mean what this module says; not `here`: nothing, for another process heeds them.
 
     Nothing happens off the main thread, and a handler that the program has set itself stays.
     """
@@ -45,7 +45,7 @@ def handling() -> Iterator[None]:
             number = getattr(signal, name, None)  # Windows has no SIGUSR1
             usual = (signal.SIG_DFL, signal.default_int_handler)
             if number is not None and signal.getsignal(number) in usual:
-                before[number] = signal.signal(number, handler)
+                before[number] = signal.signal(number, handler if here else signal.SIG_IGN)
     if before:
         _asked.__init__()  # type: ignore[misc]  # as if nothing had ever come in
     try:
@@ -53,21 +53,8 @@ def handling() -> Iterator[None]:
     finally:
         for number, usual_handler in before.items():
             signal.signal(number, usual_handler)
-        if before:
+        if before or not here:
             _asked.__init__()  # type: ignore[misc]  # nor is anything left for who comes next
-
-
-@contextlib.contextmanager
-def ignored() -> Iterator[None]:
-    """Inside, what a launcher passes to all of its processes means nothing here: another one heeds it."""
-    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGUSR1")]
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers if number is not None}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        _asked.__init__()  # type: ignore[misc]
 
 
 @contextlib.contextmanager
@@ -120,11 +107,6 @@ def ask(number: int) -> None:
         signal.raise_signal(number)
 
 
-def asked() -> int:
-    """The number of the signal that asks to stop, else of the one that asks to save; 0: none does."""
-    return _asked.stop or (int(getattr(signal, "SIGUSR1", 0)) if _asked.save else 0)
-
-
 def heed(number: int) -> None:
     """As if this signal had come in, which another process has heard; 0: none has."""
     if number == getattr(signal, "SIGUSR1", None):
@@ -133,9 +115,9 @@ def heed(number: int) -> None:
         _asked.stop = number
 
 
-def pending() -> bool:
-    """Whether the state is to be saved after this step, to stop then or to go on."""
-    return bool(_asked.stop) or _asked.save
+def pending() -> int:
+    """The signal for which the state is to be saved after this step, to stop then or to go on; 0: none."""
+    return _asked.stop or (int(signal.SIGUSR1) if _asked.save else 0)
 
 
 def raise_if_stopped(saved: str = "") -> None:

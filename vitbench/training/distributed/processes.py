@@ -63,7 +63,7 @@ class Processes:
 
     def asked(self) -> bool:
         """Whether a signal asks to save or to stop: all say the same."""
-        return signals.pending() if self.count == 1 else self.heard
+        return bool(signals.pending()) if self.count == 1 else self.heard
 
     def together(self) -> "_Meeting":
         """Inside, an error of any process becomes one of all of them, and nobody waits for who has failed."""
@@ -134,14 +134,6 @@ class Processes:
                 signal.SIGTERM, "another of its processes has ended; what is finished is saved"
             ) from error
 
-    def outlast_first(self, error: BaseException) -> None:
-        """In another process than the first: where an error ends all of them, a LostError when that has gone.
-
-        Whoever ends earlier has torchrun end the first one too, which may still have to save or to say why.
-        """
-        if not self.first and (_is_told(error) or isinstance(error, Interrupted)):
-            self.exchange(lambda: dist.all_reduce(torch.zeros(2, dtype=torch.int64)))
-
 
 GONE = re.compile(
     r"connection (was )?(closed|reset|aborted|refused)|broken pipe|socket (is )?closed"
@@ -169,11 +161,11 @@ class _Meeting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         mine = self.processes
-        if mine.count == 1 or (error is not None and _is_told(error)):
+        if mine.count == 1 or getattr(error, "told", False):
             return
-        if error is not None and not isinstance(error, Exception):
+        if not isinstance(error, Exception | None):
             return  # a signal, say: this process ends, which the others notice
-        state = torch.tensor([int(error is not None), signals.asked()])
+        state = torch.tensor([int(error is not None), signals.pending()])
         mine.exchange(lambda: dist.all_reduce(state, dist.ReduceOp.MAX))
         failed, asked = state.tolist()
         signals.heed(asked)
@@ -188,10 +180,6 @@ def _told(error: Exception) -> Exception:
     """The error, marked as one that all processes have, or that none can be told of any more."""
     error.told = True  # type: ignore[attr-defined]
     return error
-
-
-def _is_told(error: BaseException) -> bool:
-    return getattr(error, "told", False)
 
 
 # --- which processes there are --------------------------------------------------------------------
@@ -265,7 +253,9 @@ def joined() -> Iterator[Processes]:
     try:
         yield group
     except BaseException as error:
-        group.outlast_first(error)
+        if rank > 0 and (getattr(error, "told", False) or isinstance(error, Interrupted)):
+            # The first one may still have to save, or to say why; torchrun would end it with this one.
+            group.exchange(lambda: dist.all_reduce(torch.zeros(2, dtype=torch.int64)))  # until it has gone
         raise
     finally:
         if own:
