@@ -175,11 +175,10 @@ def _parts_of(work: RunWork, plan: Plan) -> list[RunWork]:
     if job.recipe.name == "probe" or job.recipe.masking is not None:
         return []
     # Heads are fitted to features that are computed once: by the probe, or else by one part after another.
-    probe = any(one.planned.probe_of == job.model for one in plan.jobs)
-    probes = (run for run in work.benchmark.runs if run.planned.probe_of == job.model)
-    probe = probe or any(run.status == "finished" for run in probes)
-    if job.recipe.head == "probe" and not probe:
-        return []
+    if job.recipe.head == "probe":
+        probed = {run.planned.probe_of for run in work.benchmark.runs if run.status == "finished"}
+        if job.model not in probed | {one.planned.probe_of for one in plan.jobs}:
+            return []
     names = [f"fold-{number}" for number in range(1, len(plan.split.folds) + 1)]
     if not names and job.pretrain is None:
         names = [f"tune-{number}" for number in range(1, len(job.trials) + 1)]
