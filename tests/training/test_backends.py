@@ -1,11 +1,8 @@
 """Several processes on a machine with CUDA, simulated: how they meet, and what goes wrong there."""
 
-import os
 import pickle
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from painted import TINY, paint_folder
+from painted import TINY
 
 from vitbench.benchmark.train import train
 from vitbench.errors import Interrupted, RunFailedError, UsageError
@@ -22,8 +19,6 @@ from vitbench.records import Settings
 from vitbench.training.distributed import processes
 from vitbench.training.distributed.processes import LostError, Processes
 from vitbench.training.machine import choose_machine, is_out_of_memory
-
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
 def like_cuda(patch: pytest.MonkeyPatch, cards: int = 2) -> None:
@@ -44,7 +39,10 @@ def like_cuda(patch: pytest.MonkeyPatch, cards: int = 2) -> None:
 
 
 def by_torchrun(root: Path) -> None:
-    """What each of the two processes does: the group is made as there, the rest is done on the CPU."""
+    """What each of two processes does: the group is made as there, the rest is done on the CPU.
+
+    `test_processes` starts them, with all else that two of them do.
+    """
     join = processes._join
 
     def joining(rank: int, count: int) -> None:
@@ -55,7 +53,7 @@ def by_torchrun(root: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "_join", joining)
         asked = {**TINY, "epochs": 1, "device": "cpu", "with_probe": False}
-        train(root / "data", name="two", results=root / "results", **asked)
+        train(root / "data", name="cuda", results=root / "results", **asked)
 
 
 def test_the_group_meets_on_a_machine_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,19 +70,6 @@ def test_the_group_meets_on_a_machine_with_cuda(monkeypatch: pytest.MonkeyPatch)
             pass
     finally:
         dist.destroy_process_group()
-
-
-def test_torchrun_trains_on_a_machine_with_cuda(tmp_path: Path) -> None:
-    """Two real processes, on its CPU, from the first meeting to the reports."""
-    paint_folder(tmp_path / "data")
-    here = Path(__file__).parents[2]
-    paths = [str(here), str(here / "tests"), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run(
-        [*TORCHRUN, __file__, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "results" / "two" / "test_vit-s0" / "metrics.json").exists()
 
 
 def fails(text: str, kind: type[RuntimeError] = RuntimeError) -> Callable[[], None]:
@@ -176,7 +161,3 @@ def test_bf16_is_asked_of_the_very_card(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: current[-1] == 1)
     assert choose_precision("auto", torch.device("cuda:0")) == "fp16"
     assert choose_precision("auto", torch.device("cuda:1")) == "bf16"
-
-
-if __name__ == "__main__":
-    by_torchrun(Path(sys.argv[1]))

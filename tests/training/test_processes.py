@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+import test_backends
 import torch
 from painted import TINY, paint_folder
 from safetensors.torch import load_file
@@ -124,6 +125,7 @@ def by_torchrun(root: Path) -> None:
     train_and_note(root, "two-lessons", **lessons(root))
     fail_in_one(root)
     lose_a_picture(root)
+    test_backends.by_torchrun(root)
 
 
 @contextlib.contextmanager
@@ -271,6 +273,12 @@ def test_memory_that_ends_in_one_process_means_smaller_steps_in_both(root: Path)
     known = read_json(run.folder / "recipe.json")
     assert known["machine"]["micro_batch"] == 4
     assert known["fallbacks"][0].startswith("out of memory: 4 pictures per forward pass")
+
+
+def test_torchrun_trains_on_a_machine_with_cuda(root: Path) -> None:
+    """On its CPU, simulated: from the first meeting to the reports."""
+    assert (run_of(root, "cuda") / "metrics.json").exists()
+    assert (root / "results" / "cuda" / "report.html").exists()
 
 
 def test_another_number_of_processes_is_refused(trained: Callable[..., Benchmark], tmp_path: Path) -> None:
