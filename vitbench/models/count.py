@@ -24,7 +24,7 @@ def forward_gmacs(model: nn.Module, size: int) -> float:
 @contextmanager
 def counting() -> Iterator[Callable[[], int]]:
     """Inside, torch makes tensors on `meta`, and what is yielded says how many multiply-adds there were."""
-    with torch.device("meta"), torch.no_grad(), _Counter(display=False) as counter:
+    with torch.device("meta"), torch.no_grad(), Counter(display=False) as counter:
         yield lambda: int(counter.get_total_flops()) // 2
 
 
@@ -37,7 +37,7 @@ def without_memory(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, known)
 
 
-class _Counter(FlopCounterMode):
+class Counter(FlopCounterMode):
     """Counts the whole only: to tell modules apart torch fails on those that take tuples (PiT, CaiT)."""
 
     def __init__(self, **options: Any) -> None:
