@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vitbench.analysis.cost import cost
     from vitbench.analysis.inspect import Inspection
     from vitbench.benchmark.compare import compare
     from vitbench.benchmark.inspect import inspect
@@ -40,6 +41,7 @@ __all__ = [
     "Settings",
     "VitbenchError",
     "compare",
+    "cost",
     "inspect",
     "narrate",
     "predict",
@@ -54,6 +56,7 @@ _HOME = {
     "Narrative": "vitbench.narrative.narrate",
     "VitbenchError": "vitbench.errors",
     "compare": "vitbench.benchmark.compare",
+    "cost": "vitbench.analysis.cost",
     "inspect": "vitbench.benchmark.inspect",
     "narrate": "vitbench.narrative.narrate",
     "predict": "vitbench.benchmark.predict",

@@ -13,7 +13,7 @@ import numpy as np
 import timm
 import torch
 
-from vitbench.analysis.measuring import Measured, measured
+from vitbench.analysis.measuring import measured, megabytes, milliseconds
 from vitbench.analysis.multiply_adds import PARTS, omega, split_macs
 from vitbench.errors import UnfitModelError, UsageError
 from vitbench.models import families
@@ -94,16 +94,15 @@ def cost(
     batch: int = 1,
     windows: Windows = "own",
     times: bool = True,
-    limits: Limits = Limits(),
+    limits: Limits | None = None,
     device: torch.device | None = None,
-    report: Callable[[str, float], None] = lambda what, done: None,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Cost:
     """Count, and with `times` measure, what models cost at image sizes.
 
     windows: "own" keeps a Swin's windows at every size, padding its maps, as the papers count; "fitted" takes
-    those that `train` would, which divide them. `report` hears what is done next and which share of all is.
-    A model that does not run at a size is left out there and named in `refused`; UsageError where nothing
-    is left.
+    those that `train` would, which divide them. `report` hears how much of the measuring is done. A model
+    that does not run at a size is left out there and named in `refused`; UsageError where nothing is left.
     """
     names = families.expand(models)
     counted: list[dict[str, Any]] = []
@@ -119,13 +118,12 @@ def cost(
     if not counted:
         raise UsageError(refused[0][2])
     where = device or torch.device("cpu")
-    work = [size**2 for _, size in runs]
     for place, (name, size) in enumerate(runs if times else ()):
-        report(f"{name} at {size} px", sum(work[:place]) / sum(work))
+        report(place, len(runs))
         timed += [[name, size, batch, *row] for row in _measured(name, size, windows, batch, where)]
     table = by_rows(COUNTED, [[row[column] for column in COUNTED] for row in counted])
     measurements = by_rows(MEASURED, timed)
-    afforded = [row for name in names for row in _afforded(name, windows, limits, where, report)]
+    afforded = [row for name in names for row in _afforded(name, windows, limits or Limits(), where)]
     return Cost(
         table,
         measurements,
@@ -206,7 +204,7 @@ def _slope(tokens: Any, values: Any) -> float:
 
 
 def _crossings(names: Sequence[str], counted: "DataFrame", windows: Windows) -> Iterator[list[Any]]:
-    """Between neighbouring sizes at which the order of two models turns, to the pixel as lines in logarithms."""
+    """Where the order of two models turns between neighbouring sizes: lines in logarithms between steps."""
     macs = counted.pivot(index="image_size", columns="model", values="macs")
     for a, b in itertools.permutations(names, 2):
         both = macs[[a, b]].dropna() if {a, b} <= set(macs.columns) else macs.iloc[:0]
@@ -218,7 +216,7 @@ def _crossings(names: Sequence[str], counted: "DataFrame", windows: Windows) -> 
 
 def _crossing(a: str, b: str, low: int, high: int, windows: Windows) -> tuple[float, float]:
     def macs(size: int) -> tuple[float, float]:
-        return tuple(count(name, size, windows)["macs"] for name in (a, b))  # type: ignore[return-value]
+        return tuple(count(name, size, windows)["macs"] for name in (a, b))
 
     while high - low > STEP:
         middle = (low + high) // (2 * STEP) * STEP
@@ -236,13 +234,11 @@ def _crossing(a: str, b: str, low: int, high: int, windows: Windows) -> tuple[fl
     return size, math.exp(math.log(a_low) + share * math.log(a_high / a_low)) / 1e9
 
 
-def _afforded(
-    name: str, windows: Windows, limits: Limits, device: torch.device, report: Callable[[str, float], None]
-) -> Iterator[list[Any]]:
+def _afforded(name: str, windows: Windows, limits: Limits, device: torch.device) -> Iterator[list[Any]]:
     """The largest size within each limit, in steps of 32 px up to 2,048, by halving."""
     for limit, most, value_of in (
-        ("latency_ms", limits.latency_ms, lambda found: found.forward_ms),
-        ("memory_mb", limits.memory_mb, lambda found: found.forward_mb),
+        ("latency_ms", limits.latency_ms, milliseconds),
+        ("memory_mb", limits.memory_mb, megabytes),
     ):
         if most is None:
             continue
@@ -250,7 +246,6 @@ def _afforded(
         low, high = 0, 2048 // STEP
         while low < high:
             middle = (low + high + 1) // 2
-            report(f"{name}: what {limit} allows, {middle * STEP} px", 1.0)
             value = _value(name, middle * STEP, windows, device, value_of)
             if value is not None and value <= most:
                 low, best = middle, (middle * STEP, value)
@@ -260,9 +255,10 @@ def _afforded(
 
 
 def _value(
-    name: str, size: int, windows: Windows, device: torch.device, value_of: Callable[[Measured], float]
+    name: str, size: int, windows: Windows, device: torch.device, value_of: Callable[..., float]
 ) -> float | None:
+    """Of a forward pass of one picture; None where the model does not run at the size."""
     try:
-        return value_of(measured(built(name, size, windows).to(device), size, 1))
+        return value_of(built(name, size, windows).to(device), size, 1, training=False)
     except UnfitModelError:
         return None

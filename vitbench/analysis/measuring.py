@@ -1,5 +1,6 @@
-"""What a network costs when it runs: time by a clock that a shared machine does not fool, memory by its tensors."""
+"""What a network costs when it runs: CPU time, which other work does not lengthen, and memory."""
 
+import copy
 import statistics
 import time
 import weakref
@@ -26,7 +27,7 @@ class Measured:
 
     forward_ms: float
     training_ms: float
-    """Forward and backward."""
+    """Forward and backward, in evaluation mode: one small picture has no batch statistics."""
     forward_mb: float
     """Tensors that were alive at the same time, weights left out."""
     training_mb: float
@@ -34,25 +35,36 @@ class Measured:
 
 
 def measured(model: nn.Module, size: int, batch: int) -> Measured:
-    """A batch of `size` px on the device where the network is, in fp32, in its two modes.
+    """A batch of `size` px on the device where the network is, in fp32, in its two modes."""
+    return Measured(
+        milliseconds(model, size, batch, training=False),
+        milliseconds(model, size, batch, training=True),
+        megabytes(model, size, batch, training=False),
+        megabytes(model, size, batch, training=True),
+    )
 
-    On a CPU: milliseconds of one core (CPU time of one thread), the fastest of several passes, which other
-    work on the machine cannot lengthen; memory counted on tensors without content. On a card: its own events,
-    the median, and the largest memory that torch's allocator handed out.
+
+def milliseconds(model: nn.Module, size: int, batch: int, *, training: bool) -> float:
+    """On a CPU those of one core (CPU time of one thread), the fastest pass; on a card its events, median.
+
+    CPU time is not lengthened by what else the machine does; the clock on the wall is.
     """
     device = next(model.parameters()).device
     picture = torch.zeros(batch, 3, size, size, device=device)
+    step = _backward if training else _forward
     with fp32(), _one_thread(device):
-        forward = _milliseconds(lambda: _forward(model, picture), device)
-        training = _milliseconds(lambda: _backward(model, picture), device)
-    if device.type == "cuda":
-        memory = [
-            _peak_on_card(step, device)
-            for step in (lambda: _forward(model, picture), lambda: _backward(model, picture))
-        ]
-    else:
-        memory = [alive_at_once(model, size, batch, training=mode) for mode in (False, True)]
-    return Measured(forward, training, *(each / 1e6 for each in memory))
+        return _timed(lambda: step(model, picture), device)
+
+
+def megabytes(model: nn.Module, size: int, batch: int, *, training: bool) -> float:
+    """Beside weights and picture: on a card what torch's allocator handed out, else `alive_at_once`."""
+    device = next(model.parameters()).device
+    if device.type != "cuda":
+        return alive_at_once(model, size, batch, training=training) / 1e6
+    picture = torch.zeros(batch, 3, size, size, device=device)
+    step = _backward if training else _forward
+    with fp32():
+        return _peak_on_card(lambda: step(model, picture), device) / 1e6
 
 
 def alive_at_once(model: nn.Module, size: int, batch: int, *, training: bool) -> int:
@@ -66,12 +78,10 @@ def alive_at_once(model: nn.Module, size: int, batch: int, *, training: bool) ->
         picture = torch.empty(batch, 3, size, size)
         with _Alive() as alive:
             (_backward if training else _forward)(copied, picture)
-        return alive.peak
+        return int(alive.peak)
 
 
 def _without_content(model: nn.Module, fake: FakeTensorMode) -> nn.Module:
-    import copy
-
     known: dict[int, Any] = {}
     for tensor in (*model.parameters(), *model.buffers()):
         hollow = fake.from_tensor(tensor.detach())
@@ -79,11 +89,11 @@ def _without_content(model: nn.Module, fake: FakeTensorMode) -> nn.Module:
     return copy.deepcopy(model, known)
 
 
-class _Alive(TorchDispatchMode):
+class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the storages of tensors from when they are made until nothing holds them any more."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -110,7 +120,7 @@ def _forward(model: nn.Module, picture: Tensor) -> None:
 
 
 def _backward(model: nn.Module, picture: Tensor) -> None:
-    model.train()(picture).sum().backward()
+    model.eval()(picture).sum().backward()
     model.zero_grad(set_to_none=True)
 
 
@@ -125,7 +135,7 @@ def _one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _milliseconds(step: Callable[[], None], device: torch.device) -> float:
+def _timed(step: Callable[[], None], device: torch.device) -> float:
     step()  # what is allocated and chosen once
     times: list[float] = []
     started = time.perf_counter()
@@ -136,7 +146,7 @@ def _milliseconds(step: Callable[[], None], device: torch.device) -> float:
 
 def _once(step: Callable[[], None], device: torch.device) -> float:
     if device.type == "cuda":
-        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         first.record()
         step()
         last.record()

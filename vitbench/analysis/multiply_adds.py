@@ -1,4 +1,4 @@
-"""Multiply-adds of a forward pass, split exactly by what they are spent on, and the papers' formulas for them.
+"""Multiply-adds of a forward pass, split exactly by what they are spent on; and the papers' formulas.
 
 Hooks say in which module a product is computed, torch's counter which kind it is: inside an attention module
 products of tokens with weights are projections, those of tokens with tokens are attention. So the parts add
@@ -106,7 +106,7 @@ class Omega:
     """Each a few words: tokens before the patches, padding, windows cut to the map."""
 
 
-def omega(model: nn.Module) -> Omega | None:
+def omega(model: Any) -> Omega | None:
     """The formulas for this network at its size; None where attention is of another kind, or not there."""
     found: list[str] = []
     projections = attention = first = 0

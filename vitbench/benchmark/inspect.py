@@ -1,7 +1,6 @@
 """`inspect`: networks looked into side by side, on pictures that they disagree on, and what is kept of it."""
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -287,20 +286,14 @@ def write(
     ways: how networks take pictures: of those named the page has maps over what they saw. `report` hears
     what could not be drawn.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with writing(benchmark) if benchmark is not None else contextlib.nullcontext():
-        temporary = place.with_name(f".{place.name}.new")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        try:
-            for name, table in found.frames.items():
-                files.write_text(temporary / f"{name}.csv", frame_csv(table))
-            files.write_csv(temporary / "maps.csv", MAP_COLUMNS, found.map_rows())
-            name = benchmark.name if benchmark is not None else ""
-            for note in write_inspection(found, ways or {}, temporary, name):
-                report(note)
-            files.replace_folder(temporary, place)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+    with (
+        writing(benchmark) if benchmark is not None else contextlib.nullcontext(),
+        files.whole_folder(place) as new,
+    ):
+        for name, table in found.frames.items():
+            files.write_text(new / f"{name}.csv", frame_csv(table))
+        files.write_csv(new / "maps.csv", MAP_COLUMNS, found.map_rows())
+        name = benchmark.name if benchmark is not None else ""
+        for note in write_inspection(found, ways or {}, new, name):
+            report(note)
     return place

@@ -28,8 +28,9 @@ from vitbench.cli.options import (
 )
 from vitbench.cli.train import pretrain, probe, train
 from vitbench.errors import UsageError
-from vitbench.options import Count, Pixels, Positive
+from vitbench.options import Count, Pixels, Positive, fit, parsed
 
+Sizes = tuple[Pixels, ...]
 Points = Annotated[Positive, Field(le=100)]
 """Percentage points."""
 
@@ -276,6 +277,62 @@ def inspect(
     given = {"weights": weights and [weights], "image_size": image_size, "device": device}
     asked = named_settings({name: value for name, value in given.items() if value is not None})
     raise typer.Exit(inspect_models(words or [], results, asked, check_pictures, as_json=json))
+
+
+@app.command()
+def cost(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Families or timm names. [default: vit swin swinv2]"),
+    ] = None,
+    sizes: Annotated[
+        str, text_option("--sizes", Sizes, "Image sizes, px. [default: 224,384,512,768,1024]")
+    ] = "224,384,512,768,1024",
+    latency: Annotated[
+        float | None,
+        option("--latency", Positive, "Find the largest size that needs so many milliseconds at most."),
+    ] = None,
+    memory: Annotated[
+        float | None,
+        option("--memory", Positive, "Find the largest size that holds so many megabytes at most."),
+    ] = None,
+    windows: Annotated[
+        Literal["own", "fitted"],
+        option(
+            "--windows",
+            Literal["own", "fitted"],
+            "own: a Swin's windows at every size, maps padded; fitted: as train takes them. [default: own]",
+        ),
+    ] = "own",
+    batch: Annotated[int, option("--batch", Count, "Pictures at a time. [default: 1]", panel=READING)] = 1,
+    no_times: Annotated[
+        bool, typer.Option("--no-times", help="Count only; takes seconds.", rich_help_panel=READING)
+    ] = False,
+    device: Annotated[
+        str, option("--device", str, "auto, cpu, cuda, mps. [default: auto]", panel=READING)
+    ] = "auto",
+    results: ResultsOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """What models cost over image sizes: multiply-adds, time, memory, and where they cross.
+
+    Examples:
+    vitbench cost
+    vitbench cost vit swin --sizes 224,448,896 --no-times
+    vitbench cost swin --latency 100 --memory 200
+    """
+    from vitbench.cli.cost import Asked, show_cost
+
+    asked = Asked(
+        models=tuple(models or ("vit", "swin", "swinv2")),
+        sizes=fit("--sizes", Sizes, parsed(Sizes, sizes)),
+        batch=batch,
+        windows=windows,
+        latency=latency,
+        memory=memory,
+        no_times=no_times,
+    )
+    raise typer.Exit(show_cost(asked, device, results, as_json=json))
 
 
 @app.command("models")

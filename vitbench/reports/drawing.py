@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +58,18 @@ def plain(ax: Any) -> None:
     ax.tick_params(length=3, width=0.6)
     ax.grid(color=INK, alpha=0.1, linewidth=0.6)
     ax.set_axisbelow(True)
+
+
+def round_ticks(ax: Any, axis: str, values: Sequence[float]) -> None:
+    """Ticks at 1, 2, 5 of each decade as plain numbers, where the values are."""
+    low, high = min(values) / 1.6, max(values) * 1.6
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**power for power in decades for digit in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    if len(ticks) > 6:
+        ticks = [tick for tick in ticks if f"{tick:e}".startswith("1")]
+    ax.set(**{f"{axis}ticks": ticks, f"{axis}ticklabels": [f"{tick:g}" for tick in ticks]})
+    ax.minorticks_off()
 
 
 def draw(paint: Callable[[Any], None], size: tuple[float, float], names: Sequence[str], text: str) -> Drawing:

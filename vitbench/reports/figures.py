@@ -14,7 +14,7 @@ from vitbench.comparison.confusion import confusion_counts, most_confused
 from vitbench.comparison.measured import Row
 from vitbench.comparison.results import ModelResult, ranked_models
 from vitbench.records import Array, Epoch
-from vitbench.reports.drawing import COLOURS, INK, MARKERS, Drawing, draw, plain
+from vitbench.reports.drawing import COLOURS, INK, MARKERS, Drawing, draw, plain, round_ticks
 
 MANY_CLASSES = 20
 """Above this the confusion figure lists the most confused pairs instead of matrices."""
@@ -207,22 +207,10 @@ def _paint_cost(ax: Any, rows: Sequence[Row], cost: str, places: Mapping[str, in
         )  # fmt: skip
     if min(getattr(row, cost) for row in _priced(rows, cost)) > 0:
         ax.set_xscale("log")
-        _round_ticks(ax, [getattr(row, cost) for row in _priced(rows, cost)])
+        round_ticks(ax, "x", [getattr(row, cost) for row in _priced(rows, cost)])
     ax.margins(x=0.12)
     ax.set_xlabel(COSTS[cost])
     plain(ax)
-
-
-def _round_ticks(ax: Any, values: Sequence[float]) -> None:
-    """Ticks at 1, 2, 5 of each decade as plain numbers, where the values are."""
-    low, high = min(values) / 1.6, max(values) * 1.6
-    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    ticks = [digit * 10.0**power for power in decades for digit in (1, 2, 5)]
-    ticks = [tick for tick in ticks if low <= tick <= high]
-    if len(ticks) > 6:
-        ticks = [tick for tick in ticks if f"{tick:e}".startswith("1")]
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.minorticks_off()
 
 
 def _cost_legend(rows: Sequence[Row], places: Mapping[str, int]) -> list[Any]:

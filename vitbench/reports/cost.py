@@ -1,0 +1,161 @@
+"""What `cost` leaves: sentences, a figure in which square and line can be seen, tables, a page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitbench import files
+from vitbench.records.frames import frame_csv
+from vitbench.reports.drawing import COLOURS, MARKERS, Drawing, draw, plain, round_ticks
+from vitbench.reports.html import HERE, page_environment, themed, trusted
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from vitbench.analysis.cost import Cost
+
+CLOCKS = {
+    "cpu": "milliseconds of one core, the fastest pass; memory: tensors alive at once, weights left out",
+    "cuda": "milliseconds on the card, median; memory: the most that torch handed out, weights left out",
+}
+
+
+SEEN = 1.5
+"""So many times the memory makes the square of tokens worth a sentence."""
+
+
+def answer(found: "Cost") -> list[str]:
+    """What grows how, where models cross and what can be afforded: a few sentences."""
+    lines = [line for line in (_growth_line(found), _crossing_line(found), _memory_line(found)) if line]
+    for row in found.afforded.to_dict("records"):
+        what, _, most = row["limit"].partition(" ")
+        lines.append(_afforded_line(row["model"], what, most, row["image_size"], row["value"]))
+    return lines
+
+
+def _growth_line(found: "Cost") -> str:
+    rows = found.growth[found.growth["quantity"] == "attention"]
+    each = [f"{row.model} {row.exponent:.2f}" for row in rows.itertuples()]
+    if not each:
+        return ""
+    return (
+        f"Attention grows with the number of tokens to the power of: {', '.join(each)} "
+        "(the papers: 2 over all tokens, 1 in windows)."
+    )
+
+
+def _crossing_line(found: "Cost") -> str:
+    each = [
+        f"{row.model_a} needs more multiply-adds than {row.model_b} from about {row.image_size:.0f} px on "
+        f"({row.gmacs:.3g} GMACs)"
+        for row in found.crossings.itertuples()
+    ]
+    return f"{'; '.join(each)}." if each else ""
+
+
+def _memory_line(found: "Cost") -> str:
+    """What fused attention saves at the largest size, of the model where that is most."""
+    rows = found.measured
+    if rows.empty:
+        return ""
+    last = rows[rows["image_size"] == rows["image_size"].max()]
+    both = last.pivot(index="model", columns="fused", values="forward_mb").dropna()
+    if both.shape[1] < 2 or both.empty:
+        return ""
+    model = (both[False] / both[True]).idxmax()
+    if both[False][model] < SEEN * both[True][model]:
+        return ""
+    return (
+        f"The square of tokens is in memory only where attention is not fused: {model} at "
+        f"{int(last['image_size'].iloc[0])} px holds {both[False][model]:.0f} MB unfused, "
+        f"{both[True][model]:.0f} MB as timm runs it."
+    )
+
+
+def _afforded_line(model: str, what: str, most: str, size: Any, value: Any) -> str:
+    unit = "ms" if what == "latency_ms" else "MB"
+    if size is None or size != size or value is None:
+        return f"{model}: not even the smallest size stays within {most} {unit}."
+    return f"{model}: up to {int(size)} px within {most} {unit} ({value:.3g} {unit} there)."
+
+
+def rows_of(found: "Cost") -> list[dict[str, Any]]:
+    """A row per model and size: what tables show, with what was measured as timm runs it."""
+    timed = found.measured.sort_values("fused").drop_duplicates(["model", "image_size"], keep="last")
+    joined = found.counted.merge(timed, on=["model", "image_size"], how="left")
+    return [
+        {name: None if value is None or value != value else value for name, value in row.items()}
+        for row in joined.astype(object).where(joined.notna(), None).to_dict("records")
+    ]
+
+
+def draw_cost_over_sizes(counted: "DataFrame", timed: "DataFrame") -> Drawing:
+    """Multiply-adds over the size, attention's share of them, and memory with and without the square."""
+    models = list(dict.fromkeys(counted["model"]))
+    several = timed["image_size"].nunique() > 1
+
+    def paint(figure: Any) -> None:
+        axes = figure.subplots(1, 2 + several, squeeze=False)[0]
+        for place, model in enumerate(models):
+            rows = counted[counted["model"] == model]
+            look = {
+                "color": COLOURS[place % len(COLOURS)],
+                "marker": MARKERS[place % len(MARKERS)],
+                "markersize": 5,
+            }
+            sizes = rows["image_size"].astype(float)
+            axes[0].plot(sizes, rows["macs"].astype(float) / 1e9, label=model, **look)
+            axes[1].plot(sizes, 100 * rows["attention"].astype(float) / rows["macs"].astype(float), **look)
+            if several:
+                _paint_memory(axes[2], timed[timed["model"] == model], look)
+        _label(axes, counted["image_size"])
+        figure.legend(loc="outside lower center", ncols=min(4, len(models)), frameon=False)
+
+    text = "Multiply-adds over the image size, on two logarithmic axes; the share of attention in them" + (
+        "; memory of a forward pass, dashed where attention is not fused." if several else "."
+    )
+    return draw(paint, (3.6 * (2 + several), 3.3), models, text)
+
+
+def _paint_memory(ax: Any, timed: "DataFrame", look: dict[str, Any]) -> None:
+    """As timm runs it; dashed where fused attention is switched off."""
+    for fused, each in timed.groupby("fused"):
+        line = "-" if fused or timed["fused"].nunique() == 1 else "--"
+        ax.plot(each["image_size"].astype(float), each["forward_mb"], linestyle=line, **look)
+
+
+def _label(axes: Sequence[Any], sizes: "DataFrame") -> None:
+    ticks = sorted({int(size) for size in sizes})
+    for ax, title in zip(axes, ("GMACs", "attention, % of them", "memory, MB, one picture"), strict=False):
+        ax.set_title(title, loc="left")
+        ax.set_xscale("log")
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
+        ax.minorticks_off()
+        ax.set_xlabel("image size, px")
+        plain(ax)
+    for ax in (axes[0], *axes[2:]):
+        ax.set_yscale("log")
+        round_ticks(ax, "y", [value for line in ax.lines for value in line.get_ydata()])
+    axes[1].set_ylim(bottom=0)
+
+
+def write_cost(found: "Cost", place: Path, command: str) -> list[str]:
+    """Write every number as csv, `cost.svg|png` and `report.html` into a folder; what could not be drawn."""
+    drawing = draw_cost_over_sizes(found.counted, found.measured)
+    with files.whole_folder(place) as new:
+        for name, table in found.frames.items():
+            files.write_text(new / f"{name}.csv", frame_csv(table))
+        files.write_text(new / "cost.svg", drawing.svg)
+        files.write_bytes(new / "cost.png", drawing.png)
+        page = page_environment().get_template("cost.html.j2").render(
+            lines=answer(found),
+            rows=rows_of(found),
+            deviations=[row for row in rows_of(found) if row["deviations"]],
+            refused=found.refused,
+            clock=CLOCKS.get(next(iter(found.measured["device"]), ""), ""),
+            drawing=themed(drawing),
+            command=command,
+            style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
+        )  # fmt: skip
+        files.write_text(new / "report.html", files.readable(page))
+    return list(drawing.notes)
