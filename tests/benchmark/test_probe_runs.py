@@ -90,7 +90,7 @@ def test_features_are_kept_between_benchmarks(trained: Trained, monkeypatch: pyt
 def test_what_is_known_of_the_pictures_is_not_timed(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The plan of a second probe times no forward passes, for there will be none; of another size it does."""
+    """The plan of a second probe times no forward passes and announces none; of another size it does both."""
     monkeypatch.setenv("VITBENCH_CACHE", str(tmp_path / "cache"))
     timed: list[int] = []
 
@@ -99,9 +99,15 @@ def test_what_is_known_of_the_pictures_is_not_timed(
         return 100.0
 
     monkeypatch.setattr("vitbench.benchmark.estimate.forward_speed", forward_speed)
+    announced: list[str] = []
+
+    class Listening(Watch):
+        def work(self, what: str, done: int, total: int) -> None:
+            announced.extend([what] * what.startswith("timing"))
+
     for name, size, passes in (("first", 32, 1), ("second", 32, 1), ("larger", 48, 2)):
-        trained(name=name, recipe="probe", image_size=size)
-        assert len(timed) == passes
+        trained(Listening(), name=name, recipe="probe", image_size=size)
+        assert len(timed) == len(announced) == passes
 
 
 def test_a_probe_stands_beside_a_model_that_learned_something(trained: Trained, learned: str) -> None:

@@ -1,15 +1,14 @@
-"""The plan as it is printed, compared with what it was; `VITBENCH_SCREENS=1 pytest …` writes it anew."""
+"""The plan as it is printed, compared with what it was."""
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from painted import paint
+from screens import compare_screen
 
 Call = Callable[..., tuple[int, str]]
-SCREENS = Path(__file__).parent / "screens"
 TINY_PLAN = ("--weights", "random", "--image-size", "32", "--epochs", "3", "--no-probe", "--dry-run")
 
 
@@ -17,15 +16,6 @@ def steady(text: str) -> str:
     """Without what is measured, and the machine."""
     text = re.sub(r" +(time|\d+(\.\d)? (s|min|h))(?=  )", "  TIME", text)
     return re.sub(r"on \S+ CPU, \d+ threads?", "on this CPU", text)
-
-
-def compare_screen(name: str, text: str) -> None:
-    """`text` is the screen that is stored under that name."""
-    path = SCREENS / name
-    if os.environ.get("VITBENCH_SCREENS"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

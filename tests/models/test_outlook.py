@@ -24,11 +24,12 @@ def nothing_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_dry_run_says_that_pretrained_weights_are_not_to_be_had(coloured: Path) -> None:
-    """In the run's line and in a note; with `auto` the run is one from random weights."""
-    asked = {"models": ("test_vit",), "image_size": 32, "with_probe": False}
+    """In the run's line and in a note, one for all models; with `auto` the run is one from random weights."""
+    asked = {"models": ("test_vit", "test_vit2"), "image_size": 32, "with_probe": False}
     plan, _ = prepare(TrainRequest(Settings.of(asked), coloured), Watch(), dry_run=True)
     assert plan.jobs[0].begins_with == "pretrained (not to be had here)"
-    assert plan.warnings[0].startswith("test_vit: pretrained weights not to be had here")
+    assert plan.warnings[0].startswith("test_vit, test_vit2: pretrained weights not to be had here")
+    assert len(plan.warnings) == 1
     assert "127.0.0.1: " in plan.warnings[0]
     plan, _ = prepare(
         TrainRequest(Settings.of({**asked, "weights": ("auto",)}), coloured), Watch(), dry_run=True

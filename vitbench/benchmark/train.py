@@ -331,7 +331,7 @@ def _conclude(benchmark: Benchmark, request: TrainRequest, watch: Watch, compare
             if benchmark.pretrains:
                 write_pretrained(benchmark)
             else:
-                watch.work(WRITING, 0, 1)
+                watch.work(WRITING, 0, 0)
                 results = read_results(benchmark)
                 comparison = compare(results)
                 write_reports(results, comparison, watch.message, partial(watch.work, WRITING))

@@ -65,7 +65,7 @@ def _renewed(
     Read and written under one lock: what an older state says never replaces what a newer one says.
     """
     told = partial(display.work, WRITING)
-    told(0, 1)
+    told(0, 0)
     if len(benchmarks) == 1:
         try:
             with writing(benchmarks[0]):

@@ -24,7 +24,7 @@ class Task:
     what: str
     done: int
     total: int
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic())
     first: int = 0
     """What was done when it began: of that nobody knows how long it took."""
 

@@ -84,7 +84,7 @@ def table(lines: Sequence[Line], console: Console) -> Table:
     vals = [line.val if narrow or not line.val else f"val {line.val}" for line in lines]
     names = [printable(line.name) for line in lines]
     time, val, name = (
-        max(map(cell_len, texts), default=0) for texts in ([line.time for line in lines], vals, names)
+        max([1, *map(cell_len, texts)]) for texts in ([line.time for line in lines], vals, names)
     )
     name = max(SHORTEST_NAME, min(name, console.width - val - time - 3 * GAP - SHORTEST_WORDING))
     room = console.width - name - val - time - 3 * GAP
@@ -122,7 +122,7 @@ class Fitting:
 
 
 def curve(values: Sequence[float], most: int, glyphs: str = GLYPHS) -> str:
-    """ "▁▄█" of 0, 0.5, 1; more than `most` values are taken together, each mark the mean of a few."""
+    """ "▁▅█" of 0, 0.5, 1; more than `most` values are taken together, each mark the mean of a few."""
     count = min(len(values), most)
     bins = [
         values[place * len(values) // count : (place + 1) * len(values) // count] for place in range(count)

@@ -36,7 +36,8 @@ class NotebookDisplay(Board):
 
     def __exit__(self, *given: Any) -> None:
         self.task = None
-        self._draw()
+        if self.handle is not None:
+            self._draw()
 
     def show(self, text: str) -> None:
         self.said.append(printable(text))
@@ -87,7 +88,9 @@ def _html(said: Sequence[str], lines: Sequence[Line], below: Sequence[str]) -> s
         )
         for line in lines
     ]
-    cells = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+    cells = [
+        "".join(f'<td style="text-align: left">{html.escape(cell)}</td>' for cell in row) for row in rows
+    ]
     table = f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>" if rows else ""
     above, under = (html.escape("\n".join(text)) for text in (said, below))
     return f"<pre>{above}</pre>{table}<pre>{under}</pre>"
