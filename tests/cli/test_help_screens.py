@@ -54,7 +54,7 @@ def check(name: str, text: str, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", list(commands()))
 def test_help_of_every_command(command: str, width: int, printed: Print) -> None:
     """It opens with three things to type and fits in 55 lines."""
     text = printed(f"{command} --help", width)
