@@ -47,7 +47,7 @@ def test_a_map_of_too_few_cells_is_refused_with_the_size_that_would_do(looked: I
 
 def test_a_network_without_attention_has_a_row_that_says_so(looked: Inspection) -> None:
     """In `notes.csv`, by analysis; the other networks are looked into."""
-    assert reasons(looked)["test_efficientnet-s0", "distance"] == "has no attention"
+    assert reasons(looked)["test_efficientnet-s0", "distance"] == "has no attention whose weights can be read"
     notes = looked.frames["notes"]
     assert ((notes.model == "test_efficientnet-s0") & (notes.analysis == "distance")).sum() == 1
     assert set(looked.frames["distance"].model) == {"test_vit-s0"}

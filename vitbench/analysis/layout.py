@@ -180,7 +180,7 @@ def _why_not(subject: Subject) -> str:
     strange = next((name for name in places if not heard.get(name)), "")
     if strange:
         return f"has attention of another kind ({strange}), whose weights cannot be laid on the picture"
-    return "" if places else "has no attention"
+    return "" if places else "has no attention whose weights can be read"
 
 
 def empty(subject: Subject) -> Tensor:
