@@ -20,6 +20,7 @@ from vitbench.records.watch import Watch
 from vitbench.reports import across as side_by_side
 from vitbench.reports import formats, tables
 from vitbench.reports.comparison_report import comparison_report
+from vitbench.reports.explained import inspected
 from vitbench.reports.html import shown_numbers, write_report
 from vitbench.reports.photos import Photos
 from vitbench.reports.reconstructions import reconstructions_by
@@ -82,7 +83,7 @@ def _renewed(
 def _write_report(results: Results, comparison: Comparison, path: Path, options: Options) -> None:
     report = comparison_report(results, comparison, options)
     small = Photos.of(results.first, report.twins).small(shown_numbers(report))
-    notes = write_report(report, path, small, reconstructions_by(results.first.benchmark))
+    notes = write_report(report, path, small, reconstructions_by(results.first.benchmark), inspected(results))
     say_report(path, notes, report.notice)
 
 

@@ -16,7 +16,7 @@ from vitbench.errors import UsageError
 from vitbench.inference.devices import choose_device
 from vitbench.inference.stream import collect
 from vitbench.progress.lines import SLOW_SECONDS
-from vitbench.records import Answer
+from vitbench.records import Answer, Preprocessing
 
 LINES = 24
 """Of a screen, where no terminal says how many it has."""
@@ -65,6 +65,7 @@ def _write(answers: Sequence[Answer], model_set: ModelSet, outputs: Outputs) -> 
     from vitbench.data.decode import decode
     from vitbench.reports.answers import write_answers
     from vitbench.reports.answers_screen import answers_table
+    from vitbench.reports.explained import overlays
     from vitbench.reports.sheet import write_sheet
 
     runs, meant = list(model_set.models), model_set.pixel_range
@@ -78,13 +79,26 @@ def _write(answers: Sequence[Answer], model_set: ModelSet, outputs: Outputs) -> 
         write_answers(outputs.out, answers)
         say(f"answers: {outputs.out}")
     if outputs.sheet is not None:
-        for note in write_sheet(outputs.sheet, answers, runs, lambda path: decode(Path(path), meant=meant)):
+        ways = _ways(model_set)
+        for note in write_sheet(
+            outputs.sheet,
+            answers,
+            runs,
+            lambda path: decode(Path(path), meant=meant),
+            lambda one: overlays(one, ways),
+        ):
             say(f"note: {note}")
         say(f"sheet: {outputs.sheet}")
 
 
+def _ways(model_set: ModelSet) -> dict[str, Preprocessing]:
+    """How each run takes pictures."""
+    return {name: together[0].preprocessing for name, together in model_set.models.items()}
+
+
 def _write_report(answers: Sequence[Answer], model_set: ModelSet, outputs: Outputs, path: Path) -> None:
     from vitbench.reports.answers_report import answers_report
+    from vitbench.reports.explained import explained
     from vitbench.reports.html import shown_numbers, write_report
     from vitbench.reports.report import Options
     from vitbench.reports.thumbnails import thumbnails
@@ -94,7 +108,8 @@ def _write_report(answers: Sequence[Answer], model_set: ModelSet, outputs: Outpu
     small = thumbnails(
         [Path(answer.path) for answer in answers], shown_numbers(report), model_set.pixel_range
     )
-    notes = write_report(report, path, small)
+    maps = explained(answers, _ways(model_set), shown_numbers(report)) if outputs.explain else {}
+    notes = write_report(report, path, small, maps=maps)
     say_report(path, notes, report.notice)
 
 

@@ -12,6 +12,7 @@ from vitbench.narrative.resolution import parts_text
 from vitbench.records import percent
 from vitbench.reports import html_arms, html_tables
 from vitbench.reports.drawing import INK, Drawing
+from vitbench.reports.explained import Mapped
 from vitbench.reports.figures import COSTS, CURVES, MANY_CLASSES, draw_cost, draw_curves
 from vitbench.reports.html_arms import BEST
 from vitbench.reports.html_cells import Cell, Table
@@ -29,17 +30,19 @@ def write_report(
     path: Path,
     small: Mapping[int, bytes] | None = None,
     rebuilt: Mapping[str, str] | None = None,
+    maps: Mapped | None = None,
 ) -> tuple[str, ...]:
     """Write the page to `path` and `report.json` beside it, each whole or not at all.
 
     `small`: JPEGs of the pictures that it shows, by number; `rebuilt`: sheets of masked pre-training by run
-    (`reconstructions_by`), left out where photographs are. Returns a line for each thing that could not
-    be drawn. Raises OSError where the folder cannot be written.
+    (`reconstructions_by`); `maps`: what answers rest on (`explained`); all left out where photographs are.
+    Returns a line for each thing that could not be drawn. Raises OSError where the folder cannot be written.
     """
     drawings = page_figures(report)
     files.write_text(path.with_suffix(".json"), report_json(report))
     shown = rebuilt if rebuilt and report.images and not report.anonymous else {}
-    files.write_text(path, render(report, small if report.images else {}, drawings, shown))
+    under = maps if report.images else {}
+    files.write_text(path, render(report, small if report.images else {}, drawings, shown, under))
     return tuple(dict.fromkeys(note for each in drawings.values() for one in each for note in one.notes))
 
 
@@ -66,6 +69,7 @@ def render(
     thumbnails: Mapping[int, bytes] | None = None,
     drawings: Mapping[str, Sequence[Drawing]] | None = None,
     rebuilt: Mapping[str, str] | None = None,
+    maps: Mapped | None = None,
 ) -> str:
     """The whole page as text.
 
@@ -94,6 +98,7 @@ def render(
         marked=any(cell.bar and cell.bar.mark is not None for cell in _cells(tables["results"])),
         best=BEST,
         rebuilt=rebuilt or {},
+        maps=maps or {},
         parts=parts_text(comparison) if comparison else "",
         confused=confused,
         more_confused=more_confused,

@@ -15,9 +15,10 @@ from vitbench.narrative.words import listed
 from vitbench.records import Array, Preprocessing, counted
 from vitbench.reports import inspection_figures as figures
 from vitbench.reports.drawing import Drawing
+from vitbench.reports.explained import KEPT
 from vitbench.reports.html import HERE, page_environment, themed, trusted
 from vitbench.reports.html_cells import Table
-from vitbench.reports.inspection_maps import Look, looks
+from vitbench.reports.inspection_maps import Look, kept_maps, looks
 from vitbench.reports.inspection_tables import deletion_table, frame_table, pooling_tables, stage_table
 from vitbench.reports.maps import PLAIN, SIGNED, filter_tiles, png_of, tiles, uri, webp_of
 
@@ -70,6 +71,7 @@ def write_inspection(
     thing that could not be drawn.
     """
     sections = [one for one in (_section(found, row) for row in ANALYSES) if one is not None]
+    (folder / KEPT).mkdir(exist_ok=True)
     told: list[str] = []
     for section in sections:
         for file, drawing in section.content.drawings.items():
@@ -78,6 +80,8 @@ def write_inspection(
             told += drawing.notes
         for sheet in section.content.sheets:
             files.write_bytes(folder / f"{sheet.name}.png", sheet.png)
+    for file, content in kept_maps(found, ways).items():
+        files.write_bytes(folder / KEPT / f"{file}.jpg", content)
     files.write_text(folder / "report.html", render(found, sections, looks(found, ways), name))
     return tuple(dict.fromkeys(told))
 

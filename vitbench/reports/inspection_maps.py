@@ -1,13 +1,12 @@
 """The pictures that networks were shown, with their answers and their maps laid over what they saw."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vitbench.analysis.inspect import Inspection, ShownPicture
-from vitbench.errors import VitbenchError
 from vitbench.records import Array, Preprocessing
+from vitbench.reports.explained import cut
 from vitbench.reports.maps import jpeg_of, laid_over, uri
 from vitbench.reports.thumbnails import small
 
@@ -20,6 +19,7 @@ BUDGET = 1_900_000
 """Bytes of all maps in a page, before they are written as text."""
 PHOTO = 360
 """Side of the photos, px."""
+KEPT = "gradcam-answered"
 NO_BETTER = "no better than a disc in the middle"
 
 
@@ -66,6 +66,18 @@ HEADS = {
 """Arrays of maps, in the order in which they stand beside each other."""
 
 
+def kept_maps(found: Inspection, ways: Mapping[str, Preprocessing]) -> dict[str, bytes]:
+    """By NUMBER-NETWORK the map that speaks for its answer: what the benchmark's report shows."""
+    return {
+        f"{place}-{model}".replace("/", "_"): jpeg_of(
+            _laid(picture, ways[model], maps, place - 1)[KEPT], *LEVELS[0]
+        )
+        for place, picture in enumerate(found.pictures, start=1)
+        for model, maps in found.arrays.items()
+        if model in ways and KEPT in maps and cut(picture.path, ways[model])
+    }
+
+
 def looks(found: Inspection, ways: Mapping[str, Preprocessing]) -> list[Look]:
     """Every picture that can be read; its maps within the budget."""
     drawn = {
@@ -88,20 +100,8 @@ def _laid(
     picture: ShownPicture, way: Preprocessing, maps: Mapping[str, Array], place: int
 ) -> dict[str, "Image.Image"]:
     """A network's maps over its cut of a picture."""
-    photo = cut(picture, way)
+    photo = cut(picture.path, way)
     return {name: laid_over(photo, maps[name][place]) for name in HEADS if name in maps and photo}
-
-
-@functools.lru_cache(maxsize=8)
-def cut(picture: ShownPicture, way: Preprocessing) -> "Image.Image | None":
-    """What a network with this preprocessing sees of a picture; None where that cannot be read any more."""
-    from vitbench.data.batches import Evaluation
-    from vitbench.data.decode import decode
-
-    try:
-        return Evaluation(way).cut(decode(picture.path, meant=way.pixel_range))
-    except (OSError, VitbenchError):
-        return None
 
 
 def _look(

@@ -216,7 +216,7 @@
 
   function opener(card, act) {
     const made = button("", act);
-    const image = card.querySelector("img, .nophoto");
+    const image = card.querySelector(":scope > img, :scope > .nophoto");
     const truth = card.querySelector(".truth");
     made.className = "enlarge";
     made.setAttribute("aria-label", `Enlarge: ${truth.textContent}, ${card.querySelector(".file").textContent}`);
@@ -294,7 +294,7 @@
   function open(place) {
     current = place;
     const card = matching[place];
-    const parts = all("img, .body", card).map((part) => part.cloneNode(true));
+    const parts = all(".enlarge > img, .enlarge > .nophoto, .body", card).map((part) => part.cloneNode(true));
     const truth = card.querySelector(".enlarge > .truth");
     if (truth) parts[0].prepend(truth.cloneNode(true)); // a card without photograph
     all(".enlarge", parts[parts.length - 1]).forEach((one) => one.remove());

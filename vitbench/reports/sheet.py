@@ -1,7 +1,7 @@
 """The slides' last page as one picture: each photo with every model's answer under it."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ CELL = 300
 PHOTO = 276
 """Side of the square that a photo fits into, px."""
 GAP = 12
+MOST_ACROSS = 3
+"""Maps side by side under a photo."""
 LINE = 22
 SIZE = 15
 """Text height, px."""
@@ -75,8 +77,15 @@ class Pen:
             x += font.getlength(piece)
 
 
+Maps = Callable[[Answer], Mapping[str, Image.Image]]
+"""By run what its answer rests on, over the picture; {} where nobody asked for it."""
+
+
 def draw_sheet(
-    answers: Sequence[Answer], runs: Sequence[str], load: Callable[[str], Image.Image]
+    answers: Sequence[Answer],
+    runs: Sequence[str],
+    load: Callable[[str], Image.Image],
+    maps: Maps = lambda _: {},
 ) -> tuple[bytes, tuple[str, ...]]:
     """The PNG's bytes and notes for stderr; at most 60 photos, the number left out is printed on it.
 
@@ -89,7 +98,11 @@ def draw_sheet(
         foot.append(f"{len(answers) - len(shown)} of {len(answers)} photos are left out")
     choice = choose_fonts([*(line for lines in texts for line in lines), *foot, "…"])
     columns = max(1, min(5, len(shown)))
-    height = PHOTO + 2 * GAP + LINE * max((len(lines) for lines in texts), default=1)
+    mapped = max((len(answer.maps) for answer in shown), default=0)
+    across = min(mapped, MOST_ACROSS)
+    side = (PHOTO - GAP // 2 * (across - 1)) // across if across else 0
+    under = -(-mapped // MOST_ACROSS) * (side + LINE + GAP // 2)  # height of the maps
+    height = PHOTO + under + 2 * GAP + LINE * max((len(lines) for lines in texts), default=1)
     rows = -(-len(shown) // columns)
     page = Image.new(
         "RGB", (max(columns, 2) * CELL + GAP, rows * height + GAP + LINE * len(foot) + GAP), PAPER
@@ -98,10 +111,18 @@ def draw_sheet(
     for i, (answer, lines) in enumerate(zip(shown, texts, strict=True)):
         x, y = GAP + (i % columns) * CELL, GAP + (i // columns) * height
         _paste(page, pen, answer, load, (x, y))
+        for k, (run, image) in enumerate(maps(answer).items()):
+            left = x + k % MOST_ACROSS * (side + GAP // 2)
+            top = y + PHOTO + GAP // 2 + k // MOST_ACROSS * (side + LINE + GAP // 2)
+            page.paste(ImageOps.fit(image, (side, side)), (left, top))
+            pen.write(left, top + side + 2, pen.cut(run, side), FAINT)
         for k, line in enumerate(lines):
             marked = k > 0 and line.endswith("✗")
             pen.write(
-                x, y + PHOTO + 6 + k * LINE, pen.cut(line, PHOTO), MARK if marked else INK if k else FAINT
+                x,
+                y + PHOTO + under + 6 + k * LINE,
+                pen.cut(line, PHOTO),
+                MARK if marked else INK if k else FAINT,
             )
     for k, line in enumerate(foot):
         pen.write(GAP, GAP + rows * height + k * LINE, pen.cut(line, page.width - 2 * GAP), FAINT)
@@ -137,14 +158,19 @@ def _paste(
 
 
 def write_sheet(
-    path: Path, answers: Sequence[Answer], runs: Sequence[str], load: Callable[[str], Image.Image]
+    path: Path,
+    answers: Sequence[Answer],
+    runs: Sequence[str],
+    load: Callable[[str], Image.Image],
+    maps: Maps = lambda _: {},
 ) -> tuple[str, ...]:
     """Write one PNG with each photo and every model's answer under it; returns notes, one line each.
 
-    `load` turns an answer's path into an RGB picture. Raises UsageError unless the name ends in .png.
+    `load` turns an answer's path into an RGB picture, `maps` gives what its answers rest on. Raises
+    UsageError unless the name ends in .png.
     """
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path}: the sheet is a PNG picture; end its name in .png")
-    content, notes = draw_sheet(answers, runs, load)
+    content, notes = draw_sheet(answers, runs, load, maps)
     files.write_bytes(path, content)
     return notes

@@ -13,6 +13,7 @@ from vitbench.records.commands import ARMS_FILE, arms_toml, unusual_arms
 from vitbench.records.frames import Dtype, frame, frame_csv
 from vitbench.reports.comparison_report import comparison_report, curves_of
 from vitbench.reports.drawing import Drawing
+from vitbench.reports.explained import inspected
 from vitbench.reports.figures import draw_confusion, draw_cost, draw_curves
 from vitbench.reports.formats import comparison_csv, comparison_json, markdown
 from vitbench.reports.html import shown_numbers, write_report
@@ -86,7 +87,7 @@ def write_reports(
     photos, numbers = Photos.of(results.first, content.twins), shown_numbers(content)
     small = photos.small(numbers)
     photos.keep(small)
-    notes += write_report(content, report, small, reconstructions_by(benchmark))
+    notes += write_report(content, report, small, reconstructions_by(benchmark), inspected(results))
     notes += [photos.lacking(numbers, small)]
     for note in filter(None, dict.fromkeys(notes)):
         warn(note)
