@@ -1,18 +1,31 @@
 """The page of `inspect`: what stands where, from findings that are made up."""
 
+import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
+from fabricate import make_benchmark
 from looked_into import WAYS, looked_into
 from PIL import Image
 
 from vitbench.analysis.inspect import ANALYSES
 from vitbench.analysis.nouns import Finding
+from vitbench.benchmark.inspect import write
+from vitbench.comparison.compare import compare
+from vitbench.comparison.results import read_results
+from vitbench.records import Answer
+from vitbench.reports.answers_report import answers_report
+from vitbench.reports.explained import explained, inspected, overlays
+from vitbench.reports.html import write_report
 from vitbench.reports.inspection import write_inspection
 from vitbench.reports.maps import SIGNED, laid_over, tiles
+from vitbench.reports.report import Options
+from vitbench.reports.sheet import draw_sheet
+from vitbench.reports.write import write_reports
 
 
 def page_of(folder: Path, **more: dict[str, Finding]) -> str:
@@ -128,3 +141,65 @@ def test_the_page_stays_small_with_many_networks(tmp_path: Path, networks: int) 
     many = type(found)(findings, (), pictures)
     write_inspection(many, dict.fromkeys(names, WAYS["vit"]), tmp_path, "many")
     assert (tmp_path / "report.html").stat().st_size < 5_000_000
+
+
+# --- under photos ---------------------------------------------------------------------------------
+
+
+def answered(folder: Path) -> Answer:
+    """A grey photo on which vit's map points to the right; swin has none."""
+    path = folder / "grey.png"
+    Image.new("RGB", (64, 64), (120, 120, 120)).save(path)
+    said = {"vit": (("cat", 0.9),), "swin": (("dog", 0.8),)}
+    return Answer(str(path), said, maps={"vit": {"gradcam": np.tile(np.arange(4.0), (4, 1))}, "swin": {}})
+
+
+def test_a_sheet_has_the_maps_under_the_photo(tmp_path: Path) -> None:
+    """Taller by the map and its name; grey to the left, yellow to the right where the map is highest."""
+    answer = answered(tmp_path)
+    plain, mapped = (
+        Image.open(io.BytesIO(content))
+        for content in (
+            draw_sheet([replace(answer, maps={})], ["vit", "swin"], Image.open)[0],
+            draw_sheet([answer], ["vit", "swin"], Image.open, lambda one: overlays(one, WAYS))[0],
+        )
+    )
+    assert mapped.height > plain.height + 100
+    row = np.asarray(mapped.convert("RGB")).astype(int)[12 + 276 + 60]
+    assert np.ptp(row[14]) < 40
+    right = row[12:148][:, 0] - row[12:148][:, 2]
+    assert right[120:134].max() > 60 > right[:20].max()
+
+
+def test_a_report_of_answers_has_the_maps_under_their_photos(tmp_path: Path) -> None:
+    """Of the run that has one, in the strip and in the grid; none without photographs."""
+    answer = answered(tmp_path)
+    report = answers_report([answer], ["vit", "swin"])
+    maps = explained([answer], WAYS, [1])
+    assert {number: list(runs) for number, runs in maps.items()} == {1: ["vit"]}
+    write_report(report, tmp_path / "page.html", {1: b"photo"}, maps=maps)
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("what vit rests on") == 2
+    bare = answers_report([answer], ["vit", "swin"], options=Options(images=False))
+    write_report(bare, tmp_path / "bare.html", {}, maps=maps)
+    assert "rests on" not in (tmp_path / "bare.html").read_text(encoding="utf-8")
+
+
+def test_a_benchmark_shows_what_inspect_made_of_its_photos(tmp_path: Path) -> None:
+    """Under the names that its answers have: "vit" for the run vit-s0; nothing before it was inspected."""
+    paths = ["rose 1.jpg", "rose 2.jpg"]
+    runs = {"vit-s0": [0, 0], "swin-s0": [1, 0]}
+    benchmark = make_benchmark(
+        tmp_path / "b", runs, [0, 0], ("rose", "tulip"), paths, train=(0, 1), data=str(tmp_path)
+    )
+    assert inspected(read_results(benchmark)) == {}
+    found = looked_into(tmp_path)
+    maps = {f"{name}-s0": one for name, one in found.findings["gradcam"].items()}
+    said = {f"{name}-s0": one for name, one in found.findings["answers"].items()}
+    found = replace(found, findings={"answers": said, "gradcam": maps})
+    write(found, benchmark.folder / "inspect", benchmark, dict.fromkeys(maps, WAYS["vit"]))
+    assert {n: sorted(of) for n, of in inspected(read_results(benchmark)).items()} == {
+        1: ["swin", "vit"],
+        2: ["swin", "vit"],
+    }
+    write_reports(benchmark, compare(benchmark))
+    assert "what swin rests on" in (benchmark.folder / "report.html").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ CELL = 300
 PHOTO = 276
 """Side of the square that a photo fits into, px."""
 GAP = 12
-MOST_ACROSS = 3
+MOST_ACROSS = 4
 """Maps side by side under a photo."""
 LINE = 22
 SIZE = 15
