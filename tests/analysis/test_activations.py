@@ -7,7 +7,7 @@ import timm
 import torch
 from small import CLEAN, FAMILIES, PADDED, noise, small, subject
 
-from vitbench.analysis.activations import ACTIVATIONS, ASLEEP, UNTRAINED
+from vitbench.analysis.activations import ACTIVATIONS, ASLEEP, MORE, UNTRAINED
 from vitbench.analysis.nouns import Finding
 from vitbench.models.create import create
 from vitbench.models.initial import RANDOM
@@ -86,6 +86,15 @@ def test_v1_against_v2_is_refused_where_v2_began_at_zero(name: str) -> None:
 def test_random_v1_weights_are_named() -> None:
     """Swin's stream does grow from random weights, which is no finding about a trained network either."""
     assert looked(small("swin"), 112, weights="random").notes == (UNTRAINED,)
+
+
+@pytest.mark.parametrize("name", ["xcit_nano_12_p16_224", "volo_d1_224"])
+def test_blocks_that_do_more_say_so(name: str) -> None:
+    """XCiT adds a third branch, VOLO's last blocks change one token: the sum is not exact."""
+    model = timm.create_model(name, num_classes=5).eval()
+    found = ACTIVATIONS.look(subject(model, 224), noise(224, 1))
+    assert (found.frames["activations"]["identity_error"] > 0).any()
+    assert found.notes == (MORE,)
 
 
 def test_a_cnn_is_refused_in_one_line() -> None:

@@ -118,7 +118,7 @@ def test_pictures_that_are_gone_are_a_note(two_models: Benchmark, tmp_path: Path
 
 def test_a_network_without_a_class_token_says_so() -> None:
     """A Swin and a CNN average their last map."""
-    reason = "has no class token: it answers from an average anyway"
+    reason = "has no class token before its patches"
     assert POOLING.applies(subject(small("swin"), 112)) == reason
     assert POOLING.applies(subject(timm.create_model("test_resnet"), 64)) == reason
     assert POOLING.applies(subject(small("vit"), 112)).startswith("no pictures are known")

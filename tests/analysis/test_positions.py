@@ -102,6 +102,23 @@ def test_a_map_is_the_bias_that_attention_uses(family: str, size: int) -> None:
     assert checked
 
 
+def test_beits_table_is_read_without_its_class_tokens_entries() -> None:
+    """The same equality between patches; what a class token adds is three numbers more."""
+    shape = {"depth": 1, "embed_dim": 48, "num_heads": 3, "img_size": 80, "num_classes": 5}
+    model = timm.create_model("beit_base_patch16_224", **shape).eval()
+    attention = model.blocks[0].attn
+    torch.nn.init.normal_(attention.relative_position_bias_table)
+    attention.qkv.weight.data.zero_()
+    seen: dict[str, torch.Tensor] = {}
+    with seeing(model, seen.__setitem__):
+        model(noise(80).load([0]))
+    found = seen["blocks.0"][0, :, 1:, 1:].log()
+    apart = (
+        found[:, 12, 13] - found[:, 12, 12]
+    )  # in the middle of 5 × 5: the key to the right, the query itself
+    assert torch.allclose(apart, bias_map(attention)[:, 4, 5] - bias_map(attention)[:, 4, 4], atol=1e-5)
+
+
 def test_the_key_to_the_right_stands_right_of_the_middle() -> None:
     """Swin's table is by query − key: an entry for "the key one column left" is drawn left of the query."""
     attention = small("swin").layers[0].blocks[0].attn
@@ -191,6 +208,6 @@ def test_a_temperature_is_the_one_in_the_logits() -> None:
 def test_networks_without_them_say_so() -> None:
     """A ViT has neither windows nor a temperature, Swin V1 no temperature."""
     vit, swin = subject(small("vit"), 112), subject(small("swin"), 112)
-    assert BIASES.applies(vit) == "has no windows with a position bias"
+    assert BIASES.applies(vit) == "has no windows whose position bias can be read"
     assert TEMPERATURES.applies(swin) == TEMPERATURES.applies(vit) != ""
     assert BIASES.applies(swin) == ""

@@ -82,6 +82,16 @@ def test_a_cnn_has_the_stages_that_timm_names(name: str) -> None:
     assert sum(row["macs"] for row in rows) / 1e9 == forward_gmacs(model, 96)
 
 
+@pytest.mark.parametrize("name", ["tiny_vit_5m_224", "gcvit_xxtiny"])
+def test_windows_that_never_shift_are_windows_too(name: str) -> None:
+    """TinyViT and GC ViT: one number for both sides, no shift; the sums are the network's."""
+    model = timm.create_model(name, num_classes=5, device="meta").eval()
+    rows = stage_rows(model, 224)
+    assert any(row.get("window") == "7 × 7" for row in rows)
+    assert not any("shift" in row for row in rows)
+    assert sum(row["params"] for row in rows) == count_parameters(model)
+
+
 def test_a_class_token_and_positions_are_no_parts() -> None:
     """ViT-Tiny: 197 tokens of 192, and a class token; everything else belongs to a part."""
     rows = stage_rows(timm.create_model("vit_tiny_patch16_224", device="meta"), 224)

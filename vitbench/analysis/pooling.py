@@ -78,8 +78,8 @@ class BothPoolings(nn.Module):
 def why_not(subject: Subject) -> str:
     """ "" where there is a class token, and pictures to learn from."""
     model: Any = subject.module
-    if getattr(model, "cls_token", None) is None or not hasattr(model, "forward_head"):
-        return "has no class token: it answers from an average anyway"
+    if getattr(model, "cls_token", None) is None or not getattr(model, "num_prefix_tokens", 0):
+        return "has no class token before its patches"
     if subject.split is None or not subject.split.train:  # with folds, one more model may learn from all
         return "no pictures are known that a head could learn from, and others to test it: name a benchmark"
     return ""

@@ -120,11 +120,12 @@ def bias_map(attention: Any) -> Tensor | None:
     """(heads, 2 Mh − 1, 2 Mw − 1): what is added to the logit of a key, by key − query; None without a bias.
 
     The middle is the query itself, the next place in a row the key one column to its right. Tables are
-    stored by query − key, so both axes are turned. V1 has a table, V2 16 · sigmoid of an MLP, V2-cr an MLP.
+    stored by query − key, so both axes are turned. V1 has a table, V2 16 · sigmoid of an MLP, V2-cr an MLP;
+    BEiT's table has three more entries, for its class token.
     """
     rows, columns = getattr(attention, "window_size", None) or (0, 0)
     if isinstance(table := getattr(attention, "relative_position_bias_table", None), Tensor):
-        found = table
+        found = table[: (2 * rows - 1) * (2 * columns - 1)]
     elif hasattr(attention, "cpb_mlp"):
         found = 16 * torch.sigmoid(attention.cpb_mlp(attention.relative_coords_table))
     elif hasattr(attention, "meta_mlp"):
@@ -135,7 +136,7 @@ def bias_map(attention: Any) -> Tensor | None:
         found = attention.meta_mlp(apart.sign() * apart.abs().log1p())
     else:
         return None
-    found = found.detach().view(2 * rows - 1, 2 * columns - 1, -1)
+    found = found.detach().reshape(2 * rows - 1, 2 * columns - 1, -1)
     return found.permute(2, 0, 1).flip(1, 2)
 
 
@@ -145,10 +146,10 @@ def centred(bias: Tensor) -> Tensor:
 
 
 def why_no_bias(model: nn.Module) -> str:
-    """ "" where blocks attend in windows with a bias for each place in them."""
+    """ "" where blocks add a bias for how far a key is from the query."""
     if _biases(model):
         return ""
-    return "has no windows with a position bias"
+    return "has no windows whose position bias can be read"
 
 
 def _biases(model: nn.Module) -> dict[str, Tensor]:

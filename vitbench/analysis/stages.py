@@ -177,11 +177,17 @@ def _grid(output: Tensor, channels: int, model: Any) -> tuple[int, int] | None:
 
 def _windows(blocks: tuple[Any, ...], grid: tuple[int, int]) -> Row:
     """Windows and shifts as the blocks have them, whatever the model's name says."""
-    window, shift = blocks[0].window_size, max(tuple(block.shift_size) for block in blocks)
+    window = _pair(blocks[0].window_size)
+    shift = max(_pair(getattr(block, "shift_size", 0)) for block in blocks)
     row = {"window": f"{window[0]} × {window[1]}"}
     if any(shift):
         row["shift"] = f"{shift[0]} × {shift[1]}"
     return row | _padding(grid, (-(-grid[0] // window[0]) * window[0], -(-grid[1] // window[1]) * window[1]))
+
+
+def _pair(sides: Any) -> tuple[int, int]:
+    """Rows and columns, which some blocks have as one number."""
+    return (sides, sides) if isinstance(sides, int) else (int(sides[0]), int(sides[1]))
 
 
 def _padding(grid: tuple[int, int] | None, whole: tuple[int, int]) -> Row:
