@@ -72,15 +72,15 @@ def test_terms_reach_the_comparison(
     assert found["options"] == {"baseline": "swin", "margin": 0.2, "detect": 0.03}
     assert len(found["pairs"]) == 2
     assert found["pairs"][0]["kind"] == "equivalent"
-    assert found["narrative"]["detect"].startswith("To show a difference of 3.0 points")
+    assert found["narrative"]["detect"].startswith("To show a difference of 3 points")
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         ("--baseline resnet", "--baseline resnet: not a tested model here (there: vit, swin, deit)"),
-        ("--margin 0", "--margin 0: needs points of accuracy between 0 and 100"),
-        ("--detect -3", "--detect -3: needs points of accuracy between 0 and 100"),
+        ("--margin 0", "--margin 0: should be a number above 0 and at most 100"),
+        ("--detect -3", "--detect -3: should be a number above 0 and at most 100"),
         ("--anonymous", "--anonymous: needs --report FILE.html"),
         ("--no-images", "--no-images: needs --report FILE.html"),
         ("--report page.pdf", "--report page.pdf: name an .html file"),
@@ -110,8 +110,8 @@ def test_across_puts_data_sets_side_by_side(
     assert vitbench(monkeypatch, "compare", "--across", "first", "second") == 0
     out = capsys.readouterr().out
     assert "first" in out
-    assert "100.0 [94.0, 100.0]" in out
-    assert "2 data sets: a table, no test" in " ".join(out.split())
+    assert "100 [94, 100]" in out
+    assert "2 data sets cannot say more together than each by itself" in " ".join(out.split())
     for form in ("md", "latex", "json"):
         assert vitbench(monkeypatch, "compare", "--across", "first", "second", "--format", form) == 0
     capsys.readouterr()

@@ -17,6 +17,7 @@ ELSEWHERE = ["--results", "my results"]
 
 def printed(text: str) -> list[str]:
     """The commands in a text: between back ticks, or what stands behind "next:" and the like on a line."""
+    text = text.replace(" \\\n   ", "")  # as a shell joins lines
     ticked = re.findall(r"`(vitbench [a-z][^`]+)`", text)
     return ticked + re.findall(r"(?:next|to try again): (vitbench .+)$", text, flags=re.M)
 
@@ -76,16 +77,20 @@ def test_what_stops_or_fails_says_how_to_go_on(call: Call, monkeypatch: pytest.M
 def test_pictures_that_moved_are_asked_for_with_a_command_that_takes_them(call: Call) -> None:
     """Adding a model, going on, the report: each names all but the place."""
     words = ["train", "my photos", "--models", "test_vit", "--name", "here", *SMALL, *ELSEWHERE]
-    assert call(*words)[0] == 0
+    status, text = call(*words)
+    assert status == 0
+    assert text.count("near-duplicates: none") == 1
+    said = [line for line in text.splitlines() if line]
+    assert len(said) == len(set(said))  # nothing twice
     Path("my photos").rename('$new "place"')
     lines = printed(call("train", "--name", "here", "--models", "test_vit2", *ELSEWHERE)[1])
     lines += printed(call("train", "--name", "here", "--resume", *ELSEWHERE)[1])
     status, text = call("compare", "here", *ELSEWHERE)
     lines += printed(text)
     assert status == 0
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
-        paste(call, line, NEWPLACE='$new "place"')
+        paste(call, line, NEWPLACE='$new "place"', IMAGE='$new "place"/red/00.png')
 
 
 def test_encoders_lead_to_a_training(call: Call) -> None:

@@ -62,14 +62,16 @@ def test_six_sets_all_won_are_enough(tmp_path: Path) -> None:
         .verdicts[0]
         .startswith("a is better than b over 6 data sets: +9.2 points in the mean")
     )
-    assert narrate_across(found).answer == "a is better than b."
+    assert narrate_across(found).answer == "Over 6 data sets a is better than b."
 
 
 def test_five_sets_are_a_table_without_a_test(tmp_path: Path) -> None:
     """No pair is tested, and the answer says from when on it would be."""
     found = compare_across(some_sets(tmp_path, [0] * 5, [9] * 5))
     assert found.pairs == ()
-    assert narrate_across(found).answer.startswith("5 data sets: a table, no test")
+    assert narrate_across(found).answer.startswith(
+        "5 data sets cannot say more together than each by itself: that takes 6"
+    )
     assert found.means == (1.0, pytest.approx(51 / 60))
 
 

@@ -18,7 +18,7 @@ from vitbench.narrative.words import p_text, points
 
 def test_an_end_of_an_interval_that_is_not_0_does_not_read_0() -> None:
     """0.02 points are "+0.02"; what is rounding alone is 0."""
-    assert [points(x) for x in (0.0002, -0.000004, 1e-17)] == ["+0.02", "−0.0004", "0.0"]
+    assert [points(x, 60) for x in (0.0002, -0.000004, 1e-17)] == ["+0.02", "−0.0004", "0"]
 
 
 def test_a_p_beside_the_limit_shows_on_which_side_it_is() -> None:
@@ -41,7 +41,7 @@ def test_leaks_undo_a_verdict_on_loss(tmp_path: Path) -> None:
     assert not pair.apart_in_loss
     assert narrate(found).loss == (
         "By log loss, which sees how sure every answer was (a test of its own, with and without the pictures "
-        "that training knows): the two are not distinguishable."
+        "that training knows), the two cannot be told apart."
     )
 
 
@@ -51,8 +51,8 @@ def test_seeds_that_vary_too_much_are_named_as_the_cause(tmp_path: Path) -> None
     none = [(x + 1) % 3 for x in labels]
     runs = {"a-s0": labels, "a-s1": none, "b-s0": none, "b-s1": labels}
     assert narrate(compare(make_benchmark(tmp_path / "b", runs, labels))).gap == (
-        "With 8 test pictures and these seeds no gap between two models could have reached p ≤ 0.05: too few "
-        "pictures, or answers that vary too much over pictures and seeds."
+        "8 test pictures with these seeds can show no gap between two models, however large: too few "
+        "pictures, or answers that vary too much over pictures and seeds for p ≤ 0.05."
     )
 
 
@@ -62,9 +62,9 @@ def test_advice_counts_the_pictures_that_its_test_looks_at(tmp_path: Path) -> No
     answers = [1 if i < 60 and i % 5 == 0 else label for i, label in enumerate(labels)]
     groups = [f"burst {i // 5}" if i < 60 else str(i) for i in range(84)]
     found = compare(make_benchmark(tmp_path / "b", {"vit-s0": answers}, labels, groups=groups))
-    assert "0 of 12 pictures of daisy right against 24 of 24 of the other classes (vit, one picture per " in (
-        narrate(found).advice
-    )
+    said = narrate(found).advice
+    assert "0 of 12 pictures of daisy right against 24 of 24 of the other classes, " in said
+    assert "(vit, one picture per group; Fisher's exact" in said
 
 
 def test_one_page_has_one_plan(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_one_of_anything_is_singular(tmp_path: Path, known: int) -> None:
     grouped = compare(
         make_benchmark(tmp_path / "g", {"a-s0": [0] * 3, "b-s0": [1] * 3}, [0] * 3, groups=groups)
     )
-    assert f"on 3 images in {'1 group' if known == 1 else '2 groups'}:" in narrate(grouped).verdicts[0]
+    assert f"on 3 test pictures in {'1 group' if known == 1 else '2 groups'}:" in narrate(grouped).verdicts[0]
 
 
 def test_one_run_beside_seeds_has_an_interval_like_its_test(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_shift_of_loss_is_seen_where_accuracy_is_equal(tmp_path: Path) -> None
     loss = pair.loss
     assert (pair.kind, loss.decided) == ("not distinguishable", True)
     assert loss.p == loss.p_adjusted < 0.001
-    assert narrate(found).loss.endswith("lower is a than b (−0.405, p < 0.001).")
+    assert narrate(found).loss.endswith("lower is a than b (−0.41, p < 0.001).")
 
 
 def test_loss_over_seeds_is_tested_by_t(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ def test_the_last_pair_needs_less_than_the_first(tmp_path: Path) -> None:
     assert found.gaps is not None
     assert found.gaps.most == pytest.approx(7 / 201)
     assert narrate(found).gap == (
-        "On 201 test pictures, only a gap of 3.0 to 3.5 points (6 to 7 pictures), depending on the other "
-        "pairs, or more could have reached p ≤ 0.05 corrected for 3 pairs."
+        "201 test pictures can show only gaps of 3 to 3.5 points or more (6 to 7 pictures), depending on the "
+        "other pairs: smaller ones miss p ≤ 0.05 corrected for 3 pairs."
     )
 
 

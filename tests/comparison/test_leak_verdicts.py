@@ -44,13 +44,13 @@ def test_leaks_that_turn_the_verdict_are_said_first(tmp_path: Path) -> None:
     assert not pair.stands
     assert not pair.distinguishable
     assert narrate(found).answer.startswith(
-        "Training knows copies of 80 of the 200 test pictures; the other 120 decide. swin names the right "
-        "class on 110 of 120 test pictures"
+        "Training knows copies of 80 of the 200 test pictures; the other 120 decide. swin names 110 of 120 "
+        "test pictures right"
     )
     assert narrate(found).answer.endswith(
-        "What all 200 say does not stand: vit better than swin (+15.0 points)."
+        "What all 200 say does not stand: vit better than swin (+15 points)."
     )
-    assert said(pair).startswith("Without 80 images that training knows: swin is better than vit")
+    assert said(pair).startswith("Without 80 pictures that training knows: swin is better than vit")
     assert "cannot be told apart" not in narrate(found).advice
 
 
@@ -79,7 +79,7 @@ def test_a_verdict_that_stands_is_left_alone(tmp_path: Path) -> None:
     (pair,) = found.pairs
     assert pair.stands
     assert pair.distinguishable
-    assert narrate(found).answer.startswith("vit names the right class on 200 of 200 test pictures")
+    assert narrate(found).answer.startswith("vit names 200 of 200 test pictures right")
     assert [row.rank for row in found.rows] == [(1, 1), (2, 2)]
 
 
@@ -89,7 +89,7 @@ def test_leaks_that_hide_a_lead(tmp_path: Path) -> None:
     found = compare(leaking(tmp_path, runs, 80))
     (pair,) = found.pairs
     assert (pair.kind, pair.stands) == ("not distinguishable", False)
-    assert "the other 120 decide. vit names the right class on 120 of 120" in narrate(found).answer
+    assert "the other 120 decide. vit names 120 of 120" in narrate(found).answer
     assert [row.rank for row in found.rows] == [(1, 2), (1, 2)]
 
 
@@ -104,7 +104,7 @@ def test_where_training_knows_every_picture_nothing_is_decided(tmp_path: Path) -
 def test_a_baseline_is_judged_by_the_clean_pictures_too(tmp_path: Path) -> None:
     """vit against its baseline swin: worse on the clean ones, said first."""
     found = compare(leaking(tmp_path, VIT_BY_HEART, 80), CompareOptions(baseline="swin"))
-    assert "Against it: worse is vit (−12.5 points)." in narrate(found).answer.split(" What all 200 say")[0]
+    assert "Against it: worse is vit (−12 points)." in narrate(found).answer.split(" What all 200 say")[0]
 
 
 def test_a_probe_that_only_leaks_beat_is_not_beaten(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_probe_that_only_leaks_beat_is_not_beaten(tmp_path: Path) -> None:
     (pair,) = found.probes
     assert (pair.kind, pair.distinguishable) == ("better", False)
     (told,) = narrate(found).probe_verdicts
-    assert told.startswith("Without 80 images that training knows: vit is not distinguishable from its")
+    assert told.startswith("Without 80 pictures that training knows: vit cannot be told apart from its")
 
 
 def test_over_seeds_and_folds_the_same_procedure_judges(tmp_path: Path) -> None:

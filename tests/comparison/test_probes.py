@@ -75,26 +75,25 @@ def test_each_model_meets_its_own_probe(tmp_path: Path) -> None:
 def test_a_model_that_loses_to_its_probe_is_seen(tmp_path: Path) -> None:
     """Ten pictures behind: the sentence begins with that and ends with what to do."""
     assert narrate(both(tmp_path)).probe_verdicts[1] == (
-        "swin loses to its own frozen probe on 60 images: −16.7 points, 95 % CI [−28.0, −7.2], exact McNemar "
-        "p = 0.002, the same corrected for 2 pairs (swin-probe alone right on 10, swin alone on 0); "
-        "the probe learned from val, too: use the probe, or tune (--tune 3)"
+        "swin is worse than its own frozen probe on 60 test pictures: −17 points, 95 % interval [−28, −7]; "
+        "swin-probe alone right on 10, swin alone on 0 (exact McNemar p = 0.002, the same corrected for 2 "
+        "pairs); "
+        "the probe learned from val, too; use the probe, or tune (--tune 3)"
     )
 
 
 def test_a_model_that_gains_over_its_probe_is_better(tmp_path: Path) -> None:
     """The difference is the fine-tuned model's gain."""
     verdict = narrate(both(tmp_path)).probe_verdicts[0]
-    assert verdict.startswith("vit is better than its own frozen probe on 60 images: +11.7 points, ")
+    assert verdict.startswith("vit is better than its own frozen probe on 60 test pictures: +12 points, ")
 
 
-@pytest.mark.parametrize(
-    ("probe", "gain"), [(LABELS, "−1.7"), (wrong_on(0, 1, 2), "+3.3"), (wrong_on(0), "0.0")]
-)
+@pytest.mark.parametrize(("probe", "gain"), [(LABELS, "−2"), (wrong_on(0, 1, 2), "+3"), (wrong_on(0), "0")])
 def test_a_tie_with_the_probe_says_what_is_not_shown(tmp_path: Path, probe: list[int], gain: str) -> None:
     """Not distinguishable, whoever leads: the gain with its sign, and that it may not pay."""
     runs = {"vit-probe-s0": probe, "vit-s0": wrong_on(0)}
     (told,) = narrate(compare(make_benchmark(tmp_path / "b", runs, LABELS))).probe_verdicts
-    start = f"vit is not distinguishable from its own frozen probe on 60 images: {gain} points, "
+    start = f"vit cannot be told apart from its own frozen probe on 60 test pictures: {gain} points, "
     assert told.startswith(start)
     assert told.endswith("; fine-tuning has not been shown to pay here")
 
@@ -110,8 +109,8 @@ def test_several_seeds_meet_the_probe_as_a_mean(tmp_path: Path) -> None:
     tuned[0, :4] = tuned[1, :2] = False
     expected = seeds_difference(np.ones((1, 60), dtype=bool), tuned, seeds=(NO_SEED, *seed_parts([tuned])))
     assert (pair.low, pair.high, pair.p) == (expected.low, expected.high, expected.p)
-    assert "−5.0 points" in narrate(found).probe_verdicts[0]
-    assert not any("one run only" in note for note in narrate(found).notes)
+    assert "−5 points" in narrate(found).probe_verdicts[0]
+    assert not any("one training only" in note for note in narrate(found).notes)
 
 
 def test_notes_beside_probes_make_sense(tmp_path: Path) -> None:
@@ -123,7 +122,7 @@ def test_notes_beside_probes_make_sense(tmp_path: Path) -> None:
     notes = narrate(compare(benchmark)).notes
     text = "\n".join(notes)
     assert sum(note.startswith("A probe ranks frozen features") for note in notes) == 1
-    assert "One run each" in text
+    assert "One training each" in text
     assert "vit: windows of 4" in notes
     assert not any(word in text for word in ("Trained with different", "differ in recipe", "vit-probe"))
 
@@ -134,7 +133,7 @@ def test_a_probe_without_its_model_keeps_its_row(tmp_path: Path) -> None:
     found = compare(make_benchmark(tmp_path / "b", runs, LABELS))
     assert [(row.model, row.top1) for row in found.rows] == [("vit", None), ("vit-probe", 1.0)]
     assert found.probes == found.pairs == ()
-    assert narrate(found).answer.startswith("No model has been tested yet")
+    assert narrate(found).answer.startswith("No model has a score yet")
     assert narrate(found).advice == ""
 
 
@@ -193,7 +192,7 @@ def test_probes_alone_are_candidates_like_any(tmp_path: Path) -> None:
 def test_notes_of_probes_alone_are_true(tmp_path: Path) -> None:
     """No seed variation is claimed to be missing, for a probe has no seed."""
     text = "\n".join(narrate(alone(tmp_path)).notes)
-    assert "One run each" not in text
+    assert "One training each" not in text
     assert "A probe has no seed of its own" in text
     assert "A probe ranks frozen features" in text
     assert "Trained with different" not in text
@@ -219,9 +218,9 @@ def test_folds_are_counted_and_explained(tmp_path: Path) -> None:
     """All 60 pictures are reported on; one note says what that means, and how it is corrected."""
     found = compare(folded(tmp_path))
     assert (found.folds, found.n_test) == (5, 60)
-    (note,) = [note for note in narrate(found).notes if note.startswith("Out-of-fold: ")]
-    assert "each of the 60 pictures was answered once" in note
-    assert "a row is 5 models" in note
+    (note,) = [note for note in narrate(found).notes if "out-of-fold" in note]
+    assert "Each of the 60 pictures was answered once" in note
+    assert "A row is 5 models" in note
     assert "2.25 times as large" in note
 
 
@@ -239,11 +238,11 @@ def test_which_pictures_were_trained_on_is_said_as_it_is(tmp_path: Path) -> None
     split = {"rule": "r", "digest": "d", "notes": [], "n_train": 41, "n_val": 7, "n_test": 60}
     plain = compare(make_benchmark(tmp_path / "p", MODELS, LABELS, split=split))
     assert parts_text(plain) == (
-        "Trained on 41 pictures, epoch chosen on 7, reported on 60 that took no part in either"
+        "Trained on 41 pictures, the epoch chosen on 7, reported on 60 that took no part in either"
     )
     folds = compare(folded(tmp_path, split={**split, "folds": 5}))
     assert parts_text(folds) == (
-        "5 folds: each model trained on about 41 pictures, epoch chosen on about 7; "
+        "5 folds: each model trained on about 41 pictures, the epoch chosen on about 7; "
         "together they report on all 60, each picture once"
     )
     probes = alone(tmp_path, split=split)

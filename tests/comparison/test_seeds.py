@@ -109,7 +109,9 @@ def test_unequal_numbers_of_seeds_are_compared_by_all_of_them(tmp_path: Path) ->
     assert (pair.model_a, pair.method, pair.kind) == ("a", "t over images × seeds", "not distinguishable")
     assert pair.difference == pytest.approx((16 - 41 / 3) / 120)
     assert [row.rank for row in found.rows] == [(1, 2), (1, 2)]
-    assert any(note.startswith("b: one run only; how much another seed") for note in narrate(found).notes)
+    assert any(
+        note.startswith("b: one training only; how much another seed") for note in narrate(found).notes
+    )
     assert contradictions(found) == []
 
 
@@ -141,4 +143,4 @@ def test_a_probe_has_no_seed_that_could_vary(tmp_path: Path) -> None:
     found = compare([make_benchmark(tmp_path / "t", tuned, LABELS), probed])
     width = {p.model_b: p.high - p.low for p in found.pairs if p.model_a == "a"}
     assert width["c"] < width["b"]
-    assert any(note.startswith("b: one run only") for note in narrate(found).notes)
+    assert any(note.startswith("b: one training only") for note in narrate(found).notes)

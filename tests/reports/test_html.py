@@ -155,14 +155,14 @@ def test_only_a_probe_tested_still_has_its_pictures(tmp_path: Path) -> None:
 def test_folds_are_said_as_they_are(tmp_path: Path) -> None:
     """What was trained on what, and what the curves show, with folds and without."""
     _, plain = page_of(make_benchmark(tmp_path / "p", RUNS, LABELS), figures=True)
-    assert "Trained on 4 pictures, epoch chosen on 5, reported on 6" in plain.text
+    assert "Trained on 4 pictures, the epoch chosen on 5, reported on 6" in plain.text
     assert "means over" not in plain.text
     split = {"rule": "3 folds", "digest": "d", "folds": 3, "n_train": 3, "n_val": 1, "n_test": 6}
     _, folds = page_of(make_benchmark(tmp_path / "f", RUNS, LABELS, folds=3, split=split), figures=True)
-    assert "3 folds: each model trained on about 3 pictures, epoch chosen on about 1" in folds.text
+    assert "3 folds: each model trained on about 3 pictures, the epoch chosen on about 1" in folds.text
     assert "together they report on all 6, each picture once" in folds.text
     assert "means over the 3 folds" in folds.text
-    assert "Out-of-fold: " in folds.text
+    assert "out-of-fold" in folds.text
 
 
 def test_probes_alone_have_a_page_without_curves(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_two_copies_of_a_run_tie(tmp_path: Path) -> None:
     )
     page, tags = page_of(benchmark)
     assert "a and b cannot be told apart" in texts(tags)
-    assert "1.000" in texts(tags).partition("Model against model")[2]
+    assert "1.00" in texts(tags).partition("Model against model")[2]
     assert page.count("1–2") >= 2
     assert "≠ disputed" not in texts(tags)
 

@@ -16,6 +16,7 @@ from vitbench.comparison.compare import compare
 from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.opened import OpenBenchmark
 from vitbench.narrative.narrate import narrate
+from vitbench.narrative.words import least_points
 from vitbench.records import Answer, Benchmark
 from vitbench.reports.answers_report import answers_report
 from vitbench.reports.comparison_report import badges, comparison_report
@@ -268,13 +269,13 @@ def test_the_gap_in_plain_words(tmp_path: Path) -> None:
         for name, runs, groups in (("a", one, None), ("b", one, bursts), ("c", several, None))
     ]
     ends = [
-        "points at the very best: 6 of these 60 test pictures.",
-        "points at the very best: 6 of these 60 test pictures, each of another one of their 20 groups.",
+        "points at the very best: 6 of 60 test pictures.",
+        "points at the very best: 6 of 60 test pictures, each of another one of their 20 groups.",
         "points for the two models that vary least from picture to picture and training to training.",
     ]
     for comparison, end in zip(found, ends, strict=True):
         assert comparison.smallest_gap is not None
-        said = f"{100 * comparison.smallest_gap:.1f} {end} A smaller gap cannot be told from chance."
+        said = f"{least_points(comparison.smallest_gap)} {end} A smaller gap cannot be told from chance."
         assert narrate(comparison).plain_gap == said
 
 

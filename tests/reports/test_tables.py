@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from fabricate import make_benchmark
 from rich.cells import cell_len
-from rich.console import Console
 
 from vitbench import files
 from vitbench.comparison.compare import compare
@@ -19,10 +18,11 @@ from vitbench.comparison.measured import CompareOptions, Row
 from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 from vitbench.reports.formats import comparison_csv, comparison_json, latex, markdown, tex_table
-from vitbench.reports.tables import screen_table, sentences
+from vitbench.reports.tables import details, sentences
 from vitbench.reports.write import write_reports
 
 LABELS = [0, 0, 1, 1, 2, 2]
+MODELS = ("vit", "swin")
 HOSTILE = ("<script>window.PWNED=1</script>", "=cmd|x", "$\\frac{", "개와 고양이", "😀[bold]x[/bold]")
 
 
@@ -37,10 +37,7 @@ def hostile(folder: Path) -> Benchmark:
 
 
 def shown(benchmark: Benchmark, width: int) -> str:
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    with console.file:
-        console.print(screen_table(compare(benchmark), width))
-    return console.export_text()
+    return "\n".join(line.text for line in details(compare(benchmark), width))
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -51,20 +48,21 @@ def test_screen_table_fits_its_width(tmp_path: Path, width: int) -> None:
 
 
 def test_screen_table_at_80_columns_has_the_columns_that_decide(tmp_path: Path) -> None:
-    """Rank, top-1 with its interval, loss, F1, size, cost and speed fit; no score is broken over lines."""
-    text = shown(two_models(tmp_path), 80)
-    head = " ".join(text.splitlines()[:2])
-    assert all(
-        word in head for word in ("rank", "top-1 %", "loss", "macro", "params", "GMACs", "img/s", "ms/")
-    )
-    assert "83.3 [43.6, 97.0]" in text
-    assert "majority" in text
+    """Rank, share right with its interval in figures and drawn, loss, size and speed, on one line each."""
+    lines = shown(two_models(tmp_path), 80).splitlines()
+    head = next(line for line in lines if line.startswith("model"))
+    names = ("model", "rank", "right % [95 %]", "100 %", "loss", "params M", "ms/img")
+    assert [name for name in names if name in head] == list(names)
+    swin = next(line for line in lines if line.startswith("swin "))
+    assert "83 [44, 97]" in swin
+    assert re.search(r"├─+●─*┤", swin)
+    assert any(line.startswith("majority") for line in lines)
 
 
 def test_wider_screens_show_more_columns(tmp_path: Path) -> None:
     """What was pretrained on needs a wide terminal, and gets one."""
     benchmark = two_models(tmp_path)
-    assert "pretrained on" not in shown(benchmark, 80).splitlines()[1]
+    assert "pretrained on" not in shown(benchmark, 80)
     assert "pretrained on" in shown(benchmark, 200)
 
 
@@ -72,7 +70,7 @@ def test_columns_left_out_are_counted(tmp_path: Path) -> None:
     """A narrow screen says how many columns it lacks and which file has them; a wide one says nothing."""
     benchmark = two_models(tmp_path)
     narrow = " ".join(shown(benchmark, 80).split())
-    assert "7 more columns in comparison.csv." in narrow
+    assert "10 more columns in comparison.csv." in narrow
     assert "more column" not in shown(benchmark, 200)
     assert "more column" not in markdown(compare(benchmark))
 
@@ -85,8 +83,10 @@ def test_small_models_keep_their_digits(tmp_path: Path) -> None:
     metrics["cost"] |= {"gmacs": 0.0071234, "params_m": 0.0512}
     files.write_json(path, metrics)
     text = " ".join(shown(benchmark, 200).split())
-    assert "0.0512 0.00712" in text
-    assert "27.50 4.49" in text
+    table = shown(benchmark, 200).partition("─")[2].splitlines()
+    vit, swin = (next(x for x in table if x.startswith(f"{m} ")) for m in MODELS)
+    assert {"0.0512", "0.00712"} <= {*vit.split()}
+    assert {"27.5", "4.49"} <= {*swin.split()}
     assert "vit computes least (0.00712 GMACs per picture)" in text
 
 
@@ -108,10 +108,9 @@ def test_a_probe_is_set_off_below_its_model(tmp_path: Path) -> None:
     found = compare(benchmark)
     text = shown(benchmark, 200)
     lines = [line.split() for line in text.splitlines()]
-    place = next(i for i, words in enumerate(lines) if words[:1] == ["vit"])
-    assert lines[place][1] == "1–2"
-    assert lines[place + 1][:4] == ["↳", "vit-probe", "83.3", "[43.6,"]
-    assert any(line.startswith("| ↳ vit-probe |  | 83.3 [") for line in markdown(found).splitlines())
+    place = next(i for i, words in enumerate(lines) if words[:2] == ["vit", "1–2"])
+    assert lines[place + 1][:4] == ["↳", "vit-probe", "83", "[44,"]
+    assert any(line.startswith("| ↳ vit-probe |  | 83 [") for line in markdown(found).splitlines())
     flat = " ".join(text.split())
     assert f"- {narrate(found).probe_verdicts[0]}." in flat
     assert narrate(found).probe_verdicts[0].replace("~", "\\~") in markdown(found)
@@ -129,6 +128,26 @@ def test_advice_follows_the_answer(tmp_path: Path) -> None:
         ]
         assert places == sorted(places)
     assert json.loads(comparison_json(found))["narrative"]["advice"] == narrate(found).advice
+
+
+def test_ties_are_one_line(tmp_path: Path) -> None:
+    """Five models that are right on the same pictures: one sentence on all ten pairs, none on each."""
+    found = compare(make_benchmark(tmp_path / "b", {f"{m}-s0": LABELS for m in "abcde"}, LABELS))
+    tied = [line for line in sentences(found) if line.startswith("- ") and "told apart on" in line]
+    assert len(narrate(found).verdicts) == 10
+    assert len(tied) == 1
+    assert tied[0].startswith(
+        "- 10 of 10 pairs cannot be told apart on 6 test pictures (a–b, a–c, a–d and 7 more)"
+    )
+
+
+def test_every_number_of_the_table_is_explained(tmp_path: Path) -> None:
+    """Below the details a line for each column and each term."""
+    found = compare(two_models(tmp_path))
+    lines = [line.text for line in details(found, 120)]
+    legend = lines[lines.index("What each number is:") :]
+    for name in ("rank", "right % [95 %]", "loss", "params M", "ms/img", "p", "McNemar", "ECE"):
+        assert any(line.startswith(f"- {name}: ") for line in legend), name
 
 
 def test_reports_of_probes_have_no_curves(tmp_path: Path) -> None:
@@ -269,17 +288,17 @@ def test_a_baseline_has_its_column(tmp_path: Path) -> None:
     found = compare(make_benchmark(tmp_path / "b", runs, labels), CompareOptions(baseline="swin"))
     table = [line.split(" | ") for line in markdown(found).splitlines() if line.startswith("|")]
     place = table[0].index("points against swin")
-    assert [row[place] for row in table[2:]] == ["+66.7 [+61.0, +71.8] \\*", "", ""]
+    assert [row[place] for row in table[2:]] == ["+67 [+61, +72] \\*", "", ""]
 
 
 def test_every_score_has_an_interval_below_the_table(tmp_path: Path) -> None:
     """Loss, Brier, macro F1 and balanced accuracy, each followed by its interval, for each model."""
     found = compare(make_benchmark(tmp_path / "b", {"vit-s0": [0, 1, 2, 0] * 20}, [0, 1, 2, 1] * 20))
     (line,) = [line for line in sentences(found) if line.startswith("- vit: loss")]
-    row, number = found.rows[0], r"\d+\.\d+"
+    row, number = found.rows[0], r"[\d.]+"
     loss, brier = (row.metrics[name].value for name in ("loss", "brier"))
     assert re.search(
-        rf"loss {loss:.3f} \[{number}, {number}\], Brier {brier:.3f} \[{number}",
+        rf"loss {loss:.2f} \[{number}, {number}\], Brier {brier:.2f} \[{number}",
         line,
     )
     assert re.search(rf"macro F1 {number} \[{number}, {number}\] %, balanced {number} \[{number}", line)

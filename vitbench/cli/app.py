@@ -98,6 +98,14 @@ def compare(
         Format | None,
         option("--format", Format, "Print the table as md, csv, latex or json.", panel=OUTPUTS),
     ] = None,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details",
+            help="Print every number, test and note, and what each means.",
+            rich_help_panel=OUTPUTS,
+        ),
+    ] = False,
     report: Annotated[
         Path | None,
         option(
@@ -117,24 +125,26 @@ def compare(
 
     Examples:
     vitbench compare
-    vitbench compare photos-1 photos-2
+    vitbench compare photos-1 --details
     vitbench compare photos-1 --report for-you.html
 
     More examples:
+    vitbench compare photos-1 photos-2
     vitbench compare --baseline swin --margin 2 --detect 3
     vitbench compare photos-1 --report for-you.html --anonymous --no-images
     vitbench compare --format latex > table.tex
     vitbench compare photos-1 --data /mnt/photos
     vitbench compare --across pets-1 flowers-1 tools-1
     """
-    output = Output("json" if json and form is None else form, report, not no_images, anonymous)
+    output = Output("json" if json and form is None else form, report, not no_images, anonymous, details)
     output.check()
     from vitbench.cli.compare import compare_across, compare_benchmarks
 
     if across:
-        if report or baseline or margin or detect or data:
+        if report or baseline or margin or detect or data or details:
             raise UsageError(
-                "--across: knows no --report, --baseline, --margin, --detect or --data; leave them away"
+                "--across: knows no --report, --details, --baseline, --margin, --detect or --data; leave "
+                "them away"
             )
         raise typer.Exit(compare_across(names or [], results, output))
     from vitbench.comparison.measured import CompareOptions

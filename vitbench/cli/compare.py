@@ -9,22 +9,25 @@ from vitbench.benchmark import moved
 from vitbench.benchmark.folder import writing
 from vitbench.cli.options import Output, status_of
 from vitbench.cli.progress import watch
-from vitbench.cli.show import console, say, say_report
+from vitbench.cli.show import closing, console, say, say_report, show_lines
 from vitbench.comparison.compare import compare
 from vitbench.comparison.measured import CompareOptions
 from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.results import Results, read_results
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark
+from vitbench.records.commands import comparing as to_compare
 from vitbench.records.watch import Watch
 from vitbench.reports import across as side_by_side
 from vitbench.reports import formats, tables
 from vitbench.reports.comparison_report import comparison_report
 from vitbench.reports.explained import inspected
 from vitbench.reports.html import shown_numbers, write_report
+from vitbench.reports.lines import Line
 from vitbench.reports.photos import Photos
 from vitbench.reports.reconstructions import reconstructions_by
 from vitbench.reports.report import Options
+from vitbench.reports.screen import command_lines, first_screen
 from vitbench.reports.write import WRITING, write_reports
 
 
@@ -46,7 +49,7 @@ def compare_benchmarks(
             say(line)
     with watch(results) as display:
         read, comparison = _renewed(found, options, display)
-    show(comparison, output.form)
+    show(comparison, found, output.form, whole=output.details)
     if output.report is not None:
         wanted = Options(images=output.images, anonymous=output.anonymous)
         _write_report(read, comparison, output.report, wanted)
@@ -93,14 +96,29 @@ def compare_across(names: Sequence[str], results: Path, output: Output) -> int:
     if output.form is not None:
         print(side_by_side.FORMATS[output.form](found), end="")
     else:
-        console().print(side_by_side.screen_across(found))
+        show_lines(side_by_side.screen_across(found, console().width))
     return _status(comparing.find_all(names, results))
 
 
-def show(comparison: Comparison, form: str | None = None) -> None:
-    """Print a comparison: as a table for the screen, or in one of `formats.FORMATS`."""
+def show(
+    comparison: Comparison,
+    benchmarks: Sequence[Benchmark],
+    form: str | None = None,
+    *,
+    whole: bool = False,
+) -> None:
+    """Print a comparison: the first screen, the whole of it, or one of `formats.FORMATS`."""
     if form is not None:
         print(formats.FORMATS[form](comparison), end="")
         return
-    screen = console()
-    screen.print(tables.screen_table(comparison, screen.width))
+    width = console().width
+    if len(benchmarks) == 1:
+        end = closing(benchmarks[0], comparison, width)
+    else:
+        end = command_lines("for a report:", to_compare(*benchmarks, report="FILE.html"), width)
+    lines = (
+        [*tables.details(comparison, width), Line(""), *end]
+        if whole
+        else first_screen(comparison, width, end)
+    )
+    show_lines(lines)

@@ -3,17 +3,26 @@
 from pathlib import Path
 
 from vitbench.benchmark.beside import apart
+from vitbench.benchmark.predict import predict
 from vitbench.benchmark.train import TrainRequest, carry_out
 from vitbench.cli.compare import show
-from vitbench.cli.options import EXIT_FAILED, Outputs, status_of
-from vitbench.cli.predict import predict_images
+from vitbench.cli.options import EXIT_FAILED, status_of
 from vitbench.cli.progress import watch
-from vitbench.cli.show import say, show_files
+from vitbench.cli.show import console, report_lines, say, show_lines
 from vitbench.comparison.compare import compare
 from vitbench.comparison.nouns import Comparison
+from vitbench.data.decode import decode
 from vitbench.data.demo import write_demo
-from vitbench.records import Settings
+from vitbench.records import Benchmark, Settings
 from vitbench.records.commands import command
+from vitbench.reports.lines import Line
+from vitbench.reports.screen import command_lines, first_screen
+from vitbench.reports.sheet import write_sheet
+
+WHAT_IT_TELLS = (
+    "This shows that everything works here, and how fast; not which model is best: 28-pixel pictures and 3 "
+    "epochs are no model's home"
+)
 
 
 def run_demo(folder: Path, results: Path) -> int:
@@ -26,25 +35,30 @@ def run_demo(folder: Path, results: Path) -> int:
         benchmark = carry_out(asked, display, compared=made.append, apart=apart())
     done = status_of(sum(run.status == "finished" for run in benchmark.runs), len(benchmark.runs))
     comparison = made[-1] if made else compare(benchmark)
-    show(comparison)
     if done == EXIT_FAILED:
-        show_files(benchmark, comparison)
+        show(comparison, [benchmark])
         return done
-    pictures = [str(sorted(path.iterdir())[0]) for path in sorted((folder / "test").iterdir())]
-    print("\nOne test picture of each class, and what every model says (its folder is the truth):")
-    sheet = benchmark.folder / "sheet.png"
-    status = predict_images(pictures, str(benchmark.folder), [], results, "auto", 1, Outputs(sheet=sheet))
-    print(WHAT_IT_TELLS)
-    print(f"table, curves, report: {benchmark.folder / 'report.html'}")
-    print(f"photos with answers:   {sheet}")
-    own = command("train", "FOLDER", results=results)
-    print(f"your own photos:       {own}   (one sub-folder per class)")
-    return done or status
+    _ask(benchmark, folder / "test", sheet := benchmark.folder / "sheet.png")
+    show_lines(demo_screen(benchmark, comparison, sheet, console().width))
+    return done
 
 
-WHAT_IT_TELLS = """
-What these numbers tell: that everything works here, and how fast this machine is.
-What they cannot tell: which model is best. 28-pixel pictures, 64 px input and 3 epochs are far from
-any model's home; where a row says "random", no pretrained weights were to be had and the model
-started from nothing, which transformers with 3 epochs do badly.
-"""
+def _ask(benchmark: Benchmark, tested: Path, sheet: Path) -> None:
+    """What every model says of the first test picture of each class, drawn with the pictures."""
+    pictures = [str(min(path.iterdir())) for path in sorted(tested.iterdir())]
+    answers = list(predict(*pictures, run=benchmark))
+    runs = list(dict.fromkeys(run for answer in answers for run in answer.predictions))
+    for note in write_sheet(sheet, answers, runs, lambda path: decode(Path(path))):
+        say(f"note: {note}")
+
+
+def demo_screen(benchmark: Benchmark, comparison: Comparison, sheet: Path, width: int) -> list[Line]:
+    """The comparison, what it cannot tell, and the way to one's own photos."""
+    own = command("train", "FOLDER", results=benchmark.folder.parent)
+    closing = [
+        *command_lines("next:", own, width),
+        Line("      (your own photos, one sub-folder per class)"),
+        *report_lines(benchmark, width),
+        Line(f"sheet: {sheet} (pictures, and every model's answers)"),
+    ]
+    return first_screen(comparison, width, closing, [WHAT_IT_TELLS])

@@ -140,13 +140,17 @@ class Output:
     """How a comparison is shown."""
 
     form: Format | None = None
-    """On stdout; None: a table for the screen."""
+    """On stdout; None: a screen."""
     report: Path | None = None
     images: bool = True
     anonymous: bool = False
+    details: bool = False
+    """Everything that there is to say, not the first screen."""
 
     def check(self) -> None:
-        """UsageError before any work for what could not be written in the end."""
+        """UsageError before any work for what cannot be meant, or could not be written in the end."""
+        if self.details and self.form is not None:
+            raise UsageError("--details: is what a screen shows; leave --format and --json away")
         check_report(self.report, images=self.images, anonymous=self.anonymous)
 
 

@@ -7,13 +7,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vitbench.files import printable
-from vitbench.narrative.advice import leading_probes
+from vitbench.narrative.advice import leading_probes, steps
 from vitbench.records import Benchmark, benchmarks_in
-from vitbench.records.commands import going_on, predicting, training_from, training_of
+from vitbench.records.commands import (
+    comparing,
+    going_on,
+    predicting,
+    surer,
+    training_from,
+    training_of,
+)
+from vitbench.reports.lines import Line, plain
+from vitbench.reports.screen import command_lines
 
 if TYPE_CHECKING:
     from vitbench.comparison.nouns import Comparison
@@ -55,24 +66,49 @@ def say_report(path: Path, notes: Sequence[str], notice: str) -> None:
     say(f"report: {path}, its data: {path.with_suffix('.json')}. {notice}")
 
 
-def show_files(benchmark: Benchmark, comparison: "Comparison") -> None:
-    """Say on stderr where the files are and what to type next."""
-    say(f"files: {_files(benchmark)}; {_next(benchmark, comparison)}")
+def show_lines(lines: Sequence[Line]) -> None:
+    """Print lines on stdout: the light ones dim on a terminal, plain text in a pipe."""
+    screen = console()
+    for line in plain(lines, screen.encoding):
+        screen.print(Text(line.text, style="dim" if line.light else ""), soft_wrap=True)
+
+
+def closing(benchmark: Benchmark, comparison: "Comparison", width: int) -> list[Line]:
+    """What to type next, and where the report is."""
+    return [*_next(benchmark, comparison, width), *report_lines(benchmark, width)]
+
+
+def report_lines(benchmark: Benchmark, width: int) -> list[Line]:
+    """Where the report is, and what prints every number."""
+    page = benchmark.folder / "report.html"
+    files = f"report: {page}" if page.exists() else f"files: {benchmark.folder}"
+    every = f"; every number: {comparing(benchmark, details=True)}"
+    return [Line(f"{files}{every}")] if cell_len(files + every) <= width else [Line(files), Line(every[2:])]
+
+
+def _next(benchmark: Benchmark, comparison: "Comparison", width: int) -> list[Line]:
+    """Go on where something is not done, train where probes lead, else what makes it surer; then predict."""
+    states = {run.status for run in benchmark.runs}
+    if "finished" not in states:
+        return command_lines("no model finished; to try again:", going_on(benchmark), width)
+    if models := leading_probes(comparison):
+        return command_lines("next:", training_of(models, benchmark), width)
+    dated = benchmarks_in(benchmark.folder.parent)
+    asking = predicting(benchmark, next((b for b in dated if not b.pretrains), None))
+    step = next((step for step in steps(comparison) if step.options), None)
+    if states != {"finished"}:
+        command, aim = going_on(benchmark), "goes on with what is not finished"
+    elif step is not None and Path(comparison.data).is_dir():
+        command, aim = surer(benchmark, step.options), step.aim
+    else:
+        return command_lines("next:", asking, width)
+    lines = command_lines("next:", command, width)
+    return [*lines, Line(f"      ({aim})"), *command_lines("ask the models:", asking, width)]
 
 
 def _files(benchmark: Benchmark) -> str:
     page = " (open report.html)" if (benchmark.folder / "report.html").exists() else ""
     return f"{benchmark.folder}{page}"
-
-
-def _next(benchmark: Benchmark, comparison: "Comparison") -> str:
-    """What to type next: again where nothing was trained, train where probes lead, else predict."""
-    if not any(run.status == "finished" for run in benchmark.runs):
-        return f"no model finished; to try again: {going_on(benchmark)}"
-    if models := leading_probes(comparison):
-        return f"next: {training_of(models, benchmark)}"
-    dated = benchmarks_in(benchmark.folder.parent)
-    return f"next: {predicting(benchmark, next((b for b in dated if not b.pretrains), None))}"
 
 
 def show_encoders(benchmark: Benchmark, *, as_json: bool) -> None:

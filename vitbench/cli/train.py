@@ -131,12 +131,13 @@ def _show_plan(request: "TrainRequest", *, as_json: bool) -> int:
 def _show(benchmark: "Benchmark", made: Sequence["Comparison"], *, as_json: bool) -> None:
     """Print what came of it; made: the comparison that its reports were made of, if they were."""
     from vitbench.cli.compare import show
-    from vitbench.cli.show import show_encoders, show_files
+    from vitbench.cli.show import PIPE_WIDTH, closing, say, show_encoders
     from vitbench.comparison.compare import compare
 
     if benchmark.pretrains:
         show_encoders(benchmark, as_json=as_json)
         return
     comparison = made[-1] if made else compare(benchmark)
-    show(comparison, "json" if as_json else None)
-    show_files(benchmark, comparison)
+    show(comparison, [benchmark], "json" if as_json else None)
+    for line in closing(benchmark, comparison, PIPE_WIDTH) if as_json else ():
+        say(line.text)

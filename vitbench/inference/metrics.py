@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vitbench.records import Array, Predictions
+from vitbench.records import Array, Predictions, decimals, percent
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the normal distribution: two-sided 95 %."""
@@ -90,14 +90,13 @@ class Metric:
     kind: Share | Cost | Macro
     """What it is made of, which decides how its interval comes about."""
     heading: str
-    """Over its column on a screen, of one or two lines, without its unit."""
+    """Over its column on a screen, and its name in a sentence; without its unit."""
     title: str
     """In the report."""
     meaning: str
+    """What the number is, one line that goes on from its name."""
     percent: bool = True
-    """Shown in percent with one decimal; else as it is with three."""
-    prominent: bool = False
-    """A narrow screen shows it."""
+    """Shown in percent; else as it is."""
     least_classes: int = 0
     """With fewer it says nothing, and is left out."""
 
@@ -110,14 +109,9 @@ class Metric:
         """In files: its own and those of the ends of its interval."""
         return self.name, f"{self.name}_low", f"{self.name}_high"
 
-    @property
-    def short(self) -> str:
-        """Its name in a sentence."""
-        return self.heading.replace("\n", " ")
-
-    def shown(self, value: float) -> str:
-        """A value of it, without the unit."""
-        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+    def shown(self, value: float, n: int) -> str:
+        """A value of it on n pictures, without the unit: to no more digits than so many are worth."""
+        return percent(value, decimals(n)) if self.percent else f"{value:.{2 + decimals(n)}f}"
 
     def of(self, predictions: Predictions) -> float:
         """Its value; N ≥ 1 pictures."""
@@ -177,15 +171,14 @@ METRICS: tuple[Metric, ...] = (
         kind=Share(lambda predictions: predictions.correct),
         heading="top-1",
         title="right",
-        meaning="Share of the test pictures whose most probable class is the true one.",
-        prominent=True,
+        meaning="share of the test pictures named right (top-1 accuracy)",
     ),
     Metric(
         name="top5",
         kind=Share(lambda predictions: among_first(predictions, 5)),
         heading="top-5",
         title="right among the first five",
-        meaning="Share of the test pictures whose true class is one of the five most probable.",
+        meaning="share of the test pictures whose class is among the five most probable answers",
         least_classes=10,
     ),
     Metric(
@@ -197,16 +190,15 @@ METRICS: tuple[Metric, ...] = (
         ),
         heading="loss",
         title="log loss",
-        meaning="Mean plain cross-entropy, nats: punishes confident mistakes.",
+        meaning="mean cross-entropy (log loss), lower is better: being sure and wrong costs most",
         percent=False,
-        prominent=True,
     ),
     Metric(
         name="brier",
         kind=Cost(brier_scores, mistake=lambda sure, rest: 2 * sure**2, most=2.0),
         heading="Brier",
         title="Brier score",
-        meaning="Mean squared error of the probabilities, summed over classes: 0 to 2.",
+        meaning="squared error of the probabilities, 0 to 2, lower is better",
         percent=False,
     ),
     Metric(
@@ -216,10 +208,9 @@ METRICS: tuple[Metric, ...] = (
             of_union=True,
             from_share=lambda share: 2 * share / (1 + share),
         ),
-        heading="macro\nF1",
+        heading="macro F1",
         title="macro F1",
-        meaning="Mean over classes of the harmonic mean of recall and precision; 0 if never answered.",
-        prominent=True,
+        meaning="every class counts the same: found (recall) and not falsely named (precision) in one number",
     ),
     Metric(
         name="balanced_accuracy",
@@ -230,7 +221,7 @@ METRICS: tuple[Metric, ...] = (
         ),
         heading="balanced",
         title="balanced accuracy",
-        meaning="Mean over classes of the share of the class's pictures that are named right.",
+        meaning="every class counts the same: mean of the shares named right, class by class",
     ),
 )  # fmt: skip
 """Accuracy first, by which models are ranked; then as they are listed everywhere."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from vitbench.comparison.across import LEAST_SETS, Across, AcrossPair
 from vitbench.comparison.statistics import ALPHA
-from vitbench.narrative.words import listed, p_text, points
+from vitbench.narrative.words import in_points, listed, named, p_text, pictures, points
+from vitbench.records import counted
 
 
 @dataclass(frozen=True)
@@ -27,33 +28,31 @@ def narrate_across(across: Across) -> AcrossNarrative:
 def _verdict(pair: AcrossPair, pairs: int) -> str:
     holm_text = f", {p_text(pair.p_holm)} after Holm over {pairs} pairs" if pairs > 1 else ""
     numbers = (
-        f"{points(pair.difference)} points in the mean, ahead on {pair.wins} sets and behind on "
-        f"{pair.losses}, Wilcoxon {p_text(pair.p)}{holm_text}"
+        f"{in_points(points(pair.difference, 1000))} in the mean, ahead on {counted(pair.wins, 'set')} and "
+        f"behind on {pair.losses} (Wilcoxon {p_text(pair.p)}{holm_text})"
     )
     if pair.distinguishable:
         return f"{pair.model_a} is better than {pair.model_b} over {pair.n_sets} data sets: {numbers}"
-    return (
-        f"{pair.model_a} and {pair.model_b} are not distinguishable over {pair.n_sets} data sets: {numbers}"
-    )
+    return f"{pair.model_a} and {pair.model_b} cannot be told apart over {pair.n_sets} data sets: {numbers}"
 
 
 def _answer(across: Across) -> str:
     models, pairs, sets = across.models, across.pairs, len(across.sets)
     if len(models) < 2:
-        return "One model alone: there is nothing to compare it with."
+        return "There is no other model to compare it with."
     if not pairs:
         return (
-            f"{sets} data sets: a table, no test. From {LEAST_SETS} sets up that both models were tested on, "
-            "one can say more than what each set says by itself."
+            f"{counted(sets, 'data set')} cannot say more together than each by itself: that takes "
+            f"{LEAST_SETS} on which both models were tested."
         )
     better = [pair for pair in pairs if pair.distinguishable]
     if better:
-        return "; ".join(f"{pair.model_a} is better than {pair.model_b}" for pair in better) + "."
+        said = named([f"{pair.model_a} is better than {pair.model_b}" for pair in better])
+        return f"Over {sets} data sets {said}."
     needed = math.ceil(math.log2(2 * len(pairs) / ALPHA))
     return (
-        f"No two of {listed(list(models))} can be told apart over {sets} data sets; "
-        f"with {len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} that takes at least {needed} sets, "
-        "all won."
+        f"{named(list(models))} cannot be told apart over {sets} data sets; with "
+        f"{counted(len(pairs), 'pair')} that takes at least {needed} sets, all won."
     )
 
 
@@ -63,9 +62,9 @@ def _notes(across: Across) -> tuple[str, ...]:
     if lacking:
         notes.append(f"{listed(lacking)}: not tested on every set, so without a mean")
     for one, other, count, _ in across.shared:
-        are = "test picture is" if count == 1 else "test pictures are"
+        are = "is" if count == 1 else "are"
         notes.append(
-            f"{count} {are} in {one} and in {other}, as the same file or a near-copy: these sets are not "
-            "independent"
+            f"{pictures(count)} {are} in {one} and in {other}, as the same file or a near-copy: these sets "
+            "are not independent"
         )
     return tuple(notes)

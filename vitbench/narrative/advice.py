@@ -12,8 +12,19 @@ from vitbench.comparison.inverted import fold_inflation
 from vitbench.comparison.measured import Pair, Row
 from vitbench.comparison.nouns import CloseUp, Comparison
 from vitbench.comparison.power import safely_planned
-from vitbench.narrative.words import listed, p_text, pictures, points, rounded
-from vitbench.records import percent
+from vitbench.narrative.nouns import Step
+from vitbench.narrative.words import (
+    in_points,
+    least_points,
+    listed,
+    measured,
+    named,
+    p_text,
+    pictures,
+    points,
+    rounded,
+)
+from vitbench.records import counted, decimals, percent
 
 MOST = 3
 """Pieces of advice."""
@@ -23,17 +34,17 @@ RARE = 0.5
 """A class with less than this share of the median class's training pictures has few."""
 OVERFIT = 0.15
 """Training accuracy so much above test accuracy speaks of pictures learned by heart."""
+TUNING = "lets val choose the settings"
 MUCH_SLOWER = 1.2
 """A model that takes so many times as long is slower for a user."""
 
 
-def advice(comparison: Comparison) -> str:
-    """One to three sentences, most useful first, each led by its numbers; "" where no rule applies."""
+def steps(comparison: Comparison) -> tuple[Step, ...]:
+    """Up to three, most useful first; () where no rule applies."""
     if comparison.close_up is None:
-        return ""
+        return ()
     case = Case(comparison, comparison.close_up)
-    found = [text for rule in RULES if (text := rule(case))]
-    return " ".join(f"{text}." for text in found[:MOST])
+    return tuple(step for rule in RULES if (step := rule(case)))[:MOST]
 
 
 @dataclass(frozen=True)
@@ -71,68 +82,71 @@ def leading_probes(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _gain(name: str, pair: Pair) -> str:
-    """ "−6.7 points [−12.1, −1.6] (swin)": fine-tuned minus probe, 95 %."""
-    value, low, high = pair.gain_of(name)
-    return f"{points(value)} points [{points(low)}, {points(high)}] ({name})"
+    """ "−7 points [−12, −2] (swin)": fine-tuned minus probe, 95 %."""
+    value, low, high = (points(part, pair.n) for part in pair.gain_of(name))
+    return f"{in_points(value)} [{low}, {high}] ({name})"
 
 
-def _leaks(case: Case) -> str:
+def _leaks(case: Case) -> Step | None:
     """Test pictures that training knows make every other advice premature."""
     known = len({leak.path for leak in case.comparison.leaks})
     if not known:
-        return ""
-    return (
+        return None
+    return Step(
         f"{known} of {pictures(case.comparison.n_test)} {'has' if known == 1 else 'have'} a copy among those "
         "that were learned from: take one of each pair away (leaks.csv) and train again"
     )
 
 
-def _lost_to_probe(case: Case) -> str:
+def _lost_to_probe(case: Case) -> Step | None:
     """Evidence: the pair's test, corrected for all probes."""
     lost = [
         (name, pair) for name, pair in case.against_probes if pair.distinguishable and pair.model_a != name
     ]
     if not lost:
-        return ""
+        return None
     own = "its" if len(lost) == 1 else "their"
-    what = (
-        "use the probe, or more pictures"
-        if case.comparison.tuned
-        else "let val choose the settings with --tune 3"
-    )
-    return f"{listed([_gain(*one) for one in lost])} against {own} own frozen probe: {what}"
+    said = f"{named([_gain(*one) for one in lost])} against {own} own frozen probe"
+    if case.comparison.tuned:
+        return Step(f"{said}: use the probe, or more pictures")
+    return Step(f"{said}: let val choose the settings with --tune 3", {"tune": 3}, TUNING)
 
 
-def _no_gain_over_probe(case: Case) -> str:
+def _no_gain_over_probe(case: Case) -> Step | None:
     """Evidence: a 99 % interval of the best model's gain over its probe ends below `GAP`."""
     name = case.best.model
     pair = next((pair for model, pair in case.against_probes if model == name), None)
     if pair is None or pair.distinguishable:
-        return ""
+        return None
     value, _, high = pair.gain_of(name)
     if not surely_under(value, high, GAP):
-        return ""
-    what = "more pictures" if case.comparison.tuned else "--tune 3 or more pictures"
-    return (
+        return None
+    tuned = case.comparison.tuned
+    return Step(
         f"{_gain(name, pair)} against its own frozen probe, a gain under {100 * GAP:.0f} points if any: "
-        f"take the probe, or see whether {what} make fine-tuning pay"
+        f"take the probe, or see whether {'' if tuned else '--tune 3 or '}more pictures make fine-tuning pay",
+        {} if tuned else {"tune": 3},
+        TUNING,
     )
 
 
-def _small_test(case: Case) -> str:
+def _small_test(case: Case) -> Step | None:
     """A test part that can show large gaps only: folds where possible, or a planned number."""
     n, gap = case.comparison.n_test, case.comparison.smallest_gap
     if gap is not None and gap <= GAP:
-        return ""
-    folds = case.comparison.possible_folds
-    what = f"--folds {folds} would report on all {case.comparison.n_pictures}" if folds else ""
+        return None
+    folds, every = case.comparison.possible_folds, case.comparison.n_pictures
+    what = f"--folds {folds} would report on all {every}" if folds else ""
+    options = {"folds": folds} if folds else {}
+    aim = f"tests all {every} pictures instead of {n}"
     best = case.comparison.tested[0]
     if best.over_seeds:  # then smaller gaps can show
-        width = percent((best.top1_high or 0.0) - (best.top1_low or 0.0))
+        width = percent((best.top1_high or 0.0) - (best.top1_low or 0.0), decimals(n))
         leave = f"{pictures(n)} {'leaves' if n == 1 else 'leave'}"
-        return f"{leave} {best.model} an interval of {width} points: {what or 'more narrow it'}"
-    least = "between two models" if gap is None else f"under {percent(gap)} points"
-    return f"{pictures(n)} can show no gap {least}: {what or _planned(case)}"
+        said = f"{leave} {best.model} an interval of {in_points(width)}: {what or 'more narrow it'}"
+        return Step(said, options, aim)
+    least = "between two models" if gap is None else f"under {in_points(least_points(gap))}"
+    return Step(f"{pictures(n)} can show no gap {least}: {what or _planned(case)}", options, aim)
 
 
 def _planned(case: Case) -> str:
@@ -158,28 +172,30 @@ def _planned(case: Case) -> str:
     )
 
 
-def _behind(case: Case) -> str:
+def _behind(case: Case) -> Step | None:
     """Evidence: Fisher's exact test of that class against the rest, for the worst of all classes."""
     found = case.best.behind
     if found is None:
-        return ""
+        return None
     text = (
-        f"{found.right} of {found.n} pictures of {found.label} right against {found.other_right} of "
-        f"{found.other_n} of the other classes ({case.judged}, Fisher's exact {p_text(found.p)} for the "
-        f"worst class), {found.taken} of them taken for {found.taken_for}"
+        f"{found.right} of {counted(found.n, 'picture')} of {found.label} right against {found.other_right} "
+        f"of {found.other_n} of the other classes, {found.taken} of them taken for {found.taken_for} "
+        f"({case.judged}; Fisher's exact {p_text(found.p)} for the worst class)"
     )
     if found.train < RARE * found.train_median:
         few, middle = found.train, found.train_median
-        return f"{text}; only {few} to train on against a median of {middle:g} a class: add pictures there"
-    return f"{text}: {LOOK}"
+        return Step(
+            f"{text}; only {few} to train on against a median of {middle:g} a class: add pictures there"
+        )
+    return Step(f"{text}: {LOOK}")
 
 
-def _mixed_up(case: Case) -> str:
+def _mixed_up(case: Case) -> Step | None:
     """Evidence: a binomial test of the mistakes between two classes, for the worst of all pairs."""
     found = case.best.mixed_up
     if found is None or case.best.behind is not None:  # one look at the classes is enough
-        return ""
-    return (
+        return None
+    return Step(
         f"{found.between} of the {found.mistakes} mistakes of {case.judged} are between {found.first} and "
         f"{found.second} (binomial {p_text(found.p)} for the worst pair of classes): {LOOK}"
     )
@@ -188,60 +204,64 @@ def _mixed_up(case: Case) -> str:
 LOOK = "look at these pictures, they may be mixed up or too alike"
 
 
-def _overfit(case: Case) -> str:
+def _overfit(case: Case) -> Step | None:
     """Evidence: training accuracy lies above the exact upper limit of test accuracy by at least `OVERFIT`."""
     best = case.best
     if best.train_top1 is None or best.train_top1 - best.most_right < OVERFIT:
-        return ""
-    return (
-        f"{percent(best.train_top1)} % right in training against {percent(best.right / best.n)} % on the "
-        f"test pictures ({case.judged}; exact 99 % limit {percent(best.most_right)}): more training "
-        "pictures, of the kind that is tested, narrow such a gap"
+        return None
+    trained, right, most = (
+        percent(one, decimals(best.n)) for one in (best.train_top1, best.right / best.n, best.most_right)
+    )
+    return Step(
+        f"{trained} % right in training against {right} % on the test pictures ({case.judged}; exact 99 % "
+        f"limit {most}): more training pictures, of the kind that is tested, narrow such a gap"
     )
 
 
-def _probe_leads(case: Case) -> str:
+def _probe_leads(case: Case) -> Step | None:
     """A benchmark of probes: which models to fine-tune."""
     tested, first = case.comparison.tested, leading_probes(case.comparison)
     if not first:
-        return ""
+        return None
     lead = (
         f"{len(case.comparison.leaders)} of {len(tested)} models lead"
         if len(case.comparison.leaders) > 1
         else f"1 of {len(tested)} models leads"
     )
-    return f"{lead} as frozen features: fine-tune {listed(first)} to know more"
+    return Step(f"{lead} as frozen features: fine-tune {listed(first)} to know more")
 
 
-def _tie(case: Case) -> str:
+def _tie(case: Case) -> Step | None:
     """Evidence: no pair among the leaders is told apart; the interval of the largest difference is named."""
     leaders = case.comparison.leaders
     if len(leaders) < 2 or any(row.recipe == "probe" for row in leaders):
-        return ""
+        return None
     if not all(pair.stands for pair in case.comparison.pairs):  # leaks hold them together, not chance
-        return ""
+        return None
     share = f"{len(leaders)} models cannot be told apart"
     if all(len(row.seeds) == 1 for row in leaders):
         seeds = "--seeds 0,1,2 shows how much of their difference is luck of the training"
-        return f"{share} after one training each{_apart(case)}: {seeds}{_cheapest(leaders)}"
+        said = f"{share} after one training each{_apart(case)}: {seeds}{_cheapest(leaders)}"
+        return Step(said, {"seeds": (0, 1, 2)}, "shows how much of their difference is luck of the training")
     timed = sorted((row.latency_ms_p50, row.model) for row in leaders if row.latency_ms_p50 is not None)
     if len(timed) < len(leaders) or len({row.device for row in leaders}) > 1:
-        return ""
+        return None
     (quick, model), (slow, _) = timed[0], timed[-1]
     if slow < MUCH_SLOWER * quick:
-        return ""
-    return f"{share}, and of these {model} is quickest with {quick:.1f} ms a picture ({slow:.1f} the slowest)"
+        return None
+    times = f"{measured(quick)} ms a picture ({measured(slow)} the slowest)"
+    return Step(f"{share}, and of these {model} is quickest with {times}")
 
 
 def _apart(case: Case) -> str:
-    """ " (swin − vit +2.0 points [−0.9, +5.0])": the largest difference among the leaders, 95 %."""
+    """ " (swin − vit +2 points [−0.9, +5])": the largest difference among the leaders, 95 %."""
     names = {row.model for row in case.comparison.leaders}
     among = [pair for pair in case.comparison.pairs if {pair.model_a, pair.model_b} <= names]
     if not among:
         return ""
     pair = max(among, key=lambda p: p.difference)
-    limits = f"[{points(pair.low)}, {points(pair.high)}]"
-    return f" ({pair.model_a} − {pair.model_b} {points(pair.difference)} points {limits})"
+    value, low, high = (points(part, pair.n) for part in (pair.difference, pair.low, pair.high))
+    return f" ({pair.model_a} − {pair.model_b} {in_points(value)} [{low}, {high}])"
 
 
 def _cheapest(leaders: Sequence[Row]) -> str:
@@ -254,7 +274,7 @@ def _cheapest(leaders: Sequence[Row]) -> str:
 
 # --- the rules ------------------------------------------------------------------------------------
 
-RULES: tuple[Callable[[Case], str], ...] = (
+RULES: tuple[Callable[[Case], Step | None], ...] = (
     _leaks,
     _lost_to_probe,
     _small_test,

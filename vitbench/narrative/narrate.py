@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from vitbench.comparison.arms import arm_word, by_model
 from vitbench.comparison.measured import Pair
 from vitbench.comparison.nouns import Comparison
-from vitbench.narrative.advice import advice, leading_probes
+from vitbench.narrative.advice import leading_probes, steps
 from vitbench.narrative.answer import answer
-from vitbench.narrative.notes import notes_of
+from vitbench.narrative.notes import cautions, notes_of
+from vitbench.narrative.nouns import Step
 from vitbench.narrative.outlook import outlook_text
 from vitbench.narrative.resolution import detect_sentence, gap_sentence, plain_gap
 from vitbench.narrative.verdicts import (
@@ -49,15 +50,20 @@ class Narrative:
     """What each distilled model took over from its teacher."""
     notes: tuple[str, ...]
     """What a reader must know to trust it, one line each, ranked."""
+    cautions: tuple[str, ...]
+    """Of these the first three that could change the answer, briefly."""
+    steps: tuple[Step, ...]
+    """What `advice` is made of."""
     leading_probes: tuple[str, ...]
     """Of probes of several models alone: up to three that lead, to be trained next; else ()."""
 
 
 def narrate(comparison: Comparison) -> Narrative:
     """The sentences of a comparison: its numbers alone make them."""
+    notes, found = notes_of(comparison), steps(comparison)
     return Narrative(
         answer=answer(comparison),
-        advice=advice(comparison),
+        advice=" ".join(f"{step.text}." for step in found),
         verdicts=tuple(checked(pair, verdict) for pair in comparison.pairs),
         probe_verdicts=tuple(probe_verdict_of(pair, comparison) for pair in comparison.probes),
         arm_verdicts=_of_arms(comparison.arms, comparison),
@@ -67,7 +73,9 @@ def narrate(comparison: Comparison) -> Narrative:
         detect=detect_sentence(comparison),
         outlook=outlook_text(comparison.outlook) if comparison.outlook else "",
         distillation=tuple(distillation_text(one) for one in comparison.distillation),
-        notes=notes_of(comparison),
+        notes=tuple(note.text for note in notes if note.text),
+        cautions=cautions(notes),
+        steps=found,
         leading_probes=leading_probes(comparison),
     )
 

@@ -1,8 +1,8 @@
 """What would change an answer, as sentences."""
 
 from vitbench.comparison.nouns import Outlook, Remedy
-from vitbench.narrative.words import pictures
-from vitbench.records import counted, percent
+from vitbench.narrative.words import in_points, least_points, pictures
+from vitbench.records import counted
 
 
 def outlook_text(outlook: Outlook) -> str:
@@ -85,4 +85,4 @@ def minutes_text(minutes: float | None) -> str:
 
 
 def _points(fraction: float) -> str:
-    return f"{percent(fraction)} points"
+    return in_points(least_points(fraction))

@@ -30,7 +30,7 @@ from vitbench.records.results import (
     benchmarks_in,
     best_epoch,
 )
-from vitbench.records.words import counted, duration, percent
+from vitbench.records.words import counted, decimals, duration, percent
 from vitbench.settings import (
     ARMS,
     DEFAULT_MODELS,
@@ -77,6 +77,7 @@ __all__ = [
     "benchmarks_in",
     "best_epoch",
     "counted",
+    "decimals",
     "duration",
     "label_indices",
     "percent",

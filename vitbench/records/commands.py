@@ -109,8 +109,11 @@ def _given(name: str, value: Any) -> tuple[str, Any]:
     return (name, value) if value is not False else (Settings.flags(name)[1].removeprefix("--"), True)
 
 
-def asking(benchmark: Benchmark, anonymous: bool = False) -> str:
-    """The command that asks for the same benchmark, defaults left out; its paths too if `anonymous`."""
+def asking(benchmark: Benchmark, anonymous: bool = False, **other: Any) -> str:
+    """The command that asks for the same benchmark, defaults left out; its paths too if `anonymous`.
+
+    other: what it asks for otherwise, or besides.
+    """
     manifest, settings = benchmark.manifest, benchmark.settings
     verb = verb_of(settings.recipe)
     options = _differing(settings, Settings.known_to(verb) - {"arms"})
@@ -120,7 +123,20 @@ def asking(benchmark: Benchmark, anonymous: bool = False) -> str:
         options |= {name: name.upper() for name in PLACES & options.keys()}
     if "weights" in options:
         options["weights"] = tuple(_weights(one, anonymous) for one in settings.weights)
-    return command(verb, "DATA" if anonymous else str(manifest.get("data", "data")), **options)
+    return command(verb, "DATA" if anonymous else str(manifest.get("data", "data")), **{**options, **other})
+
+
+def surer(benchmark: Benchmark, options: Mapping[str, Any]) -> str:
+    """What trains the same with these options: seeds join the benchmark, anything else makes a new one."""
+    place = benchmark.folder.parent
+    if "seeds" in options:
+        return command("train", name=benchmark.name, results=place, **options)
+    return asking(benchmark, results=place, **options)
+
+
+def comparing(*benchmarks: Benchmark, **options: Any) -> str:
+    """What compares them."""
+    return command("compare", *(b.name for b in benchmarks), results=benchmarks[0].folder.parent, **options)
 
 
 def _arms(arms: Mapping[str, Any], file: str) -> dict[str, Any]:

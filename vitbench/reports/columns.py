@@ -11,8 +11,8 @@ from vitbench.comparison.arms import arm_word
 from vitbench.comparison.measured import Row
 from vitbench.comparison.nouns import Comparison
 from vitbench.inference.metrics import BY_NAME, METRICS, Metric
-from vitbench.narrative.words import amount, points
-from vitbench.records import percent
+from vitbench.narrative.words import amount, measured, points
+from vitbench.records import decimals, percent
 
 Place = Literal["table", "results", "costs", "scores"]
 """The table of screen, Markdown and LaTeX; the three of the report page."""
@@ -27,7 +27,7 @@ class Column:
     name: str
     """Of the column of `Comparison.frame` that it shows and is sorted by; "rank" for the range."""
     heading: str
-    """On a screen, one or two lines."""
+    """On a screen, one line."""
     title: str
     """On the page; "" where it stands on a screen alone."""
     on: frozenset[Place]
@@ -36,13 +36,8 @@ class Column:
     soft: Text = NOTHING
     """Set lighter behind it on the page: an interval."""
     numeric: bool = True
-    legend: str = ""
-    """What stands below a table that has it."""
-
-    @property
-    def flat(self) -> str:
-        """The heading on one line."""
-        return self.heading.replace("/\n", "/").replace("\n", " ")
+    meaning: str = ""
+    """What it is, one line that goes on from its name; plain words first."""
 
     def key(self, row: Row) -> float | None:
         """What the page sorts a row by."""
@@ -56,12 +51,7 @@ def _on(*places: Place) -> frozenset[Place]:
     return frozenset(places)
 
 
-def _short(value: float) -> str:
-    """Three significant digits, no exponent."""
-    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
-
-
-def _number(name: str, shown: Callable[[float], str] = _short) -> Text:
+def _number(name: str, shown: Callable[[float], str] = measured) -> Text:
     def text(row: Row) -> str:
         value = getattr(row, name)
         return "" if value is None else shown(value)
@@ -77,7 +67,7 @@ def interval(low: float | None, high: float | None, shown: Callable[[float], str
 def metric_interval(metric: Metric, row: Row) -> str:
     """The interval of a row's metric."""
     one = row.metrics.get(metric.name)
-    return "" if one is None else interval(one.low, one.high, metric.shown)
+    return "" if one is None else interval(one.low, one.high, lambda value: metric.shown(value, row.n_test))
 
 
 def metric_column(metric: Metric) -> Column:
@@ -86,15 +76,16 @@ def metric_column(metric: Metric) -> Column:
 
     def text(row: Row) -> str:
         one = row.metrics.get(metric.name)
-        return "" if one is None else metric.shown(one.value)
+        return "" if one is None else metric.shown(one.value, row.n_test)
 
     return Column(
         name=metric.name,
-        heading=f"{metric.heading}{unit if chr(10) in metric.heading else unit.replace(' ', chr(10))}",
+        heading=f"{metric.heading}{unit}",
         title=f"{metric.title}{',' if unit else ''}{unit}",
         on=_on("table", "scores"),
         text=text,
         soft=lambda row: metric_interval(metric, row),
+        meaning=metric.meaning,
     )
 
 
@@ -106,7 +97,9 @@ def untested(row: Row) -> str:
 def _accuracy(row: Row) -> str:
     if not row.tested:
         return untested(row)
-    return percent(row.top1) + ("" if row.top1_std is None else f" ± {percent(row.top1_std)}")
+    digits = decimals(row.n_test)
+    spread = "" if row.top1_std is None else f" ± {percent(row.top1_std, digits)}"
+    return percent(row.top1, digits) + spread
 
 
 def _size(row: Row) -> str:
@@ -132,77 +125,95 @@ def rank_text(row: Row) -> str:
 
 BELOW = "↳ "
 """Before a probe that stands below its model."""
-AGAINST = "points against"
 MODEL = Column(
     "model", "model", "model", _on("table", "results", "costs", "scores"),
     lambda row: f"{BELOW if row.probe_of else ''}{row.model}", numeric=False,
+    meaning="a probe is the same network frozen, under a linear head; majority: always the commonest class",
 )  # fmt: skip
 RANK = Column(
     "rank", "rank", "rank", _on("table", "results"), rank_text,
-    legend="rank: a range where the pictures cannot tell models apart",
+    meaning="its place among the models; a range where these pictures cannot tell models apart",
 )  # fmt: skip
 TOP1 = Column(
-    "top1", "top-1 %\n[95 % CI]", "right, %", _on("table", "results"), _accuracy,
+    "top1", "right % [95 %]", "right, %", _on("table", "results"), _accuracy,
     lambda row: metric_interval(BY_NAME["top1"], row),
+    meaning=f"{BY_NAME['top1'].meaning}; [95 %]: where the true share lies, wrong 1 time in 20",
 )  # fmt: skip
-_OTHERS = [metric for metric in METRICS if metric.name != "top1"]
+_METRICS = {metric.name: metric_column(metric) for metric in METRICS}
 COLUMNS = (
     MODEL,
     RANK,
     TOP1,
-    *(metric_column(metric) for metric in _OTHERS if metric.prominent),
+    _METRICS["loss"],
     Column(
-        "params_m", "params\nM", "params, M", _on("table", "results", "costs"), _number("params_m", amount)
-    ),
-    Column("gmacs", "GMACs", "GMACs", _on("table", "results", "costs"), _number("gmacs", amount)),
-    Column(
-        "train_images_per_second", "train\nimg/s", "training, img/s", _on("table", "costs"),
-        _number("train_images_per_second"),
+        "params_m", "params M", "params, M", _on("table", "results", "costs"), _number("params_m", amount),
+        meaning="size: millions of weights",
     ),
     Column(
-        "latency_ms_p50", "ms/\nimg", "ms per picture", _on("table", "results", "costs"),
-        _number("latency_ms_p50"), legend="ms/img: latency of one picture, median, decoding left out",
+        "latency_ms_p50", "ms/img", "ms per picture", _on("table", "results", "costs"),
+        _number("latency_ms_p50"), meaning="time for one picture alone, in the middle; decoding left out",
     ),
-    Column("latency_ms_p95", "", "ms, 95th %", _on("costs"), _number("latency_ms_p95")),
-    *(metric_column(metric) for metric in _OTHERS if not metric.prominent),
     Column(
-        "seconds_per_epoch", "s/\nepoch", "s per epoch", _on("table", "costs"),
-        _number("seconds_per_epoch"),
+        "gmacs", "GMACs", "GMACs", _on("table", "results", "costs"), _number("gmacs", amount),
+        meaning="work: billions of multiplications with addition for one picture",
+    ),
+    Column(
+        "train_images_per_second", "train img/s", "training, img/s", _on("table", "costs"),
+        _number("train_images_per_second"), meaning="pictures a second in training; of a probe, in reading",
     ),
     Column(
         "image_size", "px", "input, px (* not its native size)", _on("table", "costs"), _size,
-        legend="px*: not the model's native size",
+        meaning="side of the pictures that it sees; *: not the size that it was made for",
     ),
-    Column("seeds", "seeds", "seeds", _on("table", "results"), lambda row: str(len(row.seeds) or "")),
+    *(column for name, column in _METRICS.items() if name not in ("top1", "loss")),
     Column(
-        "peak_memory_mb", "peak\nMB", "peak memory, MB", _on("table", "costs"), _number("peak_memory_mb"),
-        legend="peak MB on a CPU: the whole process, what earlier models left in it included",
+        "latency_ms_p95", "", "ms, 95th %", _on("costs"), _number("latency_ms_p95"),
+        meaning="time for one picture that 95 of 100 stay under",
+    ),
+    Column(
+        "seconds_per_epoch", "s/epoch", "s per epoch", _on("table", "costs"), _number("seconds_per_epoch"),
+        meaning="seconds of one pass through the training views",
+    ),
+    Column(
+        "seeds", "seeds", "seeds", _on("table", "results"), lambda row: str(len(row.seeds) or ""),
+        meaning="trainings that differ in chance alone; scores are their means, ± their standard deviation",
+    ),
+    Column(
+        "peak_memory_mb", "peak MB", "peak memory, MB", _on("table", "costs"), _number("peak_memory_mb"),
+        meaning="most memory; on a CPU of the whole process, what earlier models left in it included",
     ),
     Column("device", "", "device", _on("costs"), lambda row: row.device, numeric=False),
     Column(
         "ece", "", "calibration error (by chance below)", _on("scores"),
         lambda row: "" if row.ece is None or row.ece_null is None else f"{row.ece:.3f}",
         lambda row: "" if row.ece_null is None else f"({row.ece_null:.3f})",  # alone the error misleads
+        meaning="how far confidence and accuracy lie apart (ECE); in brackets how far chance alone can",
     ),
     Column(
         "temperature", "", "temperature", _on("scores"), _temperature,
         lambda row: "val cannot tell" if row.temperature_shown is False else "",
+        meaning="what the logits are divided by to mend the confidence, fitted on val; over 1: too sure",
     ),
     Column(
         "loss_tempered", "", "log loss with it", _on("scores"),
-        _number("loss_tempered", BY_NAME["loss"].shown),
+        lambda row: "" if row.loss_tempered is None else BY_NAME["loss"].shown(row.loss_tempered, row.n_test),
+        meaning="log loss at that temperature",
     ),
     Column(
         "pretrained_on", "pretrained on", "pretrained on", _on("table", "results"),
-        lambda row: row.pretrained_on or row.init, numeric=False,
+        lambda row: row.pretrained_on or row.init, numeric=False, meaning="where its first weights came from",
     ),
     Column(
         "arm", "arm", "arm", _on("table", "results"),
         lambda row: "" if row.status == "majority" or row.probe_of else arm_word(row.arm), numeric=False,
+        meaning="the way in which it was trained",
     ),
-    Column("trains", "trains", "", _on("table"), lambda row: row.of, numeric=False),
+    Column(
+        "trains", "trains", "", _on("table"), lambda row: row.of, numeric=False,
+        meaning="the model that was trained in this way",
+    ),
 )  # fmt: skip
-"""From the most to the least needed: a narrow screen shows the first ones."""
+"""From the most to the least needed: what does not fit on a screen goes from the end."""
 OF_ARMS = frozenset({"arm", "trains"})
 """Columns of a comparison that has arms."""
 
@@ -232,10 +243,10 @@ def _against(comparison: Comparison) -> Column:
         other = pair.model_a if pair.model_b == baseline else pair.model_b
         value, low, high = pair.gain_of(other)
         mark = " *" if pair.distinguishable else ""
-        gains[other] = f"{points(value)} [{points(low)}, {points(high)}]{mark}"
+        gains[other] = f"{points(value, pair.n)} [{points(low, pair.n)}, {points(high, pair.n)}]{mark}"
     return Column(
-        "difference", f"{AGAINST}\n{baseline}", "", _on("table"), lambda row: gains.get(row.model, ""),
-        legend=f"{AGAINST}: with 95 % CI; * distinguishable",
+        "difference", f"points against {baseline}", "", _on("table"), lambda row: gains.get(row.model, ""),
+        meaning="how many more pictures of 100 are right, [95 % interval]; *: told apart",
     )  # fmt: skip
 
 

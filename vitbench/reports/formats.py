@@ -12,8 +12,9 @@ from vitbench.reports.tables import sentences
 
 
 def markdown(comparison: Comparison) -> str:
-    """The comparison as GitHub Markdown: the table with all columns, then the sentences."""
-    lines = [f"# {_cell(comparison.name)}", "", *markdown_table(*_grid(comparison))]
+    """The comparison as GitHub Markdown: the answer, the table with all columns, then the sentences."""
+    answer = _cell(narrate(comparison).answer)
+    lines = [f"# {_cell(comparison.name)}", "", answer, "", *markdown_table(*_grid(comparison))]
     spaced: list[str] = []
     for line in sentences(comparison):
         if spaced and not line.startswith("- ") and spaced[-1] not in ("",):
@@ -66,7 +67,7 @@ def _grid(comparison: Comparison) -> tuple[list[list[str]], list[bool]]:
     """The table as text, a heading row, then the rows as shown; which columns are numbers."""
     shown = columns_of(comparison, "table")
     cells = [[screen_text(column, row) for column in shown] for row in rows_of(comparison, "table")]
-    return [[column.flat for column in shown], *cells], [column.numeric for column in shown]
+    return [[column.heading for column in shown], *cells], [column.numeric for column in shown]
 
 
 def _tex(text: str) -> str:

@@ -1,7 +1,7 @@
 """The tables of the report page: what stands in each cell, what it is sorted by, which bar it has."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vitbench.comparison.measured import Pair, Row
@@ -49,7 +49,9 @@ def models_table(
 
 
 def _meaning(column: Column) -> str:
-    return BY_NAME[column.name].meaning if column.name in BY_NAME else MEANINGS.get(column.name, "")
+    if column.name in BY_NAME:
+        return BY_NAME[column.name].meaning  # of its interval the page tells by itself
+    return column.meaning if column.numeric else ""
 
 
 def _kind(row: Row) -> str:
@@ -81,7 +83,8 @@ def pairs_table(pairs: Sequence[Pair], name: str, title: str) -> Table:
                 Cell(pair.model_a),
                 Cell(pair.model_b),
                 Cell(
-                    points(pair.difference), pair.difference, f"[{points(pair.low)}, {points(pair.high)}]",
+                    points(pair.difference, pair.n), pair.difference,
+                    f"[{points(pair.low, pair.n)}, {points(pair.high, pair.n)}]",
                     axis.bar(pair.low, pair.high, pair.difference, 0.0),
                 ),
                 number(pair.a_only, str(pair.a_only)),
@@ -129,12 +132,19 @@ def differences_table(pairs: Sequence[Pair]) -> Table | None:
         cells = []
         for metric in metrics:
             one, scale = pair.differences[metric.name], 100 if metric.percent else 1
-            shown = points if metric.percent else lambda value: f"{value:+.3f}".replace("-", "−")
+            shown = _gain(metric, pair)
             cells.append(Cell(shown(one.value), scale * one.value, interval(one.low, one.high, shown)))
         lines.append(Line((Cell(pair.model_a), Cell(pair.model_b), *cells)))
     return (
         Table("differences", "First − second in the other scores", heads, tuple(lines)) if metrics else None
     )
+
+
+def _gain(metric: Metric, pair: Pair) -> Callable[[float], str]:
+    """How a difference in the metric is shown."""
+    if metric.percent:
+        return lambda value: points(value, pair.n)
+    return lambda value: f"{value:+.3f}".replace("-", "−")
 
 
 def _title(metric: Metric) -> str:
@@ -152,7 +162,7 @@ def outlook_table(outlook: Outlook) -> Table:
             return Cell("–"), Cell("–")
         change = gap - outlook.gap if outlook.gap else 0.0
         bar = axis.bar(0.0, gap, gap, outlook.difference)
-        return Cell(percent(gap), gap, bar=bar), Cell(points(change) if change else "–", change)
+        return Cell(percent(gap), gap, bar=bar), Cell(points(change, outlook.n) if change else "–", change)
 
     lines = [Line((Cell("as it is"), *gap_cells(outlook.gap), Cell("–"), Cell("")))]
     for one in outlook.remedies:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vitbench.analysis.nouns import Finding
@@ -49,15 +50,19 @@ def deletion_table(each: Mapping[str, Finding]) -> Table:
     )
 
 
+MEANS = 1000
+"""Means of probabilities have a decimal, as shares of so many pictures have."""
+
+
 def _deleted(model: str, row: Mapping[str, Any], axis: Axis) -> Line:
     over, low, high = (row[f"over_centre{end}"] for end in ("", "_low", "_high"))
     known = _known(low) and _known(high)
-    limits = interval(low, high, points) if known else ""
+    limits = interval(low, high, partial(points, n=MEANS)) if known else ""
     lost = interval(row["lost_low"], row["lost_high"], _lost) if _known(row["lost_low"]) else ""
     return Line((
         Cell(model), Cell(row["map"]), Cell(_lost(row["lost"]), row["lost"], lost),
         *(Cell(_lost(row[name]), row[name]) for name in ("lost_lowest", "lost_random", "lost_centre")),
-        Cell(points(over), over, limits, axis.bar(low, high, over, 0.0) if known else None),
+        Cell(points(over, MEANS), over, limits, axis.bar(low, high, over, 0.0) if known else None),
         Cell(_judged(row, known)),
     ))  # fmt: skip
 
@@ -112,6 +117,7 @@ def pooling_tables(each: Mapping[str, Finding]) -> tuple[Table, ...]:
     if not measured:
         return ()
     rows = [(m, row) for m, one in measured.items() for row in one.frames["pooling"].to_dict("records")]
+    tested = {model: row["n_test"] for model, row in rows}
     axis = Axis.over([row[name] for _, row in rows for name in ("top1_low", "top1_high")])
     lines = tuple(
         Line((
@@ -129,7 +135,10 @@ def pooling_tables(each: Mapping[str, Finding]) -> tuple[Table, ...]:
     paired = tuple(
         Line((
             Cell(model), Cell(f"{row['a']} − {row['b']}"),
-            Cell(points(row["difference"]), row["difference"], interval(row["low"], row["high"], points)),
+            Cell(
+                points(row["difference"], tested[model]), row["difference"],
+                interval(row["low"], row["high"], partial(points, n=tested[model])),
+            ),
             Cell(str(row["a_only"]), row["a_only"]), Cell(str(row["b_only"]), row["b_only"]),
             Cell(p_digits(row["p"]), row["p"]),
         ))

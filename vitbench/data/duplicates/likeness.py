@@ -82,7 +82,11 @@ def _searched(near: int, search: Search) -> str:
     if search.count > MOST_PICTURES:
         return f"near-duplicates: not looked for among more than {MOST_PICTURES} different pictures"
     passed = f" ({counted(search.plain, 'picture')} with too little detail left out)" if search.plain else ""
-    return f"near-duplicates: {counted(near, 'pair') if near else 'none'}{passed}; {TESTED}"
+    return (
+        f"near-duplicates: {counted(near, 'pair')}{passed}; {TESTED}"
+        if near
+        else f"near-duplicates: none{passed}"
+    )
 
 
 # --- groups ---------------------------------------------------------------------------------------
