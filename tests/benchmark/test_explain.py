@@ -53,7 +53,7 @@ def test_maps_that_there_are_none_of_are_a_line_each(two_models: Benchmark) -> N
     """A network without attention; 2 × 2 cells at 32 px."""
     models = model_set_for(str(two_models.folder), (), Path()).models
     lines = Explainer(models, choose_device("cpu")).refusals
-    assert "test_efficientnet-s0: rollout: has no attention" in lines
+    assert "test_efficientnet-s0: rollout: has no attention whose weights can be read" in lines
     assert any(line.startswith("test_vit-s0: rollout: its map has 2 × 2 cells at 32 px") for line in lines)
 
 
