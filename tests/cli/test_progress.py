@@ -298,3 +298,25 @@ def test_python_is_shown_progress_unless_it_says_no(
         _stopped(told)
     way_on = "`vitbench.train(name='apples', resume=True, results='my results')` goes on"
     assert capsys.readouterr().err == f"stopped; vit-s0 is saved at step 2; {way_on}\n"
+
+
+def test_the_last_look_at_val_and_test_is_counted(
+    trained: Callable[..., Benchmark], no_reports: None
+) -> None:
+    """After the last epoch, in batches of 16 pictures; the curve stays meanwhile."""
+    told: list[tuple[str, int, int]] = []
+
+    class Listening(Watch):
+        def work(self, what: str, done: int, total: int) -> None:
+            told.append((what, done, total))
+
+    trained(Listening(), name="counted")
+    assert [one for one in told if "pictures" in one[0]][-2:] == [
+        ("val pictures", 6, 6),
+        ("test pictures", 6, 6),
+    ]
+    run = LineDisplay(Path("nowhere")).among("vit-s0")
+    run.run_started("vit-s0", 1, 10, 1)
+    run.epoch_finished("vit-s0", row(1, 0.5), True)
+    run.work("test pictures", 16, 48)
+    assert (run.line.curve, run.line.said[0]) == ((0.5,), "test pictures: 16 of 48")

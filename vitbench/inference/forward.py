@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,10 +62,12 @@ def predict_pictures(
     preprocessing: Preprocessing,
     machine: Machine,
     share: Share = whole,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Predictions:
     """The model's answers on pictures of a split, in their order.
 
     With `share`, on the pictures in that part of the batches, which are the same for any share.
+    `on_progress(done, total)` counts them.
     """
     parts = even_slices(len(pictures), machine.eval_batch)
     mine = [picture for part in parts[share(len(parts))] for picture in pictures[part]]
@@ -73,12 +75,20 @@ def predict_pictures(
     batches = eval_batches(
         split.root, pictures, preprocessing, machine.eval_batch, machine.workers, share, store, device
     )
+
+    def told() -> Iterator[Tensor]:
+        done = 0
+        for batch in batches:
+            yield batch
+            done += len(batch)
+            on_progress(done, len(mine))
+
     found = np.zeros((0, len(split.classes)))
     return Predictions(
         classes=split.classes,
         paths=tuple(p.path for p in mine),
         labels=label_indices(mine, split.classes),
-        probabilities=probabilities(model, batches, device) if mine else found,
+        probabilities=probabilities(model, told(), device) if mine else found,
     )
 
 

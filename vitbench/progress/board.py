@@ -128,7 +128,8 @@ class RunWatch(Watch):
             took = "" if math.isnan(self.seconds) else duration(self.seconds)
             return Line(self.name, curve, self.val, (self.result,), took)
         if self.task is not None:
-            return Line(self.name, (), "", (str(self.task), self.task.what), left_in_words(self.task.left))
+            said = (str(self.task), self.task.what)
+            return Line(self.stage, curve, self.val, said, left_in_words(self.task.left))
         left = left_in_words(self.board.clock.left(self.stage))
         if not self.epochs:
             return Line(self.name, said=("begins",), time=left)

@@ -24,7 +24,7 @@ class LineDisplay(Board):
         print(printable(text), file=sys.stderr, flush=True)
 
     def worked(self, task: Task, run: str = "") -> None:
-        if time.monotonic() - max(task.began, self.shown_at) > SLOW_SECONDS:
+        if task.done < task.total and time.monotonic() - max(task.began, self.shown_at) > SLOW_SECONDS:
             name, left = f"{run}: " if run else "", left_in_words(task.left)
             self.show(f"{name}{task}{', ' if left else ''}{left}")
 

@@ -161,9 +161,14 @@ def fit(trainer: Trainer, run: Run, watch: Watch) -> None:
         trainer.evaluated.load_state_dict(checkpoint.read_tensors(chosen, trainer.best_sha256))
 
 
-def evaluate(trainer: Trainer, part: str, report: Callable[[str], None] = lambda _: None) -> Predictions:
-    """The judged weights' answers on "val" or "test"; `report` as of `eased`."""
-    return eased(trainer, lambda: answer(trainer, part), report)
+def evaluate(
+    trainer: Trainer,
+    part: str,
+    report: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Predictions:
+    """The judged weights' answers on "val" or "test"; `report` as of `eased`; `on_progress` counts them."""
+    return eased(trainer, lambda: answer(trainer, part, on_progress), report)
 
 
 def eased(trainer: Trainer, judge: Callable[[], Judgement], report: Callable[[str], None]) -> Judgement:
@@ -206,7 +211,7 @@ def compare(trainer: Trainer) -> None:
         trainer.processes.agree(state_sha256(learnt), "the weights after an epoch")
 
 
-def answer(trainer: Trainer, part: str) -> Predictions:
+def answer(trainer: Trainer, part: str, on_progress: Callable[[int, int], None]) -> Predictions:
     """The answers on "val" or "test" of the first process's judged weights, a share of the batches each."""
     processes, model = trainer.processes, trainer.evaluated
     if processes.count > 1:
@@ -215,9 +220,8 @@ def answer(trainer: Trainer, part: str) -> Predictions:
             model.load_state_dict(state)
     pictures = trainer.split.val if part == "val" else trainer.split.test
     with processes.together():
-        mine = predict_pictures(
-            model, trainer.split, pictures, trainer.recipe.preprocessing, trainer.machine, processes.share
-        )
+        given = (trainer.split, pictures, trainer.recipe.preprocessing, trainer.machine)
+        mine = predict_pictures(model, *given, processes.share, on_progress)
     each = processes.gather(mine)
     return dataclasses.replace(
         mine,

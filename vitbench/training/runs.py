@@ -6,6 +6,7 @@ Nothing is chosen on the test pictures: they are read when the weights are saved
 
 import contextlib
 import dataclasses
+from functools import partial
 
 import numpy as np
 
@@ -48,12 +49,12 @@ def train_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
             return
         job = _pretrained(job, run, split, watch)
         if not job.trials:
-            _finish(job, fitted(job, run, split, watch), run, [])
+            _finish(job, fitted(job, run, split, watch), run, [], watch)
             return
         job, chosen = _tuned(job, run, split, watch)
         trainer = fitted(job, chosen, split, watch)
         _take_over(run, chosen)
-        _finish(job, trainer, run, [tuning.in_words(job.recipe, len(job.trials))])
+        _finish(job, trainer, run, [tuning.in_words(job.recipe, len(job.trials))], watch)
 
 
 @first_alone
@@ -164,15 +165,18 @@ def _write_heads(job: Job, trainer: Trainer, run: Run, answers: Predictions) -> 
     write_heads(run.folder / "heads.csv", answers, found)
 
 
-def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str]) -> None:
+def _finish(job: Job, trainer: Trainer, run: Run, notes: list[str], watch: Watch) -> None:
     """Save the chosen weights and their answers on val, read the test pictures, write `metrics.json` last.
 
     The look at the test pictures is noted before anybody can see what came of it.
     """
     to_contiguous(trainer)  # as it is when it is loaded: equal to the last bit
     keep_model(trainer.evaluated, job, run, trainer.split, trainer.recipe)
-    val = evaluate(trainer, "val") if trainer.split.val else None
-    test = evaluate(trainer, "test") if trainer.split.test else None
+    parts = {"val": trainer.split.val, "test": trainer.split.test}
+    val, test = (
+        evaluate(trainer, part, on_progress=partial(watch.work, f"{part} pictures")) if pictures else None
+        for part, pictures in parts.items()
+    )
     _write(job, trainer, run, notes, val, test)
 
 
