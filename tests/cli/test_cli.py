@@ -1,6 +1,5 @@
 """The command line as a user types it: exit statuses, streams, one-line errors, help."""
 
-import io
 import json
 import os
 import re
@@ -10,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from called import vitbench
 from painted import COLOURS, paint, paint_folder
 from PIL import Image
 
-from vitbench.cli import main
 from vitbench.files import read_csv
 from vitbench.records import Benchmark
 
@@ -31,24 +30,6 @@ def typed(*words: str, cwd: Path, stdin: str | None = None) -> subprocess.Comple
         check=False,
         env={**os.environ, "COLUMNS": "80", "PYTHONUTF8": "1"},
     )
-
-
-def vitbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process: torch need not be loaded anew."""
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
-    status: str | int | None = 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(cwd)
-        patch.setenv("COLUMNS", "80")
-        patch.setattr(sys, "argv", ["vitbench", *words])
-        patch.setattr(sys, "stdout", streams[0])
-        patch.setattr(sys, "stderr", streams[1])
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-    out, err = (stream.buffer.getvalue().decode() for stream in streams)  # type: ignore[attr-defined]
-    return subprocess.CompletedProcess(words, int(status or 0), out, err)
 
 
 def test_help_is_fast_and_without_torch() -> None:
@@ -189,7 +170,7 @@ def test_predict_answers_in_order_with_errors_as_rows(two_models: Benchmark, tmp
     (tmp_path / "b.png").write_bytes(b"no picture")
     paint(tmp_path / "c.png", COLOURS["blue"], 2)
     run = str(two_models.folder)
-    done = typed("predict", "c.png", "b.png", "a.png", "gone.png", "--run", run, "--json", cwd=tmp_path)
+    done = vitbench("predict", "c.png", "b.png", "a.png", "gone.png", "--run", run, "--json", cwd=tmp_path)
     assert done.returncode == 3
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["path"] for row in rows] == ["c.png", "b.png", "a.png", "gone.png"]

@@ -17,6 +17,16 @@ OPTIONS = shlex.split(
     "--models test_vit,test_efficientnet --weights random --image-size 32 --epochs 3 --per-class 24 "
     "--batch-size 16 --drop-path 0.2 --ema 0.9 --workers 2"
 )
+
+
+def options(**others: str) -> list[str]:
+    """`OPTIONS`, some with another value: `options(models="test_vit")`."""
+    found = OPTIONS.copy()
+    for name, value in others.items():
+        found[found.index(f"--{name.replace('_', '-')}") + 1] = value
+    return found
+
+
 MEASURED = ("seconds", "images_per_second", "memory", "latency")
 """Columns that hold one of these are times and memory, which differ from run to run."""
 

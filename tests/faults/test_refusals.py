@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.processes import OPTIONS, VITBENCH, finish, outcome, said, start, vitbench
+from faults.processes import VITBENCH, finish, options, outcome, said, start, vitbench
 from painted import paint_folder
 
 pytestmark = [
@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: mounts, limits, signals"),
 ]
 ONE = ["test_vit-s0"]
-BEGIN = ["train", "coloured", *OPTIONS, "--models", "test_vit", "--name"]
+BEGIN = ["train", "coloured", *options(models="test_vit"), "--name"]
 ONE_LINE = "one line that names the file and what next, exit 1; nothing finished is lost, resume ends equal"
 
 
@@ -185,7 +185,7 @@ def test_a_notice_of_preemption(root: Path, whole: Any, record: Callable[..., No
 
 def test_a_model_that_the_kernel_kills(root: Path, record: Callable[..., None]) -> None:
     """The child that trains is killed: its model fails with a reason, the other goes on, --json is whole."""
-    process = start(root, "train", "coloured", *OPTIONS, "--epochs", "30", "--name", "killed", "--json")
+    process = start(root, "train", "coloured", *options(epochs="30"), "--name", "killed", "--json")
     run = root / "results" / "killed" / "test_vit-s0"
     wait_for_text(run / "log.txt", "epoch 2 step 2/", process)
     os.kill(json.loads((run / ".lock.json").read_text())["pid"], signal.SIGKILL)
@@ -208,7 +208,7 @@ def test_a_model_that_the_kernel_kills(root: Path, record: Callable[..., None]) 
 
 def test_two_shards_at_once_and_a_third_on_a_running_run(root: Path, record: Callable[..., None]) -> None:
     """Both start at the same moment on a benchmark that is not there yet; what runs is not touched."""
-    asked = ["train", "coloured", *OPTIONS, "--epochs", "40", "--name", "array", "--shard"]
+    asked = ["train", "coloured", *options(epochs="40"), "--name", "array", "--shard"]
     shards = [start(root, *asked, f"{number}/2", log=f"shard{number}") for number in (1, 2)]
     run = root / "results" / "array" / ONE[0]
     wait_for_text(run / "log.txt", "step 2/", shards[0])

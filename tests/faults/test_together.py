@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.processes import OPTIONS, finish, kill_all, outcome, said, start, vitbench
+from faults.processes import finish, kill_all, options, outcome, said, start, vitbench
 from painted import paint_folder
 
 from vitbench.records import Run
@@ -21,9 +21,7 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="needs POSIX process groups"),
 ]
 RUNS = ("test_vit-s0", "test_efficientnet-s0")
-BEGIN = ["train", "coloured", *OPTIONS, "--no-probe"]
-BEGIN[BEGIN.index("--epochs") + 1] = "40"
-BEGIN[BEGIN.index("--per-class") + 1] = "48"
+BEGIN = ["train", "coloured", *options(epochs="40", per_class="48"), "--no-probe"]
 """Long enough for both to be under way when the second process has been started."""
 
 

@@ -1,6 +1,5 @@
-"""A real process, killed by the kernel inside an epoch, resumed by another one."""
+"""A real process, killed by the kernel inside an epoch, resumed by another one: this one."""
 
-import json
 import os
 import re
 import shlex
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from called import vitbench
 
 from vitbench.files import read_csv, sha256_of
 from vitbench.models.create import create
@@ -20,7 +20,7 @@ from vitbench.models.plan import plan_model
 
 CALL = [sys.executable, "-m", "vitbench", "train"]
 OPTIONS = shlex.split(
-    "--models test_vit --weights random --image-size 32 --epochs 4 --per-class 60 --batch-size 16 "
+    "--models test_vit --weights random --image-size 32 --epochs 4 --per-class 60 "
     "--drop-path 0.2 --ema 0.9 --micro-batch 6 --workers 2"
 )
 
@@ -60,9 +60,10 @@ def teacher_in(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("more", "run", "part"),
     [
-        ("", "test_vit-s0", "test_vit-s0"),
+        ("--batch-size 16", "test_vit-s0", "test_vit-s0"),
         pytest.param(
-            "--teacher teacher --distill soft --no-plain", "distill-test_vit-s0", "distill-test_vit-s0",
+            "--batch-size 16 --teacher teacher --distill soft --no-plain",
+            "distill-test_vit-s0", "distill-test_vit-s0",
             marks=pytest.mark.slow,
         ),
         pytest.param(
@@ -78,12 +79,11 @@ def test_kill_9_inside_an_epoch_then_resume(
     """Drop path, EMA, accumulation and two workers on: same bytes of weights, each epoch once."""
     if "--teacher" in more:
         teacher_in(tmp_path / "teacher")
-    call = [*CALL, str(coloured), *OPTIONS, *shlex.split(more)]
-    done = subprocess.run([*call, "--name", "whole", "--json"], cwd=tmp_path, check=True, capture_output=True)
-    assert json.loads(done.stdout)["rows"]
-    last = kill_inside_an_epoch(tmp_path, call, part)
+    words = [str(coloured), *OPTIONS, *shlex.split(more)]
+    assert vitbench("train", *words, "--name", "whole", cwd=tmp_path).returncode == 0
+    last = kill_inside_an_epoch(tmp_path, [*CALL, *words], part)
     assert re.search(r"epoch 2 step \d+/\d+ loss", last), last
-    subprocess.run([*CALL, "--resume", "--name", "cut"], cwd=tmp_path, check=True, capture_output=True)
+    assert vitbench("train", "--resume", "--name", "cut", cwd=tmp_path).returncode == 0
     runs = [tmp_path / "results" / name / run for name in ("whole", "cut")]
     for place in dict.fromkeys((run, part)):
         models = [tmp_path / "results" / name / place / "model" for name in ("whole", "cut")]

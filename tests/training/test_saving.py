@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from called import vitbench
 from painted import StopAt
 
 from vitbench.files import read_csv, read_json, sha256_of
@@ -144,19 +145,18 @@ def test_the_best_weights_outlive_the_epochs_after_them(
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX process groups")
-def test_kill_9_before_the_first_checkpoint(tmp_path: Path, coloured: Path) -> None:
+def test_kill_9_before_the_first_checkpoint(
+    tmp_path: Path, coloured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As it is for a user, 30 s between checkpoints: killed in epoch 2 it begins again, and ends equal."""
     usual = {k: v for k, v in os.environ.items() if k != "VITBENCH_SAVE_SECONDS"}
-    call = [sys.executable, "-m", "vitbench", "train"]
+    monkeypatch.setattr(saving, "SAVE_SECONDS", 30.0)
     words = "--models test_vit --weights random --image-size 32 --epochs 3 --per-class 60 --no-probe"
-    options = shlex.split(words)
+    call = ["train", "coloured", *shlex.split(words)]
     whole, cut = (tmp_path / "results" / name / "test_vit-s0" for name in ("whole", "cut"))
-    subprocess.run(
-        [*call, str(coloured), *options, "--name", "whole"],
-        cwd=tmp_path, env=usual, check=True, capture_output=True,
-    )  # fmt: skip
+    assert vitbench(*call, "--name", "whole", cwd=tmp_path).returncode == 0
     process = subprocess.Popen(
-        [*call, str(coloured), *options, "--name", "cut"],
+        [sys.executable, "-m", "vitbench", *call, "--name", "cut"],
         cwd=tmp_path, env=usual, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
@@ -167,8 +167,6 @@ def test_kill_9_before_the_first_checkpoint(tmp_path: Path, coloured: Path) -> N
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not list((cut / "checkpoint").glob("epoch-*.json"))
-    subprocess.run(
-        [*call, "--resume", "--name", "cut"], cwd=tmp_path, env=usual, check=True, capture_output=True
-    )
+    assert vitbench("train", "--resume", "--name", "cut", cwd=tmp_path).returncode == 0
     assert outcome(Run(cut)) == outcome(Run(whole))
     assert read_json(cut / "metrics.json")["epochs"] == 3
