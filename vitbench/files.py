@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vitbench.errors import VitbenchError
+from vitbench.errors import VitbenchError, did_you_mean
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 """A spreadsheet would run text cells that begin so; `'` itself is here to keep the escape reversible."""
@@ -295,6 +295,16 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def near_path(path: Path, *, folder: bool = False) -> str:
+    """ "; did you mean photos?", where something of nearly that name lies there (`folder`: a folder)."""
+    try:
+        there = [one.name for one in path.parent.iterdir() if one.is_dir() or not folder]
+    except OSError:
+        return ""
+    near = did_you_mean(path.name, there)
+    return near.replace("did you mean ", f"did you mean {path.parent}/") if path.parent != Path() else near
 
 
 def sha256_of(path: Path) -> str:

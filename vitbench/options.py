@@ -80,6 +80,8 @@ Seed = Annotated[Whole, Field(ge=0, le=MOST_SEED)]
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A finite number; True and "0.1" are none."""
 Positive = Annotated[Real, Field(gt=0)]
+Points = Annotated[Positive, Field(lt=100)]
+"""Of accuracy, in percent."""
 Share = Annotated[Real, Field(ge=0, lt=1)]
 Switch = Annotated[bool, Field(strict=True)]
 """True or False; 1 and "yes" are none."""

@@ -46,7 +46,7 @@ def test_what_is_begun_is_said(coloured: Path, tmp_path: Path, monkeypatch: pyte
     watch = Listening()
     train(coloured, name="new", results=tmp_path / "results", resume=True, watch=watch, **SHORT)
     assert any("new: nothing to go on with yet, so it is begun" in line for line in watch.heard)
-    with pytest.raises(VitbenchError, match=r"no benchmark called 'nwe' \(there: new\)"):
+    with pytest.raises(VitbenchError, match=r"no benchmark called 'nwe'; did you mean new\?"):
         train(name="nwe", results=tmp_path / "results", resume=True)
 
 

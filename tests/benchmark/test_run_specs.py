@@ -197,7 +197,7 @@ def test_usual_arms_by_name(tmp_path: Path) -> None:
         ("[arms.a]\nlr = -1\n", {}, "arms: a: --lr -1: should be a finite number above 0"),
         ("[arms.a-b]\n", {}, "a name has letters, digits and _ only"),
         ("arms = 3\n", {}, "arms"),
-        ("", {"arms": "simim"}, "--arms simim: no such arm; there are pretrained, scratch, simmim, distill"),
+        ("", {"arms": "simim"}, "--arms simim: no such arm; did you mean simmim?"),
         ("", {"arms": "scratch", "teacher": "resnet18"}, "no arm learns from it"),
     ],
 )

@@ -79,8 +79,8 @@ def test_terms_reach_the_comparison(
     ("words", "says"),
     [
         ("--baseline resnet", "--baseline resnet: not a tested model here (there: vit, swin, deit)"),
-        ("--margin 0", "--margin 0: should be a number above 0 and at most 100"),
-        ("--detect -3", "--detect -3: should be a number above 0 and at most 100"),
+        ("--margin 0", "--margin 0: should be a number above 0 and below 100"),
+        ("--detect -3", "--detect -3: should be a number above 0 and below 100"),
         ("--anonymous", "--anonymous: needs --report FILE.html"),
         ("--no-images", "--no-images: needs --report FILE.html"),
         ("--report page.pdf", "--report page.pdf: name an .html file"),

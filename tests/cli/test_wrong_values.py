@@ -8,6 +8,7 @@ import pytest
 
 import vitbench
 from vitbench.errors import UsageError
+from vitbench.records import Benchmark
 
 Call = Callable[..., tuple[int, str]]
 
@@ -94,12 +95,12 @@ SLIPS = {
     "train x --flip --no-flip": "--flip: given twice, --flip and --no-flip; give one of them",
     "train x y": "y: more than vitbench train takes; see vitbench train --help",
     "train x -- --epochs 3": "--epochs 3: more than vitbench train takes; options stand before --",
-    "train x --config no.toml": "--config no.toml: No such file or directory",
+    "train x --config no.toml": "--config no.toml: no such file or directory",
     "predict": "vitbench predict: needs IMAGE; see vitbench predict --help",
     "predict x --top-k 0": f"--top-k 0: should be {NUMBER}",
     "predict x --al": "--al: no such option; did you mean --all?",
-    "compare --margin -2": "--margin -2: should be a number above 0 and at most 100",
-    "compare --detect nan": "--detect nan: should be a number above 0 and at most 100",
+    "compare --margin -2": "--margin -2: should be a number above 0 and below 100",
+    "compare --detect nan": "--detect nan: should be a number above 0 and below 100",
     "compare --format latx": "--format latx: should be md, csv, latex or json; did you mean latex?",
     "models --max-params inf": "--max-params inf: should be a finite number above 0",
     "data check x --layout rund": "--layout rund: should be auto, flat or split",
@@ -137,3 +138,32 @@ def test_a_misspelt_argument_of_a_function_is_named_with_its_neighbour() -> None
         vitbench.train("photos", rsume=True)
     with pytest.raises(UsageError, match=r"--top-k 0: should be a whole number from 1 to"):
         next(iter(vitbench.predict("x.png", top_k=0)))
+
+
+def test_names_that_are_nearly_there_are_named(call: Call, two_models: Benchmark) -> None:
+    """Folders, benchmarks, runs, models, arms, devices, patterns: the line says what was probably meant."""
+    results = str(two_models.folder.parent)
+    lines = {
+        ("train", "my photoz"): "my photoz: no such folder; did you mean my photos?",
+        ("data", "check", "my photoz"): "my photoz: no such folder; did you mean my photos?",
+        ("compare", "tow", "--results", results): f"{results}: no benchmark called 'tow'; did you mean two?",
+        ("compare", "two", "--results", results, "--baseline", "test_vt"): "did you mean test_vit?",
+        ("compare", "two", "--results", results, "--data", "my photoz"): (
+            "--data my photoz: no such folder; did you mean my photos?"
+        ),
+        ("predict", "x", "--results", results, "--run", "two/test_vt-s0"): "did you mean two/test_vit-s0?",
+        ("predict", "x", "--results", results, "--models", "test_vt"): "did you mean test_vit?",
+        ("predict", "x", "--results", results, "--device", "cud"): (
+            "--device cud: should be auto, cpu, cuda, cuda:1 or mps; did you mean cuda?"
+        ),
+        ("train", "my photos", "--arms", "scrach"): "--arms scrach: no such arm; did you mean scratch?",
+        ("train", "my photos", "--models", "vti"): "no model is called 'vti'; did you mean vit?",
+        ("train", "my photos", "--weights", "randon"): "no such file or folder; did you mean random?",
+        ("models", "convnxt_*"): (
+            "convnxt_*: matches no network of timm's that has weights; did you mean convnext?"
+        ),
+    }
+    for words, said in lines.items():
+        status, text = call(*words)
+        assert status in (1, 2)
+        assert text.splitlines()[-1].endswith(said), text

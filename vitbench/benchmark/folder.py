@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitbench import files
-from vitbench.errors import UsageError, VitbenchError
+from vitbench.errors import UsageError, VitbenchError, did_you_mean
 from vitbench.locks import locked
 from vitbench.records import Benchmark, Fingerprints, Run, Settings, Split, benchmarks_in
 from vitbench.records.commands import command, going_on, training_from, verb_of
@@ -53,7 +53,11 @@ def find(name: str, results: Path) -> Benchmark:
     for folder in (results / name, Path(name)):
         if files.is_there(folder / "benchmark.json"):
             return Benchmark(folder)
-    known = ", ".join(b.name for b in benchmarks_in(results)[:5]) or "none yet"
+    there = benchmarks_in(results)
+    runs = [f"{b.name}/{run.name}" for b in there[:5] for run in b.runs] if "/" in name else []
+    if near := did_you_mean(name, [*(b.name for b in there), *runs]):
+        raise VitbenchError(f"{results}: no benchmark called {name!r}{near}")
+    known = ", ".join(b.name for b in there[:5]) or "none yet"
     making = command("train", "DATA", name=name, results=results) if "/" not in name else "vitbench train"
     raise VitbenchError(f"{results}: no benchmark called {name!r} (there: {known}); `{making}` makes one")
 

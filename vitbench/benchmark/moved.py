@@ -61,6 +61,9 @@ def relocate(benchmark: Benchmark, place: Path) -> str:
 
     UsageError names what is missing or differs; nothing is written then.
     """
+    if not files.is_there(place):
+        near = files.near_path(place, folder=True) or f", which should hold the pictures of {benchmark.name}"
+        raise UsageError(f"--data {printable(place)}: no such folder{printable(near)}")
     missing, other = [], []
     for row in benchmark.split_rows():
         path = place / row["path"]

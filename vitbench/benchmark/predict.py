@@ -14,7 +14,7 @@ from vitbench.benchmark import folder
 from vitbench.benchmark.explain import Explainer
 from vitbench.data.duplicates.prints import fingerprint, print_of
 from vitbench.data.kinds import several_notes
-from vitbench.errors import UsageError, VitbenchError
+from vitbench.errors import UsageError, VitbenchError, did_you_mean
 from vitbench.files import printable
 from vitbench.inference.devices import choose_device
 from vitbench.inference.stream import Question, Recognise, answer, collect
@@ -241,7 +241,10 @@ def model_set_for(name: str | None, wanted: Sequence[str], results: Path) -> Mod
         raise VitbenchError(f"{benchmark.folder}: no finished run in it; `{going_on(benchmark)}` goes on")
     if missing := [w for w in wanted if not any(w in (run.model, run.name) for run in chosen)]:
         there = ", ".join(run.name for run in finished)
-        raise UsageError(f"--models {missing[0]}: not a finished run of {benchmark.name} (there: {there})")
+        near = did_you_mean(missing[0], [name for run in finished for name in (run.model, run.name)])
+        raise UsageError(
+            f"--models {missing[0]}: not a finished run of {benchmark.name} (there: {there}){near}"
+        )
     if not wanted:
         chosen = [run for run in finished if not run.planned.probe_of] or finished
     return ModelSet({run.name: _models_of(run) for run in chosen}, benchmark, runs=tuple(chosen))

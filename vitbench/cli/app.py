@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from pydantic import Field
 
 from vitbench.cli.commands import App, Group
 from vitbench.cli.data import data_app
@@ -28,11 +27,9 @@ from vitbench.cli.options import (
 )
 from vitbench.cli.train import pretrain, probe, train
 from vitbench.errors import UsageError
-from vitbench.options import Count, Pixels, Positive, fit, parsed
+from vitbench.options import Count, Pixels, Points, Positive, fit, parsed
 
 Sizes = tuple[Pixels, ...]
-Points = Annotated[Positive, Field(le=100)]
-"""Percentage points."""
 
 app = App(
     name="vitbench",

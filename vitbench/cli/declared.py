@@ -11,7 +11,7 @@ import typer
 
 from vitbench import files
 from vitbench.cli.options import RESULTS, text_option
-from vitbench.errors import UsageError
+from vitbench.errors import UsageError, did_you_mean
 from vitbench.options import (
     EVERY,
     LEARNING,
@@ -175,7 +175,7 @@ def _config(path: Path, command: Command) -> dict[str, Any]:
     try:
         content = tomllib.loads(files.text_of(path))
     except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from error
+        raise UsageError(f"--config {path}: {str(error.strerror).lower()}{files.near_path(path)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: not TOML ({error})") from error
     found = _fields(content)
@@ -206,7 +206,9 @@ def _arms(names: str, known: Mapping[str, Any], teacher: str | None) -> dict[str
     for name in [part.strip() for part in names.split(",") if part.strip()]:
         if name not in known and name not in ARMS:
             there = ", ".join(dict.fromkeys([*known, *ARMS]))
-            raise UsageError(f"--arms {name}: no such arm; there are {there}, and those of a --config file")
+            near = did_you_mean(name, [*known, *ARMS])
+            way_on = near or f"; there are {there}, and those of a --config file"
+            raise UsageError(f"--arms {name}: no such arm{way_on}")
         usual = {**ARMS.get(name, {}), **({"teacher": teacher or TEACHER} if name == DISTILLED else {})}
         found[name] = known.get(name, usual)
     return found

@@ -20,7 +20,7 @@ from vitbench.comparison.pairs import pair_of
 from vitbench.comparison.results import ModelResult
 from vitbench.comparison.seeds import difference_parts, p_value
 from vitbench.comparison.statistics import ALPHA, holm
-from vitbench.errors import UsageError
+from vitbench.errors import UsageError, did_you_mean
 from vitbench.records import Array
 
 TESTED = "loss"
@@ -41,8 +41,8 @@ def shown(pairs: Sequence[Pair], models: Sequence[ModelResult], baseline: str) -
     """
     there = [c.model for c in _tested(models)]
     if baseline and baseline not in there:
-        named = ", ".join(there) or "none"
-        raise UsageError(f"--baseline {baseline}: not a tested model here (there: {named})")
+        named, near = ", ".join(there) or "none", did_you_mean(baseline, there)
+        raise UsageError(f"--baseline {baseline}: not a tested model here (there: {named}){near}")
     return tuple(pair for pair in pairs if not baseline or baseline in (pair.model_a, pair.model_b))
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin
 
-from vitbench.errors import UsageError
 from vitbench.inference.metrics import METRICS
+from vitbench.options import Points, fit
 from vitbench.records.frames import Dtype
 
 Verdict = Literal["better", "equivalent", "not distinguishable"]
@@ -29,8 +29,8 @@ class CompareOptions:
 
     def __post_init__(self) -> None:
         for option, value in (("--margin", self.margin), ("--detect", self.detect)):
-            if value is not None and not 0 < value < 1:
-                raise UsageError(f"{option} {100 * value:g}: needs points of accuracy between 0 and 100")
+            if value is not None:
+                fit(option, Points, 100 * value if isinstance(value, float | int) else value)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class Shape:
 def survey(root: Path, layout: Layout, found: Walk) -> tuple[Shape, list[Owner]]:
     """The class folders of `root` and the picture files in them."""
     if not os.path.exists(root):  # noqa: PTH110  (Path's own raises for a name that is too long)
-        raise VitbenchError(f"{printable(root)}: no such folder; {HOW_TO}")
+        near = files.near_path(root, folder=True)
+        raise VitbenchError(f"{printable(root)}: no such folder{printable(near) or f'; {HOW_TO}'}")
     if not os.path.isdir(root):  # noqa: PTH112
         raise VitbenchError(f"{printable(root)}: a file, not a folder; {HOW_TO}")
     if (what := output_in(root)) in NO_DATA:

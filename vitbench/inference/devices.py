@@ -1,8 +1,11 @@
 """Which device computes."""
 
+import re
+
 import torch
 
-from vitbench.errors import UsageError
+from vitbench.errors import UsageError, did_you_mean
+from vitbench.options import quoted
 
 
 def choose_device(asked: str) -> torch.device:
@@ -14,6 +17,9 @@ def choose_device(asked: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if not re.fullmatch(r"(cpu|mps|cuda|xpu)(:\d+)?", asked):
+        near = did_you_mean(asked, ("auto", "cpu", "cuda", "mps"))
+        raise UsageError(f"--device {quoted(asked)}: should be auto, cpu, cuda, cuda:1 or mps{near}")
     try:
         device = torch.device(asked)
         torch.empty(1, device=device)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from vitbench.errors import UsageError
+from vitbench.errors import UsageError, did_you_mean
 from vitbench.models import families
 from vitbench.models.families import FAMILIES
 
@@ -41,7 +41,17 @@ def models_table(
         rows = [_family_row(family) for family in FAMILIES]
     else:
         rows = _timm_rows(pattern, max_params)
+        if not rows:
+            raise _no_match(pattern, pattern)
     return [row for row in rows if _within(row["params_m"], max_params) and _within(row["gmacs"], max_gmacs)]
+
+
+def _no_match(said: str, pattern: str) -> UsageError:
+    import timm
+
+    kinds = {name.partition("_")[0] for name in timm.list_models(pretrained=True)}
+    near = did_you_mean(pattern.strip("*?").partition("_")[0], kinds)
+    return UsageError(f"{said}: matches no network of timm's that has weights{near}")
 
 
 def _named_rows(name: str, max_params: float | None) -> list[dict[str, Any]]:
@@ -80,7 +90,7 @@ def selected(
         pattern = "*_tiny*" if name == "tiny" else name if any(c in name for c in "*?[") else ""
         many = [match.partition(".")[0] for match in matches(pattern)] if pattern else []
         if pattern and not many:
-            raise UsageError(f"--models {name}: matches no network of timm's that has weights")
+            raise _no_match(f"--models {name}", pattern)
         found |= {one: found.get(one, not pattern) for one in many or families.expand([name])}
     limited = max_params is not None or max_gmacs is not None
     kept = [name for name in found if not limited or _fits(name, max_params, max_gmacs)]

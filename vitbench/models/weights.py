@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vitbench import files
-from vitbench.errors import UsageError, VitbenchError, WeightsError
+from vitbench.errors import UsageError, VitbenchError, WeightsError, did_you_mean
 from vitbench.models import families, hub
 from vitbench.models.create import create
 from vitbench.models.folder import label_names
@@ -191,7 +191,9 @@ def _is_there(path: Path) -> bool:
 def _from_path(plan: ModelPlan, spec: str) -> InitialWeights:
     path = _place(spec)
     if not _is_there(path):
-        raise WeightsError(f"{path}: no such file or folder; --weights takes {', '.join(WORDS)} or a path")
+        takes = f"; --weights takes {', '.join(WORDS)} or a path"
+        way_on = did_you_mean(spec, WORDS) or files.near_path(path)
+        raise WeightsError(f"{path}: no such file or folder{way_on or takes}")
     if path.is_file():
         check_safetensors(path)
         origin = Origin(kind="file", sha256=files.sha256_of(path))
