@@ -38,7 +38,7 @@ def before_training(run: Run, benchmark: Benchmark | None) -> Callable[[], nn.Mo
             weights = _weights(run, benchmark, recipe, plan)
             model = learner(plan, recipe, weights)
         except VitbenchError as error:
-            return first_line(error)
+            return first_line(error).partition(";")[0]  # what to do next is advice for another command
         if weights.path is None and state_sha256(model) != recipe.initial_sha256:
             return "this version of torch or timm draws other random weights than it began with"
         return model.eval()
