@@ -9,6 +9,7 @@ import pandas
 import pytest
 from painted import TINY, paint_folder
 
+from vitbench import files
 from vitbench.analysis.inspect import Inspection
 from vitbench.benchmark import inspect as inspecting
 from vitbench.benchmark.inspect import Asked, inspect, write
@@ -144,3 +145,14 @@ def test_with_folds_the_first_folds_models_are_looked_into_with_its_own_test_pic
     assert [subject.name for subject in asked.lookers.subjects] == ["test_vit-s0/fold-1"]
     assert asked.test is not None
     assert set(asked.test.paths) == {row["path"] for row in benchmark.split_rows() if row["fold"] == "1"}
+
+
+def test_where_the_test_pictures_have_gone_the_line_says_how_to_say_so(
+    two_models: Benchmark, tmp_path: Path
+) -> None:
+    """Pictures can be named instead."""
+    place = tmp_path / "results" / "two"
+    shutil.copytree(two_models.folder, place)
+    files.write_json(place / "benchmark.json", {**two_models.manifest, "data": str(tmp_path / "gone")})
+    with pytest.raises(VitbenchError, match=r"vitbench compare two --data FOLDER.* or name pictures"):
+        inspect(place)
