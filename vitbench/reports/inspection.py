@@ -170,7 +170,7 @@ Each = Mapping[str, Finding]
 def _plainly(row: Analysis, each: Each) -> Content:
     """An analysis that nobody drew anything for: its tables, and its maps as tiles."""
     frames = dict.fromkeys(name for one in each.values() for name in one.frames)
-    tables = [frame_table(name, row.title if len(frames) == 1 else name, each) for name in frames]
+    tables = [frame_table(name, f"{name}.csv", each) for name in frames]
     sheets = [
         _sheet(
             f"{name}-{model}", f"{model}: {name}", [list(values.reshape(-1, *values.shape[-2:])[:24])], PLAIN
