@@ -2,7 +2,7 @@
 
 from vitbench.comparison.nouns import Outlook, Remedy
 from vitbench.narrative.words import in_points, least_points, pictures
-from vitbench.records import counted
+from vitbench.records import counted, percent
 
 
 def outlook_text(outlook: Outlook) -> str:
@@ -14,7 +14,7 @@ def outlook_text(outlook: Outlook) -> str:
             "show smaller leads of others."
         )
     leads = (
-        f"{a} leads {b} by {_points(outlook.difference)}" if outlook.difference else f"{a} and {b} are level"
+        f"{a} leads {b} by {_lead(outlook.difference)}" if outlook.difference else f"{a} and {b} are level"
     )
     others = (
         f", whatever the other {counted(outlook.pairs - 1, 'pair')} of models show"
@@ -70,7 +70,7 @@ def remedy_outcome(remedy: Remedy, outlook: Outlook) -> str:
     if outlook.apart or not outlook.difference:
         return "would help"
     enough = remedy.gap is not None and remedy.gap <= outlook.difference
-    return f"would {'' if enough else 'help, but not '}show the {_points(outlook.difference)} found here" + (
+    return f"would {'' if enough else 'help, but not '}show the {_lead(outlook.difference)} found here" + (
         ", if they are real" if enough else ""
     )
 
@@ -82,6 +82,11 @@ def minutes_text(minutes: float | None) -> str:
     if minutes < 0.1:
         return "under 0.1"
     return f"{minutes:.1f}" if minutes < 10 else f"{minutes:.0f}"
+
+
+def _lead(fraction: float) -> str:
+    """A lead that was measured."""
+    return in_points(percent(fraction, 1 if fraction < 0.1 else 0))
 
 
 def _points(fraction: float) -> str:

@@ -8,7 +8,7 @@ from vitbench.comparison.measured import Pair, Row
 from vitbench.comparison.nouns import Comparison, Outlook
 from vitbench.inference.metrics import BY_NAME, METRICS, Metric
 from vitbench.narrative.outlook import minutes_text, remedy_means, remedy_outcome, remedy_title
-from vitbench.narrative.words import nats, p_digits, p_text, points
+from vitbench.narrative.words import least_points, nats, p_digits, p_text, points
 from vitbench.records import percent
 from vitbench.reports.columns import MODEL, TOP1, Column, Place, columns_of, interval, rank_text, rows_of
 from vitbench.reports.html_cells import Axis, Bar, Cell, Head, Line, Table, kept, number, plain
@@ -162,7 +162,9 @@ def outlook_table(outlook: Outlook) -> Table:
             return Cell("–"), Cell("–")
         change = gap - outlook.gap if outlook.gap else 0.0
         bar = axis.bar(0.0, gap, gap, outlook.difference)
-        return Cell(percent(gap), gap, bar=bar), Cell(points(change, outlook.n) if change else "–", change)
+        return Cell(least_points(gap), gap, bar=bar), Cell(
+            points(change, outlook.n) if change else "–", change
+        )
 
     lines = [Line((Cell("as it is"), *gap_cells(outlook.gap), Cell("–"), Cell("")))]
     for one in outlook.remedies:
