@@ -36,7 +36,7 @@ def test_help_is_fast_and_without_torch() -> None:
     """`--help` of every command imports neither torch nor timm, pandas, scipy, matplotlib."""
     code = (
         "import sys; from typer.testing import CliRunner; from vitbench.cli.app import app\n"
-        "for words in ('', 'train', 'pretrain', 'compare', 'predict', 'models', 'demo', 'data check'):\n"
+        "for words in ('', 'train', 'pretrain', 'compare', 'predict', 'inspect', 'models', 'data check'):\n"
         "    result = CliRunner().invoke(app, f'{words} --help'); assert result.exit_code == 0, words\n"
         "print(sorted({'torch', 'timm', 'pandas', 'scipy', 'matplotlib', 'sklearn'} & set(sys.modules)))"
     )
