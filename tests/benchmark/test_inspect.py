@@ -119,6 +119,7 @@ def test_a_model_saved_elsewhere_needs_pictures_to_be_named(two_models: Benchmar
     picture = next(Path(two_models.manifest["data"]).rglob("*.png"))
     found = inspect(elsewhere, picture, results=tmp_path / "results")
     assert set(found.frames["answers"].model) == {"elsewhere"}
+    assert any("lies apart from its run" in note for _, _, note in found.refusals)
     assert any("no test pictures" in reason for _, _, reason in found.refusals)
 
 

@@ -112,7 +112,7 @@ def _subjects(found: ModelSet, folds: bool) -> list[Subject]:
 def _trained(name: str, loaded: LoadedModel, run: Run | None, home: Benchmark | None) -> Subject:
     subject = Subject(name, loaded.module, loaded.classes, loaded.preprocessing, "trained")
     if run is None:
-        return subject
+        return replace(subject, before=lambda: "it lies apart from its run, which knows what it began from")
     return replace(
         subject,
         before=before_training(run, home),
