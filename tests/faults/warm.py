@@ -143,6 +143,6 @@ def serve() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    estimate._time_model = lambda job, split: estimate._Timing(300_000, 0.001, 0.001, 0.001)
+    estimate._time_model = lambda job, split: estimate._Timing(300_000, 64, 0.001, 0.001, 0.001)
     print(json.dumps({"ready": True}), flush=True)
     serve()
