@@ -59,6 +59,6 @@ def demo_screen(benchmark: Benchmark, comparison: Comparison, sheet: Path, width
         *command_lines("next:", own, width),
         Line("      (your own photos, one sub-folder per class)"),
         *report_lines(benchmark, width),
-        Line(f"sheet: {sheet} (pictures, and every model's answers)"),
+        Line(f"pictures and answers: {sheet}"),
     ]
     return first_screen(comparison, width, closing, [WHAT_IT_TELLS])
