@@ -22,7 +22,8 @@ from vitbench import files
 from vitbench.benchmark.train import train
 from vitbench.comparison.compare import compare
 from vitbench.comparison.opened import OpenBenchmark
-from vitbench.records import Answer, Benchmark
+from vitbench.narrative.words import amount
+from vitbench.records import Answer, Benchmark, percent
 from vitbench.reports.answers_report import answers_report
 from vitbench.reports.comparison_report import comparison_report
 from vitbench.reports.formats import comparison_csv
@@ -163,11 +164,11 @@ def test_numbers_are_those_of_the_csv(open_page: Open, report: Path) -> None:
     """Accuracy, interval and costs of each row equal comparison.csv as rounded for people."""
     page = open_page(report)
     rows = files.read_csv(report.with_name("comparison.csv"))
-    percent = [[f"{100 * float(row[key]):.1f}" for key in ("top1", "top1_low", "top1_high")] for row in rows]
+    told = [[percent(float(row[key]), 0) for key in ("top1", "top1_low", "top1_high")] for row in rows]
     assert column(page, "results", 1)[:3] == [row["model"] for row in rows]
-    assert column(page, "results", 3)[:3] == [f"{at} [{low}, {high}]" for at, low, high in percent]
-    assert column(page, "costs", 2) == [f"{float(row['params_m']):.2f}" for row in rows]
-    assert column(page, "scores", 2)[0].startswith(f"{float(rows[0]['loss']):.3f}")
+    assert column(page, "results", 3)[:3] == [f"{at} [{low}, {high}]" for at, low, high in told]
+    assert column(page, "costs", 2) == [amount(float(row["params_m"])) for row in rows]
+    assert column(page, "scores", 2)[0].startswith(f"{float(rows[0]['loss']):.2f}")
 
 
 def test_page_and_json_agree(open_page: Open, report: Path) -> None:
@@ -521,7 +522,7 @@ def test_a_real_benchmark_has_a_working_page(open_page: Open, tmp_path: Path) ->
     assert [url for url in page.asked if not url.startswith(("data:", "file:"))] == []
     rows = files.read_csv(benchmark.folder / "comparison.csv")
     assert [text.split()[0] for text in column(page, "results", 3)][:2] == [
-        f"{100 * float(row['top1']):.1f}" for row in rows
+        percent(float(row["top1"]), 0) for row in rows
     ]
     n = int(rows[0]["n_test"])
     assert page.evaluate("document.querySelectorAll('.grid img').length") == n
