@@ -16,7 +16,7 @@ def steady(text: str) -> str:
     """Without what is measured, the columns that it moves, and the machine."""
     text = re.sub(r" +(time|\d+(\.\d)? (s|min|h))(?=  )", "  TIME", text)
     text = re.sub(r"on \S+ CPU, \d+ threads?", "on this CPU", text)
-    return re.sub(r" {2,}", "  ", re.sub(r" ?\w*…", "…", text))
+    return re.sub(r" {2,}", "  ", re.sub(r"( from)?( \w*)?…", "…", text))
 
 
 @pytest.mark.parametrize(
