@@ -23,6 +23,8 @@ BASES = {
     "compare": "two",
     "predict": "one.png",
     "models": "test_vit*",
+    "inspect": "test_vit one.png",
+    "cost": "test_vit",
     "demo": "data",
     "data check": "data",
     "data split": "data copies",
@@ -47,6 +49,8 @@ VALUES = {
     "--store-dir": "decoded", "--max-params": "30.5", "--max-gmacs": "5.5", "--baseline": "test_vit",
     "--margin": "2", "--detect": "3.5", "--format": "md", "--report": "page.html", "--run": "two",
     "--pixel-range": "0,4095", "--data": "photos",
+    "--check-pictures": "3", "--sizes": "32,64", "--latency": "50", "--memory": "50", "--windows": "fitted",
+    "--batch": "1",
     "--top-k": "2", "--out": "out.csv", "--sheet": "sheet.png", "--download": "weights",
 }  # fmt: skip
 """A value of each option that takes one; a new option needs one here."""
@@ -68,6 +72,7 @@ APART = {
     "pretrain": [NEW, f"{ANOTHER} --no-flip --no-compile", "--resume --name", "--allow-changed --name"],
     "compare": ["--json", "--across other --results"],
     "models": ["--download --models"],
+    "cost": ["--no-times --sizes", "--sizes --latency --memory --windows --batch --device --results --json"],
     "data check": ["--no-near-duplicates --no-store"],
     "data split": ["--folds", "--no-near-duplicates --no-store"],
     "data augment": ["--no-flip --no-store"],
