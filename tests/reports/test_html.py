@@ -18,7 +18,7 @@ from vitbench.narrative.narrate import narrate
 from vitbench.records import Benchmark
 from vitbench.records.commands import asking
 from vitbench.reports.comparison_report import comparison_report
-from vitbench.reports.html import options, render, sentences, shown_numbers, write_report
+from vitbench.reports.html import HERE, options, render, sentences, shown_numbers, write_report
 from vitbench.reports.photos import Photos
 from vitbench.reports.report import MOST_PICTURES, Options
 
@@ -356,3 +356,10 @@ def test_reproduce_knows_probes(tmp_path: Path, settings: dict[str, object], com
     """A benchmark of probes is made by another command, and --with-probe is switched off by --no-probe."""
     benchmark = make_benchmark(tmp_path / "b", RUNS, LABELS, settings=settings)
     assert asking(benchmark) == command
+
+
+def test_no_rule_of_the_style_stands_twice() -> None:
+    """A block that was pasted into another one would break it, on paper where nobody looks."""
+    style = (HERE / "report.css").read_text(encoding="utf-8")
+    heads = [line for line in style.splitlines() if line.startswith("/*")]
+    assert len(heads) == len(set(heads)) > 5
