@@ -49,7 +49,7 @@ VALUES = {
     "--store-dir": "decoded", "--max-params": "30.5", "--max-gmacs": "5.5", "--baseline": "test_vit",
     "--margin": "2", "--detect": "3.5", "--format": "md", "--report": "page.html", "--run": "two",
     "--pixel-range": "0,4095", "--data": "photos",
-    "--check-pictures": "3", "--sizes": "32,64", "--latency": "50", "--memory": "50", "--windows": "fitted",
+    "--check-pictures": "3", "--sizes": "32,64", "--latency": ".1", "--memory": "1", "--windows": "fitted",
     "--batch": "1",
     "--top-k": "2", "--out": "out.csv", "--sheet": "sheet.png", "--download": "weights",
 }  # fmt: skip
@@ -70,7 +70,7 @@ APART = {
     ],
     "probe": [f"{NEW} --folds", ANOTHER, "--resume --name", "--allow-changed --name"],
     "pretrain": [NEW, f"{ANOTHER} --no-flip --no-compile", "--resume --name", "--allow-changed --name"],
-    "compare": ["--json", "--across other --results"],
+    "compare": ["--json", "--across other --results", "--details"],
     "models": ["--download --models"],
     "cost": ["--no-times --sizes", "--sizes --latency --memory --windows --batch --device --results --json"],
     "data check": ["--no-near-duplicates --no-store"],
