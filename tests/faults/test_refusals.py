@@ -110,9 +110,8 @@ def test_too_many_open_files(root: Path, whole: Any, record: Callable[..., None]
     refused = []
     for limit in range(6, 12):
         name = f"open-{limit}"
-        words = (
-            f"ulimit -n {limit}; exec {' '.join(VITBENCH)} {' '.join(BEGIN)} {name} --workers 0 </dev/null"
-        )
+        call = [*VITBENCH, "train", "coloured", *options(models="test_vit", workers="0"), "--name", name]
+        words = f"ulimit -n {limit}; exec {' '.join(call)} </dev/null"
         done = subprocess.run(["bash", "-c", words], cwd=root, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             break
