@@ -4,9 +4,12 @@ import csv
 import io
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +17,9 @@ from vitbench import files
 from vitbench.data.bad import list_bad
 from vitbench.data.groups import _read_rows
 from vitbench.data.walk import class_name
+from vitbench.files import printable, quoted
 from vitbench.records import BadFile, Predictions, Run, Split
+from vitbench.records.commands import command
 from vitbench.training.objectives.distillation import write_heads
 
 ODD = (
@@ -123,3 +128,15 @@ def test_a_spelled_name_is_undone(name: str) -> None:
     """Bytes that are no UTF-8 are spelled in a table; what looks like such a spelling is told apart."""
     assert files.named(files.spelled(name)) == name
     files.spelled(name).encode("utf-8")
+
+
+@pytest.mark.parametrize("name", ["a\x1fb", "it's\n\\here", "plain", "my photos", "\u202etxt.exe"])
+def test_a_printed_command_shows_no_control_character_and_names_the_place(name: str) -> None:
+    """What bash makes of the word is the name; a terminal is shown none of what would steer it."""
+    word = quoted(name)
+    assert printable(word) == word
+    if shutil.which("bash"):
+        env = {**os.environ, "LC_ALL": "C.UTF-8"}
+        said = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True, env=env)
+        assert said.stdout.decode() == name
+    assert printable(command("data check", name)) == command("data check", name)

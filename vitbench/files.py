@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import time
@@ -268,6 +269,16 @@ def printable(path: Path | str) -> str:
         else c
         for c in readable(str(path))
     )
+
+
+def quoted(word: Path | str) -> str:
+    """A word of a command to be printed and pasted; control characters stand spelled out, as $'a\\u000a'."""
+    text = str(word)
+    if all(printable(c) == readable(c) for c in text):
+        return shlex.quote(text)
+    escaped = {"\\": "\\\\", "'": "\\'"}
+    inside = (f"\\u{ord(c):04x}" if printable(c) != readable(c) else escaped.get(c, c) for c in text)
+    return f"$'{''.join(inside)}'"
 
 
 _SURROGATES = re.compile("[\ud800-\udfff]")

@@ -1,7 +1,6 @@
 """`predict`: which saved models answer, found by benchmark, run or folder; looks at test sets are counted."""
 
 import os
-import shlex
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -282,7 +281,7 @@ def _refuse_file(path: Path) -> None:
         return
     near = [place for place in path.resolve().parents[:2] if (place / "config.json").exists()]
     way_on = (
-        f"name the folder of the saved model, --run {shlex.quote(os.path.relpath(near[0]))}"
+        f"name the folder of the saved model, --run {files.quoted(os.path.relpath(near[0]))}"
         if near
         else "name a benchmark, a run or the folder of a saved model (config.json and model.safetensors)"
     )

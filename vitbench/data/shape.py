@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -345,7 +344,7 @@ def _names(folders: Sequence[Path]) -> str:
 
 
 def _command(folder: Path) -> str:
-    return f"`vitbench data check {shlex.quote(files.readable(str(folder)))}`"
+    return f"`vitbench data check {files.quoted(files.readable(str(folder)))}`"
 
 
 def _tables_in(root: Path) -> str:

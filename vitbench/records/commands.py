@@ -6,12 +6,12 @@ NEWPLACE) is for the reader to fill in.
 
 import json
 import re
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from vitbench.errors import VitbenchError
+from vitbench.files import quoted
 from vitbench.options import Command, Place
 from vitbench.records.results import Benchmark
 from vitbench.settings import ARMS, DISTILLED, RECIPE_OF, TEACHER, Settings
@@ -49,7 +49,7 @@ def command(verb: str, *places: str | Path, **options: Any) -> str:
             words += [word for one in value for word in (option, str(one))]
         else:
             words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return shlex.join([*words, "--", *map(str, places)] if dashed else words)
+    return " ".join(map(quoted, [*words, "--", *map(str, places)] if dashed else words))
 
 
 def verb_of(recipe: str) -> Command:
