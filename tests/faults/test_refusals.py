@@ -207,7 +207,7 @@ def test_a_model_that_the_kernel_kills(root: Path, record: Callable[..., None]) 
 
 def test_two_shards_at_once_and_a_third_on_a_running_run(root: Path, record: Callable[..., None]) -> None:
     """Both start at the same moment on a benchmark that is not there yet; what runs is not touched."""
-    asked = ["train", "coloured", *options(epochs="40"), "--name", "array", "--shard"]
+    asked = ["train", "coloured", *options(epochs="200"), "--name", "array", "--shard"]
     shards = [start(root, *asked, f"{number}/2", log=f"shard{number}") for number in (1, 2)]
     run = root / "results" / "array" / ONE[0]
     wait_for_text(run / "log.txt", "step 2/", shards[0])
