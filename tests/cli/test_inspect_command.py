@@ -50,6 +50,8 @@ def test_the_newest_benchmark_is_looked_into_and_said_on_stderr(
     assert all(len(line) <= 80 for line in lines)
     assert str(benchmark.folder / "inspect") in last
     assert (benchmark.folder / "inspect" / "distance.csv").exists()
+    for run in benchmark.runs:  # a look at test pictures is counted
+        assert [look.by for look in run.evaluations()] == ["train", "inspect"]
 
 
 def test_json_holds_every_frame_and_an_unreadable_picture_makes_the_status_3(

@@ -1,5 +1,6 @@
 """Advice: which rule speaks, with which numbers, and when it keeps silent."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -256,3 +257,16 @@ def test_a_note_is_said_whatever_its_words(tmp_path: Path) -> None:
     found = compare(benchmark)
     assert "one repeats; see --folds/" in narrate(found).notes
     assert "--folds 5" in narrate(found).advice
+
+
+def test_folds_that_would_not_help_are_not_advised(tmp_path: Path) -> None:
+    """Where the outlook says that folds let no smaller lead show, more pictures are what is left."""
+    labels = [0] * 20 + [1] * 20 + [2] * 20
+    runs = {"vit-s0": labels, "swin-s0": [1, *labels[1:]]}
+    found = compare(make_benchmark(tmp_path / "b", runs, labels, train=TRAIN))
+    assert found.outlook is not None
+    for helps in (True, False):
+        remedies = tuple(dataclasses.replace(one, helps=helps) for one in found.outlook.remedies)
+        outlook = dataclasses.replace(found.outlook, remedies=remedies)
+        advised = narrate(dataclasses.replace(found, outlook=outlook)).advice
+        assert ("--folds 5" in advised) == helps

@@ -208,6 +208,20 @@ def carried_out(asked: Asked, device: torch.device, check_pictures: int | None, 
     return replace(found, pictures=asked.shown, refusals=(*found.refusals, *notes))
 
 
+def count_looks(asked: Asked, check_pictures: int | None) -> list[str]:
+    """Note in every run that so many test pictures were looked at; what could not be noted, in lines."""
+    if asked.test is None:
+        return []
+    pictures, failed = min(len(asked.test.paths), check_pictures or len(asked.test.paths)), []
+    for run in asked.lookers.runs:
+        try:
+            run.add_evaluation("inspect", pictures)
+        except OSError as error:
+            place = files.printable(run.folder / "test_evaluations.csv")
+            failed.append(f"{place} cannot be written ({error.strerror}): this look is not counted")
+    return failed
+
+
 def _checked(
     asked: Asked,
     subject: Subject,

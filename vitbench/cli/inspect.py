@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from vitbench.benchmark.inspect import Asked, carried_out, write
+from vitbench.benchmark.inspect import Asked, carried_out, count_looks, write
 from vitbench.cli.options import status_of
 from vitbench.cli.progress import watch
 from vitbench.cli.show import console, say
@@ -39,7 +39,7 @@ def inspect_models(
         found = carried_out(meant, device, check_pictures, board)
     ways = {subject.name: subject.preprocessing for subject in meant.lookers.subjects}
     place = write(found, meant.folder, meant.lookers.benchmark, ways, say)
-    for note in _notes(found):
+    for note in (*_notes(found), *count_looks(meant, check_pictures)):
         say(note)
     if as_json:
         frames = {name: json.loads(table.to_json(orient="records")) for name, table in found.frames.items()}

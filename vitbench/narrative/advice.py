@@ -135,7 +135,7 @@ def _small_test(case: Case) -> Step | None:
     n, gap = case.comparison.n_test, case.comparison.smallest_gap
     if gap is not None and gap <= GAP:
         return None
-    folds, every = case.comparison.possible_folds, case.comparison.n_pictures
+    folds, every = _helpful_folds(case.comparison), case.comparison.n_pictures
     what = f"--folds {folds} would report on all {every}" if folds else ""
     options = {"folds": folds} if folds else {}
     aim = f"tests all {every} pictures instead of {n}"
@@ -147,6 +147,13 @@ def _small_test(case: Case) -> Step | None:
         return Step(said, options, aim)
     least = "between two models" if gap is None else f"under {in_points(least_points(gap))}"
     return Step(f"{pictures(n)} can show no gap {least}: {what or _planned(case)}", options, aim)
+
+
+def _helpful_folds(comparison: Comparison) -> int:
+    """So many folds can be made; 0 where none can, or where they would let no smaller lead show."""
+    remedies = comparison.outlook.remedies if comparison.outlook else ()
+    useless = any(remedy.kind == "folds" and remedy.helps is False for remedy in remedies)
+    return 0 if useless else comparison.possible_folds
 
 
 def _planned(case: Case) -> str:
