@@ -177,10 +177,10 @@ def test_test_pictures_on_request(pretrained: Trained) -> None:
     [
         ({"models": ("test_efficientnet",)}, "test_efficientnet: masked pre-training needs patches"),
         ({"mask_size": 24}, "--mask-size 24 does not fit test_vit at 32 px"),
-        ({"per_class": 20}, "--per-class: masked pre-training reads no labels"),
-        ({"folds": 5}, "--folds: masked pre-training reads no labels"),
-        ({"teacher": "resnet18"}, "--teacher: masked pre-training reads no labels"),
-        ({"mixup": 0.2}, "--mixup: masked pre-training reads no labels"),
+        ({"per_class": 20}, "--per-class: is no option of vitbench pretrain, only of train"),
+        ({"folds": 5}, "--folds: is no option of vitbench pretrain, only of train"),
+        ({"teacher": "resnet18"}, "--teacher: is no option of vitbench pretrain, only of train"),
+        ({"mixup": 0.2}, "--mixup: is no option of vitbench pretrain, only of train"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything(

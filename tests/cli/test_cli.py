@@ -161,7 +161,7 @@ def test_compare_takes_the_newest_and_says_which(two_models: Benchmark) -> None:
     assert done.returncode == 0
     assert "comparing two" in done.stderr
     assert "test_efficientnet" in done.stdout
-    assert "95 % CI" in done.stdout
+    assert "right % [95 %]" in done.stdout
 
 
 def test_predict_answers_in_order_with_errors_as_rows(two_models: Benchmark, tmp_path: Path) -> None:

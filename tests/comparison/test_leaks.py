@@ -61,10 +61,10 @@ def test_copies_between_train_and_val_are_no_matter_of_the_test(tmp_path: Path) 
     assert found.leaks == found.leak_free == ()
 
 
-def test_three_cautions_lead_with_what_could_change_the_answer_most(tmp_path: Path) -> None:
+def test_cautions_lead_with_what_could_change_the_answer_most(tmp_path: Path) -> None:
     """A leak before anything else; what is only to be known is not among them."""
     found = narrate(compare(leaking(tmp_path, [(path_of(i), "test", "t0.jpg", "train") for i in range(6)])))
-    assert len(found.cautions) == 3
+    assert 1 < len(found.cautions) <= 3
     assert found.cautions[0].startswith(
         "6 of 12 test pictures are copies or near-copies of training pictures"
     )

@@ -65,8 +65,8 @@ def test_folds_are_shown_and_not_written(photos_of_two: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--folds", "many"], r"^--folds many: a number from 2, or auto$"),
-        (["--folds", "1"], r"^--folds 1: a number from 2"),
+        (["--folds", "many"], r"^--folds many: should be a whole number from 2 to \d+, or auto$"),
+        (["--folds", "1"], r"^--folds 1: should be a whole number from 2"),
         (["--group", "("], r"^--group \(: neither a CSV file nor a regular expression"),
         (["--burst-seconds", "0"], r"^--burst-seconds 0: "),
     ],

@@ -50,7 +50,7 @@ def test_it_is_everywhere_with_its_interval_from_ten_classes_on(tmp_path: Path) 
     kept = json.loads(comparison_json(found))["rows"][0]["metrics"]["top5"]
     assert (kept["value"], kept["low"], kept["high"]) == expected
     assert tuple(found.frame.loc[0, ["top5", "top5_low", "top5_high"]]) == expected
-    shown = f"75.0 [{100 * low:.1f}, {100 * high:.1f}]"
+    shown = f"75 [{100 * low:.0f}, {100 * high:.0f}]"
     assert any(f"top-5 {shown} %" in line for line in sentences(found))
     assert "top-5 %" in markdown(found)
     assert "right among the first five, %" in render(comparison_report(benchmark, found))

@@ -273,7 +273,7 @@ def test_a_folder_called_wandb_is_not_the_package(tmp_path: Path, monkeypatch: p
 
 def test_other_names_and_probes_are_refused(coloured: Path, tmp_path: Path) -> None:
     """There are three trackers, and a probe has no epochs."""
-    with pytest.raises(UsageError, match="--track excel: there are tensorboard, wandb, trackio"):
+    with pytest.raises(UsageError, match="--track excel: should be tensorboard, wandb or trackio"):
         train(coloured, results=tmp_path / "results", track="excel", **TINY)
     with pytest.raises(UsageError, match="--track tensorboard: a probe has no epochs"):
         probe(coloured, results=tmp_path / "results", track="tensorboard", models=("test_vit",))

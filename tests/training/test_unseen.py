@@ -61,8 +61,8 @@ def test_what_folds_say_about_test_pictures_chooses_nothing(
     one = trained(name="one", **asked)
     real = loop.evaluate
 
-    def turned(trainer: loop.Trainer, part: str) -> Predictions:
-        found = real(trainer, part)
+    def turned(trainer: loop.Trainer, part: str, **more: Any) -> Predictions:
+        found = real(trainer, part, **more)
         if part != "test":
             return found
         return dataclasses.replace(found, probabilities=np.roll(found.probabilities, 1, axis=1))

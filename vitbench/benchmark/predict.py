@@ -297,7 +297,7 @@ def _going_on(run: Run) -> str:
 def _refuse_encoder(run: Run) -> None:
     """UsageError for the result of masked pre-training."""
     if run.recipe().masking is not None:
-        way_on = command("train", "DATA", weights=str(run.folder), models=run.planned.network)
+        way_on = command("train", "DATA", weights=str(run.folder), models=run.about()["network"])
         raise UsageError(
             f"--run {run.folder}: is a pre-trained encoder, which names no classes; next: {way_on}"
         )

@@ -46,9 +46,10 @@ def scan_folder(
 ) -> ImageSet:
     """The pictures of an image folder, each decoded in full once; nothing in it is changed.
 
-    `near`: near-copies are looked for (`duplicates.near`) and put into one group. `remember`: what is learnt
-    of a file is kept (`data.known`), and one that has not changed since is not read again. `layout` "loose"
-    takes all pictures, however deep, as one class; folders train/, val/ and test/ are parts there too.
+    `near`: near-copies are looked for (`duplicates.near`) and put into one group. `remember`: what is
+    learnt of a file is kept (`data.scan_cache`), and one that has not changed since is not read again.
+    `layout` "loose" takes all pictures, however deep, as one class; folders train/, val/ and test/ are parts
+    there too.
     `pixel_range` is what is black and white in pictures of more than 8 bits; None: what all of them show.
     `on_progress(what, done, total)` is called after each picture, from this thread. Raises `VitbenchError`
     where the folder is missing, its pictures do not show what black and white are, or (without `skip_bad`)

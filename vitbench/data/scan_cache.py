@@ -238,8 +238,8 @@ def _version(package: str) -> str:
 
 
 def _connect() -> sqlite3.Connection | None:
-    path = database()
     try:
+        path = database()
         path.parent.mkdir(parents=True, exist_ok=True)
         _tidy(path)
         connection = sqlite3.connect(path, timeout=WAIT_SECONDS)

@@ -177,7 +177,7 @@ class Run:
         return dict(content["about"]), Recipe.model_validate(content["recipe"])
 
     def about(self) -> dict[str, Any]:
-        """What the run is, from `recipe.json`: timm_name, pretrained_on, init, native_size, notes [text…].
+        """What the run is, from `recipe.json`: network, timm_name, pretrained_on, init, native_size, notes.
 
         Of a student whose teacher is in the same benchmark also teacher_run.
         """

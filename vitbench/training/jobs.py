@@ -157,6 +157,7 @@ def write_identity(
         {
             "digest": recipe.digest,
             "about": {
+                "network": job.planned.network,
                 "timm_name": job.plan.timm_name,
                 "pretrained_on": job.plan.pretrained_on if job.weights.origin.kind == "hub" else "",
                 "init": job.begins_with,
