@@ -272,7 +272,7 @@ def _filters(_: Analysis, each: Each) -> Content:
             caption = f"{model}{name}: components of its first filters, the strongest first"
             sheets.append(
                 Sheet(
-                    f"filters-{model}{name.replace(', ', '-')}",
+                    f"filters-{model}{name}".replace(", ", "-").replace("/", "_").replace(" ", "_"),
                     caption,
                     png_of(image),
                     uri(webp_of(image, WIDEST)),
