@@ -4,7 +4,7 @@ Nothing heavy is imported before a command runs: `--help` never loads torch.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -22,14 +22,12 @@ from vitbench.cli.options import (
     Outputs,
     ResultsOption,
     option,
-    text_option,
     two_ends,
 )
+from vitbench.cli.studies import cost, inspect
 from vitbench.cli.train import pretrain, probe, train
 from vitbench.errors import UsageError
-from vitbench.options import Count, Pixels, Points, Positive, fit, parsed
-
-Sizes = tuple[Pixels, ...]
+from vitbench.options import Count, Points, Positive
 
 app = App(
     name="vitbench",
@@ -238,108 +236,8 @@ def predict(
     )
 
 
-@app.command()
-def inspect(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="NAME|RUN|MODEL|IMAGE",
-            help="Benchmarks, runs, saved models, families or timm names; and pictures. [default: the newest "
-            "benchmark, and its test pictures on which the models disagree]",
-        ),
-    ] = None,
-    check_pictures: Annotated[
-        int | None,
-        option("--check-pictures", Count, "Check maps on so many of the test pictures. [default: all]"),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        option(
-            "--weights", str, "Of networks by name alone: pretrained, random or a PATH. [default: pretrained]"
-        ),
-    ] = None,
-    image_size: Annotated[
-        str | None,
-        text_option("--image-size", Pixels | Literal["native"], "Of networks by name alone. [default: 224]"),
-    ] = None,
-    device: Annotated[
-        str, option("--device", str, "auto, cpu, cuda, mps. [default: auto]", panel=READING)
-    ] = "auto",
-    results: ResultsOption = RESULTS,
-    json: JsonOption = False,
-) -> None:
-    """Look into models side by side: what they look at, whether the maps are true, what they learned.
-
-    Examples:
-    vitbench inspect
-    vitbench inspect photos-1 holiday/dog.jpg
-    vitbench inspect swin swinv2 dog.jpg --weights random
-
-    More examples:
-    vitbench inspect photos-1/swin-s0 --check-pictures 50
-    """
-    from vitbench.cli.declared import named_settings
-    from vitbench.cli.inspect import inspect_models
-
-    given = {"weights": weights and [weights], "image_size": image_size, "device": device}
-    asked = named_settings({name: value for name, value in given.items() if value is not None})
-    raise typer.Exit(inspect_models(words or [], results, asked, check_pictures, as_json=json))
-
-
-@app.command()
-def cost(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="MODEL", help="Families or timm names. [default: vit swin swinv2]"),
-    ] = None,
-    sizes: Annotated[
-        str, text_option("--sizes", Sizes, "Image sizes, px. [default: 224,384,512,768,1024]")
-    ] = "224,384,512,768,1024",
-    latency: Annotated[
-        float | None,
-        option("--latency", Positive, "Find the largest size that needs so many milliseconds at most."),
-    ] = None,
-    memory: Annotated[
-        float | None,
-        option("--memory", Positive, "Find the largest size that holds so many megabytes at most."),
-    ] = None,
-    windows: Annotated[
-        Literal["own", "fitted"],
-        option(
-            "--windows",
-            Literal["own", "fitted"],
-            "own: a Swin's windows at every size, maps padded; fitted: as train takes them. [default: own]",
-        ),
-    ] = "own",
-    batch: Annotated[int, option("--batch", Count, "Pictures at a time. [default: 1]", panel=READING)] = 1,
-    no_times: Annotated[
-        bool, typer.Option("--no-times", help="Count only; takes seconds.", rich_help_panel=READING)
-    ] = False,
-    device: Annotated[
-        str, option("--device", str, "auto, cpu, cuda, mps. [default: auto]", panel=READING)
-    ] = "auto",
-    results: ResultsOption = RESULTS,
-    json: JsonOption = False,
-) -> None:
-    """What models cost over image sizes: multiply-adds, time, memory, and where they cross.
-
-    Examples:
-    vitbench cost
-    vitbench cost vit swin --sizes 224,448,896 --no-times
-    vitbench cost swin --latency 100 --memory 200
-    """
-    from vitbench.cli.cost import Asked, show_cost
-
-    asked = Asked(
-        models=tuple(models or ("vit", "swin", "swinv2")),
-        sizes=fit("--sizes", Sizes, parsed(Sizes, sizes)),
-        batch=batch,
-        windows=windows,
-        latency=latency,
-        memory=memory,
-        no_times=no_times,
-    )
-    raise typer.Exit(show_cost(asked, device, results, as_json=json))
+app.command()(inspect)
+app.command()(cost)
 
 
 @app.command("models")
