@@ -15,6 +15,7 @@ from vitbench.cli.options import (
     READING,
     RESULTS,
     AnonymousOption,
+    DeviceOption,
     Format,
     JsonOption,
     NoImagesOption,
@@ -200,9 +201,7 @@ def predict(
     ] = False,
     no_images: NoImagesOption = False,
     anonymous: AnonymousOption = False,
-    device: Annotated[
-        str, option("--device", str, "auto, cpu, cuda, mps. [default: auto]", panel=READING)
-    ] = "auto",
+    device: DeviceOption = "auto",
     pixel_range: Annotated[
         str | None,
         option(

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from vitbench.analysis.cost import Limits, Windows, cost
 from vitbench.benchmark.folder import fresh_name
 from vitbench.cli.options import status_of
 from vitbench.cli.progress import watch
-from vitbench.cli.show import console, say
+from vitbench.cli.show import console, say, show_lines
 from vitbench.inference.devices import choose_device
 from vitbench.records.commands import command
 from vitbench.reports.cost import answer, rows_of, write_cost
+from vitbench.reports.fitted import fitted
+from vitbench.reports.lines import wrapped
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from vitbench.analysis.cost import Cost
 
 WORK = "measuring models at their sizes"
@@ -63,26 +65,22 @@ def show_cost(asked: Asked, device: str, results: Path, *, as_json: bool) -> int
         tables = {name: json.loads(table.to_json(orient="records")) for name, table in found.frames.items()}
         print(json.dumps({"folder": str(place), **tables}, ensure_ascii=False))
     else:
-        for line in (*answer(found), ""):
-            console().print(line, markup=False, highlight=False)
-        console().print(_table(found))
+        screen = console()
+        show_lines([one for line in (*answer(found), "") for one in wrapped(line, screen.width)])
+        table, left_out = _table(found, screen.width)
+        screen.print(table)
+        if left_out:
+            say(f"no room for: {', '.join(left_out)}; a wider terminal, or --json, has all")
         print(f"page: {place / 'report.html'}, every number beside it")
     return status_of(len(found.counted), len(found.counted) + len(found.refused))
 
 
-def _table(found: "Cost") -> Table:
-    """A row per model and size, at most 70 columns wide."""
-    rows = rows_of(found)
-    timed = {} if found.measured.empty else TIMED
-    heads = ["model", "px", "windows", "GMACs", "attn %", *timed.values()]
-    if not any(row["windows"] for row in rows):
-        heads.remove("windows")
-    table = Table(box=None, pad_edge=False)
-    for head in heads:
-        table.add_column(head, justify="left" if head in ("model", "windows") else "right", no_wrap=True)
-    for row in rows:
+def _table(found: "Cost", width: int) -> tuple["Table", list[str]]:
+    """A row per model and size, and the titles of the columns that have no room."""
+    rows = []
+    for row in rows_of(found):
         share = f"{100 * row['attention'] / row['macs']:.0f}" if row["attention"] else ""
-        windows = [row["windows"]] if "windows" in heads else []
-        cells = [row["model"], str(row["image_size"]), *windows, f"{row['macs'] / 1e9:.3g}", share]
-        table.add_row(*cells, *("" if row[name] is None else f"{row[name]:.3g}" for name in timed))
-    return table
+        cells = [row["model"], str(row["image_size"]), row["windows"], f"{row['macs'] / 1e9:.3g}", share]
+        rows.append([*cells, *("" if row[name] is None else f"{row[name]:.3g}" for name in TIMED)])
+    titles = ["model", "px", "windows", "GMACs", "attn %", *TIMED.values()]
+    return fitted(titles, rows, width, [title for title in titles if title not in ("model", "windows")])

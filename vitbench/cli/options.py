@@ -69,6 +69,7 @@ READING = "How pictures are read"
 ResultsOption = Annotated[
     Path, option("--results", Path, "Folder in which benchmarks live. [default: results]", panel=RUNNING)
 ]
+DeviceOption = Annotated[str, option("--device", str, "auto, cpu, cuda, mps. [default: auto]", panel=READING)]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="JSON on stdout instead of a table.", rich_help_panel=OUTPUTS)
 ]

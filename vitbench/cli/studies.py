@@ -4,8 +4,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from vitbench.cli.options import READING, RESULTS, JsonOption, ResultsOption, option, text_option
+from vitbench.cli.options import (
+    READING,
+    RESULTS,
+    DeviceOption,
+    JsonOption,
+    ResultsOption,
+    option,
+    text_option,
+)
 from vitbench.options import Count, Pixels, Positive, fit, parsed
+from vitbench.settings import DEFAULT_MODELS
 
 Sizes = tuple[Pixels, ...]
 
@@ -33,9 +42,7 @@ def inspect(
         str | None,
         text_option("--image-size", Pixels | Literal["native"], "Of networks by name alone. [default: 224]"),
     ] = None,
-    device: Annotated[
-        str, option("--device", str, "auto, cpu, cuda, mps. [default: auto]", panel=READING)
-    ] = "auto",
+    device: DeviceOption = "auto",
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -63,8 +70,8 @@ def cost(
         typer.Argument(metavar="MODEL", help="Families or timm names. [default: vit swin swinv2]"),
     ] = None,
     sizes: Annotated[
-        str, text_option("--sizes", Sizes, "Image sizes, px. [default: 224,384,512,768,1024]")
-    ] = "224,384,512,768,1024",
+        str | None, text_option("--sizes", Sizes, "Image sizes, px. [default: 224,384,512,768,1024]")
+    ] = None,
     latency: Annotated[
         float | None,
         option("--latency", Positive, "Find the largest size that needs so many milliseconds at most."),
@@ -85,9 +92,7 @@ def cost(
     no_times: Annotated[
         bool, typer.Option("--no-times", help="Count only; takes seconds.", rich_help_panel=READING)
     ] = False,
-    device: Annotated[
-        str, option("--device", str, "auto, cpu, cuda, mps. [default: auto]", panel=READING)
-    ] = "auto",
+    device: DeviceOption = "auto",
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -98,11 +103,12 @@ def cost(
     vitbench cost vit swin --sizes 224,448,896 --no-times
     vitbench cost swin --latency 100 --memory 200
     """
+    from vitbench.analysis.cost import SIZES
     from vitbench.cli.cost import Asked, show_cost
 
     asked = Asked(
-        models=tuple(models or ("vit", "swin", "swinv2")),
-        sizes=fit("--sizes", Sizes, parsed(Sizes, sizes)),
+        models=tuple(models or DEFAULT_MODELS),
+        sizes=SIZES if sizes is None else fit("--sizes", Sizes, parsed(Sizes, sizes)),
         batch=batch,
         windows=windows,
         latency=latency,
