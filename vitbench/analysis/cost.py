@@ -20,6 +20,7 @@ from vitbench.models import families
 from vitbench.models.plan import plan_model
 from vitbench.models.windows import in_words, windows_of
 from vitbench.records.frames import Dtype, by_rows
+from vitbench.settings import DEFAULT_MODELS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -88,7 +89,7 @@ class Limits:
 
 
 def cost(
-    models: Sequence[str] = ("vit", "swin", "swinv2"),
+    models: Sequence[str] = DEFAULT_MODELS,
     sizes: Sequence[int] = SIZES,
     *,
     batch: int = 1,
@@ -184,7 +185,7 @@ def _growth(counted: "DataFrame", timed: "DataFrame") -> Iterator[list[Any]]:
     for model, rows in counted.groupby("model", sort=False):
         if len(rows) < 2:
             continue
-        tokens = rows["tokens"].fillna(rows["image_size"] ** 2).astype(float).to_numpy()
+        tokens = _tokens(rows)
         ends = [rows["image_size"].min(), rows["image_size"].max()]
         for quantity in ("macs", "attention"):
             values = rows[quantity].astype(float).to_numpy()
@@ -193,10 +194,15 @@ def _growth(counted: "DataFrame", timed: "DataFrame") -> Iterator[list[Any]]:
         mine = timed[timed["model"] == model].merge(rows[["image_size", "tokens"]], on="image_size")
         for fused, each in mine.groupby("fused"):
             if len(each) > 1:
-                at = each["tokens"].fillna(each["image_size"] ** 2).astype(float).to_numpy()
+                at = _tokens(each)
                 for quantity in ("forward_ms", "forward_mb"):
                     kind = "" if fused or len(mine) == len(each) else " unfused"
                     yield [model, quantity + kind, _slope(at, each[quantity].to_numpy()), *ends]
+
+
+def _tokens(rows: "DataFrame") -> Any:
+    """Those of the first block; pixels where a network has none."""
+    return rows["tokens"].fillna(rows["image_size"] ** 2).astype(float).to_numpy()
 
 
 def _slope(tokens: Any, values: Any) -> float:
@@ -211,23 +217,23 @@ def _crossings(names: Sequence[str], counted: "DataFrame", windows: Windows) -> 
         sizes = [int(size) for size in both.index]
         for low, high in itertools.pairwise(sizes):
             if both[a][low] < both[b][low] and both[a][high] >= both[b][high]:
-                yield [a, b, *_crossing(a, b, low, high, windows)]
+                known = {size: (int(both[a][size]), int(both[b][size])) for size in (low, high)}
+                yield [a, b, *_crossing(a, b, known, windows)]
 
 
-def _crossing(a: str, b: str, low: int, high: int, windows: Windows) -> tuple[float, float]:
-    def macs(size: int) -> tuple[float, float]:
-        return tuple(count(name, size, windows)["macs"] for name in (a, b))
-
+def _crossing(a: str, b: str, known: dict[int, tuple[int, int]], windows: Windows) -> tuple[float, float]:
+    """Size and GMACs; known: the multiply-adds of both at the two sizes that the crossing lies between."""
+    low, high = known
     while high - low > STEP:
         middle = (low + high) // (2 * STEP) * STEP
         if middle <= low:
             break
         try:
-            one, other = macs(middle)
+            one, other = known[middle] = tuple(count(name, middle, windows)["macs"] for name in (a, b))
         except UnfitModelError:
             break
         low, high = (low, middle) if one >= other else (middle, high)
-    (a_low, b_low), (a_high, b_high) = macs(low), macs(high)
+    (a_low, b_low), (a_high, b_high) = known[low], known[high]
     before, after = math.log(b_low / a_low), math.log(a_high / b_high)
     share = before / (before + after) if before + after else 0.5
     size = math.exp(math.log(low) + share * math.log(high / low))

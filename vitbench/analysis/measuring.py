@@ -1,6 +1,5 @@
 """What a network costs when it runs: CPU time, which other work does not lengthen, and memory."""
 
-import copy
 import statistics
 import time
 import weakref
@@ -16,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vitbench.inference.forward import fp32
+from vitbench.models.count import copied_with
 
 LEAST, SECONDS, MOST = 2, 1.0, 10
 """Passes that are timed: at least so many, and more until they took so long, but no more than the last."""
@@ -74,19 +74,11 @@ def alive_at_once(model: nn.Module, size: int, batch: int, *, training: bool) ->
     CPU would choose. What a kernel needs inside is not seen.
     """
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
-        copied = _without_content(model, fake)
+        copied = copied_with(model, fake.from_tensor, learns=True)
         picture = torch.empty(batch, 3, size, size)
         with _Alive() as alive:
             (_backward if training else _forward)(copied, picture)
         return int(alive.peak)
-
-
-def _without_content(model: nn.Module, fake: FakeTensorMode) -> nn.Module:
-    known: dict[int, Any] = {}
-    for tensor in (*model.parameters(), *model.buffers()):
-        hollow = fake.from_tensor(tensor.detach())
-        known[id(tensor)] = nn.Parameter(hollow) if isinstance(tensor, nn.Parameter) else hollow
-    return copy.deepcopy(model, known)
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]

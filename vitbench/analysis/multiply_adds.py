@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from vitbench.analysis.looking import blocks_of
-from vitbench.models.count import Counter, without_memory
+from vitbench.models.count import Counter, counting, without_memory
 
 PARTS = (
     "patch", "projections", "attention", "mlp", "merges", "bias_mlp", "convolutions", "head", "other"
@@ -31,7 +31,7 @@ TOKENS_WITH_TOKENS = ("bmm", "scaled_dot_product")
 def split_macs(model: nn.Module, size: int) -> dict[str, int]:
     """Multiply-adds of one picture of `size` px by `PARTS`; they add up to the network's own."""
     copied = without_memory(model).eval()
-    with torch.device("meta"), torch.no_grad(), Counter(display=False) as counter:
+    with counting() as counter:
         ledger = _Ledger(counter)
         for name, module in copied.named_modules():
             if part := _part(name, copied):
@@ -63,8 +63,7 @@ class _Ledger:
         self.under_way.pop()
 
     def book(self) -> None:
-        counts = self.counter.get_flop_counts().get("Global", {})
-        now = {str(kernel): int(flops) // 2 for kernel, flops in counts.items()}
+        now = self.counter.by_kernel
         for kernel, macs in now.items():
             self.spent[self._place(kernel)] += macs - self.seen.get(kernel, 0)
         self.seen = now

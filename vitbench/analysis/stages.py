@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vitbench.analysis.nouns import Analysis, Finding, Pictures, Subject
-from vitbench.models.count import counting, without_memory
+from vitbench.models.count import Counter, counting, without_memory
 from vitbench.models.windows import window_of
 from vitbench.records.frames import Dtype, by_rows
 
@@ -46,11 +46,11 @@ def stage_rows(model: nn.Module, size: int) -> list[Row]:
     watch = _Watch()
     for module in copied.modules():
         module.register_forward_pre_hook(watch.call)
-    with counting() as macs:
+    with counting() as counter:
         for part in _parts(copied):
-            part.end.register_forward_hook(watch.closing(part, macs))
+            part.end.register_forward_hook(watch.closing(part, counter))
         copied(torch.empty(1, 3, size, size))
-        watch.end(_Part("head", copied), None, macs())
+        watch.end(_Part("head", copied), None, counter.macs)
     params, outside = watch.parameters(copied)
     rows: list[Row] = []
     counted, grid = 0, None
@@ -88,8 +88,8 @@ class _Watch:
     def call(self, module: nn.Module, _: Any) -> None:
         self.first.setdefault(module, len(self.ended))
 
-    def closing(self, part: _Part, macs: Callable[[], int]) -> Callable[..., None]:
-        return lambda module, inputs, output: self.end(part, output, macs())
+    def closing(self, part: _Part, counter: Counter) -> Callable[..., None]:
+        return lambda module, inputs, output: self.end(part, output, counter.macs)
 
     def end(self, part: _Part, output: Any, macs: int) -> None:
         self.ended.append((part, output, macs))

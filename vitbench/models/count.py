@@ -16,24 +16,29 @@ def forward_gmacs(model: nn.Module, size: int) -> float:
 
     `model` lies on `meta`. Matrix products, convolutions and attention only, as everywhere in the field.
     """
-    with counting() as macs:
+    with counting() as counter:
         model(torch.empty(1, 3, size, size))
-        return macs() / 1e9
+        return counter.macs / 1e9
 
 
 @contextmanager
-def counting() -> Iterator[Callable[[], int]]:
+def counting() -> "Iterator[Counter]":
     """Inside, torch makes tensors on `meta`, and what is yielded says how many multiply-adds there were."""
     with torch.device("meta"), torch.no_grad(), Counter(display=False) as counter:
-        yield lambda: int(counter.get_total_flops()) // 2
+        yield counter
 
 
 def without_memory(model: nn.Module) -> nn.Module:
     """A copy whose parameters and buffers lie on `meta`: the same modules, and no memory for their values."""
+    return copied_with(model, lambda tensor: torch.empty_like(tensor, device="meta"), learns=False)
+
+
+def copied_with(model: nn.Module, replace: Callable[[Tensor], Tensor], *, learns: bool) -> nn.Module:
+    """A copy with what `replace` makes of each parameter and buffer; `learns`: parameters take gradients."""
     known: dict[int, Tensor] = {}
     for tensor in chain(model.parameters(), model.buffers()):
-        empty = torch.empty_like(tensor, device="meta", requires_grad=False)
-        known[id(tensor)] = nn.Parameter(empty, False) if isinstance(tensor, nn.Parameter) else empty
+        made = replace(tensor.detach())
+        known[id(tensor)] = nn.Parameter(made, learns) if isinstance(tensor, nn.Parameter) else made
     return copy.deepcopy(model, known)
 
 
@@ -43,6 +48,16 @@ class Counter(FlopCounterMode):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.mod_tracker = _Whole()  # type: ignore[assignment]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds so far."""
+        return int(self.get_total_flops()) // 2
+
+    @property
+    def by_kernel(self) -> dict[str, int]:
+        """The same by the name of torch's kernel."""
+        return {str(kernel): int(n) // 2 for kernel, n in self.get_flop_counts().get("Global", {}).items()}
 
 
 class _Whole:

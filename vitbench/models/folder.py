@@ -5,7 +5,6 @@ pretrained=True)` gives bit-equal outputs without vitbench, class names and prep
 """
 
 import math
-import shutil
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -66,10 +65,7 @@ def save_model(
     """
     from timm.models import save_for_hf
 
-    temporary = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with files.whole_folder(folder) as temporary:
         save_for_hf(
             model,
             str(temporary),
@@ -85,10 +81,6 @@ def save_model(
         files.write_json(temporary / CONFIG_FILE, config)
         if learned is not None:
             learned.write(temporary / LEARNED_FROM)
-        files.replace_folder(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def load_model(folder: Path) -> LoadedModel:
