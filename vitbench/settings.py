@@ -306,7 +306,7 @@ class Settings(Declared):
     """Techniques that are not used, whatever they would bring, comma-separated: device_views, cuda_graphs,
     tf32, channels_last, fused_attention, fused_optimizer; none: all are used.
     """
-    deterministic: Annotated[Switch, running(TRAINING)] = False
+    deterministic: Annotated[Switch | None, running(TRAINING, default="where a card can")] = None
     """Compute on a card so that the same steps give the same bytes; a CPU does always."""
     jobs: Annotated[Count | Literal["auto"], running(EVERY)] = 1
     """Runs at a time, each in a process of its own; on a CPU they share its threads. auto: as many as have

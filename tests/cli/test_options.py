@@ -60,7 +60,7 @@ ANOTHER = "--dry-run --no-store --no-near-duplicates"
 APART = {
     "train": [
         f"{NEW} --epochs --per-class --batch-size --track --no-probe",
-        f"{ANOTHER} --folds --final --with-probe --no-flip --no-compile",
+        f"{ANOTHER} --folds --final --with-probe --no-flip --no-compile --no-deterministic",
         "--dry-run --teacher --plain",
         "--dry-run --teacher --no-plain --distill --alpha --tau --distill-through",
         "--dry-run --arms",
@@ -69,7 +69,12 @@ APART = {
         "--allow-changed --name",
     ],
     "probe": [f"{NEW} --folds", ANOTHER, "--resume --name", "--allow-changed --name"],
-    "pretrain": [NEW, f"{ANOTHER} --no-flip --no-compile", "--resume --name", "--allow-changed --name"],
+    "pretrain": [
+        NEW,
+        f"{ANOTHER} --no-flip --no-compile --no-deterministic",
+        "--resume --name",
+        "--allow-changed --name",
+    ],
     "compare": ["--json", "--across other --results", "--details"],
     "models": ["--download --models"],
     "cost": ["--no-times --sizes", "--sizes --latency --memory --windows --batch --device --results --json"],

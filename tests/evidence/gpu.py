@@ -16,7 +16,7 @@ CHECKS = {
     "environment": "Versions, and the card",
     "train": "Three models in each precision: first and last loss, val top-1, memory",
     "predict": "One saved benchmark asked on CPU and card: largest difference of a probability",
-    "resume": "Killed and gone on with, or repeated: largest difference of a weight; --deterministic too",
+    "resume": "Killed and gone on with, or repeated: largest difference of a weight; deterministic or not",
     "memory_ends": "With 1.5 GB of the card: smaller micro-batches, and finished all the same",
     "limit": "The full step on a batch that lies on the card: pictures/s, ms until it is launched, peak MB",
     "end_to_end": "Whole trainings on photos: pictures/s, threads, waiting, share that is training",
@@ -24,7 +24,7 @@ CHECKS = {
     "attention": "Swin's attention fused, and as it is: differences of logits and gradients to float64",
     "views": "Views made on the card against Pillow's, and ms for 32; views/s of the card, threads and "
     "processes, alone and beside launches (with ms a step); ms to copy 32",
-    "repeatable": "The same steps twice: equal weights?, pictures/s; --deterministic too: default below 10 %",
+    "repeatable": "The same steps twice: equal weights?, pictures/s; deterministic or not",
     "processes": "Two processes under torchrun",
     "probe": "Features/s of a frozen model",
     "together": "So many runs of a benchmark at a time (`--jobs`): status, s in all, pictures/s of each",

@@ -214,7 +214,8 @@ def environment(c):
     }
     return found | (
         {
-            "gpu": str(torch.cuda.get_device_properties(0)),
+            "gpu": torch.cuda.get_device_name(0),
+            "MB": torch.cuda.get_device_properties(0).total_memory // 10**6,
             "cudnn": torch.backends.cudnn.version(),
             "nccl": torch.cuda.nccl.version(),
         }
@@ -250,8 +251,9 @@ def train(c):
 
 
 def resume(c):
-    """Killed (SIGKILL) and gone on with, beside two that were not: what differs? The same --deterministic."""
-    ways, model = {"": [], "-exact": ["--deterministic"]}, f"{c.models[0]}-s0"
+    """Killed (SIGKILL) and gone on with, beside two that were not: what differs? The same
+    with --no-deterministic."""
+    ways, model = {"": [], "-free": ["--no-deterministic"]}, f"{c.models[0]}-s0"
     size, epochs = (c.size, 8) if c.cuda else (32, 4)
     running = {
         name + way: start(
@@ -281,18 +283,18 @@ def resume(c):
             name: max(float(np.abs(whole[key] - there[key]).max()) for key in whole)
             for name, there in (("repeated", again), ("resumed", cut))
         }
-        found["good"] &= status == 0 and (not way or max(apart.values()) == 0)
-        found[f"largest difference of a weight{', deterministic' if way else ''}"] = apart
-        found[f"said{', deterministic' if way else ''}"] = said
+        found["good"] &= status == 0 and (bool(way) or max(apart.values()) == 0)
+        found[f"largest difference of a weight{', --no-deterministic' if way else ''}"] = apart
+        found[f"said{', --no-deterministic' if way else ''}"] = said
     return found
 
 
 DEAR = 0.1
-"""Deterministic steps that take less than this longer would be the default."""
+"""Deterministic steps are the default as long as they take less than this longer."""
 
 
 def repeatable(c):
-    """Eight steps done twice: [equal weights, pictures/s], as it is and --deterministic; what that costs."""
+    """Eight steps done twice: [equal weights, pictures/s], with --no-deterministic and as it is; its cost."""
     found, dearest, equal = {}, 0.0, True
     for model, precision in itertools.product(c.models, ("bf16", "fp32")):
         rates = {}
@@ -316,7 +318,7 @@ def repeatable(c):
             dearest = max(dearest, rates[False] / rates[True] - 1)
     compute_as(choose_machine(Settings.of({}), torch.device("cpu"), 1))
     found["deterministic costs at most"] = f"{dearest:.1%}"
-    found["deterministic should be the default"] = c.cuda and equal and dearest < DEAR
+    found["deterministic may stay the default"] = c.cuda and equal and dearest < DEAR
     return found
 
 
@@ -333,16 +335,34 @@ def predict(c):
     return {"good": apart < 1e-3, "largest difference": apart, "answers": f"{changed} of {len(both)} change"}
 
 
+MEMORY_TOLD = """
+import sys, torch
+torch.cuda.set_per_process_memory_fraction({share})
+give_back = torch.cuda.empty_cache
+def empty_cache():
+    give_back()
+    left = torch.cuda.memory_allocated() // 10**6, torch.cuda.memory_reserved() // 10**6
+    print("memory left", *left, file=sys.stderr)
+torch.cuda.empty_cache = empty_cache
+"""
+
+
 def memory_ends(c):
     """With 1.5 GB of the card: smaller micro-batches, and the run is finished all the same."""
     if not c.cuda:
         return {"skipped": "needs CUDA"}
     share = 1.5e9 / torch.cuda.get_device_properties(0).total_memory
-    code = f"import torch; torch.cuda.set_per_process_memory_fraction({share})"
+    code = MEMORY_TOLD.format(share=share)
     status, said = ended(start(*training(c, "oom", ["swin"], c.size, epochs=1), code=code), 200)
     about = json.loads((RESULTS / "oom" / "swin-s0" / "recipe.json").read_text())
+    (log,) = [one for one in WORK.glob("start-*.log") if "memory left" in one.read_text()]
     return {
         "good": status == 0 and bool(about["fallbacks"]),
+        "MB in use, reserved, whenever unused memory is given back": [
+            [int(word) for word in line.split()[-2:]]
+            for line in log.read_text().splitlines()
+            if line.startswith("memory left")
+        ],
         "micro_batch": about["machine"]["micro_batch"],
         "fallbacks": about["fallbacks"],
         "said": said,

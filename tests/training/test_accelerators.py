@@ -99,7 +99,8 @@ A100 = Machine(
         ({"libraries": "CUDA 13.0, cuDNN 92000"}, ["CUDA 13.0, cuDNN 91900 → CUDA 13.0, cuDNN 92000"]),
         ({"device_name": "NVIDIA A100, 2 processes", "threads": 4}, []),
         ({"deterministic": True}, ["not deterministic → deterministic"]),
-        ({"without": ("cuda_graphs", "device_views")}, ["--without none → --without cuda_graphs"]),
+        ({"without": ("cuda_graphs", "device_views")}, []),
+        ({"without": ("cuda_graphs", "tf32")}, ["--without none → --without tf32"]),
         ({"device": "cpu", "device_name": "x", "libraries": "", "deterministic": True}, []),
         ({"device": "cpu", "device_name": "x86_64 CPU", "libraries": ""}, []),  # it goes on on its card
     ],
@@ -116,7 +117,7 @@ def test_a_change_of_an_option_says_how_to_take_it_back(tmp_path: Path, before: 
     """The way back is the option as it was, whatever the words of the change are."""
     known = dataclasses.replace(A100, threads=torch.get_num_threads(), deterministic=before)
     (change,) = changed_since(begun(tmp_path / "run", known), dataclasses.replace(known, deterministic=now))
-    assert change.way_back == ("give --deterministic" if before else "leave --deterministic away")
+    assert change.way_back == ("give --deterministic" if before else "give --no-deterministic")
 
 
 def test_the_line_for_another_card() -> None:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,15 +21,17 @@ from torch.utils._pytree import tree_leaves
 
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
-from vitbench.files import sha256_of
+from vitbench.files import read_json, sha256_of, write_json
 from vitbench.models.folder import LoadedModel
 from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark, Distillation, Machine, Settings, Split
+from vitbench.records.watch import Watch
 from vitbench.training import loop
 from vitbench.training.graphs import Graphs, records_steps
+from vitbench.training.jobs import pinned
 from vitbench.training.loop import build_trainer
-from vitbench.training.machine import choose_machine
+from vitbench.training.machine import choose_machine, smaller
 from vitbench.training.objectives.table import learner
 from vitbench.training.recipes import build_recipe, masking_of, pretraining_recipe
 from vitbench.training.saving import state_of
@@ -274,6 +277,27 @@ def test_an_error_of_the_step_itself_is_the_steps(split: Split, card: Card) -> N
 def test_where_steps_are_recorded(machine: Machine, said: str | bool) -> None:
     """On one card, unless it is left out."""
     assert records_steps(machine) == said
+
+
+def test_memory_that_ended_takes_the_recording_too() -> None:
+    """Half the pictures, nothing recorded; what the user left out stays so; a CPU has no recording."""
+    card = Machine("cuda", "a card", 16, 128, 1, 0, without=("tf32",))
+    found = smaller(card)
+    assert (found.micro_batch, found.eval_batch, found.without) == (8, 8, ("cuda_graphs", "tf32"))
+    assert smaller(found).without == found.without
+    assert smaller(Machine("cpu", "CPU", 16, 16, 1, 0)).without == ()
+
+
+def test_what_memory_took_away_stays_away(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed run does not record again: the same memory would end again, in other steps than before."""
+    run = trained(epochs=1).runs[0]
+    about = read_json(run.folder / "recipe.json")
+    about["machine"]["without"] = ["cuda_graphs"]
+    write_json(run.folder / "recipe.json", about)
+    job = SimpleNamespace(machine=Machine("cpu", "CPU", 16, 16, 1, 0), allow_changed=False)
+    machine, fallbacks = pinned(job, run, Watch())  # type: ignore[arg-type]
+    assert machine.without == ("cuda_graphs",)
+    assert fallbacks == []
 
 
 def record_everywhere(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:

@@ -176,8 +176,9 @@ class Machine:
     """The folder that keeps decoded pictures; never changes what comes out. "": none."""
     without: tuple[Technique, ...] = ()
     """Techniques left out, in the order of their names."""
-    deterministic: bool = False
-    """Only deterministic algorithms on a card: part of what makes weights bit-equal there."""
+    deterministic: bool | None = False
+    """Only deterministic algorithms on a card: part of what makes weights bit-equal there. None: where each
+    operation of a network has one."""
     compiled: bool | None = False
     """The step is compiled, which gives other last bits; None: where it is measured to pay."""
     compiler: str = ""

@@ -29,7 +29,7 @@ def compute_as(machine: Machine) -> None:
     """
     convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     convolutions.fp32_precision = "ieee" if "tf32" in machine.without else "tf32"
-    strict = machine.deterministic and torch.device(machine.device).type == "cuda"
+    strict = machine.deterministic is not False and torch.device(machine.device).type == "cuda"
     torch.use_deterministic_algorithms(strict)
     if strict:
         # Filling new memory, which torch adds to find reads of it, costs time and changes no result here.

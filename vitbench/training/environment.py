@@ -40,7 +40,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "processes": machine.processes,
         "jobs": machine.jobs,
         "without": list(machine.without),
-        "deterministic": machine.deterministic,
+        "deterministic": machine.deterministic is not False,
         "compiled": bool(machine.compiled),
         "compiler": machine.compiler,
         "resumes_to_the_same_bytes": resumes_exactly(machine),
@@ -50,7 +50,8 @@ def environment(machine: Machine) -> dict[str, Any]:
 def resumes_exactly(machine: Machine) -> bool:
     """Whether a run that is cut off and gone on with ends with the bytes of one that was not."""
     kind = _kind(machine.device)
-    return kind == "cpu" or (kind == "cuda" and machine.deterministic and machine.processes == 1)
+    exact = kind == "cuda" and machine.deterministic is not False and machine.processes == 1
+    return exact or kind == "cpu"
 
 
 def _kind(device: str) -> str:
@@ -59,7 +60,7 @@ def _kind(device: str) -> str:
 
 
 SAME_BYTES: Mapping[bool, tuple[str, ...]] = {
-    True: ("device_views",),
+    True: ("device_views", "cuda_graphs"),
     False: ("device_views", "cuda_graphs", "tf32"),
 }
 """Techniques that change no byte of the weights, on CUDA and elsewhere; what comes of the others may."""
@@ -89,9 +90,9 @@ def _ways(known: Mapping[str, Any], machine: Machine) -> list[Change]:
     was, now = left_out(known.get("without", ())), left_out(machine.without)
     if was != now:
         found.append(Change(f"--without {was} → --without {now}", f"give --without {was}"))
-    if cuda and (strict := bool(known.get("deterministic", False))) != machine.deterministic:
+    if cuda and (strict := bool(known.get("deterministic", False))) != bool(machine.deterministic):
         words = ("deterministic", "not deterministic")
-        back = "give --deterministic" if strict else "leave --deterministic away"
+        back = "give --deterministic" if strict else "give --no-deterministic"
         found.append(Change(" → ".join(words if strict else reversed(words)), back))
     return found
 

@@ -17,7 +17,7 @@ from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.heads import set_head
 from vitbench.models.initial import RANDOM, InitialWeights
 from vitbench.models.tensors import tensor_names
-from vitbench.records import Machine, Recipe, Run, Split, label_indices
+from vitbench.records import Machine, Recipe, Run, Split, counted, label_indices
 from vitbench.records.watch import Watch
 from vitbench.training import checkpoint
 from vitbench.training.arithmetic import compute_as, without_form
@@ -27,7 +27,7 @@ from vitbench.training.environment import Change, refusal
 from vitbench.training.jobs import Job, pinned, write_identity
 from vitbench.training.log import Log
 from vitbench.training.loop import build_trainer, fit
-from vitbench.training.machine import free_memory, is_out_of_memory, starves_batch_norm
+from vitbench.training.machine import free_memory, is_out_of_memory, smaller, starves_batch_norm
 from vitbench.training.objectives.table import encoder_of, learner
 from vitbench.training.step import techniques
 from vitbench.training.trainer import Trainer
@@ -41,10 +41,11 @@ def fitted(job: Job, run: Run, split: Split, watch: Watch) -> Trainer:
     Beside others that is a CrowdedError: smaller steps change the last bits, fewer runs at a time don't.
     """
     machine, fallbacks = pinned(job, run, watch)
+    added: dict[str, str] = {}
     while True:
         try:
             with current().together():
-                trainer = _prepare(job, machine, fallbacks, run, split, watch)
+                trainer = _prepare(job, machine, [*fallbacks, *added.values()], run, split, watch)
                 fit(trainer, run, watch)
                 return trainer
         except ValueError as error:
@@ -55,26 +56,36 @@ def fitted(job: Job, run: Run, split: Split, watch: Watch) -> Trainer:
                 "use a larger --batch-size or --micro-batch"
             ) from error
         except (RuntimeError, MemoryError) as error:
-            if operation := without_form(error):
-                raise RunFailedError(
-                    f"{run.name}: {operation} has no deterministic form on {machine.device_name}; leave "
-                    "--deterministic away under a new --name, or take another model"
-                ) from error
-            if not is_out_of_memory(error):
-                raise
-            if job.beside:
-                raise CrowdedError(f"{run.name}: out of memory beside other runs") from error
-            if machine.micro_batch == 1:
-                raise RunFailedError(
-                    f"{run.name}: out of memory even with one picture at a time; "
-                    f"use a smaller --image-size than {job.plan.image_size} or a smaller model"
-                ) from error
+            machine, why, said = _milder(error, job, machine, run)
+            added[why] = said
         trainer = None  # type: ignore[assignment]  # frees its memory before the next try
         free_memory(machine.device)
-        half = machine.micro_batch // 2
-        machine = dataclasses.replace(machine, micro_batch=half, eval_batch=min(machine.eval_batch, half))
-        fallbacks = [f"out of memory: {half} pictures per forward pass, gradients accumulated; {BATCH_NORM}"]
-        watch.message(f"{run.name}: {fallbacks[0]}")
+        watch.message(f"{run.name}: {said}")
+
+
+def _milder(error: Exception, job: Job, machine: Machine, run: Run) -> tuple[Machine, str, str]:
+    """The machine to try instead of one that failed so, why, and the fallback in words; else raises."""
+    if operation := without_form(error):
+        lacking = f"{operation} has no deterministic form on {machine.device_name}"
+        if job.machine.deterministic:
+            raise RunFailedError(
+                f"{run.name}: {lacking}; leave --deterministic away under a new --name, or take another model"
+            ) from error
+        said = f"{lacking}: the same steps may give other last bits"
+        return dataclasses.replace(machine, deterministic=False), "form", said
+    if not is_out_of_memory(error):
+        raise error
+    if job.beside:
+        raise CrowdedError(f"{run.name}: out of memory beside other runs") from error
+    if machine.micro_batch == 1:
+        raise RunFailedError(
+            f"{run.name}: out of memory even with one picture at a time; "
+            f"use a smaller --image-size than {job.plan.image_size} or a smaller model"
+        ) from error
+    milder = smaller(machine)
+    pictures = counted(milder.micro_batch, "picture")
+    said = f"out of memory: {pictures} per forward pass, gradients accumulated; {BATCH_NORM}"
+    return milder, "memory", said
 
 
 def _prepare(

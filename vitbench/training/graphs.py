@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from vitbench.errors import first_line
-from vitbench.records import Machine
+from vitbench.records import Machine, Technique
 
+RECORDING: Technique = "cuda_graphs"
+"""What `--without` calls it."""
 WARM_UP = 3
 """Passes before the recording, in which libraries choose their algorithms and take their workspaces."""
 
@@ -24,7 +26,7 @@ Outputs = tuple[Tensor, ...]
 
 def records_steps(machine: Machine) -> str | bool:
     """Whether forward and backward are recorded on a machine; in words, why not though they could be."""
-    if torch.device(machine.device).type != "cuda" or "cuda_graphs" in machine.without:
+    if torch.device(machine.device).type != "cuda" or RECORDING in machine.without:
         return False
     # Their exchange would have to be waited for by all, also where one of them cannot record.
     return "not with several processes" if machine.processes > 1 else True
@@ -111,21 +113,23 @@ class Graphs:
         with torch.cuda.device(self.device), self._untouched():
             now = torch.cuda.current_stream()
             self._stream.wait_stream(now)
+            # Around the recording too: where its end fails, it leaves its stream the current one.
             with torch.cuda.stream(self._stream):
                 for _ in range(WARM_UP):
                     work(*places)
                     self._without_gradients()
+                graph = torch.cuda.CUDAGraph()
+                try:
+                    # Other threads go on with what a recording forbids, such as taking pinned memory.
+                    with torch.cuda.graph(
+                        graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+                    ):
+                        outputs = work(*places)
+                except RuntimeError as error:
+                    self._give_up(error)
+                    graph.reset()  # or the memory that it took stays with it
             now.wait_stream(self._stream)
-            graph = torch.cuda.CUDAGraph()
-            try:
-                # Other threads go on with what a recording forbids, such as taking pinned memory for views.
-                with torch.cuda.graph(
-                    graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
-                ):
-                    outputs = work(*places)
-            except RuntimeError as error:
-                graph.reset()  # or the memory that it took stays with it
-                self._give_up(error)
+            if self.trouble:
                 return
             gradients = [(one, one.grad) for one in self._learning if one.grad is not None]
         self._recorded[key] = _Recorded(graph, places, outputs, gradients)

@@ -27,7 +27,8 @@ from vitbench.records import Fingerprints, Machine, PlannedRun, Recipe, Run, Spl
 from vitbench.records.watch import Watch
 from vitbench.training.distributed.processes import by_first, first_alone
 from vitbench.training.environment import changed_since, environment, refusal
-from vitbench.training.machine import named, with_compiler
+from vitbench.training.graphs import RECORDING
+from vitbench.training.machine import named, settled
 
 T = TypeVar("T")
 
@@ -255,7 +256,7 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
     RefusedError, the difference named, where that cannot be had; what the job accepts is a fallback.
     """
     if not (run.folder / "recipe.json").exists():
-        return with_compiler(job.machine), []
+        return settled(job.machine), []
     written = files.read_json(run.folder / "recipe.json")
     # Workers and store never change what comes out, so they follow the call; of threads, processes and
     # techniques `changed_since` tells what does.
@@ -274,8 +275,12 @@ def pinned(job: Job, run: Run, watch: Watch) -> tuple[Machine, list[str]]:
             watch.message(f"{run.name}: goes on with {what} {before}, as it started (not {now})")
     fallbacks = list(written["fallbacks"])
     machine = dataclasses.replace(machine, threads=here.threads, processes=here.processes, jobs=here.jobs)
-    machine = with_compiler(machine)
-    machine = named(dataclasses.replace(machine, without=here.without, deterministic=here.deterministic))
+    # What memory took away stays away: to record the steps again would end it again.
+    left = {RECORDING} & set(machine.without)
+    strict = machine.deterministic if here.deterministic is None else here.deterministic
+    without = tuple(sorted({*here.without, *left}))
+    machine = dataclasses.replace(machine, without=without, deterministic=strict)
+    machine = named(settled(machine))
     if changed := changed_since(run, machine):
         if not job.allow_changed:
             raise RefusedError(refusal(run, changed))

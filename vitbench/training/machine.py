@@ -20,6 +20,7 @@ from vitbench.launch import started, started_here
 from vitbench.records import Machine, Settings, counted
 from vitbench.training.arithmetic import prepare_deterministic
 from vitbench.training.environment import compiler
+from vitbench.training.graphs import RECORDING, records_steps
 
 CPU_EVAL_BATCH = 32
 ACCELERATOR_EVAL_BATCH = 128
@@ -87,7 +88,7 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
             f"--device {device}: {started_here()} processes on this machine, which has {cards} "
             f"{'GPU' if cards == 1 else 'GPUs'}; start one for each (--nproc_per_node), or use --device cpu"
         )
-    if settings.deterministic:
+    if settings.deterministic is not False:
         prepare_deterministic(device)
     share = -(-batch_size // count)
     accelerated = device.type != "cpu"
@@ -103,7 +104,7 @@ def choose_machine(settings: Settings, device: torch.device, batch_size: int) ->
         jobs=jobs,
         store=store if settings.store else "",
         without=tuple(sorted(settings.without)),
-        deterministic=settings.deterministic,
+        deterministic=settings.deterministic if device.type == "cuda" else False,
         compiled=False if settings.recipe == "probe" else settings.compile,
     )
     return named(machine)
@@ -143,11 +144,27 @@ def alone(machine: Machine) -> Machine:
     return named(dataclasses.replace(machine, processes=1, compiled=False))
 
 
-def with_compiler(machine: Machine) -> Machine:
-    """The machine with what compiles its steps, if they are compiled, and that said for certain."""
+def settled(machine: Machine) -> Machine:
+    """The machine with what compiles its steps, if they are compiled, and what was left open decided."""
     compiled = bool(machine.compiled)
     used = compiler() if compiled and machine.device == "cpu" else ""
-    return dataclasses.replace(machine, compiled=compiled, compiler=used)
+    strict = machine.deterministic is not False
+    return dataclasses.replace(machine, compiled=compiled, compiler=used, deterministic=strict)
+
+
+def smaller(machine: Machine) -> Machine:
+    """The machine after its memory ended: half the pictures per forward pass, and no step recorded.
+
+    A recording keeps its gradients and activations apart from what else is computed; without one the same
+    steps give the same bytes (results/evidence/gpu.md).
+    """
+    half = machine.micro_batch // 2
+    without = machine.without
+    if records_steps(machine) is True:
+        without = tuple(sorted({*without, RECORDING}))
+    return dataclasses.replace(
+        machine, micro_batch=half, eval_batch=min(machine.eval_batch, half), without=without
+    )
 
 
 def device_name(device: torch.device, threads: int) -> str:
