@@ -10,7 +10,7 @@ import pytest
 from vitbench.cli import main
 
 
-def vitbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def vitbench(*words: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command in this process: torch need not be loaded anew."""
     streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
     status: str | int | None = 0
@@ -18,6 +18,7 @@ def vitbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         patch.chdir(cwd)
         patch.setenv("COLUMNS", "80")
         patch.setattr(sys, "argv", ["vitbench", *words])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
         patch.setattr(sys, "stdout", streams[0])
         patch.setattr(sys, "stderr", streams[1])
         try:

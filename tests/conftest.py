@@ -17,19 +17,16 @@ os.environ.pop("COLUMNS", None)  # what is printed is as wide as in a pipe; pyte
 if "PYTEST_XDIST_WORKER" in os.environ:  # one core each, also for the processes that tests start
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["VITBENCH_CACHE"] = tempfile.mkdtemp(prefix="vitbench-tests-")
+from brief import SAVE, TIME_MODEL, briefly
 from painted import TINY, paint_folder
 
+from vitbench.benchmark import estimate
 from vitbench.benchmark.train import train
 from vitbench.records import Benchmark, Settings
 from vitbench.records.watch import Watch
 from vitbench.reports import drawing
-from vitbench.training import probe
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
-
-
-SAVE = drawing._save
-BLANK = {"svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>', "png": b""}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,11 +55,9 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def undrawn() -> Iterator[None]:
-    """A report's drawings are blank, but for tests that ask for `drawn`: they take half of a training."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "_save", lambda of, kind: BLANK[kind])
-        patch.setattr(probe, "SPEED_SECONDS", 0.0)  # one pass tells it
+def brief() -> Iterator[None]:
+    """Every training of a test is a short one (`briefly`)."""
+    with briefly():
         yield
 
 
@@ -71,6 +66,14 @@ def drawn() -> Iterator[None]:
     """Drawings as a user gets them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "_save", SAVE)
+        yield
+
+
+@pytest.fixture(scope="module")
+def timed() -> Iterator[None]:
+    """A plan's times are measured, as a user's are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimate, "_time_model", TIME_MODEL)
         yield
 
 

@@ -15,6 +15,8 @@ from vitbench.models.weights import resolve_weights, saved_weights
 from vitbench.records import Benchmark, Origin, Settings
 from vitbench.records.watch import Watch
 
+pytestmark = pytest.mark.usefixtures("no_reports")
+
 MASKED = {"models": ("test_vit",), "image_size": 32, "epochs": 1, "batch_size": 16, "workers": 0}
 NAMES = ("photos-pretrained", "first", "random-pretrained", "simmim-hub")
 

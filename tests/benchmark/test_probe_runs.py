@@ -87,6 +87,7 @@ def test_features_are_kept_between_benchmarks(trained: Trained, monkeypatch: pyt
     assert set(heard) == {36}
 
 
+@pytest.mark.usefixtures("timed")
 def test_what_is_known_of_the_pictures_is_not_timed(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,12 +19,11 @@ from vitbench.records import Benchmark
 SMALL = "--models test_vit --weights random --image-size 32 --epochs 1 --per-class 6 --lr 0.002"
 
 
-def typed(*words: str, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def typed(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "vitbench", *words],
         cwd=cwd,
-        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -109,7 +108,7 @@ def test_wrong_usage_is_status_2_and_names_the_option(words: str, says: str, tmp
 def test_results_on_stdout_progress_on_stderr(tmp_path: Path) -> None:
     """`train --json | jq` works: stdout is one JSON document, a line per epoch goes to stderr."""
     paint_folder(tmp_path / "data", per_class=8)
-    done = typed("train", *SMALL.split(), "--json", cwd=tmp_path)
+    done = vitbench("train", *SMALL.split(), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rows"][0]["model"] == "test_vit"
     assert re.search(r"test_vit-s0: epoch 1/1 .* images/s", done.stderr)
@@ -184,7 +183,7 @@ def test_predict_reads_paths_from_stdin_and_writes_csv_and_sheet(
     """`-` takes paths from stdin; --out and --sheet write files; stdout has the table."""
     paint(tmp_path / "a photo.png", COLOURS["red"], 1)
     words = ["predict", "-", "--run", str(two_models.folder), "--out", "o.csv", "--sheet", "s.png"]
-    done = typed(*words, cwd=tmp_path, stdin="a photo.png\n")
+    done = vitbench(*words, cwd=tmp_path, stdin="a photo.png\n")
     assert done.returncode == 0, done.stderr
     assert "a photo.png" in done.stdout
     assert "a photo.png" in (tmp_path / "o.csv").read_text(encoding="utf-8")

@@ -31,7 +31,6 @@ from vitbench.reports.html import shown_numbers, write_report
 from vitbench.reports.inspection import write_inspection
 from vitbench.reports.photos import Photos
 from vitbench.reports.thumbnails import thumbnails
-from vitbench.reports.write import write_reports
 
 FLOWERS = Path(__file__).parents[3] / "shared" / "datasets" / "flowers5"
 pytestmark = pytest.mark.usefixtures("drawn")
@@ -511,12 +510,20 @@ def test_a_page_of_answers_works_alike(open_page: Open, tmp_path: Path) -> None:
     assert shown(page) == 1
 
 
+def some_of(photos: Path, place: Path) -> Path:
+    """The first twelve photos of each class."""
+    for folder in (one for one in photos.iterdir() if one.is_dir()):
+        (place / folder.name).mkdir(parents=True)
+        for photo in sorted(folder.iterdir())[:12]:
+            shutil.copy(photo, place / folder.name)
+    return place
+
+
 def test_a_real_benchmark_has_a_working_page(open_page: Open, tmp_path: Path) -> None:
     """Two tiny networks trained on photos of flowers, or painted ones where these are not at hand."""
-    data = FLOWERS if FLOWERS.is_dir() else paint_folder(tmp_path / "painted")
+    data = some_of(FLOWERS, tmp_path / "some") if FLOWERS.is_dir() else paint_folder(tmp_path / "painted")
     asked = {**TINY, "models": ("test_vit", "test_efficientnet"), "epochs": 1, "per_class": 4}
-    benchmark = train(data, name="flowers", results=tmp_path, **asked)
-    write_reports(benchmark, compare(benchmark))
+    benchmark = train(data, name="flowers", results=tmp_path, with_probe=False, **asked)
     page = open_page(benchmark.folder / "report.html")
     assert page.said == []
     assert [url for url in page.asked if not url.startswith(("data:", "file:"))] == []

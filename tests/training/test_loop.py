@@ -23,6 +23,8 @@ from vitbench.training.objectives.supervised import MixPictures, Supervised
 from vitbench.training.objectives.table import OBJECTIVES
 from vitbench.training.recipes import build_recipe
 
+pytestmark = pytest.mark.usefixtures("no_reports")
+
 Trained = Callable[..., Benchmark]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
 STRESSED: dict[str, Any] = {"drop_path": 0.2, "ema": 0.9, "micro_batch": 6, "mixup": 0.2}

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import test_backends
 import torch
+from brief import briefly
 from painted import TINY, paint_folder
 from safetensors.torch import load_file
 
@@ -66,7 +67,6 @@ def train_and_note(root: Path, name: str, **asked: Any) -> Benchmark:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "write_reports", lambda *given: None)
-        patch.setattr("vitbench.benchmark.estimate._picture_seconds", lambda *given: (0.0, 0.0))
         patch.setattr(made, "draw_view", drawing)
         patch.setattr(loop, "predict_pictures", predicting)
         done = training.train(root / "data", name=name, results=root / "results", **asked)
@@ -120,12 +120,13 @@ def fail_in_one(root: Path) -> None:
 
 def by_torchrun(root: Path) -> None:
     """All that the two processes do for the quick tests, in one start."""
-    train_and_note(root, "two", **ODD)
-    train_and_note(root, "two-drawn", **DRAWN)
-    train_and_note(root, "two-lessons", **lessons(root))
-    fail_in_one(root)
-    lose_a_picture(root)
-    test_backends.by_torchrun(root)
+    with briefly():
+        train_and_note(root, "two", **ODD)
+        train_and_note(root, "two-drawn", **DRAWN)
+        train_and_note(root, "two-lessons", **lessons(root))
+        fail_in_one(root)
+        lose_a_picture(root)
+        test_backends.by_torchrun(root)
 
 
 @contextlib.contextmanager

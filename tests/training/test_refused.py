@@ -14,6 +14,8 @@ from vitbench.files import fault_line, sha256_of
 from vitbench.progress.lines import LineDisplay
 from vitbench.records import Benchmark
 
+pytestmark = pytest.mark.usefixtures("no_reports")
+
 resource = pytest.importorskip("resource")  # Windows has no such limits
 Trained = Callable[..., Benchmark]
 

@@ -20,6 +20,8 @@ from vitbench.records import Benchmark, Run
 from vitbench.records.watch import Watch
 from vitbench.training import checkpoint, loop, saving
 
+pytestmark = pytest.mark.usefixtures("no_reports")
+
 Trained = Callable[..., Benchmark]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
 STRESSED: dict[str, Any] = {"drop_path": 0.2, "ema": 0.9, "epochs": 4}

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.benchmark import estimate
 from vitbench.data import batches, made
 from vitbench.records import Benchmark
+
+pytestmark = pytest.mark.usefixtures("no_reports")
 
 
 def weights(benchmark: Benchmark) -> str:
@@ -28,7 +29,6 @@ def test_the_same_bytes_with_and_without_the_store_and_any_workers(
 
     monkeypatch.setattr(batches, "decoded", refuse)
     monkeypatch.setattr(made, "decoded", refuse)
-    monkeypatch.setattr(estimate, "_picture_seconds", lambda *given: (0.0, 0.0))  # it decodes some to time it
     found += [
         weights(trained(name=f"w{workers}", models=one, store_dir=store, workers=workers))
         for workers in (None, 0, 1, 2)

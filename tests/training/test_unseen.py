@@ -15,6 +15,8 @@ from vitbench.files import sha256_of
 from vitbench.records import Benchmark, Picture, Predictions, Split
 from vitbench.training import loop, runs
 
+pytestmark = pytest.mark.usefixtures("no_reports")
+
 Trained = Callable[..., Benchmark]
 PROBE = {key: TINY[key] for key in ("models", "weights", "image_size", "workers")} | {"recipe": "probe"}
 WAYS: dict[str, dict[str, Any]] = {

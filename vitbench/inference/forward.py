@@ -14,6 +14,7 @@ from vitbench.data.prefetch import even_slices, whole
 from vitbench.data.store import open_store
 from vitbench.records import Array, Machine, Picture, Predictions, Preprocessing, Split, label_indices
 
+LATENCY_PASSES = 30
 _backends: Any = torch.backends
 FP32 = (_backends.cudnn.conv, _backends.cuda.matmul, _backends.mkldnn.conv, _backends.mkldnn.matmul)
 """Where torch can compute fp32 in less, each by its `fp32_precision`; older names, such as `allow_tf32`, are
@@ -95,14 +96,14 @@ def predict_pictures(
 def latency_ms(model: nn.Module, size: int, device: torch.device) -> tuple[float, float]:
     """Median and 95th percentile of one forward pass, batch 1, ms; decoding and transforms left out.
 
-    After three warm-up passes, 30 timed ones or as many as fit into five seconds, at least 5.
+    After three warm-up passes, `LATENCY_PASSES` timed ones or as many as fit into five seconds, at least 5.
     """
     picture = torch.zeros(1, 3, size, size, device=device)
     times: list[float] = []
     with answering(model):
         for _ in range(3):
             model(picture).cpu()
-        while len(times) < 5 or (len(times) < 30 and sum(times) < 5):
+        while len(times) < 5 or (len(times) < LATENCY_PASSES and sum(times) < 5):
             started = time.perf_counter()
             model(picture).cpu()  # the copy waits for the device
             times.append(time.perf_counter() - started)

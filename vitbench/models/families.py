@@ -7,6 +7,7 @@ timm: the command line's help reads it.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from vitbench.errors import UsageError
@@ -87,18 +88,24 @@ def pretraining(tag: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(seen))
 
 
-def _check_timm_name(name: str) -> None:
+@cache
+def _timm_names(pattern: str = "", pretrained: bool = False) -> list[str]:
+    """Those that timm lists; sorting a thousand names takes a while."""
     import timm
 
+    return [str(name) for name in timm.list_models(pattern, pretrained=pretrained)]
+
+
+def _check_timm_name(name: str) -> None:
     base, _, tag = name.partition(".")
-    known = timm.list_models()
+    known = _timm_names()
     if base not in known:
         if name.count("/") > 1 or name.startswith(("./", "../", "~")):  # a hub's name has one: google/vit-…
             raise UsageError(f"no model is called '{name}', and no saved model lies there; check the path")
         near = near_names(name, known, {family.alias: family.timm_name for family in FAMILIES})
         hint = f"did you mean {' or '.join(near)}?" if near else "`vitbench models` lists them"
         raise UsageError(f"no model is called '{name}'; {hint}")
-    tags = [full.partition(".")[2] for full in timm.list_models(f"{base}.*", pretrained=True)]
+    tags = [full.partition(".")[2] for full in _timm_names(f"{base}.*", pretrained=True)] if tag else []
     if tag and tag not in tags:
         raise UsageError(f"'{base}' has no weights tagged '{tag}'; it has {', '.join(tags) or 'none'}")
 

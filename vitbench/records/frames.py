@@ -32,6 +32,5 @@ def by_rows(columns: Mapping[str, Dtype], rows: Iterable[Iterable[Any]]) -> "Dat
 
 def frame_csv(table: "DataFrame") -> str:
     """The frame as `files.csv_text` writes a table: missing cells are empty, floats keep every digit."""
-    columns = [table.iloc[:, i].astype(object) for i in range(table.shape[1])]
-    cells = [column.where(column.notna(), None) for column in columns]
+    cells = [column.to_numpy(dtype=object, na_value=None) for _, column in table.items()]
     return files.csv_of(list(map(str, table.columns)), zip(*cells, strict=True))

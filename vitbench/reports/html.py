@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,8 +115,9 @@ def render(
     return files.readable(page)
 
 
+@cache
 def page_environment() -> Any:
-    """Jinja2 for our templates; whatever is put into them is escaped."""
+    """Jinja2 for our templates, each compiled once; whatever is put into them is escaped."""
     import jinja2
 
     environment = jinja2.Environment(

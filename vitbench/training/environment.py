@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 from vitbench.records import Machine, Run
@@ -19,6 +20,7 @@ PACKAGES = (
 MATTER = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow")
 """The packages in which another version may give other weights from the same recipe."""
 
+version = cache(metadata.version)  # looked up once: each is a file to be parsed
 
 NO_COMPILER = "no C++ compiler"
 
