@@ -13,19 +13,27 @@ from scipy.fft import dctn
 from vitbench.data.decode import decode_bytes
 from vitbench.data.demo import demo_files
 from vitbench.data.duplicates.align import align, correlation, warp
+from vitbench.data.duplicates.descriptors import (
+    TURNS,
+    Descriptor,
+    Descriptors,
+    descriptor_of,
+    dihedral,
+    hashes,
+    slopes,
+)
 from vitbench.data.duplicates.near import MOST_CANDIDATES, Match, find_near
-from vitbench.data.duplicates.prints import TURNS, Print, Prints, dihedral, hashes, print_of, slopes
 
 Edit = Callable[[Image.Image], Image.Image]
 
 
 def near(*pictures: Image.Image) -> list[Match]:
     """The matches among pictures."""
-    return find_near(packed([print_of(picture) for picture in pictures]))
+    return find_near(packed([descriptor_of(picture) for picture in pictures]))
 
 
-def packed(prints: list[Print]) -> Prints:
-    return Prints.of(prints, len(prints))
+def packed(descriptors: list[Descriptor]) -> Descriptors:
+    return Descriptors.of(descriptors, len(descriptors))
 
 
 def places(matches: list[Match]) -> list[tuple[int, int]]:
@@ -149,11 +157,11 @@ def test_threads_and_order_play_no_part() -> None:
     """Any number of threads finds the same; in another order the same pictures are near."""
     pictures = [textured(key, (80, 60)) for key in range(6)]
     pictures += [jpeg(picture, 60) for picture in pictures] + [centre(picture, 0.9) for picture in pictures]
-    prints = [print_of(picture) for picture in pictures]
-    found = find_near(packed(prints))
-    assert find_near(packed(prints), threads=4) == found
-    order = np.random.default_rng(0).permutation(len(prints))
-    again = find_near(packed([prints[i] for i in order]))
+    descriptors = [descriptor_of(picture) for picture in pictures]
+    found = find_near(packed(descriptors))
+    assert find_near(packed(descriptors), threads=4) == found
+    order = np.random.default_rng(0).permutation(len(descriptors))
+    again = find_near(packed([descriptors[i] for i in order]))
     assert {frozenset((int(order[m.one]), int(order[m.other]))) for m in again} == {
         frozenset(pair) for pair in places(found)
     }
@@ -175,7 +183,7 @@ def test_nothing_to_compare() -> None:
     assert near(textured(0)) == []
 
 
-# --- prints -------------------------------------------------------------------------------------
+# --- descriptors -------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([42, 48]))
@@ -196,9 +204,9 @@ def test_hash_is_that_of_a_cosine_transform() -> None:
 
 
 def test_prints_stay_small() -> None:
-    """A print has 2.6 KB, whatever the size of the picture."""
+    """A descriptor has 2.6 KB, whatever the size of the picture."""
     for size in ((1, 1), (3, 500), (800, 600)):
-        made = print_of(textured(0, size))
+        made = descriptor_of(textured(0, size))
         assert len(made.luma) + len(made.chroma) == 48 * 48 + 2 * 12 * 12
 
 

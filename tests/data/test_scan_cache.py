@@ -67,12 +67,12 @@ def test_an_unchanged_folder_is_not_decoded_again(near_copies: Path, decoded: De
 def test_the_search_for_near_copies_is_remembered_too(
     near_copies: Path, decoded: Decoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the same pictures it is not made again; a picture more, and it is made from remembered prints."""
+    """Of the same pictures it is not made again; a picture more: from remembered descriptors."""
     first = scanned(near_copies)
     assert first == scanned(near_copies, remember=False)
     searches = []
-    original = scan.search_prints
-    monkeypatch.setattr(scan, "search_prints", lambda *args: searches.append(len(args[0])) or original(*args))
+    original = scan.search_near
+    monkeypatch.setattr(scan, "search_near", lambda *args: searches.append(len(args[0])) or original(*args))
     assert scanned(near_copies) == first
     assert searches == []
     paint(near_copies / "blue" / "new.png", (50, 60, 200), 77)
@@ -85,7 +85,7 @@ def test_the_search_for_near_copies_is_remembered_too(
 
 @pytest.mark.parametrize("near", [True, False])
 def test_a_scan_without_the_search_helps_one_with_it(coloured: Path, decoded: Decoded, near: bool) -> None:
-    """Prints are remembered either way."""
+    """Descriptors are remembered either way."""
     scanned(coloured, near=near)
     decoded.clear()
     scanned(coloured, near=not near)

@@ -26,8 +26,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from vitbench.data.decode import decode, decode_bytes
 from vitbench.data.demo import demo_files
+from vitbench.data.duplicates.descriptors import Descriptor, Descriptors, descriptor_of
 from vitbench.data.duplicates.near import find_near
-from vitbench.data.duplicates.prints import Print, Prints, print_of
 from vitbench.data.scan import THREADS, scan_folder
 from vitbench.data.split import split_images
 from vitbench.records import ImageSet
@@ -123,8 +123,8 @@ def further() -> Mapping[str, Edit]:
     }
 
 
-def packed(prints: Sequence[Print]) -> Prints:
-    return Prints.of(prints, len(prints))
+def packed(descriptors: Sequence[Descriptor]) -> Descriptors:
+    return Descriptors.of(descriptors, len(descriptors))
 
 
 # --- planted ----------------------------------------------------------------------------------------
@@ -176,10 +176,10 @@ def _leaks(images: ImageSet, source: Mapping[str, str]) -> tuple[int, int]:
 def edited(photos: Sequence[Path]) -> list[tuple[str, int, int]]:
     """(edit, copies found, false pairs) of each further edit, on every photo."""
     pictures = [decode(photo) for photo in photos]
-    plain = [print_of(picture) for picture in pictures]
+    plain = [descriptor_of(picture) for picture in pictures]
     rows = []
     for name, edit in further().items():
-        copies = [print_of(edit(picture)) for picture in pictures]
+        copies = [descriptor_of(edit(picture)) for picture in pictures]
         matches = find_near(packed([*plain, *copies]), THREADS)
         right = sum(match.other == match.one + len(plain) for match in matches)
         rows.append((name, right, len(matches) - right))
@@ -192,20 +192,20 @@ def edited(photos: Sequence[Path]) -> list[tuple[str, int, int]]:
 def claimed(folder: Path) -> tuple[int, int, list[str]]:
     """(pictures, pictures with too little detail, pairs in words) of a folder, whatever its layout."""
     photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    prints = packed([print_of(decode(photo)) for photo in photos])
+    descriptors = packed([descriptor_of(decode(photo)) for photo in photos])
     pairs = [
         f"{photos[match.one].relative_to(folder).as_posix()} and {photos[match.other].name}"
-        for match in find_near(prints, THREADS)
+        for match in find_near(descriptors, THREADS)
     ]
-    return len(photos), int((prints.detail == 0).sum()), pairs
+    return len(photos), int((descriptors.detail == 0).sum()), pairs
 
 
 def builtin() -> tuple[int, int, list[str]]:
     """The same of the built-in pictures."""
     names = list(demo_files())
-    prints = packed([print_of(decode_bytes(content)) for content in demo_files().values()])
-    pairs = [f"{names[m.one]} and {names[m.other]}" for m in find_near(prints, THREADS)]
-    return len(names), int((prints.detail == 0).sum()), pairs
+    descriptors = packed([descriptor_of(decode_bytes(content)) for content in demo_files().values()])
+    pairs = [f"{names[m.one]} and {names[m.other]}" for m in find_near(descriptors, THREADS)]
+    return len(names), int((descriptors.detail == 0).sum()), pairs
 
 
 def _false(name: str, pairs: Sequence[str]) -> str:
@@ -231,10 +231,10 @@ def tiles(datasets: Path) -> Iterator[Image.Image]:
 
 
 def timed(datasets: Path, count: int) -> list[tuple[str, str]]:
-    """Seconds for prints and for the search among many pictures; noisy."""
+    """Seconds for descriptors and for the search among many pictures; noisy."""
     many = list(islice(tiles(datasets), count))
     started = time.perf_counter()
-    made = [print_of(picture) for picture in many]
+    made = [descriptor_of(picture) for picture in many]
     printing = time.perf_counter() - started
     started = time.perf_counter()
     matches = find_near(packed(made), THREADS)
@@ -245,13 +245,13 @@ def timed(datasets: Path, count: int) -> list[tuple[str, str]]:
     decoding = time.perf_counter() - started
     started = time.perf_counter()
     for picture in pictures:
-        print_of(picture)
+        descriptor_of(picture)
     of_photos = time.perf_counter() - started
     return [
         (f"search among {len(many):,} pictures (tiles of photos), {THREADS} threads", f"{searching:.1f} s"),
-        (f"prints of these {len(many):,}, one thread", f"{printing:.1f} s"),
+        (f"descriptors of these {len(many):,}, one thread", f"{printing:.1f} s"),
         ("pairs claimed among them", str(len(matches))),
-        ("print of a photo of 320 × 240 px or so, share of its decoding", f"{of_photos / decoding:.0%}"),
+        ("descriptor of a photo of 320 × 240 px or so, share of its decoding", f"{of_photos / decoding:.0%}"),
         (
             "memory per picture, until the scan is done",
             f"{np.mean([len(p.luma) + len(p.chroma) for p in made]):,.0f} bytes",

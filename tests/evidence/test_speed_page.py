@@ -172,11 +172,11 @@ def test_small_files_are_searched_for_copies(bench: ModuleType, tmp_path: Path) 
     import performance_photos
 
     from vitbench.data.decode import decode
-    from vitbench.data.duplicates.prints import Prints, print_of
+    from vitbench.data.duplicates.descriptors import Descriptors, descriptor_of
 
     performance_photos.small_files(tmp_path, 20)
-    prints = [print_of(decode(path)) for path in sorted(tmp_path.rglob("*.jpg"))]
-    assert Prints.of(prints, 20).detail.min() > 0
+    descriptors = [descriptor_of(decode(path)) for path in sorted(tmp_path.rglob("*.jpg"))]
+    assert Descriptors.of(descriptors, 20).detail.min() > 0
 
 
 def test_techniques_are_compared_with_the_step_as_it_is(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vitbench.data.duplicates.prints import fingerprint, print_of
+from vitbench.data.duplicates.descriptors import descriptor_of, fingerprint
 from vitbench.errors import VitbenchError
 from vitbench.records import Array, Fingerprints, Picture
 from vitbench.records.fingerprints import NOT_KNOWN, NOTHING, Found
@@ -20,7 +20,7 @@ def scene(key: int) -> Image.Image:
 
 
 def printed(image: Image.Image) -> bytes:
-    return fingerprint(print_of(image))
+    return fingerprint(descriptor_of(image))
 
 
 def picture(key: int, image: Image.Image | None = None) -> Picture:

@@ -13,6 +13,7 @@ from vitbench import files
 from vitbench.analysis.inspect import MAP_COLUMNS, Inspection, Seen, ShownPicture
 from vitbench.analysis.inspect import inspect as look_into
 from vitbench.analysis.nouns import Pictures, Subject
+from vitbench.benchmark.evaluations import count_evaluation
 from vitbench.benchmark.folder import writing
 from vitbench.benchmark.subjects import Lookers, of_homes, of_models, sorted_words
 from vitbench.comparison.disputed import most_telling
@@ -212,14 +213,9 @@ def count_looks(asked: Asked, check_pictures: int | None) -> list[str]:
     """Note in every run that so many test pictures were looked at; what could not be noted, in lines."""
     if asked.test is None:
         return []
-    pictures, failed = min(len(asked.test.paths), check_pictures or len(asked.test.paths)), []
-    for run in asked.lookers.runs:
-        try:
-            run.add_evaluation("inspect", pictures)
-        except OSError as error:
-            place = files.printable(run.folder / "test_evaluations.csv")
-            failed.append(f"{place} cannot be written ({error.strerror}): this look is not counted")
-    return failed
+    pictures = min(len(asked.test.paths), check_pictures or len(asked.test.paths))
+    failed = count_evaluation(asked.lookers.runs, "inspect", pictures)
+    return [f"{reason}: this look is not counted" for reason in failed]
 
 
 def _checked(

@@ -10,8 +10,9 @@ from PIL import Image
 
 from vitbench import files
 from vitbench.benchmark import folder
+from vitbench.benchmark.evaluations import count_evaluation
 from vitbench.benchmark.explain import Explainer
-from vitbench.data.duplicates.prints import fingerprint, print_of
+from vitbench.data.duplicates.descriptors import descriptor_of, fingerprint
 from vitbench.data.kinds import several_notes
 from vitbench.errors import UsageError, VitbenchError, did_you_mean
 from vitbench.files import printable
@@ -78,7 +79,7 @@ class ModelSet:
         def known(sha256: str, picture: Image.Image) -> Found | None:
             if part := seen.get(sha256):
                 return Found(part, near=False)
-            printed = fingerprint(print_of(picture))
+            printed = fingerprint(descriptor_of(picture))
             return next((found for one in places if (found := one.find(sha256, printed))), None)
 
         return known
@@ -200,16 +201,12 @@ class _Odd:
 
 def _count_evaluation(model_set: ModelSet, pictures: int) -> str:
     """Note a look at so many test pictures in every run of the model_set; what there is to say of it."""
-    failed: list[str] = []
+    failed = count_evaluation(model_set.runs, "predict", pictures)
     times = 0
-    for run in model_set.runs:
-        try:
-            run.add_evaluation("predict", pictures)
-            times = max(times, len(run.evaluations()))
-        except OSError as error:
-            failed.append(f"{run.folder / 'test_evaluations.csv'} cannot be written ({error.strerror})")
-        except VitbenchError as error:
-            failed.append(str(error))
+    try:
+        times = max(len(run.evaluations()) for run in model_set.runs)
+    except (OSError, VitbenchError) as error:
+        failed.append(str(error))
     name = model_set.benchmark.name if model_set.benchmark is not None else ""
     mine = f"{pictures} of these {'is a test picture' if pictures == 1 else 'are test pictures'} of {name}"
     if failed:

@@ -13,9 +13,9 @@ from vitbench.data.bad import bad_message
 from vitbench.data.classes import check_classes
 from vitbench.data.decode import decode_in_full, picture_bytes
 from vitbench.data.depth import folder_range
-from vitbench.data.duplicates.likeness import group_alike, near_notes, search_prints
+from vitbench.data.duplicates.descriptors import Descriptor, descriptor_of, fingerprint
+from vitbench.data.duplicates.likeness import group_alike, near_notes, search_near
 from vitbench.data.duplicates.near import Search
-from vitbench.data.duplicates.prints import Print, fingerprint, print_of
 from vitbench.data.filename_hints import filename_hints
 from vitbench.data.kinds import depth_notes, several_notes, unread_notes
 from vitbench.data.prefetch import cores, in_batches
@@ -60,7 +60,7 @@ def scan_folder(
     plan, owners = survey(root, layout, found)
     with open_scan_cache(remember) as known:
         paths = [path for _, _, path in owners]
-        seen, meant, prints, search = _check(root, paths, known, on_progress, near, pixel_range)
+        seen, meant, descriptors, search = _check(root, paths, known, on_progress, near, pixel_range)
         pictures, bad = _named(root, owners, seen)
         bad = sorted([*bad, *(_relative(entry, root) for entry in found.unusable)], key=lambda b: b.path)
         if bad and not skip_bad:
@@ -68,7 +68,7 @@ def scan_folder(
         notes = check_classes(root, plan, pictures)
         digests = sorted({p.group for p in pictures}) if near else []
         if search is None:
-            search = search_prints(digests, prints, THREADS, partial(on_progress, LOOKING))
+            search = search_near(digests, descriptors, THREADS, partial(on_progress, LOOKING))
             known.remember_search(digests, search)
     alike = group_alike(pictures, digests, search)
     warnings = (*duplicate_notes(pictures), *near_notes(alike), *filename_hints(alike.pictures))
@@ -121,7 +121,7 @@ class _Check:
     found: list[Seen | None]
     """In the order of `files`."""
     stamps: list[Stamp | None]
-    prints: dict[str, Print] = field(default_factory=dict)
+    descriptors: dict[str, Descriptor] = field(default_factory=dict)
     """Of what was decoded here, by pixel digest."""
     done: int = 0
     planned: int = 0
@@ -140,13 +140,13 @@ class _Check:
         """Decode the files at these places; `meant` is black and white where there are more than 8 bits."""
         self.planned += len(places)
         read_again = _read_all([self.files[place] for place in places], meant)
-        for place, (seen, printed, read_at) in zip(places, read_again, strict=True):
+        for place, (seen, descriptor, read_at) in zip(places, read_again, strict=True):
             path, stamp = self.files[place], self.stamps[place]
             self.found[place] = seen
-            if printed is not None:
-                self.prints.setdefault(seen.pixels, printed)
+            if descriptor is not None:
+                self.descriptors.setdefault(seen.pixels, descriptor)
             if stamp is not None and seen.lasting and settled(stamp, read_at) and stamp_of(path) == stamp:
-                self.known.remember(path, stamp, seen, printed)
+                self.known.remember(path, stamp, seen, descriptor)
             self.done += 1
             self.on_progress(CHECKING, self.done, self.planned)
 
@@ -166,10 +166,10 @@ def _check(
     on_progress: Progress,
     near: bool,
     asked: PixelRange | None,
-) -> tuple[list[Seen], PixelRange | None, dict[str, Print], Search | None]:
+) -> tuple[list[Seen], PixelRange | None, dict[str, Descriptor], Search | None]:
     """What every file holds, in their order, all in one range where they have more than 8 bits: that range.
 
-    The near-copies of exactly these pictures too, where they are known; else, if `near`, the prints by
+    The near-copies of exactly these pictures too, where they are known; else, if `near`, the descriptors by
     pixel digest, to look for them. Raises `VitbenchError` where there is no one range.
     """
     check = _Check.of(files, known, on_progress)
@@ -180,18 +180,24 @@ def _check(
     check.decode(check.places(lambda one: one.shown not in (None, meant)), meant)
     search = known.search(check.digests()) if near else None
     if near and search is None:
-        check.prints |= known.prints(one for one in check.found if one and one.pixels not in check.prints)
-        check.decode(check.places(lambda one: bool(one.pixels) and one.pixels not in check.prints), meant)
-    return [one for one in check.found if one], meant, check.prints, search
+        check.descriptors |= known.descriptors(
+            one for one in check.found if one and one.pixels not in check.descriptors
+        )
+        check.decode(
+            check.places(lambda one: bool(one.pixels) and one.pixels not in check.descriptors), meant
+        )
+    return [one for one in check.found if one], meant, check.descriptors, search
 
 
-def _read_all(paths: Sequence[Path], meant: PixelRange | None) -> Iterator[tuple[Seen, Print | None, float]]:
+def _read_all(
+    paths: Sequence[Path], meant: PixelRange | None
+) -> Iterator[tuple[Seen, Descriptor | None, float]]:
     """`read_file` of each, in order, in threads (Pillow frees the GIL), a few files at a time.
 
     The last value is when its reading began, `time.time()`.
     """
 
-    def read_some(some: Sequence[Path]) -> list[tuple[Seen, Print | None, float]]:
+    def read_some(some: Sequence[Path]) -> list[tuple[Seen, Descriptor | None, float]]:
         return [(*read_file(path, meant), began) for path in some for began in [time.time()]]
 
     handfuls = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
@@ -201,8 +207,8 @@ def _read_all(paths: Sequence[Path], meant: PixelRange | None) -> Iterator[tuple
             yield from read
 
 
-def read_file(path: Path, meant: PixelRange | None = None) -> tuple[Seen, Print | None]:
-    """What a file holds, decoded in full, and its print; the reason where it cannot be read."""
+def read_file(path: Path, meant: PixelRange | None = None) -> tuple[Seen, Descriptor | None]:
+    """What a file holds, decoded in full, and its descriptor; the reason where it cannot be read."""
     try:
         content = picture_bytes(path)
     except UnreadableImageError as error:
@@ -214,9 +220,9 @@ def read_file(path: Path, meant: PixelRange | None = None) -> tuple[Seen, Print 
     image = decoded.image
     pixels = hashlib.sha256(f"{image.width}x{image.height}:".encode())
     pixels.update(image.tobytes())
-    sha256, printed = hashlib.sha256(content).hexdigest(), print_of(image)
-    also = (fingerprint(printed), decoded.held, decoded.shown, decoded.several)
-    return Seen(sha256, pixels.hexdigest(), image.width, image.height, *also), printed
+    sha256, descriptor = hashlib.sha256(content).hexdigest(), descriptor_of(image)
+    also = (fingerprint(descriptor), decoded.held, decoded.shown, decoded.several)
+    return Seen(sha256, pixels.hexdigest(), image.width, image.height, *also), descriptor
 
 
 def _named(root: Path, owners: Sequence[Owner], found: Sequence[Seen]) -> tuple[list[Picture], list[BadFile]]:

@@ -25,8 +25,8 @@ from typing import Any, get_args
 from PIL import features
 
 from vitbench.data.cache import cache_folder
+from vitbench.data.duplicates.descriptors import COLOUR_SIDE, SIDE, Descriptor
 from vitbench.data.duplicates.near import Match, Search
-from vitbench.data.duplicates.prints import COLOUR_SIDE, SIDE, Print
 from vitbench.records import PixelRange
 from vitbench.records.pictures import Several
 
@@ -46,7 +46,7 @@ DECIDING = (
     "formats.py",
     "pages.py",
     "scan_cache.py",
-    "duplicates/prints.py",
+    "duplicates/descriptors.py",
     "duplicates/near.py",
     "duplicates/buckets.py",
     "duplicates/align.py",
@@ -56,7 +56,7 @@ DECIDING = (
 SCHEMA = """
 create table if not exists files
     (folder blob, name blob, value blob, primary key (folder, name)) without rowid;
-create table if not exists prints (pixels blob primary key, value blob);
+create table if not exists descriptors (pixels blob primary key, value blob);
 create table if not exists searches (pictures blob primary key, value blob);
 """
 _ROW = struct.Struct("<4q2I32s32s32s4dB")
@@ -78,11 +78,11 @@ class Seen:
     width: int = 0
     height: int = 0
     fingerprint: bytes = b""
-    """See `data.duplicates.prints.fingerprint`."""
+    """See `data.duplicates.descriptors.fingerprint`."""
     held: PixelRange | None = None
     """Least and largest value of a picture of more than 8 bits."""
     shown: PixelRange | None = None
-    """What became black and white there, by which its digest and its print are made."""
+    """What became black and white there, by which its digest and its descriptor are made."""
     several: Several = ""
     """Which of several pictures in its file it is."""
     reason: str = ""
@@ -111,7 +111,7 @@ class ScanCache:
     def __init__(self, connection: sqlite3.Connection | None) -> None:
         self._connection = connection
         self._files: list[tuple[bytes, bytes, bytes]] = []
-        self._prints: dict[bytes, bytes] = {}
+        self._descriptors: dict[bytes, bytes] = {}
 
     def find(self, paths: Sequence[Path], stamps: Sequence[Stamp | None]) -> list[Seen | None]:
         """What is known of files, in their order; None of one that is new or has changed."""
@@ -126,14 +126,14 @@ class ScanCache:
                 found[place] = _seen(rows.get(_name(paths[place])), stamps[place])
         return found
 
-    def prints(self, seen: Iterable[Seen]) -> dict[str, Print]:
-        """The prints of pictures, by pixel digest; those that are not there are left out."""
+    def descriptors(self, seen: Iterable[Seen]) -> dict[str, Descriptor]:
+        """The descriptors of pictures, by pixel digest; those that are not there are left out."""
         sizes = {bytes.fromhex(one.pixels): (one.width, one.height) for one in seen if one.pixels}
         found = {}
         for pixels, size in sizes.items():
-            for (value,) in self._ask("select value from prints where pixels = ?", (pixels,)):
-                if printed := _print(value, size):
-                    found[pixels.hex()] = printed
+            for (value,) in self._ask("select value from descriptors where pixels = ?", (pixels,)):
+                if descriptor := _descriptor(value, size):
+                    found[pixels.hex()] = descriptor
         return found
 
     def search(self, digests: Sequence[str]) -> Search | None:
@@ -144,7 +144,7 @@ class ScanCache:
                 return Search(tuple(Match(*match) for match in matches), plain, len(digests))
         return None
 
-    def remember(self, path: Path, stamp: Stamp, seen: Seen, printed: Print | None) -> None:
+    def remember(self, path: Path, stamp: Stamp, seen: Seen, descriptor: Descriptor | None) -> None:
         """Note what was learnt of a file, read when it had this stamp."""
         folder, reason = os.path.abspath(path.parent), seen.reason.encode("utf-8", "surrogateescape")  # noqa: PTH100
         sha256, pixels = bytes.fromhex(seen.sha256), bytes.fromhex(seen.pixels)
@@ -152,8 +152,8 @@ class ScanCache:
         also = (seen.fingerprint, *held, *shown, SEVERAL.index(seen.several))
         row = _ROW.pack(*stamp, seen.width, seen.height, sha256, pixels, *also) + reason
         self._files.append((os.fsencode(folder), _name(path), _with_check(row)))
-        if printed is not None:
-            self._prints[pixels] = _with_check(printed.luma + printed.chroma)
+        if descriptor is not None:
+            self._descriptors[pixels] = _with_check(descriptor.luma + descriptor.chroma)
         if len(self._files) >= BATCH:
             self.flush()
 
@@ -165,10 +165,10 @@ class ScanCache:
         )
 
     def flush(self) -> None:
-        """Write what was noted; a file never before its print."""
-        self._write("insert or ignore into prints values (?, ?)", list(self._prints.items()))
+        """Write what was noted; a file never before its descriptor."""
+        self._write("insert or ignore into descriptors values (?, ?)", list(self._descriptors.items()))
         self._write("insert or replace into files values (?, ?, ?)", self._files)
-        self._files, self._prints = [], {}
+        self._files, self._descriptors = [], {}
 
     def count(self) -> int:
         """Files that something is known of."""
@@ -287,21 +287,21 @@ def _seen(value: bytes | None, stamp: Stamp | None) -> Seen | None:
     row = _checked(value)
     if row is None or len(row) < _ROW.size:
         return None
-    *was, width, height, sha256, pixels, printed, low, high, black, white, several = _ROW.unpack_from(row)
+    *was, width, height, sha256, pixels, fingerprint, low, high, black, white, several = _ROW.unpack_from(row)
     if tuple(was) != stamp:
         return None
     if len(row) > _ROW.size:
         return Seen(reason=row[_ROW.size :].decode("utf-8", "surrogateescape"))
     shown = PixelRange(black, white) if black < white else None
     held = PixelRange(low, high) if shown else None
-    return Seen(sha256.hex(), pixels.hex(), width, height, printed, held, shown, SEVERAL[several])
+    return Seen(sha256.hex(), pixels.hex(), width, height, fingerprint, held, shown, SEVERAL[several])
 
 
-def _print(value: bytes, size: tuple[int, int]) -> Print | None:
+def _descriptor(value: bytes, size: tuple[int, int]) -> Descriptor | None:
     content = _checked(value)
     if content is None or len(content) != SIDE**2 + 2 * COLOUR_SIDE**2:
         return None
-    return Print(content[: SIDE**2], content[SIDE**2 :], size)
+    return Descriptor(content[: SIDE**2], content[SIDE**2 :], size)
 
 
 def _digest(digests: Sequence[str]) -> bytes:

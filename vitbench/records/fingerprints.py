@@ -41,7 +41,7 @@ class Fingerprints:
     contents: Array
     """(N, 16) uint8: the first bytes of the sha256 of their files."""
     prints: Array
-    """(N, 32) uint8: `data.duplicates.prints.fingerprint`; zeros: too little to be seen in it."""
+    """(N, 32) uint8: `data.duplicates.descriptors.fingerprint`; zeros: too little to be seen in it."""
     parts: Array
     """(N,) uint8: places in `PARTS`."""
     complete: bool = True

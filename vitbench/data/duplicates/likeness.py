@@ -7,8 +7,8 @@ from itertools import combinations
 from pathlib import Path
 
 from vitbench import files
+from vitbench.data.duplicates.descriptors import Descriptor, Descriptors
 from vitbench.data.duplicates.near import MOST_PICTURES, Match, Search, find_near
-from vitbench.data.duplicates.prints import Print, Prints
 from vitbench.errors import VitbenchError
 from vitbench.files import printable
 from vitbench.records import ImageSet, Part, Picture, Split, counted
@@ -22,7 +22,7 @@ TURNED = (
     "", "mirrored", "upside down and mirrored", "turned by 180°",
     "mirrored and turned by 90°", "turned by 90°", "turned by 90°", "mirrored and turned by 90°",
 )  # fmt: skip
-"""In words, which of `prints.TURNS` it was."""
+"""In words, which of `descriptors.TURNS` it was."""
 TESTED = (
     "looked for: re-encoded, resized, brighter or darker, gray, mirrored or by 90° turned copies, slight "
     "crops and shifts; may have escaped: crops below 95 % of a side (centred ones: 90 %), tilts beyond 2°, "
@@ -41,18 +41,18 @@ class Alike:
     searched: str
 
 
-def search_prints(
+def search_near(
     digests: Sequence[str],
-    prints: dict[str, Print],
+    descriptors: dict[str, Descriptor],
     threads: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Search:
-    """The near-copies among the prints of these pixel digests; `on_progress` as of `find_near`.
+    """The near-copies among the descriptors of these pixel digests; `on_progress` as of `find_near`.
 
-    The prints are used up, for they take memory. Their order, which decides on ties, is that of their
+    The descriptors are used up, for they take memory. Their order, which decides on ties, is that of their
     sorted digests: names play no part.
     """
-    packed = Prints.of((prints.pop(digest) for digest in digests), len(digests))
+    packed = Descriptors.of((descriptors.pop(digest) for digest in digests), len(digests))
     plain = int((packed.detail == 0).sum())
     return Search(tuple(find_near(packed, threads, on_progress)), plain, len(digests))
 

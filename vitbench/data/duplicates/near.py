@@ -1,4 +1,4 @@
-"""Which pictures are near-copies of one another, decided on their prints.
+"""Which pictures are near-copies of one another, decided on their descriptors.
 
 Three steps. Candidates: 64-bit perceptual hashes at most 10 bits apart, under any of 8 flips and
 rotations, of the whole pictures or of one's centre. Then both are laid on one another and the slopes of
@@ -16,11 +16,11 @@ import numpy as np
 
 from vitbench.data.duplicates.align import align, correlation, warp
 from vitbench.data.duplicates.buckets import Buckets
-from vitbench.data.duplicates.prints import (
+from vitbench.data.duplicates.descriptors import (
     COLOUR_SIDE,
     SIDE,
     TURNS,
-    Prints,
+    Descriptors,
     centre_crop,
     dihedral,
     hashes,
@@ -36,7 +36,7 @@ MOST_COLOUR = 12.0
 """Levels of Cb and Cr, root mean square, by which colours may differ once saturation is evened out."""
 MOST_SATURATION = 2.5
 LEAST_ALIGNED = 64
-"""px: a picture with a shorter side has no more detail than its print, and is not aligned."""
+"""px: a picture with a shorter side has no more detail than its descriptor, and is not aligned."""
 MOST_CANDIDATES = 32
 """Per picture, the nearest ones: whatever the set, work and memory grow with the number of pictures."""
 MOST_LOOKS = 4
@@ -60,7 +60,7 @@ class Match:
     one: int
     other: int
     turn: int
-    """Which of `prints.TURNS` lays `other` on `one`."""
+    """Which of `descriptors.TURNS` lays `other` on `one`."""
     similarity: float
     """Correlation of the slopes."""
     zoom: float
@@ -112,20 +112,22 @@ class _Pairs:
 
 
 def find_near(
-    prints: Prints, threads: int = 1, on_progress: Callable[[int, int], None] = lambda done, total: None
+    descriptors: Descriptors,
+    threads: int = 1,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Match]:
     """All pairs of near-copies among N pictures, by their places; the number of threads plays no part.
 
     `on_progress(done, total)` counts those whose likes are looked for, which takes longest.
 
     Of pictures that resemble more than MOST_CANDIDATES others, only the nearest ones are compared. Memory:
-    2.6 KB a picture for the prints, 1 KB for hashes and their buckets, 40 bytes a candidate. None is looked
+    2.6 KB a picture for descriptors, 1 KB for hashes and their buckets, 40 bytes a candidate. None is looked
     for in sets beyond MOST_PICTURES.
     """
-    known = np.flatnonzero(prints.detail)
-    if len(known) < 2 or len(prints) > MOST_PICTURES:
+    known = np.flatnonzero(descriptors.detail)
+    if len(known) < 2 or len(descriptors) > MOST_PICTURES:
         return []
-    whole, cores = hashes(prints.luma[known]), hashes(centre_crop(prints.luma[known]))
+    whole, cores = hashes(descriptors.luma[known]), hashes(centre_crop(descriptors.luma[known]))
     with ThreadPoolExecutor(threads) as pool:
         blocks, step = [], ROWS if len(whole) <= FEW else ASKED
         for block in _all_candidates(whole, cores, pool):
@@ -133,10 +135,10 @@ def find_near(
             on_progress(min(len(blocks) * step, len(whole)), len(whole))
         pairs = _Pairs.joined(blocks)
         pairs = _Pairs(known[pairs.one], known[pairs.other], pairs.turn, pairs.frame, pairs.bits)
-        first = list(pool.map(lambda part: _as_they_are(prints, part), _parts(pairs)))
+        first = list(pool.map(lambda part: _as_they_are(descriptors, part), _parts(pairs)))
         at_once = np.concatenate([scores for scores, _ in first]) if first else np.empty(0)
         rest = _worth_a_look(pairs[at_once < LEAST_CORRELATION], at_once[at_once < LEAST_CORRELATION])
-        again = pool.map(lambda part: _look_again(prints, part), _parts(rest))
+        again = pool.map(lambda part: _look_again(descriptors, part), _parts(rest))
         found = [match for _, matches in first for match in matches]
         found += [match for matches in again for match in matches]
     return sorted(found, key=lambda match: (match.one, match.other))
@@ -230,21 +232,21 @@ def _worth_a_look(pairs: _Pairs, scores: Array) -> _Pairs:
 # --- confirmed ------------------------------------------------------------------------------------
 
 
-def _as_they_are(prints: Prints, pairs: _Pairs) -> tuple[Array, list[Match]]:
+def _as_they_are(descriptors: Descriptors, pairs: _Pairs) -> tuple[Array, list[Match]]:
     """(M,) correlations of pairs laid on one another, and the matches among them."""
-    one, other = _laid(prints, pairs)
+    one, other = _laid(descriptors, pairs)
     scores = correlation(slopes(one), slopes(other), None)
-    return scores, _matches(prints, pairs, scores, _still(len(pairs)))
+    return scores, _matches(descriptors, pairs, scores, _still(len(pairs)))
 
 
-def _look_again(prints: Prints, pairs: _Pairs) -> list[Match]:
+def _look_again(descriptors: Descriptors, pairs: _Pairs) -> list[Match]:
     """The matches among pairs once tone curves are evened out and, where there's detail for it, aligned."""
-    one, other = _laid(prints, pairs)
+    one, other = _laid(descriptors, pairs)
     scores = _toned(one, other, np.ones(one.shape, dtype=bool))
     still = _still(len(pairs))
-    found = _matches(prints, pairs, scores, still)
-    large = np.minimum(prints.sizes[pairs.one].min(axis=1), prints.sizes[pairs.other].min(axis=1))
-    least = np.minimum(prints.detail[pairs.one], prints.detail[pairs.other])
+    found = _matches(descriptors, pairs, scores, still)
+    large = np.minimum(descriptors.sizes[pairs.one].min(axis=1), descriptors.sizes[pairs.other].min(axis=1))
+    least = np.minimum(descriptors.detail[pairs.one], descriptors.detail[pairs.other])
     left = (scores < LEAST_CORRELATION) & (large >= LEAST_ALIGNED) & (least > 1)
     if not left.any():
         return found
@@ -253,12 +255,12 @@ def _look_again(prints: Prints, pairs: _Pairs) -> list[Match]:
     maps, near = align(one, other, still[left] * zoom[:, None, None])
     pairs, one, other, maps = pairs[near], one[near], other[near], maps[near]
     laid, inside = warp(other, maps)
-    return found + _matches(prints, pairs, _toned(one, laid, inside), maps)
+    return found + _matches(descriptors, pairs, _toned(one, laid, inside), maps)
 
 
-def _laid(prints: Prints, pairs: _Pairs) -> tuple[Array, Array]:
+def _laid(descriptors: Descriptors, pairs: _Pairs) -> tuple[Array, Array]:
     """Two (M, S, S) float32: the gray levels of `one`, and of `other` turned as `one` is."""
-    return prints.luma[pairs.one].astype(np.float32), _turned(prints.luma, pairs).astype(np.float32)
+    return descriptors.luma[pairs.one].astype(np.float32), _turned(descriptors.luma, pairs).astype(np.float32)
 
 
 def _turned(pictures: Array, pairs: _Pairs) -> Array:
@@ -300,20 +302,20 @@ def _with_levels_of(levels: Array, order: Array) -> Array:
 # --- matches --------------------------------------------------------------------------------------
 
 
-def _matches(prints: Prints, pairs: _Pairs, scores: Array, maps: Array) -> list[Match]:
+def _matches(descriptors: Descriptors, pairs: _Pairs, scores: Array, maps: Array) -> list[Match]:
     """The pairs whose slopes correlate and whose colours agree; maps (M, 2, 3) lay `one` on `other`."""
     good = scores >= LEAST_CORRELATION
     pairs, scores, maps = pairs[good], scores[good], maps[good]
     if not len(pairs):
         return []
-    one, other = _laid(prints, pairs)
+    one, other = _laid(descriptors, pairs)
     laid, inside = warp(other, maps)
-    colour, differ = _colours(prints, pairs, maps)
+    colour, differ = _colours(descriptors, pairs, maps)
     found = []
     for i in np.flatnonzero(differ <= MOST_COLOUR):
         a, b = one[i][inside[i]], laid[i][inside[i]]
-        shown = prints.sizes[pairs.other[i]][:: -1 if pairs.turn[i] & 4 else 1]
-        linear = maps[i, :, :2] * shown[:, None] / prints.sizes[pairs.one[i]]  # in their own px
+        shown = descriptors.sizes[pairs.other[i]][:: -1 if pairs.turn[i] & 4 else 1]
+        linear = maps[i, :, :2] * shown[:, None] / descriptors.sizes[pairs.one[i]]  # in their own px
         found.append(
             Match(
                 one=int(pairs.one[i]),
@@ -331,11 +333,11 @@ def _matches(prints: Prints, pairs: _Pairs, scores: Array, maps: Array) -> list[
     return found
 
 
-def _colours(prints: Prints, pairs: _Pairs, maps: Array) -> tuple[Array, Array]:
+def _colours(descriptors: Descriptors, pairs: _Pairs, maps: Array) -> tuple[Array, Array]:
     """(M,) times the saturation, and (M,) levels by which colours differ apart from that."""
     scale = np.array([1, 1, COLOUR_SIDE / SIDE])
-    one = prints.chroma[pairs.one].astype(np.float32) - 128
-    other = _turned(prints.chroma, pairs).astype(np.float32) - 128
+    one = descriptors.chroma[pairs.one].astype(np.float32) - 128
+    other = _turned(descriptors.chroma, pairs).astype(np.float32) - 128
     laid = [warp(other[:, channel], maps * scale) for channel in (0, 1)]
     inside = laid[0][1][:, None]
     a = (one * inside).reshape(len(pairs), -1)

@@ -1,7 +1,7 @@
-"""What is kept of a decoded picture to find its near-copies: 48 × 48 gray levels and a little colour.
+"""Image descriptors, by which near-copies are found (perceptual hashing): 48 × 48 gray levels and colour.
 
 2.6 KB a picture, made in the scan's one decode and gone when the scan is done. Everything here is integer
-arithmetic on Pillow's own, so a picture has the same print and the same hashes on every machine.
+arithmetic on Pillow's own, so a picture has the same descriptor and the same hashes on every machine.
 """
 
 from collections.abc import Iterable
@@ -38,8 +38,8 @@ LEAST_WAVES, ALIGNED_WAVES = 30.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
-    """The print of one picture."""
+class Descriptor:
+    """The descriptor of one picture."""
 
     luma: bytes
     """SIDE × SIDE gray levels of the whole picture, its aspect ratio given up."""
@@ -50,8 +50,8 @@ class Print:
 
 
 @dataclass(frozen=True)
-class Prints:
-    """The prints of N pictures as arrays."""
+class Descriptors:
+    """The descriptors of N pictures as arrays."""
 
     luma: Array
     """(N, SIDE, SIDE) uint8."""
@@ -63,12 +63,12 @@ class Prints:
     """(N,) int64: 0 where too little can be seen to claim anything, 1 enough to compare, 2 to align."""
 
     @classmethod
-    def of(cls, prints: Iterable[Print], count: int) -> "Prints":
-        """`count` prints as arrays; they may come one by one, so that they need not lie in memory twice."""
+    def of(cls, descriptors: Iterable[Descriptor], count: int) -> "Descriptors":
+        """`count` of them as arrays; they may come one by one, so that they need not lie in memory twice."""
         luma = np.empty((count, SIDE * SIDE), dtype=np.uint8)
         chroma = np.empty((count, 2 * COLOUR_SIDE**2), dtype=np.uint8)
         sizes = np.empty((count, 2), dtype=np.int64)
-        for place, one in enumerate(prints):
+        for place, one in enumerate(descriptors):
             luma[place] = np.frombuffer(one.luma, dtype=np.uint8)
             chroma[place] = np.frombuffer(one.chroma, dtype=np.uint8)
             sizes[place] = one.size
@@ -79,12 +79,12 @@ class Prints:
         return len(self.luma)
 
 
-def print_of(image: Image.Image) -> Print:
-    """The print of a decoded picture."""
+def descriptor_of(image: Image.Image) -> Descriptor:
+    """The descriptor of a decoded picture."""
     small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0).convert("YCbCr")
     luma, *colours = small.split()
     less = [c.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX) for c in colours]
-    return Print(luma.tobytes(), b"".join(c.tobytes() for c in less), image.size)
+    return Descriptor(luma.tobytes(), b"".join(c.tobytes() for c in less), image.size)
 
 
 def dihedral(pictures: Array, turn: int) -> Array:
@@ -136,13 +136,13 @@ def _above_median(low: Array) -> Array:
     return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def fingerprint(printed: Print) -> bytes:
+def fingerprint(descriptor: Descriptor) -> bytes:
     """The 32 bytes that are kept of a picture: the signs of its lowest 16 × 16 frequencies, row by row.
 
     Signs, so that those of the mirrored and the turned picture follow from them alone
     (`records.fingerprints`). Zeros, as no picture's own are, where too little can be seen to claim anything.
     """
-    luma = np.frombuffer(printed.luma, dtype=np.uint8).reshape(1, SIDE, SIDE)
+    luma = np.frombuffer(descriptor.luma, dtype=np.uint8).reshape(1, SIDE, SIDE)
     if not detail(luma)[0]:
         return bytes(FINE**2 // 8)
     basis = _cosines(SIDE, FINE)
@@ -163,7 +163,7 @@ def slopes(pictures: Array) -> Array:
 
 
 def detail(luma: Array) -> Array:
-    """(N,) int64 for (N, S, S) uint8 pictures: see `Prints.detail`."""
+    """(N,) int64 for (N, S, S) uint8 pictures: see `Descriptors.detail`."""
     found = np.zeros(len(luma), dtype=np.int64)
     for start in range(0, len(luma), 512):
         part = luma[start : start + 512]
