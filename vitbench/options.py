@@ -1,5 +1,6 @@
 """Declarations of options: a field of a model, annotated with `On`, its docstring the help."""
 
+import math
 import operator
 import os
 import re
@@ -9,7 +10,7 @@ from functools import partial
 from numbers import Integral
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -87,6 +88,35 @@ Switch = Annotated[bool, Field(strict=True)]
 """True or False; 1 and "yes" are none."""
 Place = Annotated[str, BeforeValidator(lambda value: os.fspath(value) if isinstance(value, Path) else value)]
 """A text that may name a file or folder; a `Path` is taken as its text."""
+
+
+def _each_once(value: Any) -> Any:
+    """One name or number stands for a tuple of one; nothing counts twice."""
+    many = (value,) if isinstance(value, str | Integral | Path) else value
+    if not isinstance(many, list | tuple | range) or any(isinstance(one, list | dict) for one in many):
+        return many
+    return tuple({(type(one), one): one for one in many}.values())
+
+
+def _two_ends(value: Any) -> Any:
+    """ "0,4095" as its two numbers; ValueError unless the first is the smaller one."""
+    if value is None:
+        return None
+    try:
+        given = value.split(",") if isinstance(value, str) else value
+        low, high = ends = tuple(math.nan if isinstance(one, bool) else float(one) for one in given)
+    except (TypeError, ValueError):
+        low, high = ends = (math.nan, math.nan)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError("two numbers, the smaller one first, such as 0,4095")
+    return ends
+
+
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], BeforeValidator(_each_once)]
+"""One or several, each once."""
+Ends = Annotated[tuple[float, float] | None, BeforeValidator(_two_ends)]
+"""The smaller number first."""
 
 # --------------------------------------------------------------------------------------------------
 

@@ -5,16 +5,38 @@ From the declarations come `train`, `probe`, `pretrain` and their help (`vitbenc
 without another option, and the commands that are printed.
 """
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from functools import partial
-from numbers import Integral
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError
 
+from vitbench.defaults import (
+    ALPHA,
+    BATCH_SIZE,
+    DEFAULT_MODELS,
+    DEIT_CUTMIX,
+    DEIT_MIXUP,
+    DISTILLED,
+    EPOCHS,
+    IMAGE_SIZE,
+    MASK_SIZE,
+    PER_CLASS,
+    PRETRAIN_EPOCHS,
+    PRETRAIN_LR,
+    PRETRAINED,
+    RECIPE_OF,
+    Augment,
+    Distil,
+    Layout,
+    MaskTarget,
+    RecipeName,
+    Techniques,
+    Through,
+    TrainedRecipe,
+    Views,
+)
 from vitbench.errors import UsageError
 from vitbench.options import (
     DIVIDING,
@@ -27,7 +49,9 @@ from vitbench.options import (
     Command,
     Count,
     Declared,
+    Ends,
     Folds,
+    Many,
     On,
     Pixels,
     Place,
@@ -40,50 +64,6 @@ from vitbench.options import (
     no_option,
     not_of,
 )
-
-Augment = Literal["none", "geometry", "masked", "light", "strong", "deit"]
-TrainedRecipe = Literal["finetune", "slides", "deit"]
-RecipeName = Literal[TrainedRecipe, "probe", "simmim"]
-Distil = Literal["hard", "soft"]
-Through = Literal["token", "logits"]
-MaskTarget = Literal["pixels", "normalised"]
-Technique = Literal[
-    "device_views", "cuda_graphs", "tf32", "channels_last", "fused_attention", "fused_optimizer"
-]
-"""What makes a step fast and can be left out; a run's `environment.json` says what it uses."""
-Layout = Literal["auto", "flat", "split"]
-
-RECIPE_OF: Mapping[Command, RecipeName] = {"probe": "probe", "pretrain": "simmim"}
-"""The recipe that a command stands for; `train` has a choice."""
-
-# --- defaults -------------------------------------------------------------------------------------
-
-DEFAULT_MODELS = ("vit", "swin", "swinv2")
-BATCH_SIZE = 32
-EPOCHS = 30
-PER_CLASS = 200
-IMAGE_SIZE = 224
-DEIT_MIXUP, DEIT_CUTMIX = 0.8, 1.0
-ALPHA: Mapping[Distil, float] = {"hard": 0.5, "soft": 0.1}
-"""Weight of the teacher's part where none was asked for: DeiT's."""
-PRETRAIN_EPOCHS = 100
-PRETRAIN_LR = 5e-4
-MASK_SIZE = 32
-"""px at 224 px."""
-
-DISTILLED = "distill"
-"""The arm of what learns from a teacher, where no arms were named."""
-PRETRAINED = "simmim"
-"""The arm of what is pre-trained, with training after it or alone."""
-ARMS: Mapping[str, Mapping[str, Any]] = {
-    "pretrained": {"weights": "pretrained"},
-    "scratch": {"weights": "random"},
-    PRETRAINED: {"weights": "random", "pretrain": True},
-    DISTILLED: {"weights": "random"},
-}
-"""The usual arms, by the names that `--arms` knows."""
-TEACHER = "regnety_016"
-"""Who teaches in the usual arm where no teacher was named: a small sibling of DeiT's own."""
 
 learning = partial(On, panel=LEARNING, arm=True)
 taught = partial(On, panel=TEACHING, arm=True, between_calls="free", part_of="teacher")
@@ -99,7 +79,7 @@ class Settings(Declared):
     """
 
     models: Annotated[
-        tuple[str, ...],
+        Many[str],
         On(
             EVERY,
             LEARNING,
@@ -118,7 +98,7 @@ class Settings(Declared):
     all.
     """
     weights: Annotated[
-        tuple[Place, ...],
+        Many[Place],
         learning(
             EVERY,
             common=True,
@@ -129,9 +109,9 @@ class Settings(Declared):
         ),
     ] = Field(default=("pretrained",), min_length=1)
     """What to begin with: pretrained, random, auto, a PATH, a benchmark or run, or MODEL=PATH; repeatable."""
-    seeds: Annotated[
-        tuple[Seed, ...], On(TRAINING, LEARNING, common=True, metavar="N,…", between_calls="runs")
-    ] = Field(default=(0,), min_length=1)
+    seeds: Annotated[Many[Seed], On(TRAINING, LEARNING, common=True, metavar="N,…", between_calls="runs")] = (
+        Field(default=(0,), min_length=1)
+    )
     """Comma-separated, e.g. 0,1,2."""
     with_probe: Annotated[
         Switch | None,
@@ -154,9 +134,7 @@ class Settings(Declared):
         learning(TRAINING, common=True, default={"train": EPOCHS, "pretrain": PRETRAIN_EPOCHS}),
     ] = None
     """How long to learn."""
-    per_class: Annotated[Count | Literal["all"] | None, learning(TRAIN, common=True, default=PER_CLASS)] = (
-        None
-    )
+    per_class: Annotated[Views | None, learning(TRAIN, common=True, default=PER_CLASS)] = None
     """Augmented views per class and epoch, or all (each picture once); a class with more pictures shows each
     once.
     """
@@ -167,8 +145,7 @@ class Settings(Declared):
     batch_size: Annotated[Count | None, learning(TRAINING, default=BATCH_SIZE)] = None
     """Global batch."""
     lr: Annotated[
-        Real | None,
-        learning(TRAINING, default={"train": "the recipe's", "pretrain": PRETRAIN_LR}),
+        Real | None, learning(TRAINING, default={"train": "the recipe's", "pretrain": PRETRAIN_LR})
     ] = Field(default=None, gt=0)
     """Learning rate."""
     min_lr: Annotated[Real | None, learning(TRAINING, default="lr / 100")] = Field(default=None, ge=0)
@@ -219,10 +196,9 @@ class Settings(Declared):
     """The teacher's weight."""
     tau: Annotated[Real, taught(TRAIN)] = Field(default=3.0, ge=0.01, le=1000)
     """Temperature, soft."""
-    distill_through: Annotated[
-        Through | None,
-        taught(TRAIN, default="the token where a model has one"),
-    ] = None
+    distill_through: Annotated[Through | None, taught(TRAIN, default="the token where a model has one")] = (
+        None
+    )
     """token or logits."""
     plain: Annotated[Switch, On(TRAIN, TEACHING, between_calls="free", part_of="teacher")] = True
     """Train every model without the teacher too."""
@@ -236,17 +212,11 @@ class Settings(Declared):
         False
     )
     """Masked pre-training (SimMIM) on the training pictures first."""
-    pretrain_epochs: Annotated[
-        Count | None,
-        masked(TRAIN, default=PRETRAIN_EPOCHS),
-    ] = None
+    pretrain_epochs: Annotated[Count | None, masked(TRAIN, default=PRETRAIN_EPOCHS)] = None
     """Epochs of that."""
     mask_ratio: Annotated[Real, masked(TRAINING)] = Field(default=0.6, gt=0, lt=1)
     """Share of a picture that is hidden."""
-    mask_size: Annotated[
-        Pixels | None,
-        masked(TRAINING, default=f"{MASK_SIZE} at {IMAGE_SIZE} px"),
-    ] = None
+    mask_size: Annotated[Pixels | None, masked(TRAINING, default=f"{MASK_SIZE} at {IMAGE_SIZE} px")] = None
     """Side of what is hidden, px."""
     mask_target: Annotated[MaskTarget, masked(TRAINING)] = "pixels"
     """pixels, or normalised by their neighbourhood."""
@@ -289,7 +259,7 @@ class Settings(Declared):
     near_duplicates: Annotated[Switch, dividing(EVERY, splits=True)] = True
     """Look for near-copies (encoded again, resized, mirrored …) and keep them on one side."""
     pixel_range: Annotated[
-        tuple[float, float] | None,
+        Ends,
         dividing(EVERY, metavar="LOW,HIGH", default="what the values of all of them show"),
     ] = None
     """What is black and what is white in pictures of more than 8 bits."""
@@ -302,7 +272,7 @@ class Settings(Declared):
     """auto, fp32, bf16, fp16."""
     micro_batch: Annotated[Count | None, running(TRAINING, default="the batch")] = None
     """Pictures per forward pass."""
-    without: Annotated[tuple[Technique, ...], running(TRAINING, metavar="NAME,…")] = ()
+    without: Annotated[Techniques, running(TRAINING, metavar="NAME,…")] = ()
     """Techniques that are not used, whatever they would bring, comma-separated: device_views, cuda_graphs,
     tf32, channels_last, fused_attention, fused_optimizer; none: all are used.
     """
@@ -327,32 +297,6 @@ class Settings(Declared):
         running(EVERY, metavar="DIR", default="decoded/ in $VITBENCH_CACHE or the user's cache folder"),
     ] = None
     """Folder that keeps decoded pictures for later epochs, models and benchmarks."""
-
-    @field_validator("models", "weights", "seeds", "without", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any, info: ValidationInfo) -> Any:
-        """One name or number stands for a tuple of one, none for an empty one; nothing counts twice."""
-        if value in ("none", ["none"]) and info.field_name == "without":
-            return ()
-        many = (value,) if isinstance(value, str | Integral | Path) else value
-        if not isinstance(many, list | tuple | range) or any(isinstance(one, list | dict) for one in many):
-            return many
-        return tuple({(type(one), one): one for one in many}.values())
-
-    @field_validator("pixel_range", mode="before")
-    @classmethod
-    def _two_ends(cls, value: Any) -> Any:
-        """ "0,4095" as its two numbers; ValueError unless the first is the smaller one."""
-        if value is None:
-            return None
-        try:
-            given = value.split(",") if isinstance(value, str) else value
-            low, high = ends = tuple(math.nan if isinstance(one, bool) else float(one) for one in given)
-        except (TypeError, ValueError):
-            low, high = ends = (math.nan, math.nan)
-        if not -math.inf < low < high < math.inf:
-            raise ValueError("two numbers, the smaller one first, such as 0,4095")
-        return ends
 
     @classmethod
     def asked(cls, command: Command, given: Mapping[str, Any], also: Iterable[str] = ()) -> "Settings":

@@ -15,12 +15,12 @@ import torch
 
 from vitbench.analysis.measuring import measured, megabytes, milliseconds
 from vitbench.analysis.multiply_adds import PARTS, omega, split_macs
+from vitbench.defaults import DEFAULT_MODELS
 from vitbench.errors import UnfitModelError, UsageError
 from vitbench.models import families
 from vitbench.models.plan import plan_model
 from vitbench.models.windows import in_words, windows_of
 from vitbench.records.frames import Dtype, by_rows
-from vitbench.settings import DEFAULT_MODELS
 
 if TYPE_CHECKING:
     from pandas import DataFrame

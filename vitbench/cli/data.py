@@ -10,9 +10,10 @@ from pydantic import Field
 from vitbench import files
 from vitbench.cli.commands import App, Group
 from vitbench.cli.options import DATA, READING, PixelRangeOption, option, two_ends
+from vitbench.defaults import IMAGE_SIZE, PER_CLASS, Augment, Layout
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.options import MOST_PIXELS, Count, Folds, Positive, Seed, Whole
-from vitbench.settings import IMAGE_SIZE, PER_CLASS, Augment, Layout, Settings
+from vitbench.settings import Settings
 
 if TYPE_CHECKING:
     from vitbench.data.cache_listing import CacheEntry

@@ -11,6 +11,7 @@ import typer
 
 from vitbench import files
 from vitbench.cli.options import RESULTS, text_option
+from vitbench.defaults import ARMS, DISTILLED, RECIPE_OF, TEACHER
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.options import (
     EVERY,
@@ -25,7 +26,7 @@ from vitbench.options import (
     kinds,
     parsed,
 )
-from vitbench.settings import ARMS, DISTILLED, RECIPE_OF, TEACHER, Settings
+from vitbench.settings import Settings
 
 
 class CommandOptions(Declared):

@@ -13,8 +13,8 @@ from vitbench.cli.options import (
     option,
     text_option,
 )
+from vitbench.defaults import DEFAULT_MODELS
 from vitbench.options import Count, Pixels, Positive, fit, parsed
-from vitbench.settings import DEFAULT_MODELS
 
 Sizes = tuple[Pixels, ...]
 

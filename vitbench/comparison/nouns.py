@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from vitbench.comparison.measured import CompareOptions, Estimate, Pair, Recall, Row
+from vitbench.defaults import Distil, Through
 from vitbench.records.frames import by_rows
-from vitbench.settings import Distil, Through
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -6,6 +6,15 @@ user asks for is `Settings`; what decides one model's weights is a `Recipe`, wha
 `Benchmark`. The table made from them is a `Comparison` (`vitbench.comparison`).
 """
 
+from vitbench.defaults import (
+    ARMS,
+    DEFAULT_MODELS,
+    DISTILLED,
+    TEACHER,
+    Augment,
+    RecipeName,
+    Technique,
+)
 from vitbench.records.fingerprints import Fingerprints
 from vitbench.records.pictures import (
     Array,
@@ -31,16 +40,7 @@ from vitbench.records.results import (
     best_epoch,
 )
 from vitbench.records.words import counted, decimals, duration, percent
-from vitbench.settings import (
-    ARMS,
-    DEFAULT_MODELS,
-    DISTILLED,
-    TEACHER,
-    Augment,
-    RecipeName,
-    Settings,
-    Technique,
-)
+from vitbench.settings import Settings
 
 __all__ = [
     "ARMS",

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from vitbench.defaults import ARMS, DISTILLED, RECIPE_OF, TEACHER
 from vitbench.errors import VitbenchError
 from vitbench.files import quoted
 from vitbench.options import Command, Place
 from vitbench.records.results import Benchmark
-from vitbench.settings import ARMS, DISTILLED, RECIPE_OF, TEACHER, Settings
+from vitbench.settings import Settings
 
 RESULTS = Path("results")
 """Where benchmarks live unless `--results` says otherwise."""

@@ -7,8 +7,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vitbench.defaults import (
+    Augment,
+    Distil,
+    MaskTarget,
+    RecipeName,
+    Technique,
+    Through,
+)
 from vitbench.records.pictures import Preprocessing
-from vitbench.settings import Augment, Distil, MaskTarget, RecipeName, Technique, Through
 
 
 class Distillation(BaseModel):

@@ -4,10 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vitbench.data.made import training_way
-from vitbench.errors import UsageError
-from vitbench.models.plan import ModelPlan
-from vitbench.records import Augment, Distillation, Masking, Origin, Recipe, Settings, Split
-from vitbench.settings import (
+from vitbench.defaults import (
     ALPHA,
     BATCH_SIZE,
     DEIT_CUTMIX,
@@ -19,6 +16,9 @@ from vitbench.settings import (
     PRETRAIN_EPOCHS,
     PRETRAIN_LR,
 )
+from vitbench.errors import UsageError
+from vitbench.models.plan import ModelPlan
+from vitbench.records import Augment, Distillation, Masking, Origin, Recipe, Settings, Split
 
 
 @dataclass(frozen=True, slots=True)
