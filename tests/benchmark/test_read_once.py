@@ -42,5 +42,5 @@ def test_a_training_compares_once_and_reads_its_runs_once(
     assert resampled == [1, 1]
     assert counts["b/split.csv"] == 1
     for run in runs:
-        read = {name: counts[f"{run}/{name}"] for name in ("predictions.csv", "recipe.json")}
+        read = {name: counts[f"{run}/{name}"] for name in ("predictions.csv", "recipe.json", "epochs.csv")}
         assert set(read.values()) == {1}, read

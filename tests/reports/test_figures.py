@@ -40,7 +40,7 @@ def test_figures_hold_hostile_names_as_text(tmp_path: Path) -> None:
 
 def test_svg_names_no_font_of_this_machine(tmp_path: Path) -> None:
     """One generic stack instead of the fonts that happened to measure the text."""
-    drawing = draw_curves(curves_of(hostile(tmp_path)))
+    drawing = draw_curves(curves_of(read_results(hostile(tmp_path))))
     assert drawing is not None
     assert "DejaVu" not in drawing.svg
     assert "sans-serif" in drawing.svg
@@ -82,7 +82,7 @@ def test_all_right_has_nothing_confused(tmp_path: Path) -> None:
 
 def test_curves_say_in_words_what_they_show(tmp_path: Path) -> None:
     """The text alternative names each run's chosen epoch with its val scores."""
-    drawing = draw_curves(curves_of(hostile(tmp_path)))
+    drawing = draw_curves(curves_of(read_results(hostile(tmp_path))))
     assert drawing is not None
     assert "vit: chosen epoch 2, val loss 0.550, val accuracy 70.0%" in drawing.text
     assert drawing.png.startswith(b"\x89PNG")
@@ -90,7 +90,7 @@ def test_curves_say_in_words_what_they_show(tmp_path: Path) -> None:
 
 def test_curves_without_training_accuracy(tmp_path: Path) -> None:
     """Under mixup train_top1 is empty: the curve is left out, the rest is drawn."""
-    (curve, *_) = curves_of(hostile(tmp_path))
+    (curve, *_) = curves_of(read_results(hostile(tmp_path)))
     epochs = [dataclasses.replace(row, train_top1=None) for row in curve.epochs]
     assert draw_curves([dataclasses.replace(curve, epochs=epochs)]) is not None
 
@@ -98,7 +98,7 @@ def test_curves_without_training_accuracy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("n", [0, 1])
 def test_curves_of_few_epochs(tmp_path: Path, n: int) -> None:
     """No epoch: no figure. One: a figure of points."""
-    (curve, *_) = curves_of(hostile(tmp_path))
+    (curve, *_) = curves_of(read_results(hostile(tmp_path)))
     drawing = draw_curves([dataclasses.replace(curve, epochs=curve.epochs[:n])])
     assert (drawing is None) == (n == 0)
 

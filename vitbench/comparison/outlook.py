@@ -12,10 +12,9 @@ from vitbench.comparison.nouns import Obstacle, Outlook, Remedy
 from vitbench.comparison.opened import OpenBenchmark
 from vitbench.comparison.power import seeds_smallest_gap, telling_gap
 from vitbench.comparison.resolution import PairTest
-from vitbench.comparison.results import UNREADABLE, ModelResult
+from vitbench.comparison.results import ModelResult
 from vitbench.comparison.seeds import parts_with_seeds
 from vitbench.comparison.statistics import Part
-from vitbench.records import Run
 
 TIMES = 2
 """So many times the test pictures, and the trainings of a model that has several."""
@@ -128,8 +127,7 @@ class Case:
         for one, number in zip(self.models, runs, strict=True):
             if not number or one.is_probe or not one.answered:
                 continue
-            each = [training_seconds(run.run) for run in one.answered]
-            known = [seconds for seconds in each if seconds is not None]
+            known = [run.training_seconds for run in one.answered if run.training_seconds is not None]
             if not known:
                 return None
             total += number * sum(known) / len(known)
@@ -140,12 +138,3 @@ class Case:
         if found.gap is None:
             return dataclasses.replace(found, helps=False)
         return dataclasses.replace(found, helps=self.gap is None or found.gap <= (1 - LEAST_GAIN) * self.gap)
-
-
-def training_seconds(run: Run) -> float | None:
-    """What the epochs of a run took, its folds together, evaluation left out; None where nothing says it."""
-    try:
-        rows = [row for part in run.folds or (run,) for row in part.epochs()]
-    except UNREADABLE:
-        return None
-    return sum(row.seconds for row in rows) if rows else None

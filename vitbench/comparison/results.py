@@ -10,7 +10,7 @@ import numpy as np
 
 from vitbench.comparison.opened import OpenBenchmark, TestSet
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.records import Array, Benchmark, Predictions, Recipe, Run, probe_name
+from vitbench.records import Array, Benchmark, Epoch, Predictions, Recipe, Run, probe_name
 from vitbench.records.commands import going_on
 from vitbench.records.joining import joined
 
@@ -35,6 +35,20 @@ class RunResult(Identity):
     metrics: Mapping[str, Any]
     predictions: Predictions
     """Paths and classes in the order of the first benchmark."""
+
+    @functools.cached_property
+    def epochs(self) -> list[Epoch]:
+        """Read when they are asked for; what the file holds may not be epochs: `UNREADABLE`."""
+        return self.run.epochs()
+
+    @functools.cached_property
+    def training_seconds(self) -> float | None:
+        """What its epochs took, of all folds, evaluation left out; None where nothing says it."""
+        try:
+            rows = [row for fold in self.run.folds for row in fold.epochs()] or self.epochs
+        except UNREADABLE:
+            return None
+        return sum(row.seconds for row in rows) if rows else None
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from vitbench.comparison.disputed import most_telling
 from vitbench.comparison.measured import Row
 from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.opened import TestSet
-from vitbench.comparison.results import UNREADABLE, ModelResult, Sources, ranked_models, read_results
+from vitbench.comparison.results import ModelResult, Results, Sources, ranked_models, read_results
 from vitbench.comparison.statistics import ALPHA
 from vitbench.models.families import pretraining
 from vitbench.narrative.narrate import Narrative, narrate
-from vitbench.records import Benchmark, Run
 from vitbench.records.commands import asking
 from vitbench.reports.anonymous import anonymised
 from vitbench.reports.figures import Curve
@@ -32,16 +31,8 @@ from vitbench.reports.report import (
 )
 
 
-def comparison_report(
-    sources: Sources,
-    comparison: Comparison,
-    options: Options | None = None,
-    curves: Sequence[Curve] | None = None,
-) -> Report:
-    """The report of one benchmark, or of several on one test set, whose comparison is given.
-
-    curves: those of their runs; None: still to be read.
-    """
+def comparison_report(sources: Sources, comparison: Comparison, options: Options | None = None) -> Report:
+    """The report of one benchmark, or of several on one test set, whose comparison is given."""
     results, options, told = read_results(sources), options or Options(), narrate(comparison)
     manifest, benchmarks = results.first.manifest, [source.benchmark for source in results.sources]
     models = ranked_models(results.models)
@@ -61,7 +52,7 @@ def comparison_report(
         comparison=comparison,
         narrative=told,
         badges=badges(comparison, told),
-        curves=tuple([c for one in benchmarks for c in curves_of(one)] if curves is None else curves),
+        curves=tuple(curves_of(results)),
         confusions=tuple(_confusion(one) for one in models),
         pictures=tuple(pictures[:MOST_PICTURES]),
         n_pictures=len(pictures),
@@ -216,22 +207,16 @@ def _confusion(one: ModelResult) -> Confusion:
 # --- curves ----------------------------------------------------------------------------------------
 
 
-def curves_of(benchmark: Benchmark) -> list[Curve]:
+def curves_of(results: Results) -> list[Curve]:
     """The epochs of every run so far; named after the model where it has one seed."""
-    models = [run.model for run in benchmark.runs]
-    return [
-        Curve(
-            run.model if models.count(run.model) == 1 else run.name,
-            run.epochs(),
-            _best_epoch(run),
-        )
-        for run in benchmark.runs
-    ]
-
-
-def _best_epoch(run: Run) -> int | None:
-    """The chosen epoch; None while unfinished and where metrics.json is damaged."""
-    try:
-        return int(run.metrics()["best_epoch"]) if run.status == "finished" else None
-    except UNREADABLE:
-        return None
+    known = {run.run.folder: run for model in results.models for run in model.answered}
+    found = []
+    for source in results.sources:
+        runs = source.benchmark.runs
+        models = [run.model for run in runs]
+        for run in runs:
+            name = run.model if models.count(run.model) == 1 else run.name
+            read = known.get(run.folder)
+            epochs = run.epochs() if read is None else read.epochs
+            found.append(Curve(name, epochs, None if read is None else int(read.metrics["best_epoch"])))
+    return found

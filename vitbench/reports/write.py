@@ -64,7 +64,7 @@ def write_reports(
     put("comparison.json", comparison_json(comparison))
     put("predictions.csv", frame_csv(answers_frame(results)))
     notes: list[str] = []
-    curves = curves_of(benchmark)
+    curves = curves_of(results)
     drawings: dict[str, Callable[[], Drawing | None]] = {
         "curves": lambda: draw_curves(curves),
         "cost": lambda: draw_cost(comparison.tested, order=[curve.model for curve in curves]),
@@ -83,7 +83,7 @@ def write_reports(
             notes += drawing.notes
     on_progress(len(drawings) + 1, len(drawings) + 2)
     report = benchmark.folder / "report.html"
-    content = comparison_report(results, comparison, curves=curves)
+    content = comparison_report(results, comparison)
     photos, numbers = Photos.of(results.first, content.twins), shown_numbers(content)
     small = photos.small(numbers)
     photos.keep(small)
