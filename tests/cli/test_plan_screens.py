@@ -13,12 +13,14 @@ TINY_PLAN = ("--weights", "random", "--image-size", "32", "--epochs", "3", "--no
 
 
 def steady(text: str) -> str:
-    """Without what is measured, the columns that it moves, and the machine."""
+    """Without what is measured, the columns that it moves, the machine, and progress on a slow one."""
+    text = re.sub(r"^timing a few steps.*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r" +(time|\d+(\.\d)? (s|min|h))(?=  )", "  TIME", text)
     text = re.sub(r"on \S+ CPU, \d+ threads?", "on this CPU", text)
     return re.sub(r" {2,}", "  ", re.sub(r"( from)?( \w*)?…", "…", text))
 
 
+@pytest.mark.usefixtures("timed")
 @pytest.mark.parametrize(
     ("name", "words"),
     [

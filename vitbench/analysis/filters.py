@@ -18,12 +18,6 @@ DRAWS = 5
 SHOWN_WHOLE = 7
 """px: filters no larger than a CNN's are shown themselves too."""
 COLUMNS: dict[str, Dtype] = {"component": "Int64", "explained": "float64"}
-CHANGE: dict[str, Dtype] = {
-    "filters": "Int64",
-    "rows": "Int64",
-    "columns": "Int64",
-    "relative_change": "float64",
-}
 
 
 def first_filters(model: nn.Module) -> Tensor | None:

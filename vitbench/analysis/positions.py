@@ -75,14 +75,14 @@ def _patch_positions(model: Any) -> tuple[Tensor, tuple[int, int]]:
 def look_at_positions(subject: Subject, _: Pictures) -> Finding:
     """`position_similarity`: means over all pairs of patches so far apart; the map holds every pair."""
 
-    def measure(model: nn.Module) -> Finding:
+    def similarities(model: nn.Module) -> Finding:
         values = similarity(model, subject.preprocessing.size).double().cpu().numpy()
         frame = by_rows(SIMILARITY, _by_offset(values))
         return Finding({"position_similarity": frame}, {"position_similarity": values}, {
             "position_similarity": ("row", "column"),
         })  # fmt: skip
 
-    return beside_before(subject, measure)
+    return beside_before(subject, similarities)
 
 
 def _by_offset(values: Array) -> list[tuple[int, int, float]]:
@@ -162,27 +162,17 @@ def _biases(model: nn.Module) -> dict[str, Tensor]:
 def look_at_biases(subject: Subject, _: Pictures) -> Finding:
     """`position_bias`: a row per block and head; a map by block, centred, the query in its middle."""
 
-    def measure(model: nn.Module) -> Finding:
+    def biases(model: nn.Module) -> Finding:
         rows, maps = [], {}
         for layer, (name, bias) in enumerate(_biases(model).items(), start=1):
             maps[f"position_bias {name}"] = values = bias.double().cpu().numpy()
             down, right = values.shape[1] // 2, values.shape[2] // 2
-            rows += [
-                (
-                    layer,
-                    name,
-                    head,
-                    f"{down + 1} × {right + 1}",
-                    one.min(),
-                    one.max(),
-                    one.std(),
-                    one[down, right],
-                )
-                for head, one in enumerate(values, start=1)
-            ]
+            window = f"{down + 1} × {right + 1}"
+            for head, one in enumerate(values, start=1):
+                rows.append((layer, name, head, window, one.min(), one.max(), one.std(), one[down, right]))
         return Finding({"position_bias": by_rows(BIAS, rows)}, maps, dict.fromkeys(maps, ("head",)))
 
-    return beside_before(subject, measure)
+    return beside_before(subject, biases)
 
 
 BIASES = Analysis(

@@ -21,6 +21,7 @@ from vitbench.files import printable
 from vitbench.progress.clock import wall_clock
 from vitbench.records import Split, counted, duration
 from vitbench.records.commands import probing
+from vitbench.reports.fitted import fitted
 from vitbench.training.jobs import Job
 
 WIDTH = 80
@@ -30,8 +31,6 @@ LONG_SECONDS = 2 * 3600
 SMALL_SIZE = 64
 LARGE_STORE_MB = 100
 """Decoded pictures that come to more are named where disk is."""
-NARROW = 60
-"""Below so many columns the table has no room for weights and sizes."""
 
 
 def described(plan: Plan, estimates: Mapping[str, Estimate], width: int = WIDTH) -> list[str]:
@@ -41,7 +40,10 @@ def described(plan: Plan, estimates: Mapping[str, Estimate], width: int = WIDTH)
         for part in (_data(plan, width), _split(plan)):
             console.print(Text(printable(part)))
         if plan.jobs:
-            console.print(_table(plan, estimates, console))
+            table, left_out = _table(plan, estimates, width)
+            console.print(table)
+            if left_out:
+                console.print(f"no room for: {', '.join(left_out)}; --dry-run --json has all")
         for line in _below(plan, estimates):
             console.print(Text(printable(line)))
         _print_notes(_notes(plan), console)
@@ -93,41 +95,29 @@ def _split(plan: Plan) -> str:
 # --- the table -------------------------------------------------------------------------------------
 
 
-def _table(plan: Plan, estimates: Mapping[str, Estimate], console: Console) -> Table:
-    """A row per model with its seeds, folds and probe, and one for all of them."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    wide = console.width >= NARROW
-    table.add_column("model")
-    if wide:
-        table.add_column("weights")
-        table.add_column("params", no_wrap=True, justify="right")
-        table.add_column("px (own)", no_wrap=True)
-    for title in ("runs", "time", "disk"):
-        table.add_column(title, no_wrap=True, justify="right")
+def _table(plan: Plan, estimates: Mapping[str, Estimate], width: int) -> tuple[Table, list[str]]:
+    """A row per model with its seeds, folds and probe, and one for all; the titles that have no room."""
     models: dict[str, list[Job]] = {}
     for job in plan.jobs:
         models.setdefault(job.planned.beside, []).append(job)
-    for name, jobs in list(models.items())[:MOST_MODELS]:
-        about = _about(jobs, estimates) if wide else ()
-        table.add_row(_short(name), *about, *_cost(jobs, plan, estimates))
-    blank = ("", "", "") if wide else ()
+    rows: list[Sequence[str]] = [
+        (name, *_cost(jobs, plan, estimates), *_about(jobs, estimates))
+        for name, jobs in list(models.items())[:MOST_MODELS]
+    ]
     if len(models) > MOST_MODELS:
-        table.add_row(f"and {len(models) - MOST_MODELS} more", *blank)
+        rows.append((f"and {len(models) - MOST_MODELS} more", *[""] * 6))
     seconds = _total_seconds(plan, estimates)
-    table.add_row("in all", *blank, str(len(plan.jobs)), _time(seconds), _disk(plan, estimates))
-    return table
+    rows.append(("in all", str(len(plan.jobs)), _time(seconds), _disk(plan, estimates), "", "", ""))
+    titles = ["model", "runs", "time", "disk", "params", "px (own)", "weights"]
+    return fitted(titles, rows, width, titles[1:5])
 
 
-def _about(jobs: Sequence[Job], estimates: Mapping[str, Estimate]) -> tuple[Text | str, ...]:
+def _about(jobs: Sequence[Job], estimates: Mapping[str, Estimate]) -> tuple[str, str, str]:
+    """Parameters, size and first weights."""
     job = next((job for job in jobs if job.recipe.name != "probe"), jobs[0])
     size, native = job.plan.image_size, job.plan.native_size
     pixels = str(size) if size == native else f"{size} ({native})"
-    return _short(job.begins_with), f"{estimates[job.run_name].params_m:.1f} M", pixels
-
-
-def _short(text: str) -> Text:
-    """On one line, cut where there is no room."""
-    return Text(printable(text), no_wrap=True, overflow="ellipsis")
+    return f"{estimates[job.run_name].params_m:.1f} M", pixels, job.begins_with
 
 
 def _cost(jobs: Sequence[Job], plan: Plan, estimates: Mapping[str, Estimate]) -> tuple[str, str, str]:

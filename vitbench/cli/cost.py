@@ -10,16 +10,13 @@ from vitbench.analysis.cost import Limits, Windows, cost
 from vitbench.benchmark.folder import fresh_name
 from vitbench.cli.options import status_of
 from vitbench.cli.progress import watch
-from vitbench.cli.show import console, say, show_lines
+from vitbench.cli.show import console, say, show_lines, show_table
 from vitbench.inference.devices import choose_device
 from vitbench.records.commands import command
 from vitbench.reports.cost import answer, rows_of, write_cost
-from vitbench.reports.fitted import fitted
 from vitbench.reports.lines import wrapped
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vitbench.analysis.cost import Cost
 
 WORK = "measuring models at their sizes"
@@ -65,22 +62,18 @@ def show_cost(asked: Asked, device: str, results: Path, *, as_json: bool) -> int
         tables = {name: json.loads(table.to_json(orient="records")) for name, table in found.frames.items()}
         print(json.dumps({"folder": str(place), **tables}, ensure_ascii=False))
     else:
-        screen = console()
-        show_lines([one for line in (*answer(found), "") for one in wrapped(line, screen.width)])
-        table, left_out = _table(found, screen.width)
-        screen.print(table)
-        if left_out:
-            say(f"no room for: {', '.join(left_out)}; a wider terminal, or --json, has all")
+        show_lines([one for line in (*answer(found), "") for one in wrapped(line, console().width)])
+        show_table(*_table(found))
         print(f"page: {place / 'report.html'}, every number beside it")
     return status_of(len(found.counted), len(found.counted) + len(found.refused))
 
 
-def _table(found: "Cost", width: int) -> tuple["Table", list[str]]:
-    """A row per model and size, and the titles of the columns that have no room."""
+def _table(found: "Cost") -> tuple[list[str], list[list[str]], list[str]]:
+    """Titles, a row per model and size, and the titles of numbers."""
     rows = []
     for row in rows_of(found):
         share = f"{100 * row['attention'] / row['macs']:.0f}" if row["attention"] else ""
         cells = [row["model"], str(row["image_size"]), row["windows"], f"{row['macs'] / 1e9:.3g}", share]
         rows.append([*cells, *("" if row[name] is None else f"{row[name]:.3g}" for name in TIMED)])
     titles = ["model", "px", "windows", "GMACs", "attn %", *TIMED.values()]
-    return fitted(titles, rows, width, [title for title in titles if title not in ("model", "windows")])
+    return titles, rows, [title for title in titles if title not in ("model", "windows")]

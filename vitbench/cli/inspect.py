@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from vitbench.benchmark.inspect import Asked, carried_out, count_looks, write
 from vitbench.cli.options import status_of
 from vitbench.cli.progress import watch
-from vitbench.cli.show import console, say
+from vitbench.cli.show import say, show_table
 from vitbench.inference.devices import choose_device
 from vitbench.settings import Settings
 
 if TYPE_CHECKING:
     from vitbench.analysis.inspect import Inspection
 
+TITLES = ("model", "map", "first", "lowest", "random", "centre", "first − centre", "more")
 YES_NO = {True: "yes", False: "no", None: ""}
 MOST_ROWS = 9
 """Of the table of maps: three kinds for three networks."""
@@ -58,12 +57,11 @@ def show(found: "Inspection") -> None:
         rows = frames["deletion"].astype(object).where(frames["deletion"].notna(), None).to_dict("records")
         count = max(row["pictures"] for row in rows)
         print(f"Points of probability lost with a quarter of the picture blurred, mean of {count} [95 %]:")
-        table = Table(box=None, pad_edge=False)
-        for title in ("model", "map", "first", "lowest", "random", "centre", "first − centre", "more"):
-            table.add_column(title, justify="left" if title in ("model", "map") else "right", overflow="fold")
-        for row in rows[:MOST_ROWS]:
-            table.add_row(row["model"], row["map"], *_quarters(row), YES_NO[row["beats_centre"]])
-        console().print(table)
+        cells = [
+            (row["model"], row["map"], *_quarters(row), YES_NO[row["beats_centre"]])
+            for row in rows[:MOST_ROWS]
+        ]
+        show_table(TITLES, cells, TITLES[2:])
         if len(rows) > MOST_ROWS:
             print(f"… {len(rows) - MOST_ROWS} more in deletion.csv")
     if "distance" in frames:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from vitbench.files import printable
@@ -23,6 +22,7 @@ from vitbench.records.commands import (
     training_from,
     training_of,
 )
+from vitbench.reports.fitted import fitted
 from vitbench.reports.lines import Line, plain
 from vitbench.reports.screen import command_lines
 
@@ -73,6 +73,16 @@ def show_lines(lines: Sequence[Line]) -> None:
         screen.print(Text(line.text, style="dim" if line.light else ""), soft_wrap=True)
 
 
+def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> list[str]:
+    """Print the columns that have room on stdout (`fitted`), on stderr and as a list those that have none."""
+    screen = console()
+    table, left_out = fitted(titles, rows, screen.width, right)
+    screen.print(table)
+    if left_out:
+        say(f"no room for: {', '.join(left_out)}; a wider terminal, or --json, has all")
+    return left_out
+
+
 def closing(benchmark: Benchmark, comparison: "Comparison", width: int) -> list[Line]:
     """What to type next, and where the report is."""
     return [*_next(benchmark, comparison, width), *report_lines(benchmark, width)]
@@ -119,12 +129,8 @@ def show_encoders(benchmark: Benchmark, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"benchmark": benchmark.name, "runs": found}, ensure_ascii=False))
     else:
-        table = Table(box=None, pad_edge=False)
-        for column in ENCODER_COLUMNS:
-            table.add_column(ENCODER_COLUMNS[column], overflow="fold", no_wrap=column == "run")
-        for row in found:
-            table.add_row(*(_cell(row[column], 3) for column in ENCODER_COLUMNS))
-        console().print(table)
+        cells = [[_cell(row[column], 3) for column in ENCODER_COLUMNS] for row in found]
+        show_table(list(ENCODER_COLUMNS.values()), cells)
     done = any(run.status == "finished" for run in benchmark.runs)
     again = f"no model finished; to try again: {going_on(benchmark)}"
     say(f"files: {_files(benchmark)}; {f'next: {training_from(benchmark)}' if done else again}")
@@ -160,18 +166,12 @@ def show_models(
 
 def _print_models(rows: Sequence[Mapping[str, Any]], name: str) -> None:
     """A row per model, under the name in that column."""
-    from vitbench.reports.fitted import fitted
-
     columns = {name: "model", **MODEL_COLUMNS}
-    screen = console()
     cells = [[_cell(row[column]) for column in columns] for row in rows]
     right = [MODEL_COLUMNS[column] for column in ("params_m", "gmacs", "native_size", "published_top1")]
-    table, left_out = fitted(list(columns.values()), cells, screen.width, right)
-    screen.print(table)
+    left_out = show_table(list(columns.values()), cells, right)
     if any(row["published_top1"] for row in rows) and MODEL_COLUMNS["published_top1"] not in left_out:
         say("IN-1k %: accuracy on ImageNet-1k as published; not measured here")
-    if left_out:
-        say(f"no room for: {', '.join(left_out)}; a wider terminal, or --json, has all")
 
 
 def download_models(folder: Path, names: str | None) -> None:
