@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vitbench.benchmark.compare import compare
     from vitbench.benchmark.inspect import inspect
     from vitbench.benchmark.predict import predict
+    from vitbench.benchmark.suspects import suspects
     from vitbench.benchmark.train import pretrain, probe, train
     from vitbench.comparison.nouns import Comparison
     from vitbench.errors import VitbenchError
@@ -47,6 +48,7 @@ __all__ = [
     "predict",
     "pretrain",
     "probe",
+    "suspects",
     "train",
 ]
 
@@ -62,6 +64,7 @@ _HOME = {
     "predict": "vitbench.benchmark.predict",
     "pretrain": "vitbench.benchmark.train",
     "probe": "vitbench.benchmark.train",
+    "suspects": "vitbench.benchmark.suspects",
     "train": "vitbench.benchmark.train",
 }
 

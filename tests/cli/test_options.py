@@ -31,6 +31,7 @@ BASES = {
     "data augment": "data views --per-class 3 --image-size 32",
     "data store": "",
     "data demo": "pictures",
+    "data suspects": "two",
 }
 """What a call of each command cannot do without."""
 

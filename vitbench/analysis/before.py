@@ -32,10 +32,7 @@ def before_training(run: Run, benchmark: Benchmark | None) -> Callable[[], nn.Mo
 
     def make() -> nn.Module | str:
         try:
-            recipe = run.recipe()
-            plan = plan_model(recipe.model, recipe.preprocessing.size)
-            plan = dataclasses.replace(plan, model_args=recipe.model_args)
-            weights = _weights(run, benchmark, recipe, plan)
+            recipe, plan, weights = began_with(run, benchmark)
             model = learner(plan, recipe, weights)
         except VitbenchError as error:
             return first_line(error).partition(";")[0]  # what to do next is advice for another command
@@ -49,6 +46,17 @@ def before_training(run: Run, benchmark: Benchmark | None) -> Callable[[], nn.Mo
 @functools.lru_cache(maxsize=1)
 def _last(make: Callable[[], nn.Module | str]) -> nn.Module | str:
     return make()
+
+
+def began_with(run: Run, benchmark: Benchmark | None) -> tuple[Recipe, ModelPlan, InitialWeights]:
+    """A run's recipe, its network and the weights that it began from.
+
+    VitbenchError, one line, where these are not there or another file now. Nothing is downloaded.
+    """
+    recipe = run.recipe()
+    plan = plan_model(recipe.model, recipe.preprocessing.size)
+    plan = dataclasses.replace(plan, model_args=recipe.model_args)
+    return recipe, plan, _weights(run, benchmark, recipe, plan)
 
 
 def _weights(run: Run, benchmark: Benchmark | None, recipe: Recipe, plan: ModelPlan) -> InitialWeights:

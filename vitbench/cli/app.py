@@ -25,7 +25,7 @@ from vitbench.cli.options import (
     option,
     two_ends,
 )
-from vitbench.cli.studies import cost, inspect
+from vitbench.cli.studies import cost, inspect, suspects
 from vitbench.cli.train import pretrain, probe, train
 from vitbench.errors import UsageError
 from vitbench.options import Count, Points, Positive
@@ -38,6 +38,7 @@ app = App(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+data_app.command()(suspects)
 app.add_typer(data_app, name="data")
 
 

@@ -116,3 +116,28 @@ def cost(
         no_times=no_times,
     )
     raise typer.Exit(show_cost(asked, device, results, as_json=json))
+
+
+def suspects(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="A benchmark. [default: the newest]", show_default=False),
+    ] = None,
+    device: DeviceOption = "auto",
+    results: ResultsOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """List pictures whose label looks wrong to a benchmark's models that did not learn from them.
+
+    Examples:
+    vitbench probe photos --folds 5 && vitbench data suspects
+    vitbench data suspects photos-1
+    vitbench data suspects photos-1 --json
+
+    Leaves suspects/ in the benchmark's folder: a page of the pictures with every model's answer and the
+    nearest pictures of the other class, and suspects.csv, whose column right_label is yours to fill in.
+    With folds every picture is asked about, else the test pictures alone.
+    """
+    from vitbench.cli.suspects import show_suspects
+
+    raise typer.Exit(show_suspects(name, results, device, as_json=json))
