@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vitbench.analysis.cost import cost
     from vitbench.analysis.inspect import Inspection
     from vitbench.benchmark.compare import compare
+    from vitbench.benchmark.export import export
     from vitbench.benchmark.inspect import inspect
     from vitbench.benchmark.predict import predict
     from vitbench.benchmark.suspects import suspects
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from vitbench.errors import VitbenchError
     from vitbench.narrative.narrate import Narrative, narrate
     from vitbench.records import Answer, Benchmark, Predictions, Recipe, Run, Settings
+    from vitbench.records.exports import Export
 
 __all__ = [
     "Answer",
     "Benchmark",
     "Comparison",
+    "Export",
     "Inspection",
     "Narrative",
     "Predictions",
@@ -43,6 +46,7 @@ __all__ = [
     "VitbenchError",
     "compare",
     "cost",
+    "export",
     "inspect",
     "narrate",
     "predict",
@@ -54,11 +58,13 @@ __all__ = [
 
 _HOME = {
     "Comparison": "vitbench.comparison.nouns",
+    "Export": "vitbench.records.exports",
     "Inspection": "vitbench.analysis.inspect",
     "Narrative": "vitbench.narrative.narrate",
     "VitbenchError": "vitbench.errors",
     "compare": "vitbench.benchmark.compare",
     "cost": "vitbench.analysis.cost",
+    "export": "vitbench.benchmark.export",
     "inspect": "vitbench.benchmark.inspect",
     "narrate": "vitbench.narrative.narrate",
     "predict": "vitbench.benchmark.predict",

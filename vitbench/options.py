@@ -83,6 +83,8 @@ Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[Real, Field(gt=0)]
 Points = Annotated[Positive, Field(lt=100)]
 """Of accuracy, in percent."""
+Drop = Annotated[Real, Field(ge=0, lt=100)]
+"""Points that may be lost."""
 Share = Annotated[Real, Field(ge=0, lt=1)]
 Switch = Annotated[bool, Field(strict=True)]
 """True or False; 1 and "yes" are none."""

@@ -25,6 +25,7 @@ BASES = {
     "models": "test_vit*",
     "inspect": "test_vit one.png",
     "cost": "test_vit",
+    "export": "two/test_vit-s0",
     "demo": "data",
     "data check": "data",
     "data split": "data copies",
@@ -51,7 +52,7 @@ VALUES = {
     "--margin": "2", "--detect": "3.5", "--format": "md", "--report": "page.html", "--run": "two",
     "--pixel-range": "0,4095", "--data": "photos",
     "--check-pictures": "3", "--sizes": "32,64", "--latency": ".1", "--memory": "1", "--windows": "fitted",
-    "--batch": "1",
+    "--batch": "1", "--to": "onnx", "--max-drop": "99",
     "--top-k": "2", "--out": "out.csv", "--sheet": "sheet.png", "--download": "weights",
 }  # fmt: skip
 """A value of each option that takes one; a new option needs one here."""

@@ -17,11 +17,13 @@ from vitbench.data.kinds import several_notes
 from vitbench.errors import UsageError, VitbenchError, did_you_mean
 from vitbench.files import printable
 from vitbench.inference.devices import choose_device
-from vitbench.inference.stream import Question, Recognise, answer, collect
+from vitbench.inference.stream import Answering, Question, Recognise, answer, collect
+from vitbench.models.exported import ExportedModel, is_exported, open_exported
 from vitbench.models.folder import LoadedModel, load_model
 from vitbench.options import Count, fit
 from vitbench.records import Answer, Benchmark, Fingerprints, Part, PixelRange, Run, counted
 from vitbench.records.commands import command, going_on
+from vitbench.records.exports import export_at
 from vitbench.records.fingerprints import NOTHING, TESTED_ON, Found
 from vitbench.records.pictures import LEFT_OUT, Several
 from vitbench.records.watch import Watch
@@ -57,7 +59,7 @@ def predict(
 class ModelSet:
     """The models that answer."""
 
-    models: dict[str, tuple[LoadedModel, ...]]
+    models: dict[str, tuple[Answering, ...]]
     """By run name; those of several folds answer together."""
     benchmark: Benchmark | None
     """Where they come from, if that is known."""
@@ -65,6 +67,16 @@ class ModelSet:
     """The fold, from 1, where a single fold's model answers."""
     runs: tuple[Run, ...] = ()
     """Whose models they are; () for a saved model that belongs to no run."""
+
+    def networks(self) -> dict[str, tuple[LoadedModel, ...]]:
+        """The models, for whoever looks inside; UsageError where one is a file without an inside."""
+        for name, together in self.models.items():
+            if any(isinstance(one, ExportedModel) for one in together):
+                raise UsageError(f"{name}: an exported model has no inside to look at; name the run it is of")
+        return {
+            name: tuple(one for one in together if isinstance(one, LoadedModel))
+            for name, together in self.models.items()
+        }
 
     def recognise(self) -> Recognise:
         """What the models' data holds of a picture: the very file, else a near-copy that taught, else tested.
@@ -94,7 +106,7 @@ class ModelSet:
         if ends is None:
             return self
 
-        def told(one: LoadedModel) -> LoadedModel:
+        def told(one: Answering) -> Answering:
             return replace(one, preprocessing=replace(one.preprocessing, pixel_range=PixelRange(*ends)))
 
         models = {name: tuple(told(one) for one in together) for name, together in self.models.items()}
@@ -139,7 +151,7 @@ def ask(
     `report` gets one line about it. `explain`: answers have maps; what there are none of is reported first.
     """
     looked, odd = 0, _Odd()
-    explainer = Explainer(model_set.models, device) if explain else None
+    explainer = Explainer(model_set.networks(), device) if explain else None
     for line in explainer.refusals if explainer else ():
         report(line)
     try:
@@ -224,8 +236,9 @@ def model_set_for(name: str | None, wanted: Sequence[str], results: Path) -> Mod
     """The models that answer.
 
     `name`: a benchmark, one run of it (`NAME/vit-s0`) or of a fold (`NAME/vit-s0/fold-2`), or the path of
-    a run or of any saved model folder; None: the newest finished benchmark. `wanted` keeps only these
-    models or runs; a probe that stands beside its fine-tuned model answers only if it is named there.
+    a run, of any saved model folder or of an exported model; None: the newest finished benchmark. `wanted`
+    keeps only these models or runs; a probe that stands beside its fine-tuned model answers only if it is
+    named there.
     """
     if name is not None and (model_set := _single(name, results)) is not None:
         return model_set
@@ -253,6 +266,8 @@ def _models_of(run: Run) -> tuple[LoadedModel, ...]:
 def _single(name: str, results: Path) -> ModelSet | None:
     """The run or the saved model called so; None where it is neither."""
     for path in (Path(name), results / name):
+        if is_exported(path):
+            return _of_export(path)
         if files.is_there(path / "config.json"):
             run = Run(path.resolve().parent)
             if (run.folder / "recipe.json").exists():
@@ -270,6 +285,16 @@ def _single(name: str, results: Path) -> ModelSet | None:
         for path in (Path(name), results / name):
             _refuse_file(path)
     return None
+
+
+def _of_export(path: Path) -> ModelSet:
+    """An exported model; where it still lies in its benchmark, that is told too, and looks are counted."""
+    model = open_exported(path)
+    made = export_at(path)
+    name = made.name if made else model.file.stem
+    home = made.home() if made else None
+    runs = (home.run(made.about["run"]),) if made and home and "/" not in made.about["run"] else ()
+    return ModelSet({name: (model,)}, home, runs=runs)
 
 
 def _refuse_file(path: Path) -> None:

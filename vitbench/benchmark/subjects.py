@@ -100,7 +100,7 @@ def of_homes(homes: Sequence[str], results: Path) -> Lookers:
 def _subjects(found: ModelSet, folds: bool) -> list[Subject]:
     runs = dict(zip(found.models, found.runs, strict=True)) if found.runs else {}
     subjects = []
-    for name, together in found.models.items():
+    for name, together in found.networks().items():
         run = runs.get(name)
         called, part = (
             (f"{name}/fold-1", run and run.part("fold-1")) if folds and len(together) > 1 else (name, run)

@@ -1,4 +1,4 @@
-"""Commands that go deeper: what networks look at, and what they cost."""
+"""Commands that go deeper: what networks look at, what they cost, and how they go elsewhere."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,8 @@ from vitbench.cli.options import (
     text_option,
 )
 from vitbench.defaults import DEFAULT_MODELS
-from vitbench.options import Count, Pixels, Positive, fit, parsed
+from vitbench.errors import UsageError
+from vitbench.options import Count, Drop, Pixels, Positive, fit, parsed
 
 Sizes = tuple[Pixels, ...]
 
@@ -141,3 +142,51 @@ def suspects(
     from vitbench.cli.suspects import show_suspects
 
     raise typer.Exit(show_suspects(name, results, device, as_json=json))
+
+
+def export(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME|RUN",
+            help="A run (photos-1/swin-s0), or a benchmark, of which the best model is taken. [default: the "
+            "newest benchmark]",
+        ),
+    ] = None,
+    to: Annotated[
+        Literal["onnx", "pt2"],
+        option("--to", Literal["onnx", "pt2"], "onnx, or pt2 of torch.export. [default: onnx]"),
+    ] = "onnx",
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Weights of a transformer in a byte each, tested against fp32; refused where worse.",
+        ),
+    ] = False,
+    max_drop: Annotated[
+        float | None,
+        option("--max-drop", Drop, "Points of accuracy that --int8 may lose at most. [default: 1]"),
+    ] = None,
+    results: ResultsOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Make a trained model one ONNX file that answers as here, checked on the whole test set.
+
+    Examples:
+    vitbench export
+    vitbench export photos-1/swin-s0
+    vitbench export photos-1 --int8 --max-drop 0.5
+
+    Into results/NAME/export/: the model with normalisation and softmax inside, a model card, a test vector
+    and a script that needs numpy, Pillow and onnxruntime only. Needs `pip install 'vitbench[onnx]'`.
+
+    More examples:
+    vitbench export --to pt2
+    """
+    if max_drop is not None and not int8:
+        raise UsageError("--max-drop: is of --int8; add that, or leave it away")
+    from vitbench.benchmark.export import Wanted
+    from vitbench.cli.export import export_model
+
+    raise typer.Exit(export_model(name, results, Wanted.of(to, int8, max_drop), as_json=json))

@@ -22,6 +22,7 @@ from vitbench.data.walk import Walk
 from vitbench.errors import UnreadableImageError, VitbenchError
 from vitbench.files import printable
 from vitbench.inference.forward import probabilities
+from vitbench.models.exported import ExportedModel
 from vitbench.models.folder import LoadedModel
 from vitbench.records import Answer, Array, PixelRange, Preprocessing
 from vitbench.records.fingerprints import Found
@@ -32,6 +33,8 @@ nearly twice as fast for 128 at once as for 16 (0.25 and 0.47 ms a picture); vit
 little from 32 on."""
 
 
+Answering = LoadedModel | ExportedModel
+"""A model that answers: a network, or a file that was made of one."""
 Recognise = Callable[[str, Image.Image], Found | None]
 """From the sha256 of a file and its decoded picture to what is known of it."""
 
@@ -103,7 +106,7 @@ def _step(place: str, part: str) -> list[str]:
 
 
 def answer(
-    models: Mapping[str, Sequence[LoadedModel]],
+    models: Mapping[str, Sequence[Answering]],
     questions: Iterable[Question],
     device: torch.device,
     top_k: int = 1,
@@ -119,7 +122,8 @@ def answer(
     evaluations = {model.preprocessing: Evaluation(model.preprocessing) for model in every}
     ranges = tuple(dict.fromkeys(key.pixel_range for key in evaluations))
     for model in every:
-        model.module.to(device)
+        if isinstance(model, LoadedModel):
+            model.module.to(device)
 
     def prepare(question: Question) -> Prepared:
         try:
@@ -185,26 +189,28 @@ Said = Mapping[str, Sequence[tuple[tuple[str, float], ...]]]
 
 
 def _said(
-    models: Mapping[str, Sequence[LoadedModel]],
+    models: Mapping[str, Sequence[Answering]],
     evaluations: Mapping[Preprocessing, Evaluation],
     readable: Sequence[Prepared],
     device: torch.device,
     top_k: int,
 ) -> Said:
     """What every model says of some pictures."""
-    inputs = {
-        key: one.inputs([each.cuts[key] for each in readable], device) for key, one in evaluations.items()
+    pixels = {key: [each.cuts[key] for each in readable] for key in evaluations}
+    networks = {
+        one.preprocessing for every in models.values() for one in every if isinstance(one, LoadedModel)
     }
+    inputs = {key: evaluations[key].inputs(pixels[key], device) for key in networks}
     said = {}
     for name, together in models.items():
         classes = together[0].classes
-        each = [_probabilities(model, classes, inputs[model.preprocessing], device) for model in together]
+        each = [_probabilities(model, classes, pixels, inputs, device) for model in together]
         said[name] = [_top(row, classes, top_k) for row in np.mean(each, axis=0)]
     return said
 
 
 def _answer_batch(
-    models: Mapping[str, Sequence[LoadedModel]], batch: Sequence[Prepared], said: Said
+    models: Mapping[str, Sequence[Answering]], batch: Sequence[Prepared], said: Said
 ) -> Iterator[Answer]:
     known = {label for together in models.values() for label in together[0].classes}
     place = 0
@@ -232,10 +238,21 @@ def _answer_batch(
 
 
 def _probabilities(
-    model: LoadedModel, classes: Sequence[str], inputs: torch.Tensor, device: torch.device
+    model: Answering,
+    classes: Sequence[str],
+    pixels: Mapping[Preprocessing, Sequence[torch.Tensor]],
+    inputs: Mapping[Preprocessing, torch.Tensor],
+    device: torch.device,
 ) -> Array:
-    """(N, C): what one model says, its classes put in the order of `classes` by their names."""
-    found = probabilities(model.module, [inputs], device)
+    """(N, C): what one model says, its classes put in the order of `classes` by their names.
+
+    An exported one takes pixels as they are, a network normalised inputs.
+    """
+    way = model.preprocessing
+    if isinstance(model, ExportedModel):
+        found = model.answers(torch.stack(list(pixels[way])).numpy())[0]
+    else:
+        found = probabilities(model.module, [inputs[way]], device)
     return found[:, [model.classes.index(name) for name in classes]]
 
 

@@ -273,7 +273,7 @@ def _evaluations(comparison: Comparison) -> Iterator[Note]:
     looks, elsewhere = comparison.evaluations, comparison.evaluations_elsewhere
     if not looks:
         return
-    often = any(look.by in ("predict", "inspect") or look.times > look.runs for look in looks)
+    often = any(look.by not in ("train", "probe") or look.times > look.runs for look in looks)
     said = "one per model and seed, when it was finished"
     if often:
         said = listed([f"{look.model} {_times(look)} by {look.by}" for look in looks])

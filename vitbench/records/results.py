@@ -68,7 +68,7 @@ def best_epoch(rows: Sequence[Epoch]) -> Epoch:
     return max(rows, key=merit)
 
 
-EvaluatedBy = Literal["train", "probe", "predict", "inspect"]
+EvaluatedBy = Literal["train", "probe", "predict", "inspect", "export"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,241 @@
+"""An exported model answers as its run does, from pixels and from files; what is worse is not written."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitbench.benchmark import export as exporting
+from vitbench.benchmark.export import export
+from vitbench.benchmark.predict import predict
+from vitbench.errors import UsageError, VitbenchError
+from vitbench.exporting import check, graph
+from vitbench.records import Benchmark
+from vitbench.records.exports import Export
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, two_models: Benchmark) -> Benchmark:
+    """A benchmark of one's own with two models."""
+    place = tmp_path_factory.mktemp("exported") / "two"
+    shutil.copytree(two_models.folder, place)
+    return Benchmark(place)
+
+
+@pytest.fixture(scope="module")
+def made(home: Benchmark) -> Export:
+    """Its ViT as ONNX."""
+    return export(home.run("test_vit-s0"))
+
+
+def test_it_answers_the_whole_test_set_as_torch_does(home: Benchmark, made: Export) -> None:
+    """Every picture, within rounding; the score is the run's own; the look is counted."""
+    about, run = made.about, home.run("test_vit-s0")
+    assert about["test"]["agreement"] == 1
+    assert about["test"]["largest_difference"] < 1e-5
+    assert about["test"]["top1"] == run.metrics()["test"]["top1"]
+    np.testing.assert_allclose(made.predictions().probabilities, run.predictions().probabilities, atol=1e-5)
+    assert [(look.by, look.pictures) for look in run.evaluations()][-1] == ("export", about["test"]["n"])
+    assert {path.name for path in made.folder.iterdir()} == {
+        "README.md", "export.json", "model.onnx", "predictions.csv", "reference.py", "test_vector.npz",
+    }  # fmt: skip
+
+
+def test_the_file_alone_says_all_and_names_no_place_of_this_machine(home: Benchmark, made: Export) -> None:
+    """Any batch, uint8 pixels in, probabilities out, and how pictures are brought there."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(made.file.read_bytes())
+    about = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
+    assert about["classes"] == list(home.classes)
+    assert (about["image_size"], about["resize"], about["interpolation"]) == (32, 33, "bicubic")
+    assert session.get_inputs()[0].type == "tensor(uint8)"
+    for batch in (1, 3):
+        (told,) = session.run(None, {"pixels": np.zeros((batch, 32, 32, 3), np.uint8)})
+        assert told.shape == (batch, 3)
+        np.testing.assert_allclose(told.sum(axis=1), 1, atol=1e-6)
+    vector = np.load(made.folder / "test_vector.npz")
+    (told,) = session.run(None, {"pixels": vector["pixels"]})
+    np.testing.assert_allclose(told, vector["probabilities"], atol=1e-5)
+    assert str(Path(graph.__file__).parents[2]).encode() not in made.file.read_bytes()
+
+
+def test_predict_takes_the_file(home: Benchmark, made: Export, tmp_path: Path) -> None:
+    """By the file or its folder, also where it lies alone; answers as the run gives them."""
+    pictures = sorted(Path(home.manifest["data"]).glob("*/0[0-2].png"))
+    alone = tmp_path / "model.onnx"
+    shutil.copyfile(made.file, alone)
+    own = [one.predictions["test_vit-s0"] for one in predict(*pictures, run=home.run("test_vit-s0"), top_k=3)]
+    for place in (made.file, made.folder, alone):
+        for mine, answer in zip(own, predict(*pictures, run=place, top_k=3), strict=True):
+            (told,) = answer.predictions.values()
+            assert [name for name, _ in told] == [name for name, _ in mine]
+            np.testing.assert_allclose([p for _, p in told], [p for _, p in mine], atol=1e-5)
+
+
+def _odd(root: Path) -> list[Path]:
+    """Files in which pictures are not plain 8-bit RGB."""
+    ramp = np.linspace(0, 255, 60 * 40).reshape(40, 60).astype(np.uint8)
+    colours = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=-1)
+    plain = Image.fromarray(colours)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain.save(root / "turned.jpg", exif=exif, quality=95)
+    plain.convert("CMYK").save(root / "cmyk.jpg", quality=95)
+    plain.quantize(16).save(root / "palette.png")
+    plain.quantize(16).save(root / "clear.png", transparency=3)
+    plain.convert("LA").save(root / "la.png")
+    plain.convert("1").save(root / "1bit.png")
+    deep = ramp.astype(np.uint16)
+    for name, values in (("12bit", deep * 16), ("full", deep * 257), ("narrow", 30000 + deep)):
+        Image.fromarray(values).save(root / f"{name}.png")
+    Image.fromarray(ramp.astype(np.float32) / 255).save(root / "float.tif")
+    _png_16(root / "colour16.png", colours.astype(np.uint16) * 257 - 100)
+    return sorted(root.iterdir())
+
+
+def _png_16(path: Path, values: Any) -> None:
+    """16-bit RGB, which Pillow does not write."""
+    import struct
+    import zlib
+
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("mode", ["center", "squash"])
+def test_the_script_takes_files_to_the_same_pixels(tmp_path: Path, mode: str) -> None:
+    """EXIF orientation, CMYK, palette, transparency, 12 and 16 bits, fractions: every pixel is vitbench's."""
+    from vitbench.data.batches import Evaluation, pixels_of
+    from vitbench.data.decode import decode
+    from vitbench.exporting.reference import pixels_of as script
+    from vitbench.models.exported import resized
+    from vitbench.records import PixelRange, Preprocessing
+
+    grey = (0.5, 0.5, 0.5)
+    for meant in (None, PixelRange(0, 4095)):
+        way = Preprocessing(24, grey, grey, "bicubic", 0.9, mode, meant)
+        about = {"image_size": 24, "resize": resized(way), "interpolation": "bicubic", "crop_mode": mode}
+        about["pixel_range"] = meant and [meant.low, meant.high]
+        folder = tmp_path / str(meant)
+        folder.mkdir()
+        for path in _odd(folder):
+            mine = pixels_of(Evaluation(way).cut(decode(path, meant=meant))).numpy()
+            np.testing.assert_array_equal(script(str(path), about)[0], mine, err_msg=path.name)
+
+
+def _nothing_new(home: Benchmark) -> list[str]:
+    return sorted(path.name for path in (home.folder / "export").iterdir() if "lock" not in path.name)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, made: Export) -> None:
+    """The graph is not made anew: what was made is written."""
+    content = made.file.read_bytes()
+    monkeypatch.setattr(exporting, "write_graph", lambda models, kind, file: file.write_bytes(content))
+    monkeypatch.setattr(check, "MOST_PASSES", 1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_difference_is_an_error_that_names_the_picture(home: Benchmark) -> None:
+    """Another network's graph: nothing is written, what was there stays."""
+    before = _nothing_new(home)
+    with pytest.raises(VitbenchError, match=r"\d\d\.png: onnx differs from torch by 0\.\d+ in a probability"):
+        export(home.run("test_efficientnet-s0"))
+    assert _nothing_new(home) == before
+
+
+@pytest.mark.usefixtures("quick")
+def test_int8_is_tested_against_fp32_and_refused_with_the_figures(home: Benchmark) -> None:
+    """It is written where it holds; where more is lost than may be, or nothing gained, it is not."""
+    made = export(home.run("test_vit-s0"), int8=True)
+    against = made.about["against_fp32"]
+    assert against["mb"] < 0.6 * against["fp32_mb"]
+    assert made.name == "test_vit-s0-int8"
+    worse = {**made.about, "against_fp32": {**against, "difference": -0.02}}
+    with pytest.raises(VitbenchError, match=r"loses more than 1 points .* -2\.0 points"):
+        exporting.refuse_worse(worse, 1.0)
+    exporting.refuse_worse(worse, 2.0)
+    larger = {**against, "mb": against["fp32_mb"], "ms": 10 * against["fp32_ms"]}
+    with pytest.raises(VitbenchError, match="gains neither size nor speed"):
+        exporting.refuse_worse({**made.about, "against_fp32": larger}, 1.0)
+
+
+def test_what_cannot_be_exported_says_so_in_a_line(
+    home: Benchmark, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network whose way depends on what it sees; nothing is printed, nothing stays."""
+    from torch import Tensor, nn
+
+    class Odd(nn.Module):
+        def forward(self, pictures: Tensor) -> Tensor:
+            print("the exporter speaks")
+            return pictures.mean((2, 3)) if pictures.sum() > 0 else pictures.amax((2, 3))
+
+    made = exporting.Graph
+
+    def odd(models: Any) -> Any:
+        found = made(models)
+        found.networks[0] = Odd()
+        return found
+
+    monkeypatch.setattr(graph, "Graph", odd)
+    before = _nothing_new(home)
+    with pytest.raises(VitbenchError, match=r"test_efficientnet.*: cannot be exported to pt2") as error:
+        export(home.run("test_efficientnet-s0"), to="pt2")
+    assert "\n" not in str(error.value)
+    assert _nothing_new(home) == before
+    assert capsys.readouterr().out == ""
+
+
+def test_the_best_model_is_taken_where_a_benchmark_is_named(home: Benchmark) -> None:
+    """The one that compare ranks first, said so, and that its score is too good for it stands on the card."""
+    asked = exporting.Asked.of("two", home.folder.parent)
+    scores = {run.name: run.metrics()["test"]["top1"] for run in home.runs}
+    assert asked.run.name == max(scores, key=scores.__getitem__)
+    assert asked.chosen_among == 2
+    assert "the best of its 2 models on the test pictures" in asked.notes[0]
+
+
+def test_lost_test_pictures_are_said_before_any_work(home: Benchmark, tmp_path: Path) -> None:
+    """The whole test set is answered, or nothing is made."""
+    moved = tmp_path / "results" / "two"
+    shutil.copytree(home.folder, moved)
+    manifest = json.loads((moved / "benchmark.json").read_text())
+    (moved / "benchmark.json").write_text(json.dumps({**manifest, "data": str(tmp_path)}))
+    with pytest.raises(VitbenchError, match=r"6 of 6 test pictures are not there .* --data FOLDER"):
+        export(moved / "test_vit-s0")
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_missing_extra_is_said_with_what_installs_it(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """Before the benchmark is even looked for."""
+    monkeypatch.setitem(__import__("sys").modules, missing, None)
+    with pytest.raises(
+        UsageError, match=rf"{missing}, which is not installed; pip install 'vitbench\[onnx\]'"
+    ):
+        export("nothing", results="nowhere")
+
+
+def test_a_saved_model_alone_has_no_test_pictures(home: Benchmark, tmp_path: Path) -> None:
+    """What cannot be checked is not exported."""
+    shutil.copytree(home.run("test_vit-s0").model_folder, tmp_path / "model")
+    with pytest.raises(UsageError, match="belongs to no benchmark"):
+        export(tmp_path / "model")

@@ -1,0 +1,400 @@
+"""`export`: a trained model made a file for elsewhere, checked on its test pictures, written whole."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vitbench import files
+from vitbench.benchmark import folder
+from vitbench.benchmark.predict import model_set_for
+from vitbench.comparison.inverted import fold_inflation
+from vitbench.comparison.opened import TestSet
+from vitbench.comparison.results import RunResult, ranked_models, read_results
+from vitbench.comparison.statistics import accuracy_interval, paired_difference
+from vitbench.errors import UsageError, VitbenchError
+from vitbench.exporting import check
+from vitbench.exporting.card import card, int8_line
+from vitbench.exporting.graph import Graph, Kind, needed, write_graph
+from vitbench.exporting.int8 import quantise
+from vitbench.locks import locked
+from vitbench.models.exported import ONNX, open_exported, resized
+from vitbench.models.folder import LoadedModel
+from vitbench.options import Drop, fit
+from vitbench.records import Array, Benchmark, Predictions, Run, counted
+from vitbench.records.commands import command
+from vitbench.records.exports import ABOUT, Export
+from vitbench.records.watch import Watch
+
+MAX_DROP = 1.0
+"""Points of accuracy that int8 may lose."""
+GAIN = 0.9
+"""int8 gains where it needs less than so much of the bytes, or of the milliseconds."""
+TESTED = "answering the test pictures again"
+
+
+def export(
+    name: Benchmark | Run | Path | str | None = None,
+    *,
+    to: Kind = "onnx",
+    int8: bool = False,
+    max_drop: float = MAX_DROP,
+    results: Path | str = "results",
+    watch: Watch | None = None,
+) -> Export:
+    """Make a trained model one file for elsewhere, and check it on the benchmark's whole test set.
+
+    name: a run, or a benchmark, of which the best model is taken; None: the newest finished benchmark.
+    int8: of an ONNX file; VitbenchError where it loses more than `max_drop` points of accuracy, or gains
+    neither size nor speed. Raises it too where a probability differs by more than 1e-4 from torch's.
+    The folder is whole or not there. Counts as a look at the test set, in `test_evaluations.csv`.
+    """
+    wanted = Wanted.of(to, int8, max_drop)
+    named = str(name.folder) if isinstance(name, Benchmark | Run) else None if name is None else str(name)
+    return carried_out(Asked.of(named, Path(results)), wanted, watch or Watch())
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made."""
+
+    to: Kind
+    max_drop: float | None = None
+    """Points of accuracy that int8 may lose; None: fp32."""
+
+    @classmethod
+    def of(cls, to: Kind, int8: bool, max_drop: float | None = None) -> "Wanted":
+        """UsageError for what cannot be meant, or needs a package that is not installed."""
+        if int8 and to != "onnx":
+            raise UsageError("--int8: is of ONNX files; leave --to pt2 away")
+        needed(to)
+        return cls(to, fit("--max-drop", Drop, MAX_DROP if max_drop is None else max_drop) if int8 else None)
+
+    @property
+    def precision(self) -> str:
+        return "fp32" if self.max_drop is None else "int8"
+
+    @property
+    def kind(self) -> str:
+        """What it is called: "onnx", "int8", "pt2"."""
+        return self.to if self.max_drop is None else "int8"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The model that is to be exported."""
+
+    models: tuple[LoadedModel, ...]
+    """Those of several folds answer together."""
+    run: Run
+    benchmark: Benchmark
+    pictures: check.TestPictures
+    test: TestSet
+    labels: Array
+    """(n,) int64"""
+    chosen_among: int = 1
+    """Models, where the best of them on the test pictures was taken."""
+    notes: tuple[str, ...] = ()
+    """How the words were understood."""
+
+    @classmethod
+    def of(cls, name: str | None, results: Path) -> "Asked":
+        """VitbenchError where there is no such model, or not all of its test pictures are there."""
+        home = _benchmark_named(name, results)
+        best, among, notes = _best(home, name is None, results) if home else (None, 1, ())
+        found = model_set_for(str(best.folder) if best else name, (), results)
+        if not found.runs or found.benchmark is None:
+            raise UsageError(
+                f"{name}: belongs to no benchmark whose test pictures could check it; name a benchmark or "
+                "a run"
+            )
+        run, benchmark = found.runs[0], found.benchmark
+        rows = [row for row in benchmark.rows_of("test") if not found.fold or row["fold"] == str(found.fold)]
+        test = TestSet.of(rows)
+        root = Path(benchmark.manifest["data"])
+        _refuse_lost(benchmark, test, root)
+        models = next(iter(found.networks().values()))
+        folds = np.array([int(row["fold"]) for row in rows]) if len(models) > 1 else None
+        pictures = check.TestPictures(root, test.paths, test.contents, folds)
+        index = {label: place for place, label in enumerate(models[0].classes)}
+        labels = np.array([index[label] for label in test.labels], dtype=np.int64)
+        return cls(models, run, benchmark, pictures, test, labels, among, notes)
+
+    @property
+    def tested(self) -> bool:
+        """The pictures tell how good it is: it did not learn from them (as with `--final retrain`)."""
+        return not self.benchmark.folds or len(self.models) > 1 or bool(self.run.fold)
+
+    @property
+    def folds(self) -> int:
+        """Whose models together tested every picture; 0: no folds, or one of them alone."""
+        return 0 if self.run.fold else self.benchmark.folds
+
+    @property
+    def base_model(self) -> str:
+        """Where on the hub its first weights are; "" elsewhere."""
+        return f"timm/{self.run.about()['timm_name']}" if self.run.recipe().init.kind == "hub" else ""
+
+
+def _benchmark_named(name: str | None, results: Path) -> Benchmark | None:
+    if name is None:
+        return folder.newest(results)
+    places = (results / name, Path(name))
+    return next((Benchmark(place) for place in places if files.is_there(place / "benchmark.json")), None)
+
+
+def _best(home: Benchmark, newest: bool, results: Path) -> tuple[Run, int, tuple[str, ...]]:
+    """The run, best on val, of the model that is best on the test pictures; among how many; a note."""
+    folder.refuse_encoders(home)
+    models = ranked_models(read_results(home).models)
+    if not models:
+        raise VitbenchError(f"{home.folder}: no finished run in it to export")
+    best = max(models, key=lambda one: float(one.correct.mean()))
+    run = max(best.answered, key=_on_val)
+    of = f", the newest finished benchmark in {results}" if newest else ""
+    why = f": the best of its {counted(len(models), 'model')} on the test pictures" if len(models) > 1 else ""
+    seeds = " and its best seed on val" if len(best.answered) > 1 else ""
+    return run.run, len(models), (f"exporting {run.run.name} of {home.name}{of}{why}{seeds}",)
+
+
+def _on_val(result: RunResult) -> tuple[float, float]:
+    val = result.metrics.get("val") or {}
+    return float(val.get("top1") or 0), -float(val.get("loss") or 0)
+
+
+def _refuse_lost(benchmark: Benchmark, test: TestSet, root: Path) -> None:
+    lost = [
+        path
+        for path, sha256 in zip(test.paths, test.contents, strict=True)
+        if not files.is_there(root / path) or files.sha256_of(root / path) != sha256
+    ]
+    if lost:
+        way_on = command("compare", benchmark.name, data="FOLDER", results=benchmark.folder.parent)
+        raise VitbenchError(
+            f"{benchmark.folder}: {len(lost)} of {counted(len(test.paths), 'test picture')} are not there as "
+            f"they were tested (first: {files.printable(lost[0])}); `{way_on}` says where they are now"
+        )
+
+
+# --- checking -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file that was made, opened again as a stranger would."""
+
+    file: Path
+    answers: check.Answering
+
+    @classmethod
+    def of(cls, file: Path) -> "Made":
+        if file.suffix == ONNX:
+            return cls(file, open_exported(file).answers)
+        loaded = torch.export.load(file).module()
+
+        def answers(pixels: Array) -> tuple[Array, Array | None]:
+            with torch.inference_mode():
+                told = loaded(torch.from_numpy(pixels))
+            if isinstance(told, torch.Tensor):
+                return told.double().numpy(), None
+            return told[0].double().numpy(), told[1].double().numpy()
+
+        return cls(file, answers)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Files that answered the test pictures: the fp32 one, behind it the int8 one where that is wanted."""
+
+    asked: Asked
+    wanted: Wanted
+    made: Mapping[str, Made]
+    answers: Mapping[str, check.Answers]
+    milliseconds: Mapping[str, Mapping[int, float]]
+    """By name, and by how many pictures at a time; "torch" is one of them."""
+
+    @property
+    def last(self) -> Made:
+        """The file that is wanted."""
+        return self.made[self.wanted.kind]
+
+    def predictions(self, name: str) -> Predictions:
+        asked, pictures = self.asked, self.asked.pictures
+        told = self.answers[name].probabilities
+        return Predictions(asked.models[0].classes, pictures.paths, asked.labels, told, pictures.folds)
+
+    def about(self, file: str) -> dict[str, Any]:
+        """What `export.json` says of what was found; file: what the model is called there."""
+        kind, threads = self.wanted.kind, torch.get_num_threads()
+        milliseconds = {"torch_ms": self.milliseconds["torch"], "exported_ms": self.milliseconds[kind]}
+        return {
+            "file": file,
+            "mb": _mb(self.last.file),
+            "sha256": files.sha256_of(self.last.file),
+            "test": self._test(kind),
+            "latency": {
+                "threads": threads,
+                **{
+                    name: {str(batch): ms for batch, ms in each.items()}
+                    for name, each in milliseconds.items()
+                },
+            },
+            "against_fp32": self._against_fp32() if kind == "int8" else None,
+        }
+
+    def _test(self, name: str) -> dict[str, Any]:
+        answers, asked = self.answers[name], self.asked
+        n, groups = len(asked.pictures.paths), asked.test.group_numbers
+        found: dict[str, Any] = {
+            "n": n,
+            "groups": None if groups is None else len(set(groups.tolist())),
+            "agreed": answers.agreed,
+            "agreement": answers.agreed / n,
+            "largest_difference": answers.largest,
+            "picture": answers.picture,
+        }
+        if not asked.tested:
+            return {**found, **dict.fromkeys(("correct", "top1", "top1_low", "top1_high"))}
+        correct = self.predictions(name).correct
+        low, high = accuracy_interval(correct, groups, fold_inflation(asked.folds))
+        score = {
+            "correct": int(correct.sum()),
+            "top1": float(correct.mean()),
+            "top1_low": low,
+            "top1_high": high,
+        }
+        return {**found, **score}
+
+    def _against_fp32(self) -> dict[str, Any]:
+        before, now = self.predictions(self.wanted.to), self.predictions("int8")
+        groups, inflation = self.asked.test.group_numbers, fold_inflation(self.asked.folds)
+        found = paired_difference(now.correct, before.correct, groups, inflation)
+        return {
+            "agreed": int((now.answers == before.answers).sum()),
+            "largest_difference": float(np.abs(now.probabilities - before.probabilities).max()),
+            "difference": found.value,
+            "low": found.low,
+            "high": found.high,
+            "p": found.p,
+            "fp32_top1": float(before.correct.mean()),
+            "fp32_mb": _mb(self.made[self.wanted.to].file),
+            "fp32_ms": self.milliseconds[self.wanted.to][1],
+            "mb": _mb(self.last.file),
+            "ms": self.milliseconds["int8"][1],
+        }
+
+
+def _mb(file: Path) -> float:
+    return file.stat().st_size / 1e6
+
+
+def refuse_worse(about: Mapping[str, Any], max_drop: float | None) -> None:
+    """VitbenchError, with the figures, where int8 loses more than `max_drop` points or gains nothing."""
+    against, test = about["against_fp32"], about["test"]
+    if against is None or max_drop is None:
+        return
+    if test["top1"] is None:
+        raise VitbenchError(
+            f"{about['run']}: int8 refused, it learned from all pictures, so none tests it; export fp32"
+        )
+    figures = int8_line(against, test).rstrip(".")
+    if -100 * against["difference"] > max_drop:
+        raise VitbenchError(
+            f"{about['run']}: int8 refused, it loses more than {max_drop:g} points (--max-drop): {figures}"
+        )
+    if against["mb"] > GAIN * against["fp32_mb"] and against["ms"] > GAIN * against["fp32_ms"]:
+        raise VitbenchError(f"{about['run']}: int8 refused, it gains neither size nor speed: {figures}")
+
+
+# --- exporting ------------------------------------------------------------------------------------
+
+
+def carried_out(asked: Asked, wanted: Wanted, watch: Watch) -> Export:
+    """Export, check, write; the look at the test pictures is counted, also where int8 is refused then."""
+    top = asked.benchmark.folder / "export"
+    name = f"{asked.run.name.replace('/', '-')}-{wanted.kind}"
+    top.mkdir(exist_ok=True)
+    with locked(top), files.naming(top / name), files.whole_folder(top / name) as new:
+        watch.work(f"exporting {asked.run.name} to {wanted.kind}", 0, 0)
+        model = new / f"model.{wanted.to}"
+        write_graph(asked.models, wanted.to, model)
+        made: dict[str, Made] = {wanted.to: Made.of(model)}
+        if wanted.precision == "int8":
+            quantise(model, new / f"int8{ONNX}")
+            made["int8"] = Made.of(new / f"int8{ONNX}")
+        checked = _checked(asked, wanted, made, watch)
+        asked.run.add_evaluation("export", len(asked.pictures.paths))
+        about = {"name": name, **_about(asked, wanted), **checked.about(model.name)}
+        refuse_worse(about, wanted.max_drop)
+        if wanted.precision == "int8":
+            made["int8"].file.replace(model)
+        _write(checked, about, new)
+    return Export(top / name)
+
+
+def _checked(asked: Asked, wanted: Wanted, made: Mapping[str, Made], watch: Watch) -> Checked:
+    """The files answer the test pictures beside torch, and are timed beside it."""
+    network = check.network_answers(asked.models)
+    way = asked.models[0].preprocessing
+    answers = check.answer_again(
+        asked.pictures,
+        way,
+        network,
+        {name: one.answers for name, one in made.items()},
+        {wanted.to: check.LIMIT},
+        lambda done, total: watch.work(TESTED, done, total),
+    )
+    watch.work("timing it beside torch", 0, 0)
+    graph = Graph(asked.models)
+    passes = {"torch": check.torch_pass(graph), **{name: one.answers for name, one in made.items()}}
+    return Checked(asked, wanted, made, answers, check.latencies(passes, way.size))
+
+
+def _about(asked: Asked, wanted: Wanted) -> dict[str, Any]:
+    """What `export.json` says of the model, whatever was found."""
+    first = asked.models[0]
+    way = first.preprocessing
+    return {
+        "vitbench": version("vitbench"),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "benchmark": asked.benchmark.name,
+        "run": asked.run.name,
+        "model": asked.run.model,
+        "timm_name": first.timm_name,
+        "base_model": asked.base_model,
+        "models": len(asked.models),
+        "split_digest": asked.benchmark.manifest["split"]["digest"],
+        "format": wanted.to,
+        "precision": wanted.precision,
+        "classes": list(first.classes),
+        "preprocessing": dataclasses.asdict(way),
+        "resize": resized(way),
+    }
+
+
+def _write(checked: Checked, about: Mapping[str, Any], new: Path) -> None:
+    """All that lies beside the model."""
+    asked, wanted = checked.asked, checked.wanted
+    vector = Graph(asked.models).example().numpy()
+    answers = check.network_answers(asked.models) if wanted.precision == "fp32" else checked.last.answers
+    np.savez(new / "test_vector.npz", pixels=vector, probabilities=answers(vector)[0].astype(np.float32))
+    if wanted.to == "onnx":
+        source = Path(check.__file__).with_name("reference.py")
+        files.write_text(new / "reference.py", source.read_text(encoding="utf-8"))
+    if asked.tested:
+        checked.predictions(wanted.kind).write(new / "predictions.csv")
+    limits = []
+    if asked.chosen_among > 1:
+        limits.append(
+            f"It was taken because it scored best of {asked.chosen_among} models on these test pictures: its "
+            "score is a little too good for that."
+        )
+    init = str(asked.run.about().get("init") or "not known")
+    files.write_text(new / "README.md", card(about, asked.benchmark.manifest, init, limits))
+    files.write_json(new / ABOUT, about)
