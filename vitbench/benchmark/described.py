@@ -18,6 +18,9 @@ from vitbench.data.epochs import epoch_size
 from vitbench.data.made import stored_side, stored_size
 from vitbench.data.store import open_store
 from vitbench.files import printable
+from vitbench.models.create import gmacs
+from vitbench.models.plan import ModelPlan, clean_sizes, plan_model
+from vitbench.narrative.words import amount
 from vitbench.progress.clock import wall_clock
 from vitbench.records import Split, counted, duration
 from vitbench.records.commands import probing
@@ -126,7 +129,7 @@ def _cost(jobs: Sequence[Job], plan: Plan, estimates: Mapping[str, Estimate]) ->
     probes = ["probe"] * (trained < len(jobs))
     runs = " + ".join([*([str(trained)] * (trained > 0)), *probes])
     kept = [estimates[job.run_name] for job in jobs]
-    return runs, _time(sum(one.seconds for one in kept)), _size(sum(one.model_mb for one in kept))
+    return runs, _time(sum(one.seconds for one in kept)), _megabytes(sum(one.model_mb for one in kept))
 
 
 def _total_seconds(plan: Plan, estimates: Mapping[str, Estimate]) -> float:
@@ -138,10 +141,10 @@ def _total_seconds(plan: Plan, estimates: Mapping[str, Estimate]) -> float:
 def _disk(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
     """While the largest runs train: checkpoints beside the models of all."""
     largest = sorted((e.disk_mb for e in estimates.values()), reverse=True)[: plan.at_once]
-    return _size(sum(e.model_mb for e in estimates.values()) + sum(largest))
+    return _megabytes(sum(e.model_mb for e in estimates.values()) + sum(largest))
 
 
-def _size(mb: float) -> str:
+def _megabytes(mb: float) -> str:
     return f"{mb / 1000:.1f} GB" if mb >= 1000 else f"{mb:.0f} MB"
 
 
@@ -156,7 +159,7 @@ def _below(plan: Plan, estimates: Mapping[str, Estimate]) -> list[str]:
     """What each run does and where, and what fails already."""
     lines = []
     if plan.jobs:
-        lines = [*_works(plan), _machine(plan, estimates), *_store(plan)]
+        lines = [*_works(plan), _machine(plan, estimates), *_store(plan), *_size(plan)]
     return [*lines, *(f"{run.name}: failed: {reason}" for run, reason in plan.unfit.items())]
 
 
@@ -226,7 +229,42 @@ def _store(plan: Plan) -> list[str]:
     lacking = sum(size for (way, content), size in sizes.items() if store.lacking(way, content)) / 1e6
     if lacking < LARGE_STORE_MB:
         return []
-    return [f"decoded pictures: {_size(lacking)} more in {folder} (--no-store does without)"]
+    return [f"decoded pictures: {_megabytes(lacking)} more in {folder} (--no-store does without)"]
+
+
+def _size(plan: Plan) -> list[str]:
+    """What another size would cost, in a line; [] where all models run unpadded at their own size."""
+    models, classes = {job.plan.alias: job.plan for job in plan.jobs}, len(plan.split.classes)
+    try:
+        said = _padded(models.values(), classes) or _smaller(models.values(), classes)
+    except Exception:  # noqa: BLE001  # what cannot be counted is no reason not to train
+        return []
+    return [f"size: {said}"] if said else []
+
+
+def _padded(models: Iterable[ModelPlan], classes: int) -> str:
+    """What the size of models that pad their maps costs, and the nearest ones that need no padding."""
+    padded = [one for one in models if one.padding.maps or one.padding.merged]
+    if not padded:
+        return ""
+    one, names = padded[0], _some(one.alias for one in padded)
+    clean = (plan_model(one.alias, size) for size in clean_sizes(one))
+    costs = [f"{amount(gmacs(other, classes))} at {other.image_size} px" for other in clean]
+    instead = f"; unpadded {' or '.join(costs)}" if costs else ""
+    return f"{names} padded at {one.image_size} px, {amount(gmacs(one, classes))} GMACs a picture{instead}"
+
+
+def _smaller(models: Iterable[ModelPlan], classes: int) -> str:
+    """What the largest of the models that see less than their own size would cost there."""
+    smaller = [one for one in models if one.image_size < one.native_size]
+    if not smaller:
+        return ""
+    one = max(smaller, key=lambda one: gmacs(one, classes))
+    own = gmacs(plan_model(one.alias, "native"), classes)
+    return (
+        f"{one.alias} at its own {one.native_size} px needs {own / gmacs(one, classes):.1f} times the "
+        f"multiply-adds ({amount(own)} GMACs a picture); its accuracy there is not known"
+    )
 
 
 def _notes(plan: Plan) -> list[str]:

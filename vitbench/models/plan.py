@@ -249,6 +249,12 @@ def _sizes_that_run(timm_name: str, config: dict[str, Any], size: int, step: int
     return [one for one in found if one is not None]
 
 
+def clean_sizes(plan: ModelPlan) -> list[int]:
+    """The nearest size below and above a plan's own at which nothing is padded, px; [] for none near by."""
+    config = _pretrained_config(plan.timm_name)[1]
+    return _sizes_that_run(plan.timm_name, config, plan.image_size, plan.patch or 16)
+
+
 def _first_few(sizes: Iterable[int]) -> Iterator[int]:
     return islice(sizes, MOST_ASKED)
 

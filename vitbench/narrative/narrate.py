@@ -12,6 +12,7 @@ from vitbench.narrative.notes import cautions, notes_of
 from vitbench.narrative.nouns import Step
 from vitbench.narrative.outlook import outlook_text
 from vitbench.narrative.resolution import detect_sentence, gap_sentence, plain_gap
+from vitbench.narrative.sizes import which_size
 from vitbench.narrative.verdicts import (
     arm_verdict,
     checked,
@@ -46,6 +47,8 @@ class Narrative:
     """How many pictures a named difference would need; "" where none was named."""
     outlook: str
     """Which lead would have shown between the two models that the answer hangs on; "" without pairs."""
+    sizes: str
+    """Which size of pictures to take, by what was measured; "" where no model says its size."""
     distillation: tuple[str, ...]
     """What each distilled model took over from its teacher."""
     notes: tuple[str, ...]
@@ -72,6 +75,7 @@ def narrate(comparison: Comparison) -> Narrative:
         plain_gap=plain_gap(comparison) if comparison.tested else "",
         detect=detect_sentence(comparison),
         outlook=outlook_text(comparison.outlook) if comparison.outlook else "",
+        sizes=which_size(comparison),
         distillation=tuple(distillation_text(one) for one in comparison.distillation),
         notes=tuple(note.text for note in notes if note.text),
         cautions=cautions(notes),

@@ -205,12 +205,26 @@ def _paint_cost(ax: Any, rows: Sequence[Row], cost: str, places: Mapping[str, in
             linewidth=1.2, marker=MARKERS[place % len(MARKERS)], markersize=8,
             markerfacecolor=colour if row in front else "none",
         )  # fmt: skip
+    _paint_sizes(ax, _priced(rows, cost), cost)
     if min(getattr(row, cost) for row in _priced(rows, cost)) > 0:
         ax.set_xscale("log")
         round_ticks(ax, "x", [getattr(row, cost) for row in _priced(rows, cost)])
     ax.margins(x=0.12)
     ax.set_xlabel(COSTS[cost])
     plain(ax)
+
+
+def _paint_sizes(ax: Any, rows: Sequence[Row], cost: str) -> None:
+    """Where there are several sizes: each point's, px, and a dotted line through those of one model."""
+    if len({row.image_size for row in rows}) < 2:
+        return
+    models: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for row in rows:
+        at = (getattr(row, cost), 100 * (row.top1 or 0.0))
+        models.setdefault((row.of or row.model, row.arm, row.recipe), []).append(at)
+        ax.annotate(f"{row.image_size} px", at, textcoords="offset points", xytext=(6, 5), fontsize=8)
+    for points in models.values():
+        ax.plot(*zip(*sorted(points), strict=True), color=INK, linestyle=":", linewidth=1, zorder=0)
 
 
 def _cost_legend(rows: Sequence[Row], places: Mapping[str, int]) -> list[Any]:

@@ -163,7 +163,7 @@ def sentences(comparison: Comparison, shown: Sequence[Column] | None = None) -> 
     lines = ["", f"{head}; {comparison.split_rule}" if comparison.split_rule else head]
     lines += [f"Next: {told.advice}"] if told.advice else []
     lines += [f"- {verdict}." for verdict in (*_verdicts(comparison, told), *told.probe_verdicts)]
-    lines += [line for line in (told.loss, told.gap, told.detect) if line]
+    lines += [line for line in (told.loss, told.gap, told.detect, told.sizes) if line]
     lines += [*arm_lines(comparison, told), *_titled("What the teacher taught:", told.distillation)]
     if comparison.tested:
         over = "pictures" if comparison.groups is None else "groups of pictures"
