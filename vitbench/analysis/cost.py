@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SIZES = (224, 384, 512, 768, 1024)
+LARGEST = 2048
 STEP = 32
 """Sizes between the asked ones are tried in these steps, px: patches and stages divide them."""
 Windows = Literal["own", "fitted"]
@@ -241,7 +242,7 @@ def _crossing(a: str, b: str, known: dict[int, tuple[int, int]], windows: Window
 
 
 def _afforded(name: str, windows: Windows, limits: Limits, device: torch.device) -> Iterator[list[Any]]:
-    """The largest size within each limit, in steps of 32 px up to 2,048, by halving."""
+    """The largest size within each limit, in steps of 32 px up to 2,048: by doubling, then by halving."""
     for limit, most, value_of in (
         ("latency_ms", limits.latency_ms, milliseconds),
         ("memory_mb", limits.memory_mb, megabytes),
@@ -249,14 +250,14 @@ def _afforded(name: str, windows: Windows, limits: Limits, device: torch.device)
         if most is None:
             continue
         best: tuple[int | None, float | None] = (None, None)
-        low, high = 0, 2048 // STEP
-        while low < high:
-            middle = (low + high + 1) // 2
-            value = _value(name, middle * STEP, windows, device, value_of)
+        within, beyond = 0, LARGEST // STEP + 1
+        while within + 1 < beyond:
+            steps = min(max(1, 2 * within), (within + beyond) // 2)
+            value = _value(name, steps * STEP, windows, device, value_of)
             if value is not None and value <= most:
-                low, best = middle, (middle * STEP, value)
+                within, best = steps, (steps * STEP, value)
             else:
-                high = middle - 1
+                beyond = steps
         yield [name, f"{limit} {most:g}", *best]
 
 
