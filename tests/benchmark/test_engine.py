@@ -5,13 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from painted import Listening
+from works import Does, dies, greets, loses, refuses, saves
 
 from vitbench.benchmark import beside
 from vitbench.benchmark.engine import InTurn, Local, engine_for
@@ -19,57 +17,14 @@ from vitbench.errors import DeviceLostError, Interrupted, KilledError, UsageErro
 from vitbench.records.watch import Watch
 from vitbench.training import signals
 
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that load no torch ahead: these works need none."""
+    monkeypatch.setattr(beside, "LOADED", "vitbench.errors")
+
+
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
-
-
-@dataclass(frozen=True)
-class Does:
-    """A work that calls a function of this module."""
-
-    name: str
-    what: Callable[[Watch, Path], Any]
-    place: Path = Path()
-
-    def __call__(self, watch: Watch) -> Any:
-        return self.what(watch, self.place)
-
-
-def greets(watch: Watch, place: Path) -> int:
-    """Says who it is, and prints where only what is told may stand."""
-    print("noise")
-    os.write(1, b"more noise")
-    watch.message(f"{place}: {sys.argv}")
-    return os.getpid()
-
-
-def dies(watch: Watch, place: Path) -> None:
-    """As the kernel kills, unless it is tried again."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def refuses(watch: Watch, place: Path) -> None:
-    """What a user can mend."""
-    raise UsageError("--epochs 0: no")
-
-
-def loses(watch: Watch, place: Path) -> None:
-    """A device that can do nothing more."""
-    raise DeviceLostError("cuda: gone")
-
-
-def saves(watch: Watch, place: Path) -> None:
-    """Works until it is asked to stop, and needs a moment to save."""
-    place.with_suffix(".pid").write_text(str(os.getpid()))
-    with signals.deferred():
-        while not signals.pending():
-            time.sleep(0.01)
-        if not place.name.startswith("hasty"):
-            time.sleep(0.2)
-        place.touch()
-        signals.raise_if_stopped(f"{place.name} is saved")
-        place.with_suffix(".again").touch()
-        while not signals.pending():
-            time.sleep(0.01)
 
 
 def wait_for(path: Path) -> str:
@@ -153,7 +108,7 @@ def test_a_wish_to_save_is_passed_on_and_the_work_goes_on(tmp_path: Path) -> Non
 def test_nobody_outlives_a_killed_parent(tmp_path: Path) -> None:
     """kill -9 on who started it: the process in the midst of its work ends too."""
     program = (
-        "import sys; from pathlib import Path; from test_engine import Does, saves; "
+        "import sys; from pathlib import Path; from works import Does, saves; "
         "from vitbench.benchmark.engine import Local; from vitbench.records.watch import Watch\n"
         "with Local(1) as engine:\n"
         f"    engine.begin(Does('one', saves, Path({str(tmp_path / 'one')!r})), Watch())\n"

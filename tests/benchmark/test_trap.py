@@ -53,7 +53,7 @@ def test_random_labels_stay_at_chance_and_the_trap_would_not(tmp_path: Path) -> 
     """
     write_demo(tmp_path / "demo")
     data = random_labels(tmp_path / "data", tmp_path / "demo", per_class=40)
-    asked = {**TINY, "per_class": 200, "epochs": 2, "augment": "geometry"}
+    asked = {**TINY, "per_class": 200, "epochs": 1, "augment": "geometry"}
     benchmark = train(data, name="t", results=tmp_path / "results", **asked)
     test = benchmark.runs[0].metrics()["test"]
     assert test["n"] == 30

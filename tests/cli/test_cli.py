@@ -283,7 +283,7 @@ def test_without_a_network_one_line_within_20_seconds(tmp_path: Path) -> None:
     env = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": "http://127.0.0.1:9"}
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "vitbench", "train", "--image-size", "64"],
+        [sys.executable, "-c", "from vitbench.cli import main; main()", "train", "--image-size", "64"],
         cwd=tmp_path,
         env=env,
         capture_output=True,

@@ -8,6 +8,7 @@ import signal
 import struct
 import sys
 import termios
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pyte
 import pytest
 from painted import paint_folder
 from screens import compare_screen
+
+from vitbench.cli import main
 
 Call = Callable[..., tuple[int, str]]
 TRAIN = (
@@ -41,17 +44,24 @@ def steady(text: str) -> str:
 # --- a terminal ------------------------------------------------------------------------------------
 
 
-def in_terminal(command: Sequence[str], place: Path, stop_at: bytes = b"") -> tuple[int, list[str], str]:
+def in_terminal(
+    words: Sequence[str], place: Path, stop_at: bytes = b"", *, forked: bool = False
+) -> tuple[int, list[str], str]:
     """A command's exit status, every screen that it drew in a terminal of 80 × 24, and all it wrote there.
 
-    `stop_at`: what it has to print for Ctrl-C to be pressed.
+    `stop_at`: what it has to print for Ctrl-C to be pressed. `forked`: in a fork of this process, which need
+    not load torch anew.
     """
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(place)
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        known = {key: os.environ[key] for key in os.environ if key not in ("COLUMNS", "LINES", "NO_COLOR")}
-        os.execve(command[0], list(command), {**known, "TERM": "xterm-256color", "PYTHONUTF8": "1"})
+        for key in ("COLUMNS", "LINES", "NO_COLOR"):
+            os.environ.pop(key, None)
+        os.environ |= {"TERM": "xterm-256color", "PYTHONUTF8": "1"}
+        if forked:
+            os._exit(_status_of(words))
+        os.execv(sys.executable, [sys.executable, "-m", "vitbench", *words])
     shown = b""
     while part := _read(terminal):
         shown += part
@@ -61,6 +71,23 @@ def in_terminal(command: Sequence[str], place: Path, stop_at: bytes = b"") -> tu
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.close(terminal)
     return status, list(_screens(shown)), shown.decode()
+
+
+def _status_of(words: Sequence[str]) -> int:
+    """The exit status of a command in this process, its streams those of the terminal."""
+    sys.stdin, sys.stdout, sys.stderr = (
+        os.fdopen(number, mode, buffering=1, encoding="utf-8", closefd=False)
+        for number, mode in enumerate("rww")
+    )
+    sys.argv = ["vitbench", *words]
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    except BaseException:  # noqa: BLE001  # seen on the last screen
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def _read(terminal: int) -> bytes:
@@ -85,13 +112,10 @@ def first(screens: Sequence[str], *words: str) -> str:
     return found[found.index("test_vit-s0") :]
 
 
-VITBENCH = (sys.executable, "-m", "vitbench")
-
-
 def test_a_terminal_shows_a_line_per_run_with_its_curve(tmp_path: Path) -> None:
     """Two models: the first under way, the second beside the first's result, both at the end of it."""
     paint_folder(tmp_path / "my photos", 8)
-    status, screens, _ = in_terminal([*VITBENCH, *TRAIN], tmp_path)
+    status, screens, _ = in_terminal(TRAIN, tmp_path, forked=True)
     assert status == 0, screens[-1]
     seen = [
         first(screens, r"test_vit-s0 +[▁-█]{2} .*2/3", "0 of 2 ended"),
@@ -106,12 +130,12 @@ def test_a_terminal_shows_a_line_per_run_with_its_curve(tmp_path: Path) -> None:
 def test_a_terminal_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
     """Ctrl-C in the second model: one line with a command; that shows the first as finished."""
     paint_folder(tmp_path / "my photos", 8)
-    status, _, written = in_terminal([*VITBENCH, *TRAIN], tmp_path, b"test_efficientnet-s0  ")
+    status, _, written = in_terminal(TRAIN, tmp_path, b"test_efficientnet-s0  ")
     assert status == 128 + signal.SIGINT
     (line,) = re.findall(r"vitbench: stopped; [^\r\n]*", written)
     (way_on,) = re.findall(r"`vitbench (.*?)` goes on", line)
     assert way_on == "train --resume --name seen"
-    again, resumed, _ = in_terminal([*VITBENCH, *way_on.split()], tmp_path)
+    again, resumed, _ = in_terminal(way_on.split(), tmp_path)
     assert again == 0
     seen = [
         re.sub(r"stopped; .*?;", "stopped; …;", line) + "\n",

@@ -158,7 +158,7 @@ def test_kill_9_before_the_first_checkpoint(
     whole, cut = (tmp_path / "results" / name / "test_vit-s0" for name in ("whole", "cut"))
     assert vitbench(*call, "--name", "whole", cwd=tmp_path).returncode == 0
     process = subprocess.Popen(
-        [sys.executable, "-m", "vitbench", *call, "--name", "cut"],
+        [sys.executable, "-c", "from vitbench.cli import main; main()", *call, "--name", "cut"],
         cwd=tmp_path, env=usual, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
