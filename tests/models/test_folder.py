@@ -40,11 +40,11 @@ def tiny_folder(tmp_path: Path) -> Path:
     "name",
     [
         "vit",
-        "deit",
+        pytest.param("deit", marks=pytest.mark.slow),  # a vit's network
         "deit-distilled",
         "swin",
         "swinv2",
-        "swinv2-w16",
+        pytest.param("swinv2-w16", marks=pytest.mark.slow),  # swinv2's with other windows
         "swinv2-cr",
         "resnet18",
         "convnext_atto",
