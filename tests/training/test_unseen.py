@@ -21,7 +21,7 @@ Trained = Callable[..., Benchmark]
 PROBE = {key: TINY[key] for key in ("models", "weights", "image_size", "workers")} | {"recipe": "probe"}
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {**TINY, "epochs": 3, "patience": 1, "ema": 0.9},
-    "tuned": {**TINY, "tune": 3},
+    "tuned": {**TINY, "tune": 2},
     "probe": PROBE,
 }
 
@@ -76,7 +76,7 @@ def test_what_folds_say_about_test_pictures_chooses_nothing(
     assert weights_of(one) == weights_of(other)
 
 
-@pytest.mark.parametrize("more", [{}, {"tune": 3}, {"folds": 3, "tune": 2, "final": "retrain"}])
+@pytest.mark.parametrize("more", [{}, {"tune": 2}, {"folds": 3, "tune": 2, "final": "retrain"}])
 def test_each_test_picture_is_read_once_and_counted(
     trained: Trained, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
