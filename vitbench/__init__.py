@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vitbench.benchmark.predict import predict
     from vitbench.benchmark.suspects import suspects
     from vitbench.benchmark.train import pretrain, probe, train
+    from vitbench.benchmark.transfer import transfer
     from vitbench.comparison.nouns import Comparison
     from vitbench.errors import VitbenchError
     from vitbench.narrative.narrate import Narrative, narrate
@@ -54,6 +55,7 @@ __all__ = [
     "probe",
     "suspects",
     "train",
+    "transfer",
 ]
 
 _HOME = {
@@ -72,6 +74,7 @@ _HOME = {
     "probe": "vitbench.benchmark.train",
     "suspects": "vitbench.benchmark.suspects",
     "train": "vitbench.benchmark.train",
+    "transfer": "vitbench.benchmark.transfer",
 }
 
 

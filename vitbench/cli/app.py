@@ -25,7 +25,7 @@ from vitbench.cli.options import (
     option,
     two_ends,
 )
-from vitbench.cli.studies import cost, export, inspect, suspects
+from vitbench.cli.studies import cost, export, inspect, suspects, transfer
 from vitbench.cli.train import pretrain, probe, train
 from vitbench.errors import UsageError
 from vitbench.options import Count, Points, Positive
@@ -238,6 +238,7 @@ def predict(
 
 app.command()(inspect)
 app.command()(cost)
+app.command()(transfer)
 app.command()(export)
 
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 import typer
+from pydantic import Field
 
 from vitbench.cli.options import (
     READING,
@@ -18,6 +19,7 @@ from vitbench.errors import UsageError
 from vitbench.options import Count, Drop, Pixels, Positive, fit, parsed
 
 Sizes = tuple[Pixels, ...]
+Epochs = Annotated[int, Field(ge=0)]
 
 
 def inspect(
@@ -190,3 +192,45 @@ def export(
     from vitbench.cli.export import export_model
 
     raise typer.Exit(export_model(name, results, Wanted.of(to, int8, max_drop), as_json=json))
+
+
+def transfer(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The benchmark. [default: the newest finished one]")
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        text_option(
+            "--sizes", Sizes, "Image sizes, px. [default: 1.5 and 2 times the own one, where nothing pads]"
+        ),
+    ] = None,
+    windows: Annotated[
+        str | None,
+        text_option(
+            "--windows",
+            Sizes,
+            "Swin's windows in its first stage, one per size or one for all. [default: as much larger as the "
+            "pictures]",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int, option("--epochs", Epochs, "Of further training at each size; 0: none. [default: 3]")
+    ] = 3,
+    device: DeviceOption = "auto",
+    results: ResultsOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """The paper's window and resolution table on one's own models and pictures.
+
+    Examples:
+    vitbench transfer
+    vitbench transfer photos-1 --sizes 336,448 --epochs 0
+    vitbench transfer photos-1 --sizes 128,128 --windows 4,8
+    """
+    from vitbench.cli.transfer import show_transfer
+
+    given_sizes, given_windows = (
+        () if text is None else fit(flag, Sizes, parsed(Sizes, text))
+        for flag, text in (("--sizes", sizes), ("--windows", windows))
+    )
+    raise typer.Exit(show_transfer(name, given_sizes, given_windows, epochs, device, results, as_json=json))

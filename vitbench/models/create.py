@@ -88,6 +88,8 @@ def _build(plan: ModelPlan, n_classes: int, drop_path: float, **more: Any) -> nn
     """The network with exactly this drop path: some families have one of their own (Swin .1) unless told."""
     import timm
 
+    import vitbench.models.linear_bias  # noqa: F401  # timm then knows it
+
     arguments = {**plan.model_args, **more, "num_classes": n_classes}
     try:
         model: nn.Module = timm.create_model(plan.timm_name, drop_path_rate=drop_path, **arguments)

@@ -93,6 +93,8 @@ def _timm_names(pattern: str = "", pretrained: bool = False) -> list[str]:
     """Those that timm lists; sorting a thousand names takes a while."""
     import timm
 
+    import vitbench.models.linear_bias  # noqa: F401  # timm then knows it
+
     return [str(name) for name in timm.list_models(pattern, pretrained=pretrained)]
 
 

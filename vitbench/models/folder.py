@@ -196,6 +196,8 @@ def _empty(folder: Path, largest: int) -> nn.Module:
     """
     import timm
 
+    import vitbench.models.linear_bias  # noqa: F401  # timm then knows it
+
     made = 0
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:

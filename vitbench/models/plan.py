@@ -11,7 +11,7 @@ stated size. Where no window fits, or maps are odd and padded before they are ha
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -76,29 +76,46 @@ def plan_model(name: str, image_size: int | Literal["native"] | None, tag: str =
 @functools.cache
 def _planned(name: str, image_size: int | Literal["native"] | None, tag: str) -> ModelPlan | str:
     """The plan, or why there is none; both are asked for again and again."""
-    from vitbench.models.windows import in_words, windows_of
-
     timm_name = families.timm_name_of(families.expand([name])[0])
     if tag:
         timm_name = families.expand([f"{timm_name.partition('.')[0]}.{tag}"])[0]
     timm_name, config = _pretrained_config(timm_name)
     native = int(config["input_size"][1])
     size = native if image_size == "native" else image_size or DEFAULT_SIZE
-    kind = _kind(timm_name)
     arguments = _arguments(timm_name, config, size, native if image_size == "native" else None)
     seen = _look(timm_name, arguments, size)
     if seen.trouble:
         near = _sizes_that_run(timm_name, config, size, seen.step)
         hint = f"try --image-size {' or '.join(map(str, near))}" if near else "leave it out"
         return f"{name} {seen.trouble}; {hint}"
-    model, windows = seen.model, in_words(windows_of(seen.model))
+    return _plan_of(name, timm_name, size, arguments, seen)
+
+
+def plan_as(timm_name: str, image_size: int, arguments: Mapping[str, Any]) -> ModelPlan:
+    """How a network runs at a size when it is made with these very arguments; windows are not chosen.
+
+    UnfitModelError, which names no other size, where it does not run so or would never see the last pixels.
+    """
+    name, _ = _pretrained_config(timm_name)
+    seen = _look(name, dict(arguments), image_size)
+    if seen.trouble:
+        raise UnfitModelError(f"{timm_name} {seen.trouble}")
+    return _plan_of(timm_name, name, image_size, dict(arguments), seen)
+
+
+def _plan_of(name: str, timm_name: str, size: int, arguments: dict[str, Any], seen: "_Look") -> ModelPlan:
+    from vitbench.models.windows import in_words, windows_of
+
+    config = _pretrained_config(timm_name)[1]
+    kind, model = _kind(timm_name), seen.model
+    windows = in_words(windows_of(model))
     return ModelPlan(
         alias=name,
         timm_name=timm_name,
         image_size=size,
         model_args=arguments,
         preprocessing=_preprocessing(config, size),
-        native_size=native,
+        native_size=int(config["input_size"][1]),
         windows=windows,
         padding=seen.padding,
         notes=_notes(seen, kind, size, windows, arguments, timm_name),
@@ -114,6 +131,8 @@ def _planned(name: str, image_size: int | Literal["native"] | None, tag: str) ->
 def _pretrained_config(name: str) -> tuple[str, dict[str, Any]]:
     """The timm name with its tag, and timm's config of those weights."""
     from timm.models import get_pretrained_cfg
+
+    import vitbench.models.linear_bias  # noqa: F401  # timm then knows it
 
     config = get_pretrained_cfg(name, allow_unregistered=False)
     if config is None:
@@ -310,6 +329,8 @@ def _notes(
         notes += _window_notes(kind, windows, arguments["window_size"], timm_name)
     elif kind in ("swinv2", "swinv2-cr"):
         notes.append(f"windows {windows}: its own, not those of Swin V1")
+    if getattr(seen.model, "linear_bias", False):
+        notes.append("biases from linear-spaced offsets, which timm does not have: vitbench alone opens it")
     padding = seen.padding
     if padding.maps:
         side, window = padding.maps[0]

@@ -68,7 +68,7 @@ def best_epoch(rows: Sequence[Epoch]) -> Epoch:
     return max(rows, key=merit)
 
 
-EvaluatedBy = Literal["train", "probe", "predict", "inspect", "export"]
+EvaluatedBy = Literal["train", "probe", "predict", "inspect", "export", "transfer"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,36 @@ def pretraining_recipe(
     return plain.model_copy(update={"per_class": "all", "masking": masking, "classes": ()})
 
 
+def further_recipe(before: Recipe, plan: ModelPlan, init: Origin, epochs: int) -> Recipe:
+    """What trains a run's own model on for a few epochs, at the size and with the windows of a plan.
+
+    All is as it was but for the schedule, which begins anew. A model that was trained from random weights now
+    has early layers to protect, and takes the learning rate and layer decay of fine-tuning. A teacher, and a
+    head that is fitted first, are left out: it has its head.
+    """
+    row = FINETUNE.get(plan.kind, FINETUNE["other"])
+    lr, layer_decay = (
+        (row.lr, row.layer_decay) if before.init.from_scratch else (before.lr, before.layer_decay)
+    )
+    update: dict[str, Any] = {
+        "model_args": plan.model_args,
+        "init": init,
+        "initial_sha256": "",
+        "preprocessing": replace(before.preprocessing, size=plan.image_size),
+        "epochs": epochs,
+        "lr": lr,
+        "min_lr": lr if before.schedule == "constant" else lr * 0.01,
+        "layer_decay": layer_decay,
+        "warmup_epochs": before.warmup_epochs / max(1, before.epochs) * epochs,
+        "patience": None,
+        "last_epoch": None,
+        "head": "new",
+        "distillation": None,
+        "pictures": training_way(plan.image_size, before.augment, before.preprocessing.pixel_range),
+    }
+    return before.model_copy(update=update)
+
+
 # --- the tables -----------------------------------------------------------------------------------
 # Chosen by measuring, on two pretrained networks and two folders, and looked at again on a third
 # (results/evidence/recipes.md): the head fitted first (LP-FT, Kumar et al. 2022), small learning rates,
