@@ -130,6 +130,11 @@ class KeyedRandom:
     def log_uniform(self, low: float, high: float) -> float:
         return math.exp(self.uniform(math.log(low), math.log(high)))
 
+    @property
+    def generator(self) -> np.random.Generator:
+        """numpy's distributions on the same stream: kept from release to release, not promised for ever."""
+        return np.random.Generator(self._bits)
+
     def order(self, count: int) -> Array:
         """(count,) a permutation of 0 … count − 1."""
         return np.argsort(np.asarray(self._bits.random_raw(count)), kind="stable")
