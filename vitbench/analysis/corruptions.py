@@ -236,7 +236,8 @@ CORRUPTIONS: Mapping[str, Corruption] = {
         Corruption("impulse", "impulse noise", "impulse_noise",
                    (0.03, 0.06, 0.09, 0.17, 0.27), "{} of values", impulse_noise),
         Corruption("defocus", "defocus blur", "defocus_blur",
-                   ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)), "radius {} px, edge {} px", defocus_blur),
+                   ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
+                   "radius {} px, edge {} px", defocus_blur),
         Corruption("motion", "motion blur", "motion_blur",
                    ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)), "radius {} px, σ {} px", motion_blur),
         Corruption("zoom", "zoom blur", "zoom_blur",
@@ -252,7 +253,8 @@ CORRUPTIONS: Mapping[str, Corruption] = {
         Corruption("pixelation", "pixelation", "pixelate",
                    (0.6, 0.5, 0.4, 0.3, 0.25), "{} of the side", pixelation),
         Corruption("elastic", "elastic bending", "elastic_transform",
-                   ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02)),
+                   ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02),
+                    (0.12, 0.01, 0.02)),
                    "244 px × ({}, {}, {})", elastic),
     )
 }  # fmt: skip
