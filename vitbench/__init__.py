@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vitbench.analysis.cost import cost
     from vitbench.analysis.inspect import Inspection
+    from vitbench.analysis.stress import Stress
     from vitbench.benchmark.compare import compare
     from vitbench.benchmark.export import export
     from vitbench.benchmark.inspect import inspect
     from vitbench.benchmark.predict import predict
+    from vitbench.benchmark.stress import stress
     from vitbench.benchmark.suspects import suspects
     from vitbench.benchmark.train import pretrain, probe, train
     from vitbench.benchmark.transfer import transfer
@@ -44,6 +46,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Settings",
+    "Stress",
     "VitbenchError",
     "compare",
     "cost",
@@ -53,6 +56,7 @@ __all__ = [
     "predict",
     "pretrain",
     "probe",
+    "stress",
     "suspects",
     "train",
     "transfer",
@@ -63,6 +67,7 @@ _HOME = {
     "Export": "vitbench.records.exports",
     "Inspection": "vitbench.analysis.inspect",
     "Narrative": "vitbench.narrative.narrate",
+    "Stress": "vitbench.analysis.stress",
     "VitbenchError": "vitbench.errors",
     "compare": "vitbench.benchmark.compare",
     "cost": "vitbench.analysis.cost",
@@ -72,6 +77,7 @@ _HOME = {
     "predict": "vitbench.benchmark.predict",
     "pretrain": "vitbench.benchmark.train",
     "probe": "vitbench.benchmark.train",
+    "stress": "vitbench.benchmark.stress",
     "suspects": "vitbench.benchmark.suspects",
     "train": "vitbench.benchmark.train",
     "transfer": "vitbench.benchmark.transfer",

@@ -27,6 +27,7 @@ BASES = {
     "cost": "test_vit",
     "transfer": "two",
     "export": "two/test_vit-s0",
+    "stress": "two",
     "demo": "data",
     "data check": "data",
     "data split": "data copies",
@@ -54,6 +55,7 @@ VALUES = {
     "--pixel-range": "0,4095", "--data": "photos",
     "--check-pictures": "3", "--sizes": "32,64", "--latency": ".1", "--memory": "1", "--windows": "fitted",
     "--batch": "1", "--to": "onnx", "--max-drop": "99",
+    "--corruptions": "jpeg", "--severities": "1", "--shifts": "1",
     "--top-k": "2", "--out": "out.csv", "--sheet": "sheet.png", "--download": "weights",
 }  # fmt: skip
 """A value of each option that takes one; a new option needs one here."""

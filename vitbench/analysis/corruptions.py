@@ -72,7 +72,7 @@ def length(pixels: float, picture: Array) -> float:
 
 
 def gaussian_noise(picture: Array, sigma: float, draws: Draws) -> Array:
-    return picture + sigma * draws.standard_normal(picture.shape, dtype=np.float32)
+    return np.asarray(picture + sigma * draws.standard_normal(picture.shape, dtype=np.float32))
 
 
 def shot_noise(picture: Array, photons: float, draws: Draws) -> Array:
@@ -83,7 +83,7 @@ def shot_noise(picture: Array, photons: float, draws: Draws) -> Array:
 def impulse_noise(picture: Array, share: float, draws: Draws) -> Array:
     """That share of all values becomes 0 or 1, evenly."""
     drawn = draws.random(picture.shape, dtype=np.float32)
-    return np.where(drawn < share, np.float32(drawn < share / 2), picture)
+    return np.where(drawn < share, (drawn < share / 2).astype(np.float32), picture)
 
 
 # --- blur -----------------------------------------------------------------------------------------
@@ -150,13 +150,13 @@ def brightness(picture: Array, more: float, draws: Draws) -> Array:
     """So much more of V in HSV: hue and saturation stay."""
     value = picture.max(axis=2, keepdims=True)
     target = np.minimum(value + more, 1)
-    return np.where(value > 0, picture * (target / np.maximum(value, 1e-6)), target)
+    return np.asarray(np.where(value > 0, picture * (target / np.maximum(value, 1e-6)), target))
 
 
 def contrast(picture: Array, factor: float, draws: Draws) -> Array:
     """That share of each value's distance from its channel's mean."""
     mean = picture.mean(axis=(0, 1), keepdims=True)
-    return (picture - mean) * factor + mean
+    return np.asarray((picture - mean) * factor + mean)
 
 
 def saturation(picture: Array, line: tuple[float, float], draws: Draws) -> Array:
@@ -165,7 +165,9 @@ def saturation(picture: Array, line: tuple[float, float], draws: Draws) -> Array
     spread = value - least
     own = spread / np.maximum(value, 1e-6)
     new = np.clip(own * line[0] + line[1], 0, 1)
-    away = np.where(spread > 0, (value - picture) / np.maximum(spread, 1e-6), np.float32([0, 1, 1]))
+    away = np.where(
+        spread > 0, (value - picture) / np.maximum(spread, 1e-6), np.array([0, 1, 1], dtype=np.float32)
+    )
     return np.asarray(value * (1 - new * away))
 
 

@@ -25,7 +25,7 @@ from vitbench.cli.options import (
     option,
     two_ends,
 )
-from vitbench.cli.studies import cost, export, inspect, suspects, transfer
+from vitbench.cli.studies import cost, export, inspect, stress, suspects, transfer
 from vitbench.cli.train import pretrain, probe, train
 from vitbench.errors import UsageError
 from vitbench.options import Count, Points, Positive
@@ -240,6 +240,7 @@ app.command()(inspect)
 app.command()(cost)
 app.command()(transfer)
 app.command()(export)
+app.command()(stress)
 
 
 @app.command("models")

@@ -1,6 +1,6 @@
 """Commands that go deeper: what networks look at, what they cost, and how they go elsewhere."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import Field
@@ -16,9 +16,10 @@ from vitbench.cli.options import (
 )
 from vitbench.defaults import DEFAULT_MODELS
 from vitbench.errors import UsageError
-from vitbench.options import Count, Drop, Pixels, Positive, fit, parsed
+from vitbench.options import Count, Drop, Pixels, Positive, Seed, fit, parsed
 
 Sizes = tuple[Pixels, ...]
+Levels = tuple[Count, ...]
 Epochs = Annotated[int, Field(ge=0)]
 
 
@@ -234,3 +235,57 @@ def transfer(
         for flag, text in (("--sizes", sizes), ("--windows", windows))
     )
     raise typer.Exit(show_transfer(name, given_sizes, given_windows, epochs, device, results, as_json=json))
+
+
+def stress(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A benchmark. [default: the newest]")
+    ] = None,
+    corruptions: Annotated[
+        str | None,
+        text_option(
+            "--corruptions",
+            tuple[str, ...],
+            "Of gaussian, shot, impulse, defocus, motion, zoom, brightness, contrast, saturation, jpeg, "
+            "pixelation, elastic; all; or none. [default: eight of them]",
+            metavar="NAME,…",
+        ),
+    ] = None,
+    severities: Annotated[
+        str | None, text_option("--severities", Levels, "Of 1 to 5, ImageNet-C's. [default: 1,3,5]")
+    ] = None,
+    shifts: Annotated[
+        str | None,
+        text_option(
+            "--shifts",
+            Levels,
+            "How far pictures are shifted, px, in eight directions; or none. [default: 1,8]",
+        ),
+    ] = None,
+    seed: Annotated[int, option("--seed", Seed, "Of what is drawn. [default: 0]", panel=READING)] = 0,
+    device: DeviceOption = "auto",
+    results: ResultsOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """What trained models bear: accuracy on damaged and shifted test pictures, against each other.
+
+    Examples:
+    vitbench stress
+    vitbench stress photos-1 --corruptions motion,jpeg --severities 1,2,3,4,5
+    vitbench stress photos-1 --corruptions none --shifts 1,4,8,16
+
+    A call that was stopped goes on where it was; one with more conditions answers only those.
+    """
+    from vitbench.analysis.corruptions import DEFAULT, DEFAULT_SEVERITIES
+    from vitbench.analysis.shifts import DEFAULT as DEFAULT_SHIFTS
+    from vitbench.cli.stress import stress_models
+
+    kinds = DEFAULT if corruptions is None else _listed("--corruptions", tuple[str, ...], corruptions)
+    levels = DEFAULT_SEVERITIES if severities is None else _listed("--severities", Levels, severities)
+    far = DEFAULT_SHIFTS if shifts is None else _listed("--shifts", Levels, shifts)
+    raise typer.Exit(stress_models(name, results, kinds, levels, far, seed, device, as_json=json))
+
+
+def _listed(flag: str, kind: Any, text: str) -> Any:
+    """What a comma-separated option names; "none": nothing."""
+    return () if text == "none" else fit(flag, kind, parsed(kind, text))

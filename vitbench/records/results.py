@@ -68,7 +68,9 @@ def best_epoch(rows: Sequence[Epoch]) -> Epoch:
     return max(rows, key=merit)
 
 
-EvaluatedBy = Literal["train", "probe", "predict", "inspect", "export", "transfer"]
+EvaluatedBy = Literal["train", "probe", "predict", "inspect", "export", "transfer", "stress"]
+BY_FOLDS: tuple[EvaluatedBy, ...] = ("train", "stress")
+"""What looks at each fold's test pictures with its own model: one time over all folds is one look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,17 +227,19 @@ class Run:
     def evaluations(self) -> tuple[TestEvaluation, ...]:
         """Every look at the test pictures, the oldest first; () also in runs older than this count.
 
-        With folds one training of all of them is one look: its pictures are summed, its time is the last.
+        With folds one training of all of them is one look, as is a condition of `stress`: its pictures are
+        summed, its time is the last.
         """
         by_fold = [fold._own_evaluations() for fold in self.folds]
-        trained = []
-        for each in zip_longest(*([look for look in looks if look.by == "train"] for looks in by_fold)):
-            together = [look for look in each if look is not None]
-            last = max(together, key=TestEvaluation.when)
-            trained.append(dataclasses.replace(last, pictures=sum(look.pictures for look in together)))
-        others = [look for looks in by_fold for look in looks if look.by != "train"]
+        together = []
+        for by in BY_FOLDS:
+            for each in zip_longest(*([look for look in looks if look.by == by] for looks in by_fold)):
+                one = [look for look in each if look is not None]
+                last = max(one, key=TestEvaluation.when)
+                together.append(dataclasses.replace(last, pictures=sum(look.pictures for look in one)))
+        others = [look for looks in by_fold for look in looks if look.by not in BY_FOLDS]
         return tuple(
-            sorted([*trained, *self._own_evaluations(), *others], key=TestEvaluation.when)
+            sorted([*together, *self._own_evaluations(), *others], key=TestEvaluation.when)
         )  # training first in a second
 
     def _own_evaluations(self) -> list[TestEvaluation]:
