@@ -686,22 +686,22 @@ def together(c):
     return {"good": done and (c.cuda or found["equal answers"]), **found}
 
 
-CHECKS = (
+CHECKS = (  # what must be right first, then what takes longest last: minutes may end
     environment,
     train,
     predict,
-    resume,
     memory_ends,
-    limit,
-    end_to_end,
-    graph,
-    attention,
-    views,
+    resume,
     repeatable,
-    processes,
-    probe,
+    end_to_end,
     together,
     compiled,
+    graph,
+    attention,
+    processes,
+    probe,
+    views,
+    limit,
 )
 
 
