@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vitbench.benchmark import export as exporting
+from vitbench.benchmark.compare import compare
 from vitbench.benchmark.export import export
 from vitbench.benchmark.predict import predict
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.exporting import check, graph
+from vitbench.models.folder import load_model
 from vitbench.records import Benchmark
 from vitbench.records.exports import Export
 
@@ -75,6 +78,53 @@ def test_predict_takes_the_file(home: Benchmark, made: Export, tmp_path: Path) -
             (told,) = answer.predictions.values()
             assert [name for name, _ in told] == [name for name, _ in mine]
             np.testing.assert_allclose([p for _, p in told], [p for _, p in mine], atol=1e-5)
+
+
+def test_compare_takes_it_as_a_row(home: Benchmark, made: Export, tmp_path: Path) -> None:
+    """Beside its benchmark, or alone for it; with its own latency; without its benchmark it is no row."""
+    found = compare(made.file)
+    rows = {row.model: row for row in found.rows}
+    assert set(rows) == {"test_vit", "test_efficientnet", "test_vit-s0-onnx"}
+    mine, its = rows["test_vit"], rows["test_vit-s0-onnx"]
+    assert (its.top1, its.correct, its.n_test) == (mine.top1, mine.correct, mine.n_test)
+    assert its.latency_ms_p50 == made.about["latency"]["exported_ms"]["1"]
+    assert [row.model for row in compare(home, made.folder).rows] == [row.model for row in found.rows]
+    apart = tmp_path / "apart" / "export" / "model"
+    shutil.copytree(made.folder, apart)
+    with pytest.raises(UsageError, match="lies apart from its benchmark two; name that beside it"):
+        compare(apart)
+    assert len(compare(home, apart).rows) == 3
+    other = tmp_path / "other"
+    shutil.copytree(home.folder, other)
+    with pytest.raises(UsageError, match="was tested on two, not on other"):
+        compare(other, apart)
+
+
+def test_the_models_of_folds_are_one_graph(home: Benchmark) -> None:
+    """Their mean for new pictures; each picture of the benchmark is scored by the one that never saw it."""
+    one, other = (load_model(home.run("test_vit-s0").model_folder) for _ in range(2))
+    with torch.no_grad():
+        for parameter in other.module.parameters():
+            parameter.mul_(0.5)
+    models = (one, other)
+    both: Any = check.torch_pass(graph.Graph(models))
+    rows = home.rows_of("test")
+    folds = np.array([1, 2] * 3)
+    paths, contents = (tuple(row[name] for row in rows) for name in ("path", "sha256"))
+    pictures = check.TestPictures(Path(home.manifest["data"]), paths, contents, folds)
+
+    def exported(pixels: Any) -> tuple[Any, Any]:
+        mean, each = both(pixels)
+        return mean.double().numpy(), each.double().numpy()
+
+    networks = check.network_answers(models)
+    told = check.answer_again(
+        pictures, one.preprocessing, networks, {"onnx": exported}, {"onnx": check.LIMIT}, lambda *_: None
+    )["onnx"]
+    assert (told.agreed, told.largest < 1e-6) == (6, True)
+    single = home.run("test_vit-s0").predictions().probabilities
+    np.testing.assert_allclose(told.probabilities[::2], single[::2], atol=1e-6)
+    assert abs(told.probabilities[1::2] - single[1::2]).max() > 0.01
 
 
 def _odd(root: Path) -> list[Path]:

@@ -6,10 +6,13 @@ from pathlib import Path
 from vitbench.benchmark import folder
 from vitbench.comparison import compare as comparing
 from vitbench.comparison.across import Across, compare_across
+from vitbench.comparison.exported import with_exports
 from vitbench.comparison.measured import CompareOptions
 from vitbench.comparison.nouns import Comparison
+from vitbench.comparison.results import read_results
 from vitbench.errors import UsageError, VitbenchError
 from vitbench.records import Benchmark
+from vitbench.records.exports import Export, export_at
 
 Named = Benchmark | Path | str
 """A benchmark: as it is, by its name in the results folder, or by its path."""
@@ -24,12 +27,14 @@ def compare(
 ) -> Comparison:
     """The comparison of a benchmark, or of several on the same test pictures; nothing is written.
 
-    Benchmarks by name in `results`, by path or as they are; none: the newest finished one. `margin` and
+    Benchmarks by name in `results`, by path or as they are; none: the newest finished one. Exported models,
+    by their folder or file, are rows of the benchmark that they come from. `margin` and
     `detect` are fractions of pictures, see `CompareOptions`. Raises VitbenchError, every reason in it, if
     no run has finished, and where the test pictures differ.
     """
     options = CompareOptions(baseline, margin, detect)
-    return comparing.compare(find_all(benchmarks, Path(results)), options)
+    named, exports = apart(benchmarks, Path(results))
+    return comparing.compare(with_exports(read_results(find_all(named, Path(results))), exports), options)
 
 
 def across(*benchmarks: Named, results: Path | str = "results") -> Across:
@@ -37,6 +42,29 @@ def across(*benchmarks: Named, results: Path | str = "results") -> Across:
     if len(benchmarks) < 2:
         raise UsageError("--across: name two or more benchmarks, on different pictures")
     return compare_across(find_all(benchmarks, Path(results)))
+
+
+def apart(words: Sequence[Named], results: Path) -> tuple[list[Named], list[Export]]:
+    """The benchmarks and the exported models among the words.
+
+    Where only exported models are named, the benchmarks in whose folders they lie are meant too; UsageError
+    where one lies elsewhere.
+    """
+    exports = [found for word in words if (found := _export(word, results))]
+    named = [word for word in words if _export(word, results) is None]
+    if exports and not named:
+        homes = {home.folder: home for one in exports if (home := one.home())}
+        if not homes:
+            where, of = exports[0].folder, exports[0].about["benchmark"]
+            raise UsageError(f"{where}: lies apart from its benchmark {of}; name that beside it")
+        named.extend(homes.values())
+    return named, exports
+
+
+def _export(word: Named, results: Path) -> Export | None:
+    if isinstance(word, Benchmark):
+        return None
+    return export_at(Path(word)) or export_at(results / word)
 
 
 def find_all(benchmarks: Sequence[Named], results: Path) -> list[Benchmark]:

@@ -74,7 +74,8 @@ app.command()(pretrain)
 @app.command()
 def compare(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Benchmarks. [default: the newest]")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Benchmarks, and exported models. [default: the newest]"),
     ] = None,
     baseline: Annotated[
         str,

@@ -11,12 +11,14 @@ from vitbench.cli.options import Output, status_of
 from vitbench.cli.progress import watch
 from vitbench.cli.show import closing, console, say, say_report, show_lines
 from vitbench.comparison.compare import compare
+from vitbench.comparison.exported import with_exports
 from vitbench.comparison.measured import CompareOptions
 from vitbench.comparison.nouns import Comparison
 from vitbench.comparison.results import Results, read_results
 from vitbench.errors import UsageError
 from vitbench.records import Benchmark
 from vitbench.records.commands import comparing as to_compare
+from vitbench.records.exports import Export
 from vitbench.records.watch import Watch
 from vitbench.reports import across as side_by_side
 from vitbench.reports import formats, tables
@@ -39,7 +41,8 @@ def compare_benchmarks(
     `data`: where the pictures of the benchmark are now. The exit status: 0, or 3 where a run of them is not
     finished.
     """
-    found = comparing.find_all(names, results)
+    named, exports = comparing.apart(names, results)
+    found = comparing.find_all(named, results)
     if not names:
         say(f"comparing {found[0].name}, the newest finished benchmark in {results}")
     if data is not None:
@@ -48,7 +51,7 @@ def compare_benchmarks(
         if line := moved.relocate(found[0], data):
             say(line)
     with watch(results) as display:
-        read, comparison = _renewed(found, options, display)
+        read, comparison = _renewed(found, exports, options, display)
     show(comparison, found, output.form, whole=output.details)
     if output.report is not None:
         wanted = Options(images=output.images, anonymous=output.anonymous)
@@ -62,15 +65,16 @@ def _status(benchmarks: Sequence[Benchmark]) -> int:
 
 
 def _renewed(
-    benchmarks: Sequence[Benchmark], options: CompareOptions, display: Watch
+    benchmarks: Sequence[Benchmark], exports: Sequence[Export], options: CompareOptions, display: Watch
 ) -> tuple[Results, Comparison]:
     """What was read and its comparison, the files of a single benchmark written anew where they can be.
 
-    Read and written under one lock: what an older state says never replaces what a newer one says.
+    They are its own: with exported models beside it they stay as they are. Read and written under one lock:
+    what an older state says never replaces what a newer one says.
     """
     told = partial(display.work, WRITING)
     told(0, 0)
-    if len(benchmarks) == 1:
+    if len(benchmarks) == 1 and not exports:
         try:
             with writing(benchmarks[0]):
                 results = read_results(benchmarks)
@@ -79,7 +83,7 @@ def _renewed(
                 return results, comparison
         except OSError as error:
             say(f"{benchmarks[0].folder}: cannot be written ({error.strerror}); printing only")
-    results = read_results(benchmarks)
+    results = with_exports(read_results(benchmarks), exports)
     return results, compare(results, options)
 
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitbench.benchmark.export import Asked, Wanted, carried_out
+from vitbench.benchmark.export import Wanted, carried_out
+from vitbench.benchmark.exportable import Asked
 from vitbench.cli.progress import watch
 from vitbench.cli.show import console, say, show_lines
 from vitbench.exporting.card import int8_line, score_line
