@@ -101,8 +101,8 @@ def _small_lines(found: Suspects) -> list[str]:
         least = min(found.small.values())
         which = named(sorted(found.small, key=lambda name: (found.small[name], name)))
         lines.append(
-            f"Few pictures to learn from ({least} in the smallest class; {SMALL} or fewer in {which}): most "
-            "of the labels that are named in such classes are right."
+            f"Few pictures to learn from ({least} in the smallest class; {SMALL} or fewer in {which}): in "
+            "such classes half of the labels that are named are right, with 10 pictures most of them."
         )
     if found.absent:
         lines.append(f"No picture here is labelled {named(found.absent)}: nothing can be said of that.")
