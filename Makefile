@@ -4,10 +4,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults bench gpu lint evidence format clean
+.PHONY: help demo test test-slow test-faults bench gpu reference reference-check lint evidence format clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -45,6 +45,14 @@ DEVICE ?= auto
 PHOTOS ?= ../shared/datasets
 bench: $(INSTALLED)  ## measure speed (hours; idle machine; PHOTOS=folder of JPEGs with flowers5 in it, DEVICE=cuda)
 	$(BIN)/python tests/evidence/performance.py all --photos $(PHOTOS) --device $(DEVICE)
+
+WEIGHTS ?= ../shared/weights
+NETWORK ?=
+reference: $(INSTALLED)  ## carry out the reference benchmarks (a quarter of an hour; PHOTOS=, WEIGHTS= folders, NETWORK=1)
+	$(BIN)/python tests/evidence/reference.py write $(PHOTOS) $(WEIGHTS) $(if $(NETWORK),--network)
+
+reference-check: $(INSTALLED)  ## the same anew; names what moved since results/evidence/reference.md
+	$(BIN)/python tests/evidence/reference.py check $(PHOTOS) $(WEIGHTS) $(if $(NETWORK),--network)
 
 gpu: $(INSTALLED)  ## check this machine's GPU, right and fast (eight minutes), and write results/evidence/gpu.md
 	$(BIN)/python tests/gpu/check.py --minutes 7.3 --out results/evidence/gpu.jsonl; status=$$?; \
