@@ -57,7 +57,10 @@ def _show(found: "Suspects") -> None:
             say(f"no room for: {', '.join(left_out)}; a wider terminal, or --json, has all")
         print()
     head, rows = score_rows(found)
-    screen.print(fitted(head, rows, screen.width, head[1:])[0])
+    table, left_out = fitted(head, rows, screen.width, head[1:])
+    screen.print(table)
+    if left_out:
+        say(f"no room for: {', '.join(left_out)}; scores.csv and the page have all")
     show_lines(wrapped(FLATTERS, screen.width))
 
 
