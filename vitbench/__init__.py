@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from vitbench.analysis.cost import cost
     from vitbench.analysis.inspect import Inspection
     from vitbench.analysis.stress import Stress
+    from vitbench.analysis.sweep import Sweep
     from vitbench.benchmark.compare import compare
     from vitbench.benchmark.export import export
     from vitbench.benchmark.inspect import inspect
     from vitbench.benchmark.predict import predict
     from vitbench.benchmark.stress import stress
     from vitbench.benchmark.suspects import suspects
+    from vitbench.benchmark.sweep import sweep
     from vitbench.benchmark.train import pretrain, probe, train
     from vitbench.benchmark.transfer import transfer
     from vitbench.comparison.nouns import Comparison
@@ -47,6 +49,7 @@ __all__ = [
     "Run",
     "Settings",
     "Stress",
+    "Sweep",
     "VitbenchError",
     "compare",
     "cost",
@@ -58,6 +61,7 @@ __all__ = [
     "probe",
     "stress",
     "suspects",
+    "sweep",
     "train",
     "transfer",
 ]
@@ -68,6 +72,7 @@ _HOME = {
     "Inspection": "vitbench.analysis.inspect",
     "Narrative": "vitbench.narrative.narrate",
     "Stress": "vitbench.analysis.stress",
+    "Sweep": "vitbench.analysis.sweep",
     "VitbenchError": "vitbench.errors",
     "compare": "vitbench.benchmark.compare",
     "cost": "vitbench.analysis.cost",
@@ -79,6 +84,7 @@ _HOME = {
     "probe": "vitbench.benchmark.train",
     "stress": "vitbench.benchmark.stress",
     "suspects": "vitbench.benchmark.suspects",
+    "sweep": "vitbench.benchmark.sweep",
     "train": "vitbench.benchmark.train",
     "transfer": "vitbench.benchmark.transfer",
 }

@@ -28,6 +28,7 @@ BASES = {
     "transfer": "two",
     "export": "two/test_vit-s0",
     "stress": "two",
+    "sweep": "data --models test_vit --weights random --image-size 32",
     "demo": "data",
     "data check": "data",
     "data split": "data copies",
@@ -56,6 +57,7 @@ VALUES = {
     "--check-pictures": "3", "--sizes": "32,64", "--latency": ".1", "--memory": "1", "--windows": "fitted",
     "--batch": "1", "--to": "onnx", "--max-drop": "99",
     "--corruptions": "jpeg", "--severities": "1", "--shifts": "1",
+    "--shots": "2,all", "--draws": "2", "--reach": "80", "--trained-shots": "2", "--trained-draws": "1",
     "--top-k": "2", "--out": "out.csv", "--sheet": "sheet.png", "--download": "weights",
 }  # fmt: skip
 """A value of each option that takes one; a new option needs one here."""
@@ -84,6 +86,11 @@ APART = {
     "models": ["--download --models"],
     "cost": ["--no-times --sizes", "--sizes --latency --memory --windows --batch --device --results --json"],
     "transfer": ["--sizes --windows=4,8 --epochs=0 --device --results --json"],
+    "sweep": [
+        "--arms=distill --teacher --trained-shots --trained-draws --epochs --per-class --batch-size --lr "
+        "--recipe --augment --folds=none --shots --draws --reach --name=trained --results --json",
+        "--no-store --no-near-duplicates --name=another --draws --shots",
+    ],
     "data check": ["--no-near-duplicates --no-store"],
     "data split": ["--folds", "--no-near-duplicates --no-store"],
     "data augment": ["--no-flip --no-store"],

@@ -142,7 +142,20 @@ def carry_out_runs(
     todo = [RunWork(job, benchmark, plan.split, track) for job in plan.jobs]
     if engine.most > 1:
         todo = [one for work in todo for one in (*_parts_of(work, plan), work)]
-    under_way: list[RunWork] = []
+    carry_out_works(todo, engine, watch)
+
+
+def carry_out_works(
+    works: Sequence[RunWork],
+    engine: Engine,
+    watch: Watch,
+    ended: Callable[[RunWork], None] = lambda work: None,
+) -> None:
+    """Carry out runs, whatever each learns from, as `carry_out_runs` does; their names differ.
+
+    `ended` hears of every one that ended well, at once.
+    """
+    todo, under_way = list(works), list[RunWork]()
     while todo or under_way:
         for work in [work for work in todo if not _waits(work, [*todo, *under_way])]:
             if not engine.room:
@@ -159,6 +172,8 @@ def carry_out_runs(
             todo.insert(0, work)
         elif not outcome.result:  # a run that has failed in one part needs no others
             todo = [one for one in todo if one.run != work.run]
+        else:
+            ended(work)
 
 
 @first_alone

@@ -103,9 +103,11 @@ def make_plan(
     benchmark: Benchmark | None = None,
     only_known: bool = False,
     dry_run: bool = False,
+    parted: tuple[ImageSet, Split] | None = None,
 ) -> Plan:
     """Check the folder, split it, plan every model and get hold of the weights of what is to be done.
 
+    `parted`: the folder and its split, where that is done already.
     `benchmark`: the one that is gone on with; its finished runs need nothing, and with `only_known` no
     run is added to it. A dry run takes random weights for those of the hub: it
     only looks whether these are here, or the hub can be reached.
@@ -117,11 +119,13 @@ def make_plan(
         watch.message(line)
     precision = choose_precision(settings.precision, device)
     unfit = unfit_runs(settings)
-    if settings.recipe == "simmim":
+    if parted is not None:
+        images, split = parted
+    elif settings.recipe == "simmim":
         images, split = _divided_unlabelled(settings, data, watch)
     else:
         folds = "always" if settings.recipe == "probe" and settings.folds is None else settings.folds
-        images, split = _divided(settings, data, watch, folds)
+        images, split = divided(settings, data, watch, folds)
     before = {run.name: run for run in benchmark.runs} if benchmark else {}
     asked = [one for one in run_specs(settings, split) if one.planned.name in before or not only_known]
     unfit = {run: why for run, why in unfit.items() if run.name in before or not only_known}
@@ -154,7 +158,7 @@ def make_plan(
     return Plan(settings, images, split, (*probes, *jobs), tuple(finished), warnings, unfit)
 
 
-def _divided(
+def divided(
     settings: Settings, data: Path, watch: Watch, folds: int | Literal["auto", "always", "never"] | None
 ) -> tuple[ImageSet, Split]:
     """The checked folder and its split."""
@@ -179,11 +183,11 @@ def _divided_unlabelled(settings: Settings, data: Path, watch: Watch) -> tuple[I
     loose = settings.model_copy(update={"layout": "loose"})
     note = ""
     try:
-        images, split = _divided(settings, data, watch, "never")
+        images, split = divided(settings, data, watch, "never")
     except ClassesError as error:
         if settings.layout != "auto":
             raise
-        images, split = _divided(loose, data, watch, "never")
+        images, split = divided(loose, data, watch, "never")
         note = f"taken as pictures without classes ({str(error).partition('; ')[0]})"
     split = without_labels(split, images, settings.with_test)
     return images, dataclasses.replace(split, notes=(*split.notes, note)) if note else split

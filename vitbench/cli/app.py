@@ -26,6 +26,7 @@ from vitbench.cli.options import (
     two_ends,
 )
 from vitbench.cli.studies import cost, export, inspect, stress, suspects, transfer
+from vitbench.cli.sweep import sweep
 from vitbench.cli.train import pretrain, probe, train
 from vitbench.errors import UsageError
 from vitbench.options import Count, Points, Positive
@@ -242,6 +243,7 @@ app.command()(cost)
 app.command()(transfer)
 app.command()(export)
 app.command()(stress)
+app.command()(sweep)
 
 
 @app.command("models")

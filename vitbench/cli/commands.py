@@ -22,7 +22,7 @@ CALL_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 GROUPS = {
     "Which model, and how sure": ("train", "compare", "predict"),
     "Before that": ("demo", "data", "probe", "models"),
-    "Deeper": ("inspect", "cost", "stress", "transfer", "export", "pretrain"),
+    "Deeper": ("inspect", "cost", "stress", "transfer", "sweep", "export", "pretrain"),
 }
 """The commands in the order of `vitbench --help`; the last group has those that are named in none."""
 

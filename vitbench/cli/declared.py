@@ -103,25 +103,29 @@ def declares(command: Command) -> Callable[[Body], Callable[..., None]]:
 
 def parameters_of(model: type[Declared], command: Command) -> Iterator[inspect.Parameter]:
     """A parameter for each option that the command knows, as typer reads them; None where it is not given."""
-    for name, field in model.model_fields.items():
-        option = model.option(name)
-        if command not in option.commands:
-            continue
-        annotation = option.types.get(command, field.annotation)
-        told = _help(model, name, command)
-        on, off = model.flags(name)
-        panel = None if option.common else option.panel
-        taken: Any = bool if bool in kinds(annotation) else list[str] if option.repeated else str
-        info = (
-            typer.Argument(help=told, metavar=on)
-            if not on.startswith("-")
-            else typer.Option(f"{on}/{off}" if off else on, help=told, rich_help_panel=panel)
-            if taken is bool
-            else text_option(on, annotation, told, metavar=option.metavar, panel=panel)
-        )
-        yield inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[taken | None, info]
-        )
+    for name in model.model_fields:
+        if command in model.option(name).commands:
+            yield parameter_of(model, name, command)
+
+
+def parameter_of(model: type[Declared], name: str, command: Command) -> inspect.Parameter:
+    """The parameter for an option as a command has it."""
+    option, field = model.option(name), model.model_fields[name]
+    annotation = option.types.get(command, field.annotation)
+    told = _help(model, name, command)
+    on, off = model.flags(name)
+    panel = None if option.common else option.panel
+    taken: Any = bool if bool in kinds(annotation) else list[str] if option.repeated else str
+    info = (
+        typer.Argument(help=told, metavar=on)
+        if not on.startswith("-")
+        else typer.Option(f"{on}/{off}" if off else on, help=told, rich_help_panel=panel)
+        if taken is bool
+        else text_option(on, annotation, told, metavar=option.metavar, panel=panel)
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[taken | None, info]
+    )
 
 
 def _help(model: type[Declared], name: str, command: Command) -> str:

@@ -195,10 +195,10 @@ def seeds_accuracy(
     variance, freedom = satterthwaite([images, seed_part(correct.mean(axis=1))])
     if images.freedom == 0 or variance == 0:
         return accuracy_interval(correct[0], groups, inflation)
-    return _wilson_of(float(per_image.mean()), variance, freedom)
+    return wilson_of(float(per_image.mean()), variance, freedom)
 
 
-def _wilson_of(mean: float, variance: float, freedom: float) -> tuple[float, float]:
+def wilson_of(mean: float, variance: float, freedom: float) -> tuple[float, float]:
     """Wilson's interval of as many pictures as have this variance, at the t of its degrees of freedom."""
     from scipy.special import stdtrit
 
@@ -228,7 +228,7 @@ def run_among_seeds(
     variance, freedom = satterthwaite([images, seed])
     if images.freedom == 0 or variance == 0 or mean in (0.0, 1.0):
         return alone
-    low, high = _wilson_of(mean, variance, freedom)
+    low, high = wilson_of(mean, variance, freedom)
     return min(low, alone[0]), max(high, alone[1])
 
 

@@ -38,7 +38,7 @@ def deal(
         if len(holding[label]) < len(shares):
             need = f"{NUMBER_WORDS[len(shares)]} splits need {len(shares)}"
             raise ClassesError(f"{_has(root, label, holding[label])}, {need}; add images or drop the class")
-        members.sort(key=lambda group: _order_key(draw, group))
+        members.sort(key=lambda group: order_key(draw, group))
         for side, groups in zip(sides, _share_out(members, shares), strict=True):
             side += [picture for group in groups for picture in group]
     _refuse_missing(root, holding, sides)
@@ -103,7 +103,7 @@ def deal_folds(image_set: ImageSet, count: int, seed: int) -> list[list[Picture]
     for label, members in by_class.items():
         if len(holding[label]) < least * count:
             raise VitbenchError(_too_few_for_folds(root, label, holding[label], count, least * count))
-        members.sort(key=lambda group: (-len(group), _order_key(f"{seed} folds", group)))
+        members.sort(key=lambda group: (-len(group), order_key(f"{seed} folds", group)))
         wanting = [least] * count
         for left, group in zip(range(len(members), 0, -1), members, strict=True):
             fits = [i for i in range(count) if wanting[i] or left > sum(wanting)]
@@ -197,7 +197,7 @@ def apart(
     return kept, left_out
 
 
-def _order_key(draw: str, group: Group) -> bytes:
+def order_key(draw: str, group: Group) -> bytes:
     """A group's place in the draw: a keyed digest of its content."""
     content = min(p.sha256 for p in group)
     return hashlib.sha256(f"vitbench split {draw} {content}".encode()).digest()

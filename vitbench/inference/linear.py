@@ -15,6 +15,10 @@ STRENGTHS = tuple(float(strength) for strength in np.logspace(-4, 1, 11))
 FALLBACK = 0.01
 """The strength where the pictures do not suffice to choose one."""
 
+FIXED = 0.1
+"""The strength where hundreds of heads are fitted and none is chosen: on real photos, from 1 to 60 a class,
+as accurate as chosen ones to a point."""
+
 START = 0.5
 """Times 1 / N: the strength of the head that fine-tuning starts from, per picture alike for all N."""
 
@@ -71,6 +75,12 @@ def fit_linear(features: Array, labels: Array, groups: Sequence[str] | Array, n_
     return _fitted(features, labels, FALLBACK, note)
 
 
+def fit_fixed(features: Array, labels: Array, n_classes: int) -> Linear:
+    """As `fit_linear`, with the strength `FIXED`, right to what chooses a class: a sixth of the time."""
+    _refuse_lacking(labels, n_classes)
+    return _fitted(features, labels, FIXED, tolerance=FIRM)
+
+
 def fit_start(features: Array, labels: Array, n_classes: int) -> Linear:
     """The head that fine-tuning starts from: as `fit_linear`, with the strength `START` / N.
 
@@ -82,7 +92,12 @@ def fit_start(features: Array, labels: Array, n_classes: int) -> Linear:
 
 
 def _fitted(
-    features: Array, labels: Array, strength: float | None = None, note: str = "", folds: Folds | None = None
+    features: Array,
+    labels: Array,
+    strength: float | None = None,
+    note: str = "",
+    folds: Folds | None = None,
+    tolerance: float = TIGHT,
 ) -> Linear:
     """A fit to standardised features, the scaler folded in; where no strength is given, `folds` choose it."""
     from sklearn.preprocessing import StandardScaler
@@ -98,7 +113,7 @@ def _fitted(
         rows = left * sizes
         strength = strength or _chosen(rows, labels, folds or [])
         whole = Regressions.on(rows, labels, np.ones((1, len(rows))))
-        solution, found = whole.solve(strength, whole.zeros, TIGHT)
+        solution, found = whole.solve(strength, whole.zeros, tolerance)
     weight = solution[:-1, 0].T @ axes / scaler.scale_
     return Linear(
         weight=weight,

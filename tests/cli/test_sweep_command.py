@@ -1,0 +1,77 @@
+"""`vitbench sweep` answers first, keeps every cell, and leaves csv files that add up without vitbench."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from painted import paint_folder
+
+Call = Callable[..., tuple[int, str]]
+TINY = {
+    "--models": "test_vit,test_efficientnet",
+    "--weights": "random",
+    "--image-size": "32",
+    "--workers": "0",
+    "--folds": "none",
+    "--shots": "1,2,4",
+}
+
+
+def words(**changed: str) -> list[str]:
+    """The options of `TINY`, some otherwise: `words(shots="1")`."""
+    asked = {**TINY, **{f"--{name}": value for name, value in changed.items()}}
+    return [word for pair in asked.items() for word in pair]
+
+
+def test_the_command_answers_first_and_its_files_add_up(call: Call) -> None:
+    """Accuracies and gains from the bits of cells.csv; more draws reuse what is there, byte for byte."""
+    paint_folder(Path("data"))
+    status, text = call("sweep", "data", *words(draws="2"))
+    assert status == 0
+    lines = text.splitlines()
+    assert lines[0].startswith("2 more photos per class (2 → 4) are worth ")
+    assert max(map(len, lines)) <= 120
+    place = Path("results/data-sweep")
+    before = (place / "cells.csv").read_bytes()
+    status, text = call("sweep", "data", *words(draws="3"), "--json")
+    assert status == 0
+    assert (place / "cells.csv").read_bytes().startswith(before)
+    cells = pandas.read_csv(place / "cells.csv", dtype={"right": str})
+    assert len(cells) == 2 * 3 * 3
+    right = np.array([[c == "1" for c in row] for row in cells["right"]])
+    assert (right.sum(axis=1) == cells["correct"]).all()
+    curve = pandas.read_csv(place / "curve.csv").set_index(["model", "shots"])
+    cells["top1"] = right.mean(axis=1)
+    means = cells.groupby(["model", "shots"])["top1"].mean()
+    for (model, shots), value in means.items():
+        assert curve.loc[(model.removesuffix("-probe"), shots), "top1"] == pytest.approx(value)
+    gains = pandas.read_csv(place / "gains.csv")
+    for row in gains.itertuples():
+        both = [curve.loc[(row.model, int(size)), "top1"] for size in (row.shots, row.more_shots)]
+        assert row.gain == pytest.approx(both[1] - both[0])
+    found = json.JSONDecoder().raw_decode(text)[0]
+    assert found["folder"] == str(place)
+    assert len(found["curve"]) == 6
+    assert "vitbench sweep data --models test_vit,test_efficientnet" in (place / "report.html").read_text()
+
+
+def test_other_pictures_are_refused_and_what_there_is_stays(
+    call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that changed is another sweep; options that would do nothing are refused."""
+    paint_folder(Path("data"))
+    small = words(models="test_vit", shots="1", draws="1")
+    assert call("sweep", "data", *small)[0] == 0
+    before = Path("results/data-sweep/cells.csv").read_bytes()
+    Path("data/red/00.png").unlink()
+    for more, said in (
+        ([], "a sweep of another split"),
+        (["--epochs", "3"], "--epochs: nothing is trained without --arms"),
+        (["--trained-draws", "3"], "--trained-draws: nothing is trained without --arms"),
+    ):
+        assert call("sweep", "data", *small, *more)[0] == 2
+        assert said in capsys.readouterr().err
+    assert Path("results/data-sweep/cells.csv").read_bytes() == before

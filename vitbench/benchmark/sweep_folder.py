@@ -1,0 +1,123 @@
+"""The folder of a sweep: what it is of, and its cells, to which each is added as soon as it is done."""
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitbench import files
+from vitbench.analysis.sweep import Cell
+from vitbench.data.shots import Shots
+from vitbench.errors import UsageError
+from vitbench.locks import locked
+from vitbench.records import Picture, Split
+
+COLUMNS = (
+    "model", "shots", "draw", "seed", "groups", "pictures", "val", "correct", "n", "key", "right",
+)  # fmt: skip
+"""Of cells.csv. groups, pictures, val: per class; key: of all else that decides the answers."""
+TESTED = ("path", "class", "sha256", "group", "fold")
+MANIFEST, CELLS = "sweep.json", "cells.csv"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One cell: a model, a size, a draw, a seed."""
+
+    model: str
+    shots: str
+    draw: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """Where a sweep lies."""
+
+    folder: Path
+
+    @contextmanager
+    def taken(self, split: Split, about: Mapping[str, Any]) -> Iterator[None]:
+        """For this process alone, made if need be; UsageError where it is of other pictures, or no sweep."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        manifest = self.folder / MANIFEST
+        if not manifest.exists() and any(not one.name.startswith(".") for one in self.folder.iterdir()):
+            raise UsageError(f"{self.folder}: exists and is no sweep; choose another --name")
+        digest = identity(split)
+        with locked(self.folder):
+            if not manifest.exists():
+                files.write_csv(self.folder / "tested.csv", TESTED, tested_rows(split))
+                created = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+                files.write_json(manifest, {"created": created, "digest": digest, **about})
+            elif (stored := files.read_json(manifest))["digest"] != digest:
+                before = str(stored.get("split", ""))
+                change = (
+                    f"{before} → {split.rule}" if before != split.rule else "its pictures or groups changed"
+                )
+                raise UsageError(f"{self.folder}: a sweep of another split ({change}); use a new --name")
+            yield
+
+    def cells(self, keys: Mapping[str, str]) -> dict[Place, Cell]:
+        """What is there, of models with these keys, by model; what was done otherwise is passed over."""
+        found: dict[Place, Cell] = {}
+        for row in files.appended_rows(self.folder / CELLS):
+            if keys.get(row["model"]) == row["key"]:
+                place = Place(row["model"], row["shots"], int(row["draw"]), int(row["seed"]))
+                found.setdefault(place, Cell(
+                    row["model"], row["shots"], place.draw, place.seed, float(row["groups"]),
+                    float(row["pictures"]), row["right"],
+                ))  # fmt: skip
+        return found
+
+    def add(self, cell: Cell, val: float, key: str) -> None:
+        """Durably; `val`: pictures per class that chose the epoch."""
+        row = {
+            "model": cell.model, "shots": cell.shots, "draw": cell.draw, "seed": cell.seed,
+            "groups": cell.groups, "pictures": cell.pictures, "val": val,
+            "correct": cell.right.count("1"), "n": len(cell.right), "key": key, "right": cell.right,
+        }  # fmt: skip
+        files.append_row(self.folder / CELLS, COLUMNS, row)
+
+
+def parts_of(split: Split) -> tuple[Split, ...]:
+    """Its folds, or itself."""
+    return split.folds or (split,)
+
+
+def tested(split: Split) -> list[Picture]:
+    """The test pictures in the order of every cell's answers: those of each fold in turn."""
+    return [picture for part in parts_of(split) for picture in part.test]
+
+
+def tested_rows(split: Split) -> Iterator[dict[str, Any]]:
+    """The rows of tested.csv."""
+    for number, part in enumerate(parts_of(split), start=1):
+        for one in part.test:
+            fold = number if split.folds else ""
+            values = (one.path, one.label, one.sha256, one.group, fold)
+            yield dict(zip(TESTED, values, strict=True))
+
+
+def identity(split: Split) -> str:
+    """Of which pictures are tested, which are drawn from, and which of them stand together."""
+    learn: Iterable[Picture] = {p for part in parts_of(split) for p in (*part.train, *part.val)}
+    groups = sorted(f"{p.sha256}\0{p.group}" for p in learn)
+    return hashlib.sha256(files.readable("\n".join([split.digest, *groups])).encode()).hexdigest()
+
+
+def draw_key(split: Split, draw: int, fold: int) -> str:
+    """What decides a draw; folds draw independently."""
+    return f"{split.seed} sweep {draw} {fold}"
+
+
+def shots_of(size: str) -> Shots:
+    """A size by its name."""
+    return "all" if size == "all" else int(size)
+
+
+def right_of(correct: Sequence[bool]) -> str:
+    """ "101": right, wrong, right."""
+    return "".join("1" if one else "0" for one in correct)
