@@ -87,7 +87,8 @@ APART = {
     "cost": ["--no-times --sizes", "--sizes --latency --memory --windows --batch --device --results --json"],
     "transfer": ["--sizes --windows=4,8 --epochs=0 --device --results --json"],
     "sweep": [
-        "--arms=distill --teacher --trained-shots --trained-draws --epochs --per-class --batch-size --lr "
+        "--arms=distill --teacher --name=taught",
+        "--arms --trained-shots --trained-draws --epochs --per-class --batch-size --lr "
         "--recipe --augment --folds=none --shots --draws --reach --name=trained --results --json",
         "--no-store --no-near-duplicates --name=another --draws --shots",
     ],
@@ -99,7 +100,7 @@ APART = {
 }
 """Options that are run in a call of their own, for they are alternatives; the others all in one call."""
 
-ENDS = {"demo": "data: not an empty folder", "models": "test_vit"}
+ENDS = {"demo": "data: not an empty folder", "models": "test_vit", "sweep": "no pretrained weights"}
 """What a command may say that is too long, or needs a network, and so ends early here."""
 
 NOT_OURS = {"--install-completion", "--show-completion", "--help", "--help-all"}
