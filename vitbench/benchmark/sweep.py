@@ -29,6 +29,7 @@ from vitbench.benchmark.sweep_folder import (
 from vitbench.benchmark.sweep_trained import TrainedCells
 from vitbench.comparison.opened import TestSet
 from vitbench.data.shots import Pool, Shots, sizes_of
+from vitbench.defaults import ARMS, DISTILLED, TEACHER
 from vitbench.errors import RunFailedError, UnfitModelError, UsageError
 from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.linear import FIXED, fit_fixed
@@ -41,7 +42,6 @@ from vitbench.records.commands import command
 from vitbench.records.planned import probe_name
 from vitbench.records.watch import Watch
 from vitbench.reports.sweep import write_sweep
-from vitbench.settings import ARMS, DISTILLED, TEACHER
 from vitbench.training import signals
 from vitbench.training.jobs import Job
 

@@ -10,9 +10,10 @@ import typer
 
 from vitbench.cli.declared import named_settings, parameter_of
 from vitbench.cli.options import DATA, RESULTS, JsonOption, ResultsOption, option, status_of, text_option
+from vitbench.defaults import DISTILLED
 from vitbench.errors import UsageError
 from vitbench.options import DIVIDING, LEARNING, RUNNING, Count, Folds, Points, fit, parsed
-from vitbench.settings import DISTILLED, Settings
+from vitbench.settings import Settings
 
 if TYPE_CHECKING:
     from vitbench.benchmark.sweep import Outcome, SweepRequest
