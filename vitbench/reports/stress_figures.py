@@ -49,10 +49,10 @@ def panel(found: "Stress", name: str) -> Drawing:
     def paint(figure: Any) -> None:
         ax = figure.subplots()
         _paint(ax, found, name)
-        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=1, frameon=False)
 
     text = f"Accuracy over the severity of {CORRUPTIONS[name].title}, 95 % intervals."
-    return draw(paint, PANEL, _models(found), text)
+    return draw(paint, (PANEL[0], PANEL[1] + 0.2 * len(_models(found))), _models(found), text)
 
 
 def _paint(ax: Any, found: "Stress", name: str) -> None:
