@@ -384,4 +384,4 @@ def test_nothing_is_known_of_what_is_not_there(tmp_path: Path, decoded: Decoded)
     """Neither stamp nor entry, and no error."""
     assert stamp_of(tmp_path / "none") is None
     with open_scan_cache() as memory:
-        assert memory.find([tmp_path / "none"], [None]) == [None]
+        assert memory.find([tmp_path / "none"]) == [None]

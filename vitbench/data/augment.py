@@ -36,7 +36,7 @@ def write_views(
     plan = sorted(plan_epoch(split.train, per_class, seed, EPOCH))
     image, opened = None, -1
     with new_folder(out, apart_from=split.root) as folder:
-        taken: dict[str, set[str]] = {label: set() for label in split.classes}
+        taken: dict[str, dict[str, int]] = {label: {} for label in split.classes}
         for label in split.classes:
             (folder / label).mkdir()
         for done, (index, k) in enumerate(plan, start=1):

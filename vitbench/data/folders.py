@@ -43,12 +43,18 @@ def new_folder(out: Path, apart_from: Path | None = None) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def distinct_name(name: str, taken: set[str]) -> str:
-    """`name`, or `name` with a number before its extension where it is taken (on any file system)."""
-    stem, suffix = Path(name).stem, Path(name).suffix
-    number, candidate = 1, name
-    while candidate.casefold() in taken:
-        number += 1
-        candidate = f"{stem}-{number}{suffix}"
-    taken.add(candidate.casefold())
+def distinct_name(name: str, taken: dict[str, int]) -> str:
+    """`name`, or `name` with a number before its extension where it is taken (on any file system).
+
+    `taken`: the last number of each name, kept here: of many equal names each is asked for once.
+    """
+    key = name.casefold()
+    number, candidate = taken.get(key, 0), name
+    if number:
+        stem, suffix = Path(name).stem, Path(name).suffix
+        while candidate.casefold() in taken:
+            number += 1
+            candidate = f"{stem}-{number}{suffix}"
+    taken[key] = max(number, 1)
+    taken.setdefault(candidate.casefold(), 1)
     return candidate

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,7 @@ from vitbench.data.decode import decode_in_full, picture_bytes
 from vitbench.data.depth import folder_range
 from vitbench.data.duplicates.descriptors import Descriptor, descriptor_of, fingerprint
 from vitbench.data.duplicates.likeness import group_alike, near_notes, search_near
-from vitbench.data.duplicates.near import Search
+from vitbench.data.duplicates.near import MOST_PICTURES, Search
 from vitbench.data.filename_hints import filename_hints
 from vitbench.data.kinds import depth_notes, several_notes, unread_notes
 from vitbench.data.prefetch import cores, in_batches
@@ -60,7 +61,7 @@ def scan_folder(
     plan, owners = survey(root, layout, found)
     with open_scan_cache(remember) as known:
         paths = [path for _, _, path in owners]
-        seen, meant, descriptors, search = _check(root, paths, known, on_progress, near, pixel_range)
+        seen, meant, lookup, search = _check(root, paths, known, on_progress, near, pixel_range)
         pictures, bad = _named(root, owners, seen)
         bad = sorted([*bad, *(_relative(entry, root) for entry in found.unusable)], key=lambda b: b.path)
         if bad and not skip_bad:
@@ -68,7 +69,7 @@ def scan_folder(
         notes = check_classes(root, plan, pictures)
         digests = sorted({p.group for p in pictures}) if near else []
         if search is None:
-            search = search_near(digests, descriptors, THREADS, partial(on_progress, LOOKING))
+            search = search_near(digests, lookup, THREADS, partial(on_progress, LOOKING))
             known.remember_search(digests, search)
     alike = group_alike(pictures, digests, search)
     warnings = (*duplicate_notes(pictures), *near_notes(alike), *filename_hints(alike.pictures))
@@ -120,39 +121,58 @@ class _Check:
     on_progress: Progress
     found: list[Seen | None]
     """In the order of `files`."""
-    stamps: list[Stamp | None]
     descriptors: dict[str, Descriptor] = field(default_factory=dict)
-    """Of what was decoded here, by pixel digest."""
+    """Of what was decoded here and is not remembered, by pixel digest."""
     done: int = 0
     planned: int = 0
 
     @classmethod
     def of(cls, files: Sequence[Path], known: ScanCache, on_progress: Progress) -> "_Check":
         """Nothing is decoded yet."""
-        stamps = [stamp_of(path) for path in files]
-        found = known.find(files, stamps)
+        found = known.find(files)
         done = sum(one is not None for one in found)
         if done:
             on_progress(CHECKING, done, len(found))
-        return cls(files, known, on_progress, found, stamps, done=done, planned=done)
+        return cls(files, known, on_progress, found, done=done, planned=done)
 
     def decode(self, places: Sequence[int], meant: PixelRange | None) -> None:
         """Decode the files at these places; `meant` is black and white where there are more than 8 bits."""
         self.planned += len(places)
         read_again = _read_all([self.files[place] for place in places], meant)
-        for place, (seen, descriptor, read_at) in zip(places, read_again, strict=True):
-            path, stamp = self.files[place], self.stamps[place]
+        for place, (seen, descriptor, stamp, read_at) in zip(places, read_again, strict=True):
+            path = self.files[place]
             self.found[place] = seen
-            if descriptor is not None:
-                self.descriptors.setdefault(seen.pixels, descriptor)
-            if stamp is not None and seen.lasting and settled(stamp, read_at) and stamp_of(path) == stamp:
-                self.known.remember(path, stamp, seen, descriptor)
+            lasts = stamp is not None and seen.lasting and settled(stamp, read_at) and stamp_of(path) == stamp
+            remembered = lasts and stamp is not None and self.known.remember(path, stamp, seen, descriptor)
+            if descriptor is not None and not remembered and len(self.descriptors) <= MOST_PICTURES:
+                self.descriptors.setdefault(
+                    seen.pixels, descriptor
+                )  # of more than that no near-copies are looked for
             self.done += 1
             self.on_progress(CHECKING, self.done, self.planned)
+
+    def lacks_descriptor(self, one: Seen) -> bool:
+        """Its descriptor is neither here nor remembered."""
+        return bool(one.pixels) and one.pixels not in self.descriptors and self.known.descriptor(one) is None
 
     def places(self, wanted: Callable[[Seen], bool]) -> list[int]:
         """Where something is wanted of what is known."""
         return [place for place, one in enumerate(self.found) if one is not None and wanted(one)]
+
+    def lookup(self) -> Callable[[str], Descriptor]:
+        """The descriptor of each pixel digest; its picture is decoded again where it is nowhere else."""
+        one_each = {one.pixels: place for place, one in enumerate(self.found) if one and one.pixels}
+
+        def descriptor(digest: str) -> Descriptor:
+            path, seen = self.files[one_each[digest]], self.found[one_each[digest]]
+            assert seen is not None
+            kept = self.descriptors.get(digest) or self.known.descriptor(seen)
+            found = kept or read_file(path, seen.shown)[1]
+            if found is None:
+                raise VitbenchError(f"{printable(path)}: changed while it was checked; run it again")
+            return found
+
+        return descriptor
 
     def digests(self) -> list[str]:
         """The different pixel digests, sorted."""
@@ -166,11 +186,11 @@ def _check(
     on_progress: Progress,
     near: bool,
     asked: PixelRange | None,
-) -> tuple[list[Seen], PixelRange | None, dict[str, Descriptor], Search | None]:
+) -> tuple[list[Seen], PixelRange | None, Callable[[str], Descriptor], Search | None]:
     """What every file holds, in their order, all in one range where they have more than 8 bits: that range.
 
-    The near-copies of exactly these pictures too, where they are known; else, if `near`, the descriptors by
-    pixel digest, to look for them. Raises `VitbenchError` where there is no one range.
+    The near-copies of exactly these pictures too, where they are known; else, if `near`, the descriptor of
+    each pixel digest, to look for them. Raises `VitbenchError` where there is no one range.
     """
     check = _Check.of(files, known, on_progress)
     check.decode([place for place, one in enumerate(check.found) if one is None], asked)
@@ -178,27 +198,27 @@ def _check(
     held = [(name, one.held) for name, one in found if one and one.held]
     meant = (asked or folder_range(printable(root), held)) if held else None
     check.decode(check.places(lambda one: one.shown not in (None, meant)), meant)
-    search = known.search(check.digests()) if near else None
-    if near and search is None:
-        check.descriptors |= known.descriptors(
-            one for one in check.found if one and one.pixels not in check.descriptors
-        )
-        check.decode(
-            check.places(lambda one: bool(one.pixels) and one.pixels not in check.descriptors), meant
-        )
-    return [one for one in check.found if one], meant, check.descriptors, search
+    digests = check.digests() if near else []
+    search = known.search(digests) if near else None
+    if near and search is None and len(digests) <= MOST_PICTURES:
+        check.decode(check.places(check.lacks_descriptor), meant)
+    return [one for one in check.found if one], meant, check.lookup(), search
 
 
 def _read_all(
     paths: Sequence[Path], meant: PixelRange | None
-) -> Iterator[tuple[Seen, Descriptor | None, float]]:
+) -> Iterator[tuple[Seen, Descriptor | None, Stamp | None, float]]:
     """`read_file` of each, in order, in threads (Pillow frees the GIL), a few files at a time.
 
-    The last value is when its reading began, `time.time()`.
+    The last values are the file's stamp before it was read, and when that began, `time.time()`.
     """
 
-    def read_some(some: Sequence[Path]) -> list[tuple[Seen, Descriptor | None, float]]:
-        return [(*read_file(path, meant), began) for path in some for began in [time.time()]]
+    def read_one(path: Path) -> tuple[Seen, Descriptor | None, Stamp | None, float]:
+        began, stamp = time.time(), stamp_of(path)
+        return (*read_file(path, meant), stamp, began)
+
+    def read_some(some: Sequence[Path]) -> list[tuple[Seen, Descriptor | None, Stamp | None, float]]:
+        return [read_one(path) for path in some]
 
     handfuls = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     batches = (handfuls[start : start + THREADS] for start in range(0, len(handfuls), THREADS))
@@ -246,10 +266,11 @@ def _name(root: Path, path: Path) -> str:
 
 def duplicate_notes(pictures: Sequence[Picture]) -> list[str]:
     """Warnings about pictures with equal pixels under two classes, or in two of the user's own parts."""
+    counts = Counter(picture.group for picture in pictures)
     groups: dict[str, list[Picture]] = {}
-    for picture in sorted(pictures, key=lambda p: p.path):
+    for picture in sorted((p for p in pictures if counts[p.group] > 1), key=lambda p: p.path):
         groups.setdefault(picture.group, []).append(picture)
-    several = [group for group in groups.values() if len(group) > 1]
+    several = list(groups.values())
     notes = []
     clashes = [group for group in several if len({p.label for p in group}) > 1]
     if clashes:

@@ -15,7 +15,7 @@ import struct
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -113,7 +113,7 @@ class ScanCache:
         self._files: list[tuple[bytes, bytes, bytes]] = []
         self._descriptors: dict[bytes, bytes] = {}
 
-    def find(self, paths: Sequence[Path], stamps: Sequence[Stamp | None]) -> list[Seen | None]:
+    def find(self, paths: Sequence[Path]) -> list[Seen | None]:
         """What is known of files, in their order; None of one that is new or has changed."""
         found: list[Seen | None] = [None] * len(paths)
         folders: dict[str, list[int]] = defaultdict(list)
@@ -123,18 +123,18 @@ class ScanCache:
             ask = "select name, value from files where folder = ?"
             rows: dict[bytes, bytes] = dict(self._ask(ask, (os.fsencode(os.path.abspath(folder)),)))  # noqa: PTH100
             for place in places if rows else ():
-                found[place] = _seen(rows.get(_name(paths[place])), stamps[place])
+                if row := rows.get(_name(paths[place])):
+                    found[place] = _seen(row, stamp_of(paths[place]))
         return found
 
-    def descriptors(self, seen: Iterable[Seen]) -> dict[str, Descriptor]:
-        """The descriptors of pictures, by pixel digest; those that are not there are left out."""
-        sizes = {bytes.fromhex(one.pixels): (one.width, one.height) for one in seen if one.pixels}
-        found = {}
-        for pixels, size in sizes.items():
-            for (value,) in self._ask("select value from descriptors where pixels = ?", (pixels,)):
-                if descriptor := _descriptor(value, size):
-                    found[pixels.hex()] = descriptor
-        return found
+    def descriptor(self, seen: Seen) -> Descriptor | None:
+        """The descriptor of a picture; None where it is not there."""
+        pixels = bytes.fromhex(seen.pixels)
+        value = self._descriptors.get(pixels)
+        if value is None:
+            rows = self._ask("select value from descriptors where pixels = ?", (pixels,))
+            value = rows[0][0] if rows else None
+        return _descriptor(value, (seen.width, seen.height))
 
     def search(self, digests: Sequence[str]) -> Search | None:
         """What the search for near-copies among pictures, their sorted digests, found; None if not known."""
@@ -144,8 +144,10 @@ class ScanCache:
                 return Search(tuple(Match(*match) for match in matches), plain, len(digests))
         return None
 
-    def remember(self, path: Path, stamp: Stamp, seen: Seen, descriptor: Descriptor | None) -> None:
-        """Note what was learnt of a file, read when it had this stamp."""
+    def remember(self, path: Path, stamp: Stamp, seen: Seen, descriptor: Descriptor | None) -> bool:
+        """Note what was learnt of a file, read when it had this stamp; False where nothing is kept."""
+        if self._connection is None:
+            return False
         folder, reason = os.path.abspath(path.parent), seen.reason.encode("utf-8", "surrogateescape")  # noqa: PTH100
         sha256, pixels = bytes.fromhex(seen.sha256), bytes.fromhex(seen.pixels)
         held, shown = (astuple(one) if one else NO_RANGE for one in (seen.held, seen.shown))
@@ -156,6 +158,7 @@ class ScanCache:
             self._descriptors[pixels] = _with_check(descriptor.luma + descriptor.chroma)
         if len(self._files) >= BATCH:
             self.flush()
+        return True
 
     def remember_search(self, digests: Sequence[str], search: Search) -> None:
         """Note what a search found."""
@@ -297,7 +300,7 @@ def _seen(value: bytes | None, stamp: Stamp | None) -> Seen | None:
     return Seen(sha256.hex(), pixels.hex(), width, height, fingerprint, held, shown, SEVERAL[several])
 
 
-def _descriptor(value: bytes, size: tuple[int, int]) -> Descriptor | None:
+def _descriptor(value: bytes | None, size: tuple[int, int]) -> Descriptor | None:
     content = _checked(value)
     if content is None or len(content) != SIDE**2 + 2 * COLOUR_SIDE**2:
         return None
@@ -305,7 +308,10 @@ def _descriptor(value: bytes, size: tuple[int, int]) -> Descriptor | None:
 
 
 def _digest(digests: Sequence[str]) -> bytes:
-    return hashlib.sha256("".join(digests).encode()).digest()
+    whole = hashlib.sha256()
+    for digest in digests:
+        whole.update(digest.encode())
+    return whole.digest()
 
 
 def _with_check(content: bytes) -> bytes:

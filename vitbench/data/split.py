@@ -122,11 +122,11 @@ def write_split(split: Split, out: Path) -> int:
         )
     with new_folder(out, apart_from=split.root) as folder:
         rows = []
-        taken: dict[Path, set[str]] = {}
+        taken: dict[Path, dict[str, int]] = {}
         for (part, picture), row in zip(split.assigned(), split.rows(), strict=False):
             place = folder / part / picture.label
             place.mkdir(parents=True, exist_ok=True)
-            target = place / distinct_name(Path(picture.path).name, taken.setdefault(place, set()))
+            target = place / distinct_name(Path(picture.path).name, taken.setdefault(place, {}))
             _copy(split.root / picture.path, target, picture.sha256)
             rows.append({**row, "path": target.relative_to(folder).as_posix(), "source": picture.path})
         files.write_csv(folder / "split.csv", [*Split.COLUMNS, "source"], rows)

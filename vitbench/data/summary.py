@@ -71,10 +71,12 @@ def _sizes(pictures: Sequence[Picture]) -> str:
 
 def _duplicates(pictures: Sequence[Picture]) -> list[str]:
     """Groups of pictures with equal pixels, the first ones named."""
+    counts = Counter(picture.pixel_digest for picture in pictures)
     groups: dict[str, list[str]] = {}
     for picture in pictures:
-        groups.setdefault(picture.pixel_digest, []).append(printable(picture.path))
-    several = [names for names in groups.values() if len(names) > 1]
+        if counts[picture.pixel_digest] > 1:
+            groups.setdefault(picture.pixel_digest, []).append(printable(picture.path))
+    several = list(groups.values())
     copies = sum(len(names) - 1 for names in several)
     if not several:
         return ["duplicates: none with equal pixels"]

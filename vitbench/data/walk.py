@@ -4,7 +4,7 @@ import errno
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,10 +131,10 @@ def walk(folder: Path, found: Walk, roots: Iterable[Path] = ()) -> None:
                 waiting.append(path)
 
 
-def leads_back(link: Path, walked: Iterable[Path], visited: Iterable[Path] = ()) -> bool:
+def leads_back(link: Path, walked: Iterable[Path], visited: Container[Path] = ()) -> bool:
     """True where a link's target is in or above a folder of `walked`, or was visited."""
     target = Path(os.path.realpath(link))
-    return target in set(visited) or any(
+    return target in visited or any(
         target.is_relative_to(place) or place.is_relative_to(target) for place in walked
     )
 

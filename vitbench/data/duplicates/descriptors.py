@@ -6,6 +6,7 @@ arithmetic on Pillow's own, so a picture has the same descriptor and the same ha
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -122,11 +123,14 @@ def centre_crop(luma: Array) -> Array:
     return luma[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
+@cache
 def _cosines(side: int, count: int) -> Array:
     """(count, side) int64: the first rows of the cosine transform (type II) of an even side, in 1/UNIT."""
     half = (np.arange(side // 2) + 0.5) * np.pi / side
     left = np.rint(UNIT * np.cos(np.arange(count)[:, None] * half)).astype(np.int64)
-    return np.concatenate([left, np.where(np.arange(count) % 2, -1, 1)[:, None] * left[:, ::-1]], axis=1)
+    rows = np.concatenate([left, np.where(np.arange(count) % 2, -1, 1)[:, None] * left[:, ::-1]], axis=1)
+    rows.flags.writeable = False  # every picture's print is made with the same ones
+    return rows
 
 
 def _above_median(low: Array) -> Array:

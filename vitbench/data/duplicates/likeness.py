@@ -1,7 +1,7 @@
 """Near-copies as a user meets them: groups for the split, pairs in words, leaks, and warnings."""
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -43,16 +43,18 @@ class Alike:
 
 def search_near(
     digests: Sequence[str],
-    descriptors: dict[str, Descriptor],
+    lookup: Callable[[str], Descriptor],
     threads: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Search:
     """The near-copies among the descriptors of these pixel digests; `on_progress` as of `find_near`.
 
-    The descriptors are used up, for they take memory. Their order, which decides on ties, is that of their
-    sorted digests: names play no part.
+    Each descriptor is asked for once, and none where there are more than `MOST_PICTURES`. Their order, which
+    decides on ties, is that of their sorted digests: names play no part.
     """
-    packed = Descriptors.of((descriptors.pop(digest) for digest in digests), len(digests))
+    if len(digests) > MOST_PICTURES:
+        return Search((), 0, len(digests))
+    packed = Descriptors.of(map(lookup, digests), len(digests))
     plain = int((packed.detail == 0).sum())
     return Search(tuple(find_near(packed, threads, on_progress)), plain, len(digests))
 
@@ -60,9 +62,12 @@ def search_near(
 def group_alike(pictures: Sequence[Picture], digests: Sequence[str], search: Search) -> Alike:
     """Pictures grouped by what a search among their pixel digests found; () where none was looked for."""
     groups = _groups(digests, search.matches)
+    counts = Counter(picture.pixel_digest for picture in pictures)
+    matched = {digests[place] for match in search.matches for place in (match.one, match.other)}
     by_digest: dict[str, list[Picture]] = defaultdict(list)
     for picture in sorted(pictures, key=lambda p: p.path):
-        by_digest[picture.pixel_digest].append(picture)
+        if counts[picture.pixel_digest] > 1 or picture.pixel_digest in matched:
+            by_digest[picture.pixel_digest].append(picture)
     pairs = [*_equal(by_digest.values()), *_near(by_digest, digests, search.matches)]
     near = sum(pair.kind == "near" for pair in pairs)
     return Alike(
