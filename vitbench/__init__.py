@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vitbench.benchmark.train import pretrain, probe, train
     from vitbench.benchmark.transfer import transfer
     from vitbench.comparison.nouns import Comparison
+    from vitbench.data.public.fetch import Fetched, fetch
     from vitbench.errors import VitbenchError
     from vitbench.narrative.narrate import Narrative, narrate
     from vitbench.records import Answer, Benchmark, Predictions, Recipe, Run, Settings
@@ -42,6 +43,7 @@ __all__ = [
     "Benchmark",
     "Comparison",
     "Export",
+    "Fetched",
     "Inspection",
     "Narrative",
     "Predictions",
@@ -54,6 +56,7 @@ __all__ = [
     "compare",
     "cost",
     "export",
+    "fetch",
     "inspect",
     "narrate",
     "predict",
@@ -69,6 +72,7 @@ __all__ = [
 _HOME = {
     "Comparison": "vitbench.comparison.nouns",
     "Export": "vitbench.records.exports",
+    "Fetched": "vitbench.data.public.fetch",
     "Inspection": "vitbench.analysis.inspect",
     "Narrative": "vitbench.narrative.narrate",
     "Stress": "vitbench.analysis.stress",
@@ -77,6 +81,7 @@ _HOME = {
     "compare": "vitbench.benchmark.compare",
     "cost": "vitbench.analysis.cost",
     "export": "vitbench.benchmark.export",
+    "fetch": "vitbench.data.public.fetch",
     "inspect": "vitbench.benchmark.inspect",
     "narrate": "vitbench.narrative.narrate",
     "predict": "vitbench.benchmark.predict",

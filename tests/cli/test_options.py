@@ -34,6 +34,7 @@ BASES = {
     "data split": "data copies",
     "data augment": "data views --per-class 3 --image-size 32",
     "data store": "",
+    "data fetch": "cifar-10 data",
     "data demo": "pictures",
     "data suspects": "two",
 }
@@ -58,6 +59,7 @@ VALUES = {
     "--batch": "1", "--to": "onnx", "--max-drop": "99",
     "--corruptions": "jpeg", "--severities": "1", "--shifts": "1",
     "--shots": "2,all", "--draws": "2", "--reach": "80", "--trained-shots": "2", "--trained-draws": "1",
+    "--limit": "100",
     "--top-k": "2", "--out": "out.csv", "--sheet": "sheet.png", "--download": "weights",
 }  # fmt: skip
 """A value of each option that takes one; a new option needs one here."""
@@ -100,7 +102,12 @@ APART = {
 }
 """Options that are run in a call of their own, for they are alternatives; the others all in one call."""
 
-ENDS = {"demo": "data: not an empty folder", "models": "test_vit", "sweep": "no pretrained weights"}
+ENDS = {
+    "demo": "data: not an empty folder",
+    "data fetch": "data: not an empty folder",
+    "models": "test_vit",
+    "sweep": "no pretrained weights",
+}
 """What a command may say that is too long, or needs a network, and so ends early here."""
 
 NOT_OURS = {"--install-completion", "--show-completion", "--help", "--help-all"}

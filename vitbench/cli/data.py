@@ -9,6 +9,7 @@ from pydantic import Field
 
 from vitbench import files
 from vitbench.cli.commands import App, Group
+from vitbench.cli.fetch import fetch
 from vitbench.cli.options import DATA, READING, PixelRangeOption, option, two_ends
 from vitbench.defaults import IMAGE_SIZE, PER_CLASS, Augment, Layout
 from vitbench.errors import UsageError, VitbenchError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 data_app = App(
     cls=Group,
-    help="""Check, split, augment image folders; write the built-in pictures; show what is kept.
+    help="""Check, split, augment image folders; fetch public sets; show what is kept.
 
     Examples:
     vitbench data check photos
@@ -309,6 +310,9 @@ def demo(
 
     write_demo(folder)
     print(f"{folder}: 10 classes of product photos, train/ and test/")
+
+
+data_app.command()(fetch)
 
 
 def _counts(split: "Split") -> list[str]:

@@ -1,4 +1,4 @@
-"""What vitbench keeps to save time, listed and cleared: known pictures, decoded pictures, features."""
+"""What vitbench keeps to save time, listed and cleared: known and decoded pictures, features, downloads."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from vitbench.data import store
 from vitbench.data.cache import cache_folder
 
 DECODED = store.store_folder().name
-OURS = (DECODED, "features", "known-*.sqlite*")
+OURS = (DECODED, "downloads", "features", "known-*.sqlite*")
 """What is in the cache folder."""
 
 
