@@ -171,7 +171,7 @@ def speed(asked: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     for arm in arms:
         alone = ["--arms", arm, "--rounds", "1", "--steps", "8", "--only-rounds", "--no-record"]
         command = [sys.executable, *sys.argv, *alone, "--split", str(kept)]  # of an option the last counts
-        found["memory_mb"][arm] = measured.cost_of(command)[1]
+        found["memory_mb"][arm] = measured.cost_of(command).peak_mb
     return [found]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import psutil
 import torch
 from performance_arms import Case
 from performance_photos import small_files
-from performance_speed import cost_of, measure
+from performance_speed import children_cpu, cost_of, measure
 
 from vitbench.data.scan import scan_folder
 from vitbench.data.split import split_images
@@ -27,16 +28,23 @@ from vitbench.models.plan import plan_model
 
 VITBENCH = (sys.executable, "-m", "vitbench")
 LIMIT_BATCHES = 20
+LOOKS = 200
+"""Answers between two looks at the memory of `predict`."""
+
+
+STEPS = (("check", "check"), ("check again", "check"), ("split", "split"), ("split, written", "split"))
 
 
 def scans(count: int, folder: Path) -> dict[str, Any]:
-    """Seconds and peak memory of `data check` (twice) and `data split` on `count` small files."""
+    """Cost of `data check` (twice) and `data split` (twice, then with copies) on `count` small files."""
     small_files(folder / "data", count)
     cache = {**os.environ, "VITBENCH_CACHE": str(folder / "cache")}
     found: dict[str, Any] = {"files": count}
-    for name, words in (("check", "check"), ("check again", "check"), ("split", "split")):
-        seconds, memory = cost_of([*VITBENCH, "data", words, str(folder / "data")], cache)
-        found[name] = {"seconds": seconds, "peak_mb": memory}
+    for name, word in STEPS:
+        out = [str(folder / "copies")] if name.endswith("written") else []
+        cost = cost_of([*VITBENCH, "data", word, str(folder / "data"), *out], cache)
+        found[name] = dataclasses.asdict(cost)
+    shutil.rmtree(folder / "copies")
     return found
 
 
@@ -51,8 +59,8 @@ def predictions(count: int, model: str, size: int, device: str, folder: Path) ->
     before = _forward_only(folder / "model", device)
     command = [*VITBENCH, "predict", str(folder / "data"), "--run", str(folder / "model"), "--json"]
     memory: dict[int, float] = {}
-    first = last = 0.0
-    answers = 0
+    first = last = peak = 0.0
+    answers, spent = 0, children_cpu()
     with subprocess.Popen(
         [*command, "--device", device],
         stdout=subprocess.PIPE,
@@ -65,10 +73,13 @@ def predictions(count: int, model: str, size: int, device: str, folder: Path) ->
             last = time.perf_counter()
             first = first or last
             # The last look is a little before the end, for an ended process has no memory to look at.
-            if answers in (min(1000, count // 2), count - min(100, count // 10)):
-                memory[answers] = watched.memory_info().rss / 1e6
+            wanted = answers in (min(1000, count // 2), count - min(100, count // 10))
+            if wanted or (answers % LOOKS == 0 and answers < count):
+                peak = max(peak, now := watched.memory_info().rss / 1e6)
+                memory |= {answers: now} if wanted else {}
     if process.returncode:
         sys.exit(f"{' '.join(command)}: failed with status {process.returncode}; run it by hand")
+    spent = children_cpu() - spent
     after = _forward_only(folder / "model", device)
     return {
         "pictures": answers,
@@ -77,6 +88,8 @@ def predictions(count: int, model: str, size: int, device: str, folder: Path) ->
         "images_per_second": (answers - batch_size(size)) / (last - first),
         "limit": [before, after],
         "rss_mb": memory,
+        "cpu_seconds": spent,
+        "peak_mb": peak,
     }
 
 

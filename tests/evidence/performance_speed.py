@@ -1,6 +1,7 @@
 """Images/s of the arms in interleaved rounds, where the time of a step goes, decode times, memory."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -244,12 +245,23 @@ def _watched(trainer: Trainer, laps: Laps) -> Iterator[None]:
 # --- memory ---------------------------------------------------------------------------------------
 
 
-def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[float, float]:
-    """Seconds of a command, and its largest memory with its children's, MB, looked at ten times a second.
+@dataclass(frozen=True)
+class Cost:
+    """What a command took, its children included."""
+
+    seconds: float
+    """By the clock."""
+    cpu_seconds: float
+    """Of all its threads, user and system: what else the machine does plays little part."""
+    peak_mb: float
+
+
+def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Cost:
+    """What a command takes; its largest memory is looked for ten times a second.
 
     Pages that processes share count once (PSS) where the system tells (Linux); elsewhere RSS is added up.
     """
-    peak, started = 0.0, time.perf_counter()
+    peak, started, before = 0.0, time.perf_counter(), children_cpu()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
         watched = psutil.Process(process.pid)
         while process.returncode is None:
@@ -258,7 +270,13 @@ def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None
                 process.wait(0.1)
     if process.returncode:
         sys.exit(f"{' '.join(command)}: failed with status {process.returncode}; its message is above")
-    return time.perf_counter() - started, peak
+    return Cost(time.perf_counter() - started, children_cpu() - before, peak)
+
+
+def children_cpu() -> float:
+    """Seconds of all processes that this one has started and waited for."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:

@@ -153,6 +153,16 @@ def test_extrapolation_by_hand(bench: ModuleType) -> None:
     assert performance_whole.extrapolated(found, 10, 20, 30) == pytest.approx(7 + 10 + 30 * (8 + 1))
 
 
+def test_growth_by_hand(bench: ModuleType) -> None:
+    """3 + 2n² goes through three counts exactly; what does not rise, or is not evenly apart, says nothing."""
+    import performance_page as page
+
+    found = page.extrapolated([1, 10, 100], [5.0, 203.0, 20003.0], 1000)
+    assert found == pytest.approx((2.0, 2_000_003.0))
+    assert page.extrapolated([1, 10, 100], [5.0, 5.0, 6.0], 1000) is None
+    assert page.extrapolated([1, 20, 100], [1.0, 2.0, 3.0], 1000) is None
+
+
 def test_equal_photos_make_equal_mosaics(bench: ModuleType, tmp_path: Path) -> None:
     """Five classes of JPEGs, the same bytes each time."""
     import performance_photos
