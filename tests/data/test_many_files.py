@@ -1,4 +1,4 @@
-"""What a scan of very many files must not do: hold every descriptor, or look through all names again for each."""
+"""What a scan of very many files must not do: hold every descriptor, or look through all names for each."""
 
 from pathlib import Path
 
