@@ -1,4 +1,4 @@
-"""What torchrun says to the processes that it starts, in their environment."""
+"""What torchrun, or a grid, says to the processes that it starts, in their environment."""
 
 import os
 
@@ -12,3 +12,11 @@ def started() -> tuple[int, int]:
 def started_here() -> int:
     """How many of them are on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE") or started()[1])
+
+
+NICENESS = "VITBENCH_NICENESS"
+
+
+def niceness() -> int:
+    """How far this process stands back behind others because a grid made it so: its times suffer; else 0."""
+    return int(os.environ.get(NICENESS) or 0)

@@ -12,7 +12,8 @@ from painted import Listening
 from works import Does, dies, greets, loses, refuses, saves
 
 from vitbench.benchmark import beside
-from vitbench.benchmark.engine import InTurn, Local, engine_for
+from vitbench.benchmark.engine import InTurn, Local
+from vitbench.benchmark.engines import engine_for
 from vitbench.errors import DeviceLostError, Interrupted, KilledError, UsageError
 from vitbench.records.watch import Watch
 from vitbench.training import signals

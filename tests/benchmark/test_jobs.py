@@ -60,6 +60,10 @@ class Scripted:
         self.stopped = False
 
     @property
+    def shares(self) -> bool:
+        return self.most > 1
+
+    @property
     def busy(self) -> int:
         return len(self.under_way)
 

@@ -50,7 +50,7 @@ VALUES = {
     "--mask-size": "16", "--mask-target": "normalised", "--seeds": "0,1", "--folds": "2", "--final": "folds",
     "--group": r"\d+", "--burst-seconds": "1.5", "--split-seed": "1", "--seed": "1", "--layout": "flat",
     "--device": "cpu", "--precision": "fp32", "--micro-batch": "4", "--workers": "0", "--jobs": "1",
-    "--track": "tensorboard",
+    "--track": "tensorboard", "--address": "local",
     "--without": "tf32,cuda_graphs", "--shard": "1/1", "--results": "results", "--config": "config.toml",
     "--store-dir": "decoded", "--max-params": "30.5", "--max-gmacs": "5.5", "--baseline": "test_vit",
     "--margin": "2", "--detect": "3.5", "--format": "md", "--report": "page.html", "--run": "two",
@@ -65,7 +65,7 @@ VALUES = {
 """A value of each option that takes one; a new option needs one here."""
 
 NEW = "--store-dir --name --results --shard --json"
-ANOTHER = "--dry-run --no-store --no-near-duplicates"
+ANOTHER = "--dry-run --no-store --no-near-duplicates --engine=ray --address"
 APART = {
     "train": [
         f"{NEW} --epochs --per-class --batch-size --track --no-probe",

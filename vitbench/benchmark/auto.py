@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from vitbench.benchmark.engine import Engine, Work, engine_for
+from vitbench.benchmark.engine import Engine, Work, next_of
+from vitbench.benchmark.engines import HERE, Where, engine_for
 from vitbench.benchmark.estimate import noise_for, stand_in
 from vitbench.benchmark.plan import Plan
 from vitbench.data.prefetch import cores
@@ -148,12 +149,17 @@ def jobs_begun(plan: Plan, benchmark: Benchmark) -> int | None:
 
 @contextlib.contextmanager
 def equipped(
-    plan: Plan, benchmark: Benchmark | None, watch: Watch, *, apart: bool
+    plan: Plan, benchmark: Benchmark | None, watch: Watch, *, apart: bool, where: Where = HERE
 ) -> Iterator[tuple[Plan, Engine]]:
     """The plan, with as many runs at a time as is asked for or as is best, and what carries them out."""
-    auto = plan.settings.jobs == "auto" and (benchmark is None or jobs_begun(plan, benchmark) is None)
+    auto = (
+        plan.settings.jobs == "auto"
+        and where.engine == "local"
+        and (benchmark is None or jobs_begun(plan, benchmark) is None)
+    )
     auto = auto and started()[1] == 1  # torchrun's processes train one model together
-    with engine_for(plan.at_once, apart=apart or auto) as engine:
+    machine = next((job.machine for job in plan.jobs), None)
+    with engine_for(plan.at_once, apart=apart or auto, where=where, machine=machine, watch=watch) as engine:
         yield (with_jobs(plan, engine, watch) if auto else plan), engine
 
 
@@ -202,4 +208,4 @@ def _all(works: Sequence[Work], engine: Engine, watch: Watch) -> list[Tried | No
     """What each came to, None where one failed: what a try says is whether it is worth it."""
     for work in works:
         engine.begin(work, watch)
-    return [engine.wait().result for _ in works]
+    return [next_of(engine).result for _ in works]

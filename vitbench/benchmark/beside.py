@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -26,8 +26,17 @@ Heard = SimpleQueue[tuple["Process", bytes | None]]
 class Process:
     """A process beside this one, which imports from where this one does."""
 
-    def __init__(self, heard: Heard, *loading: str) -> None:
-        """`loading`: modules that it is to load at once; others it loads when a work needs them."""
+    def __init__(
+        self,
+        heard: Heard,
+        *loading: str,
+        arguments: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`loading`: modules that it is to load at once; others it loads when a work needs them.
+
+        It takes `arguments` and `environment` for its own; None: those of this process.
+        """
         self.heard = heard
         self.work: Any = None
         """What it carries out."""
@@ -36,9 +45,13 @@ class Process:
         self.memory_ended = 0
         words = [f"-W{option}" for option in sys.warnoptions]
         begin = f"from vitbench.benchmark.worker import main; main(*{loading!r})"
-        code = f"import sys; sys.path[:] = {sys.path!r}; sys.argv[:] = {sys.argv!r}; {begin}"
+        called = list(sys.argv if arguments is None else arguments)
+        code = f"import sys; sys.path[:] = {sys.path!r}; sys.argv[:] = {called!r}; {begin}"
         self._process = subprocess.Popen(
-            [sys.executable, *words, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, *words, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
         )
         self._listening = threading.Thread(target=self._listen, daemon=True)
         self._listening.start()
@@ -67,6 +80,10 @@ class Process:
         except OSError:
             return False
         return True
+
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     def status(self) -> int:
         """Of a process that has ended; the signal that ended it, negative."""
@@ -115,7 +132,8 @@ def ready(arguments: list[str]) -> Iterator[None]:
     started_so = sys.orig_argv[len(sys.orig_argv) - len(arguments) :] == arguments
     trains = bool(arguments) and arguments[0] in COMMANDS and not HELP.intersection(arguments)
     _apart = started_so and trains and "RANK" not in os.environ
-    _spare = Process(SimpleQueue(), LOADED) if _apart else None
+    elsewhere = {"ray", "--engine=ray"}.intersection(arguments)
+    _spare = Process(SimpleQueue(), LOADED) if _apart and not elsewhere else None
     try:
         yield
     finally:

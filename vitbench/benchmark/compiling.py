@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from vitbench.benchmark.engine import Engine
+from vitbench.benchmark.engine import Engine, next_of
 from vitbench.benchmark.estimate import Estimate, stand_in
 from vitbench.benchmark.plan import Plan
 from vitbench.errors import VitbenchError, first_line
@@ -73,7 +73,7 @@ def _is_long(job: Job, seconds: float) -> bool:
 def _pays(job: Job, split: Split, seconds: float, engine: Engine, watch: Watch) -> bool:
     """Whether it does, by a trial of which a line is said; no, where its process does not survive it."""
     engine.begin(TryWork(job, split), watch)
-    outcome = engine.wait()
+    outcome = next_of(engine)
     if outcome.error is not None:
         if not isinstance(outcome.error, VitbenchError | RuntimeError | MemoryError | ValueError):
             raise outcome.error

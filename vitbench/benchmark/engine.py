@@ -2,7 +2,7 @@
 
 A work is a picklable description; what comes of it is a finished folder, or a small picklable result. Whoever
 hands works out (`grid.py`, `estimate.py`) knows nothing of processes. To add an engine, write a class with
-the methods of `Engine` and let `engine_for` choose it.
+the methods of `Engine` and let `engines.engine_for` choose it.
 """
 
 import pickle
@@ -53,6 +53,10 @@ class Engine(Protocol):
     """Works at a time; may be lowered, for those to come."""
 
     @property
+    def shares(self) -> bool:
+        """Works may have one device, or one machine's memory, between them at the same time."""
+
+    @property
     def busy(self) -> int:
         """Works that have begun and not ended."""
 
@@ -63,8 +67,11 @@ class Engine(Protocol):
     def begin(self, work: Work, watch: Watch) -> None:
         """Begin a work where there is room; `watch` hears of it while somebody waits."""
 
-    def wait(self) -> Outcome:
-        """What comes next of the works that have begun; Interrupted when all have saved and stopped."""
+    def wait(self) -> Outcome | None:
+        """What comes next of the works that have begun; Interrupted when all have saved and stopped.
+
+        None: there is more room by now than when it was last asked for.
+        """
 
     def stop(self) -> None:
         """Have all works save and stop, and wait for them; what comes of them is passed over."""
@@ -79,7 +86,7 @@ class Engine(Protocol):
 class InTurn:
     """In this process, one after another."""
 
-    apart, most = False, 1
+    apart, most, shares = False, 1, False
 
     def __init__(self) -> None:
         self._next: tuple[Work, Watch] | None = None
@@ -131,6 +138,10 @@ class Local:
         self._heard: beside.Heard = SimpleQueue() if first is None else first.heard
         self._all = [] if first is None else [first]
         self._stop, self._saved = 0, list[str]()
+
+    @property
+    def shares(self) -> bool:
+        return self.most > 1
 
     @property
     def busy(self) -> int:
@@ -240,6 +251,8 @@ class Local:
         self._held.__exit__(kind, error, trace)
 
 
-def engine_for(most: int, *, apart: bool) -> Engine:
-    """What carries so many works out at a time; one alone beside this process only if that is asked for."""
-    return Local(most) if apart or most > 1 else InTurn()
+def next_of(engine: Engine) -> Outcome:
+    """What comes next, however much room there is."""
+    while (outcome := engine.wait()) is None:
+        pass
+    return outcome

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vitbench.benchmark.engine import Engine
+from vitbench.benchmark.engine import Engine, next_of
 from vitbench.benchmark.heads import heads_seconds
 from vitbench.benchmark.plan import Plan
 from vitbench.data.epochs import epoch_size
@@ -93,7 +93,7 @@ def estimate_jobs(plan: Plan, engine: Engine, watch: Watch) -> tuple[Plan, dict[
         if work.job.recipe.name != "probe" or _new_pictures(work.job, work.split):
             watch.work("timing a few steps of each model", place, len(todo))
         engine.begin(work, watch)
-        outcome = engine.wait()
+        outcome = next_of(engine)
         if isinstance(outcome.error, KilledError):
             killed = outcome.error
             crashed[work.name] = f"the process that timed its first steps {killed.cause}; {killed.way_out}"

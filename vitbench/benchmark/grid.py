@@ -162,9 +162,11 @@ def carry_out_works(
                 break
             todo.remove(work)
             under_way.append(work)
-            shared = dataclasses.replace(work, job=dataclasses.replace(work.job, beside=engine.most > 1))
+            shared = dataclasses.replace(work, job=dataclasses.replace(work.job, beside=engine.shares))
             engine.begin(shared, watch.among(work.name))
         outcome = engine.wait()
+        if outcome is None:  # there is room for more
+            continue
         (work,) = [one for one in under_way if one.name == outcome.work.name]
         under_way.remove(work)
         watch.ended(work.name)

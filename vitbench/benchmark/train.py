@@ -16,6 +16,7 @@ from vitbench.benchmark.auto import equipped, jobs_begun
 from vitbench.benchmark.compiling import choose_compiled
 from vitbench.benchmark.described import described
 from vitbench.benchmark.engine import Engine, InTurn
+from vitbench.benchmark.engines import HERE, EngineName, Where
 from vitbench.benchmark.estimate import Estimate, estimate_jobs, stages
 from vitbench.benchmark.grid import carry_out_runs, how_it_ended
 from vitbench.benchmark.idle import refuse_idle_options
@@ -58,6 +59,8 @@ class TrainRequest:
     """Which of the benchmark's runs this call carries out; None: all."""
     allow_changed: bool = False
     """With `resume`: also a run that was begun with other versions or threads."""
+    where: Where = HERE
+    """What carries the runs out."""
 
     @property
     def verb(self) -> str:
@@ -149,6 +152,8 @@ def train(
     progress: bool = True,
     track: str | None = None,
     shard: str | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
     **settings: Any,
 ) -> Benchmark:
     """Fine-tune models on an image folder and compare them; the benchmark, its reports written.
@@ -161,8 +166,9 @@ def train(
     epoch on stderr; there is none with `progress=False`, or where a `watch` hears of it instead. `track`
     mirrors every epoch to "tensorboard", "wandb" or "trackio". `shard`, such as "2/8", carries out every
     8th run only, in a benchmark that several processes fill. `allow_changed` resumes a run also where torch
-    and its kin, or the number of threads, are not those it was begun with. Raises VitbenchError for
-    whatever can be refused before the first step.
+    and its kin, or the number of threads, are not those it was begun with. With `engine="ray"` the runs are
+    tasks of a Ray cluster, of the one at `address`, of the one that is there, or of one started here. Raises
+    VitbenchError for whatever can be refused before the first step.
     """
     folder_of_data = None if data is None else Path(data)
     share = None if shard is None else Shard.of(shard)
@@ -170,7 +176,9 @@ def train(
     if started()[0]:
         return take_part()
     asked = Settings.asked(verb_of(settings.get("recipe", "")), settings, inspect.signature(train).parameters)
-    request = TrainRequest(asked, folder_of_data, name, Path(results), resume, share, allow_changed)
+    where = Where(engine, address)
+    where.refuse(asked.jobs)
+    request = TrainRequest(asked, folder_of_data, name, Path(results), resume, share, allow_changed, where)
     with followed(request.results, watch, progress) as told:
         return carry_out(request, told, track)
 
@@ -259,7 +267,7 @@ def _carry_out(
         watch.message(line)
     if request.shard is not None:
         plan, benchmark = _shared(plan, benchmark, request, watch)
-    with equipped(plan, benchmark, watch, apart=apart) as (plan, engine):
+    with equipped(plan, benchmark, watch, apart=apart, where=request.where) as (plan, engine):
         plan, estimates = announce(plan, engine, watch)
         plan = choose_compiled(plan, estimates, _begun(benchmark), engine, watch)
         if benchmark is None:

@@ -7,6 +7,7 @@ saved counts.
 
 import os
 import pickle
+import signal
 import struct
 import sys
 import threading
@@ -47,6 +48,8 @@ def main(*loading: str) -> None:
     os.dup2(2, 1)  # whatever prints there would break what is told
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
+    if hasattr(signal, "pthread_sigmask"):  # who started it may have kept signals from it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1})
     works: SimpleQueue[bytes] = SimpleQueue()
     try:
         with signals.handling():

@@ -53,6 +53,16 @@ class CommandOptions(Declared):
     """Carry out every N-th run only, from the K-th on: N such calls with one --name fill one benchmark, at
     the same time or not; each can be started again as it was.
     """
+    engine: Annotated[Literal["local", "ray"], On(EVERY, RUNNING)] = "local"
+    """local, or ray: each run is a task of a Ray cluster, or of a Ray started here (`pip install
+    'vitbench[ray]'`); what is lost with a machine goes on elsewhere.
+    """
+    address: Annotated[
+        str | None,
+        On(EVERY, RUNNING, metavar="WHERE", default="the one that is there, else one started here"),
+    ] = None
+    """Which Ray: auto, ray://HOST:10001, HOST:6379 or local.
+    """
     results: Annotated[Path, On(EVERY, RUNNING)] = RESULTS
     """Folder in which benchmarks live."""
     name: Annotated[str | None, On(EVERY, RUNNING, common=True, metavar="NAME", default="FOLDER-DATE-N")] = (

@@ -81,6 +81,10 @@ def conduct(asked: Settings, call: CommandOptions) -> None:
         from vitbench.training.track import check
 
         check(call.track)
+    from vitbench.benchmark.engines import Where
+
+    where = Where(call.engine, call.address)
+    where.refuse(asked.jobs, dry_run=call.dry_run)
     resume = call.resume or call.allow_changed
     if not (resume or call.name):
         # What can be said in half a second is said before torch is loaded.
@@ -92,12 +96,17 @@ def conduct(asked: Settings, call: CommandOptions) -> None:
     from vitbench.cli.progress import watch
 
     shard = None if call.shard is None else Shard.of(call.shard)
-    request = TrainRequest(asked, call.data, call.name, call.results, resume, shard, call.allow_changed)
+    request = TrainRequest(
+        asked, call.data, call.name, call.results, resume, shard, call.allow_changed, where
+    )
     if call.dry_run:
         raise typer.Exit(_show_plan(request, as_json=call.as_json))
     made: list[Comparison] = []
     jobs = asked.jobs if "jobs" in asked.model_fields_set else None
-    with watch(call.results, shard=call.shard, track=call.track, jobs=jobs) as display:
+    again = {"shard": call.shard, "track": call.track, "jobs": jobs, "address": call.address}
+    if call.engine != "local":
+        again["engine"] = call.engine
+    with watch(call.results, **again) as display:
         benchmark = carry_out(request, display, call.track, made.append, apart=apart())
     runs = shard.share(benchmark.runs) if shard else benchmark.runs
     if shard is None or benchmark.finished:

@@ -172,6 +172,8 @@ class Board(Watch):
         self.results, self.python, self.options = results, python, options
         self.clock = Clock()
         self.benchmark = ""
+        self.grid = ""
+        """The machines that there are, in a few words; "": this one alone."""
         self.task: Task | None = None
         self.runs: dict[str, RunWatch] = {}
         """By name, in the order in which they were taken up."""
@@ -221,6 +223,11 @@ class Board(Watch):
         self.benchmark, self.task = name, None
         self.wanted = tuple(dict.fromkeys(stage.partition("/")[0] for stage in seconds))
         self.clock.expect(seconds, at_once)
+
+    def machines(self, text: str, at_once: int) -> None:
+        self.grid, self.clock.at_once = text, at_once
+        self.show(text)
+        self.changed()
 
     def among(self, run: str) -> RunWatch:
         self._since.setdefault(run.partition("/")[0], time.monotonic())
@@ -296,6 +303,7 @@ class Board(Watch):
             return (short,)
         left = left_in_words(self.clock.whole)
         short = f"{short}; {left}" if left else short
+        short = f"{short}; {self.grid}" if self.grid else short
         come = [name for name in self.wanted if name not in self._since and name not in self.runs]
         then = f"; then {', '.join(come[:2])}" if come else ""
         more = f" and {len(come) - 2} more" if len(come) > 2 else ""

@@ -34,6 +34,9 @@ class Watch:
         So many of them go on at the same time.
         """
 
+    def machines(self, text: str, at_once: int) -> None:
+        """Which machines of a grid there are by now, in a few words, and for how many runs they have room."""
+
     def run_started(self, run: str, epochs: int, steps: int, epoch: int) -> None:
         """A run begins (or goes on) at `epoch`, from 1; each epoch has `steps` optimiser steps."""
 

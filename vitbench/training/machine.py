@@ -16,7 +16,7 @@ import torch
 from vitbench.data.prefetch import cores
 from vitbench.data.store import store_folder
 from vitbench.errors import DeviceLostError, UsageError, first_line
-from vitbench.launch import started, started_here
+from vitbench.launch import niceness, started, started_here
 from vitbench.records import Machine, Settings, counted
 from vitbench.training.arithmetic import prepare_deterministic
 from vitbench.training.environment import compiler
@@ -136,6 +136,7 @@ def named(machine: Machine) -> Machine:
     card = name if device.type == "cuda" else ""
     name += f", {machine.processes} processes" if machine.processes > 1 else ""
     name += f", {machine.jobs} runs at a time" if machine.jobs > 1 else ""
+    name += f", niceness {niceness()}" if niceness() else ""
     return dataclasses.replace(machine, device_name=name, card=card, libraries=device_libraries(device))
 
 
