@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults bench gpu reference reference-check lint evidence format clean
+.PHONY: help demo test test-slow test-ray test-faults bench gpu reference reference-check lint evidence format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ test: $(INSTALLED)  ## run the tests on the CPU, two at a time (six minutes on t
 
 test-slow: $(INSTALLED)  ## run the slow tests too
 	$(BIN)/python -m pytest -m 'not faults'
+
+test-ray: $(INSTALLED)  ## run the tests of the grid, with Ray
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
+	$(BIN)/python -m pytest -m ray -n 0
 
 test-faults: $(INSTALLED)  ## kill it, fill its disk, feed it garbage (most of an hour)
 	rm -f results/evidence/reliability.jsonl

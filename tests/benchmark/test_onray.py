@@ -1,0 +1,229 @@
+"""The grid on Ray: two machines on this one, what is lost goes on, and the bytes are those without it."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from painted import TINY, ListeningToRuns, paint_folder
+
+from vitbench.benchmark import onray
+from vitbench.benchmark.parcels import Parcel, unpack
+from vitbench.benchmark.tasks import SCRATCH
+from vitbench.benchmark.train import train
+from vitbench.files import sha256_of
+from vitbench.records import Benchmark, Epoch
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(1800)]
+
+ASKED = {
+    **TINY,
+    "models": ("test_vit", "test_vit2", "test_efficientnet"),
+    "seeds": (0, 1, 2),
+    "epochs": 3,
+    "per_class": 24,
+}
+OBJECTS = 80 * 2**20
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return paint_folder(tmp_path_factory.mktemp("grid") / "coloured")
+
+
+@pytest.fixture(scope="module")
+def plain(photos: Path) -> list[list[str]]:
+    """What the runs come to one after the other in this process, with a thread each."""
+    return outcomes(train(photos, name="plain", results=photos.parent / "results", progress=False, **ASKED))
+
+
+def outcomes(benchmark: Benchmark) -> list[list[str]]:
+    kept = ("model/model.safetensors", "predictions.csv", "val_predictions.csv")
+    return [[run.name, *(sha256_of(run.folder / name) for name in kept)] for run in benchmark.runs]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray whose first machine carries nothing out; tests add machines of one core."""
+    for name, value in (("RAY_AUTH_MODE", "disabled"), ("RAY_USAGE_STATS_ENABLED", "0")):
+        os.environ[name] = value  # read where Ray is loaded
+    pytest.importorskip("ray")
+    services: Any = __import__("ray._private.services", fromlist=["get_node"])
+    from vitbench.benchmark.rays import patiently
+
+    services.get_node = patiently(services.get_node)
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": OBJECTS}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def machine(cluster: Any) -> Iterator[Callable[..., Any]]:
+    """`machine(SCRATCH=…)` adds one with that in its environment; it goes with the test."""
+    added = []
+
+    def add(**environment: str) -> Any:
+        node = cluster.add_node(num_cpus=1, object_store_memory=OBJECTS, env_vars=environment)
+        added.append(node)
+        return node
+
+    yield add
+    for node in added:
+        if node in cluster.worker_nodes:
+            cluster.remove_node(node, allow_graceful=False)
+
+
+class Kills(ListeningToRuns):
+    """After the first epoch kills who trains it, after a later one a whole machine."""
+
+    def __init__(self, kill_machine: Callable[[], None]) -> None:
+        super().__init__()
+        self.kills = [self.kill_worker, lambda run: kill_machine()]
+        self.grid: list[str] = []
+
+    def epoch_finished(self, run: str, row: Epoch, best: bool) -> None:
+        if self.kills:
+            self.kills.pop(0)(run)
+
+    def machines(self, text: str, at_once: int) -> None:
+        self.grid.append(text)
+
+    def kill_worker(self, run: str) -> None:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.cmdline()[:1] == [f"ray::{run}"]:
+                    process.kill()
+
+
+def left_over() -> list[str]:
+    """Processes that carry works out for a Ray worker, or for nobody any more."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            call, parent = " ".join(process.cmdline()), process.parent()
+            mine = parent is None or parent.pid == 1 or "ray" in parent.name()
+            if "vitbench.benchmark.worker" in call and mine:
+                found.append(call[:200])
+    return found
+
+
+def wait_until(holds: Callable[[], Any], seconds: float = 600) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_killed_worker_and_a_lost_machine_cost_no_byte(
+    cluster: Any, machine: Callable[..., Any], photos: Path, plain: list[list[str]], tmp_path: Path
+) -> None:
+    """kill -9 of who trains, then of a machine in the middle: the runs go on, and nobody is left."""
+    machine()
+    second = machine()
+    watch = Kills(lambda: cluster.remove_node(second, allow_graceful=False))
+    results = tmp_path / "results"
+    grid = train(
+        photos, name="grid", results=results, watch=watch, engine="ray", address=cluster.address, **ASKED
+    )
+    assert outcomes(grid) == plain
+    assert not watch.kills
+    assert sum("it goes on in another one" in line for line in watch.heard) >= 2
+    assert watch.grid[0] == "3 machines, room for 2 runs at a time"
+    assert watch.grid[-1] == "2 machines, room for 1 run at a time"
+    assert sum("test pictures right" in line for line in watch.heard) == len(plain)
+    assert not list(grid.folder.glob(".grid"))
+    wait_until(lambda: not left_over(), 60)
+
+
+def test_without_a_shared_folder_the_same_benchmark_comes_back(
+    cluster: Any,
+    machine: Callable[..., Any],
+    photos: Path,
+    plain: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each machine works in a folder of its own; a damaged archive is refused, and its task done anew."""
+    for name in ("one", "other"):
+        machine(**{SCRATCH: str(tmp_path / name)})
+    damaged = []
+
+    def damages_the_first(parcel: Parcel, place: Path) -> None:
+        if not damaged:
+            damaged.append(place.name)
+            content = bytearray(parcel.content)
+            content[len(content) // 2] ^= 1
+            parcel = dataclasses.replace(parcel, content=bytes(content))
+        unpack(parcel, place)
+
+    monkeypatch.setattr(onray, "unpack", damages_the_first)
+    watch = ListeningToRuns()
+    grid = train(
+        photos,
+        name="grid",
+        results=tmp_path / "results",
+        watch=watch,
+        engine="ray",
+        address=cluster.address,
+        **ASKED,
+    )
+    assert outcomes(grid) == plain
+    (said,) = [line for line in watch.heard if "came back damaged" in line]
+    assert said.startswith(f"{damaged[0]}: its result came back damaged (")
+    # Both worked, and neither keeps anything.
+    assert [list(path.iterdir()) for name in ("one", "other") for path in (tmp_path / name).iterdir()] == [
+        [],
+        [],
+    ]
+
+
+def test_a_stopped_and_a_killed_call_go_on(photos: Path, plain: list[list[str]], tmp_path: Path) -> None:
+    """Ctrl-C says how; after kill -9 nobody is left, and the same call goes on, in a Ray of its own."""
+    options = [
+        f"--{name.replace('_', '-')}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in ASKED.items()
+    ]
+    words = [sys.executable, "-m", "vitbench", "train", str(photos), "--name=grid", "--engine=ray"]
+    words += ["--address=local", "--jobs=1", *options]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"OMP_NUM_THREADS": "1", "HOME": str(tmp_path)}
+
+    def call(*more: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [*words, *more], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    folder = tmp_path / "results" / "grid"
+    first = call()
+    wait_until(lambda: list(folder.glob("*/epochs.csv")) or first.poll() is not None)
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=300)
+    assert first.returncode == 130, said
+    line = said.strip().splitlines()[-1]
+    assert line.startswith("vitbench: stopped; ")
+    assert "`vitbench train --resume --name grid --jobs 1 --address local --engine ray` goes on" in line
+
+    second = call("--resume")
+    wait_until(lambda: list(folder.glob("*/metrics.json")) or second.poll() is not None)
+    children = psutil.Process(second.pid).children(recursive=True)
+    assert len(children) > 3
+    second.kill()
+    second.communicate()
+    wait_until(lambda: not any(child.is_running() for child in children), 60)
+
+    third = call("--resume")
+    _, said = third.communicate(timeout=1200)
+    assert third.returncode == 0, said
+    assert outcomes(Benchmark(folder)) == plain
+    assert not (tmp_path / ".ray").exists()
