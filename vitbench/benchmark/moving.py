@@ -23,7 +23,7 @@ def needs_of(work: Any) -> tuple[Need, ...]:
     found = []
     split, job = getattr(work, "split", None), getattr(work, "job", None)
     if isinstance(split, Split) and (first := next(iter((*split.train, *split.test)), None)):
-        found.append(_need("pictures", split.root, first.path, first.sha256, split.data_digest))
+        found.append(_need("pictures", split.root, first.path, first.sha256, split.digest))
     if isinstance(job, Job) and job.weights.path is not None:
         found.append(_need("weights", job.weights.path, "", _sha256(job.weights.path.absolute())))
     teacher = _teacher(work) if isinstance(job, Job) and job.teacher is not None else None
