@@ -67,8 +67,8 @@ class Look:
 
 
 FLOOR = (
-    "Of real photos whose labels were left alone two models named 0 to 2 in 100 with 40 pictures a class, 0 to "
-    "4 with 20, 2 to 7 with 10."
+    "Of real photos whose labels were left alone two models named 0 to 2 in 100 with 40 pictures a class, 0 "
+    "to 4 with 20, 2 to 7 with 10."
 )
 """Measured: results/evidence/suspects.md."""
 
