@@ -71,6 +71,21 @@ def test_a_draw_is_by_content_not_by_name() -> None:
     assert {p.sha256 for p in parts[0].train} == {p.sha256 for p in parts[1].train}
 
 
+def test_scenes_that_hold_every_class_count_for_each() -> None:
+    """Nine scenes of one picture per class: four per class are four scenes, nested, none on two sides."""
+    pictures = [
+        Picture(f"{c}{n}", c, None, f"{c}{n}", f"together-{n}", 8, 8) for n in range(9) for c in CLASSES
+    ]
+    pool = Pool.of(dataclasses.replace(split_of(), train=tuple(pictures), val=()))
+    assert (pool.least, pool.mean) == (9, 9)
+    part = pool.drawn(4, "x", choosing=True)
+    scenes = [{p.group for p in side} for side in (part.train, part.val)]
+    assert [len(some) for some in scenes] == [3, 1]
+    assert not scenes[0] & scenes[1]
+    larger = {p.group for p in pool.drawn(8, "x", choosing=False).train}
+    assert scenes[0] | scenes[1] < larger
+
+
 def test_val_comes_out_of_the_k() -> None:
     """With 8 groups per class 7 learn and 1 chooses; with 2 all learn, and nothing chooses."""
     pool = Pool.of(split_of())

@@ -1,15 +1,16 @@
 """Draws of k groups per class: what a model may learn from, at each size, with the test pictures fixed.
 
-A draw is a prefix of one order of each class's groups, so the smaller sizes lie inside the larger ones, and
+A draw takes each class's first groups in one order, so the smaller sizes lie inside the larger ones, and
 every model gets the same. What chooses an epoch is taken out of the k, never from beside them.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from vitbench.data.deal import Group, groups_by_class, order_key, quota
+from vitbench.data.deal import Group, groups_by_class, groups_holding, order_key, quota
 from vitbench.errors import ClassesError, UsageError
 from vitbench.files import printable
 from vitbench.records import Picture, Split
@@ -24,20 +25,21 @@ CHOOSING = (85, 15)
 
 @dataclass(frozen=True)
 class Pool:
-    """What one part of a split, or one fold, has to learn from: the groups of each class, test left out."""
+    """What one part of a split, or one fold, has to learn from, test left out."""
 
     part: Split
     groups: Mapping[str, Sequence[Group]]
+    """Those that bring a class; one of several classes, kept together, stands under each of them."""
 
     @classmethod
     def of(cls, part: Split) -> "Pool":
-        """ClassesError where a class has no group that counts for it."""
-        groups = groups_by_class((*part.train, *part.val))
+        """ClassesError where nothing brings a class."""
+        groups = groups_holding(groups_by_class((*part.train, *part.val)))
         for label in part.classes:
             if not groups.get(label):
                 raise ClassesError(
                     f"{printable(part.root)}: class '{printable(label)}' has no pictures of its own to learn "
-                    "from, all are kept together with those of other classes; make the groups smaller"
+                    "from, all are copies of those of other classes; sort them out first"
                 )
         return cls(part, groups)
 
@@ -51,35 +53,59 @@ class Pool:
         """Groups per class."""
         return sum(map(len, self.groups.values())) / len(self.groups)
 
-    def draw(self, shots: Shots, key: str) -> dict[str, list[Group]]:
-        """The first `shots` groups of each class in the order that `key` and their contents decide."""
-        ordered = {
-            label: sorted(groups, key=lambda group: order_key(key, group))
-            for label, groups in self.groups.items()
-        }
-        return {label: groups if shots == "all" else groups[:shots] for label, groups in ordered.items()}
+    def draw(self, shots: Shots, key: str) -> list[tuple[Group, frozenset[str]]]:
+        """Groups with the classes that they bring, in the order that `key` and their contents decide.
+
+        A group is taken where one of its classes has fewer than `shots` so far: of each class the first
+        `shots`, and more of one whose groups bring others too. So a small draw lies in every larger one.
+        """
+        brings: dict[str, set[str]] = {}
+        by_name: dict[str, Group] = {}
+        for label, groups in self.groups.items():
+            for group in groups:
+                by_name[group[0].group] = group
+                brings.setdefault(group[0].group, set()).add(label)
+        have: Counter[str] = Counter()
+        taken = []
+        for name in sorted(by_name, key=lambda name: order_key(key, by_name[name])):
+            labels = frozenset(brings[name])
+            if shots == "all" or any(have[label] < shots for label in labels):
+                have.update(labels)
+                taken.append((by_name[name], labels))
+        return taken
 
     def drawn(self, shots: Shots, key: str, *, choosing: bool) -> Split:
         """The split of a draw: test as it is; with `choosing`, 15 % of the groups of each class are val.
 
         At least one of each class, from `LEAST_TO_CHOOSE` groups on; with fewer, val is empty.
         """
-        groups = self.draw(shots, key)
-        learn = [group for some in groups.values() for group in some]
-        judge: list[Group] = []
-        if choosing and min(map(len, groups.values())) >= LEAST_TO_CHOOSE:
-            ends = {label: quota(len(some), CHOOSING)[0] for label, some in groups.items()}
-            learn = [group for label, some in groups.items() for group in some[: ends[label]]]
-            judge = [group for label, some in groups.items() for group in some[ends[label] :]]
+        taken = self.draw(shots, key)
+        judge = _judging(taken) if choosing else []
         return dataclasses.replace(
             self.part,
-            train=_flat(learn),
+            train=_flat(group for group, _ in taken if group not in judge),
             val=_flat(judge),
             rule=f"{shots} groups per class, drawn by {key}",
             notes=(),
             folds=(),
             left_out=(),
         )
+
+
+def _judging(taken: Sequence[tuple[Group, frozenset[str]]]) -> list[Group]:
+    """The last groups of each class, 15 % of them, so that each class keeps some to learn from."""
+    left = Counter(label for _, labels in taken for label in labels)
+    if min(left.values()) < LEAST_TO_CHOOSE:
+        return []
+    wanting = {label: quota(count, CHOOSING)[1] for label, count in left.items()}
+    judge = []
+    for group, labels in reversed(taken):
+        if any(wanting[label] > 0 for label in labels) and all(left[label] > 1 for label in labels):
+            judge.append(group)
+            left.subtract(labels)
+            for label in labels:
+                wanting[label] -= 1
+    return judge
 
 
 def sizes_of(pools: Sequence[Pool], asked: Iterable[Shots]) -> tuple[dict[str, float], list[str]]:
