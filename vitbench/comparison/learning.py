@@ -133,7 +133,7 @@ def gain(curve: Curve, before: int, after: int, groups: Array | None, inflation:
     """Accuracy at one size less that at a smaller one, each draw by itself: the smaller lies in the larger.
 
     In simulation the 95 % interval of `Chance` covers the gain between fresh training sets on fresh test
-    pictures in 93 to 99 % of sweeps (`tests/evidence/simulated_curves.py`).
+    pictures in 95 to 99 % of sweeps (`tests/evidence/simulated_curves.py`).
     """
     small, large = curve.right[before], curve.right[after]
     values = large.mean(axis=1) - small.mean(axis=1)  # one draw of all stands beside each of the smaller
