@@ -223,7 +223,8 @@ def test_int8_is_tested_against_fp32_and_refused_with_the_figures(home: Benchmar
     with pytest.raises(VitbenchError, match=r"loses more than 1 points .* -2\.0 points"):
         exporting.refuse_worse(worse, 1.0)
     exporting.refuse_worse(worse, 2.0)
-    larger = {**against, "mb": against["fp32_mb"], "ms": 10 * against["fp32_ms"]}
+    assert against["smaller"]
+    larger = {**against, "smaller": False, "faster": False}
     with pytest.raises(VitbenchError, match="gains neither size nor speed"):
         exporting.refuse_worse({**made.about, "against_fp32": larger}, 1.0)
 

@@ -22,11 +22,13 @@ class Export:
     def about(self) -> dict[str, Any]:
         """`export.json`, whose keys are:
 
-        vitbench, created, benchmark, run, model, timm_name, split_digest, format ("onnx", "pt2"), precision
-        ("fp32", "int8"), file, mb, sha256, classes, preprocessing;
-        test {n, groups, agreement, largest_difference, picture, correct, top1, top1_low, top1_high};
+        name, vitbench, created, benchmark, run, model, timm_name, base_model (on the hub), models (of folds),
+        split_digest, format ("onnx", "pt2"), precision ("fp32", "int8"), classes, preprocessing, resize, file,
+        mb, sha256;
+        test {n, groups, agreed, agreement, largest_difference, picture, correct, top1, top1_low, top1_high};
         latency {threads, torch_ms, exported_ms: each by batch size};
-        against_fp32 (of int8) {agreement, difference, low, high, p, fp32_top1, fp32_mb, fp32_ms}.
+        against_fp32 (of int8) {agreed, largest_difference, difference, low, high, p, fp32_top1, fp32_mb,
+        fp32_ms, mb, ms, smaller, faster}.
         """
         return dict(files.read_json(self.folder / ABOUT))
 
