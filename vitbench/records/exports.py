@@ -22,8 +22,9 @@ class Export:
     def about(self) -> dict[str, Any]:
         """`export.json`, whose keys are:
 
-        name, vitbench, created, benchmark, run, model, timm_name, base_model, models (of folds), split_digest,
-        format ("onnx", "pt2"), precision ("fp32", "int8"), classes, preprocessing, resize, file,
+        name, vitbench, created, benchmark, run, model, timm_name, base_model, models (of folds),
+        split_digest, format ("onnx", "pt2"), precision ("fp32", "int8"), classes, preprocessing, resize,
+        file,
         mb, sha256;
         test {n, groups, agreed, agreement, largest_difference, picture, correct, top1, top1_low, top1_high};
         latency {threads, torch_ms, exported_ms: each by batch size};
