@@ -12,7 +12,7 @@ from vitbench.models.families import FAMILIES
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, "resnet18"])
+@pytest.mark.parametrize("name", [*(one.alias for one in FAMILIES), "resnet18"])
 def test_every_family_answers_as_in_torch(tmp_path: Path, name: str) -> None:
     """On every test picture, from random weights, at a size whose windows divide the maps."""
     data = paint_folder(tmp_path / "data", 8)
