@@ -16,8 +16,10 @@ def frame(columns: Mapping[str, Dtype], cells: Iterable[Iterable[Any]]) -> "Data
     """A frame of these columns, the cells of each one after the other; None: missing."""
     import pandas
 
+    # With pyarrow installed "string" is its own, which takes no file name that is not valid Unicode.
+    text = pandas.StringDtype("python")
     series = [
-        pandas.Series(list(column), dtype=dtype)
+        pandas.Series(list(column), dtype=text if dtype == "string" else dtype)
         for dtype, column in zip(columns.values(), cells, strict=True)
     ]
     found = pandas.concat(series, axis=1)
