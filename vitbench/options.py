@@ -241,6 +241,11 @@ def parsed(annotation: Any, text: str) -> Any:
     return number(text) if numeric and text not in taken else text
 
 
+def read(flag: str, annotation: Any, text: str) -> Any:
+    """The value that a text on the command line stands for; UsageError that names the option otherwise."""
+    return fit(flag, annotation, parsed(annotation, text))
+
+
 # --- kinds of values in words ---------------------------------------------------------------------
 
 

@@ -11,11 +11,10 @@ from painted import TINY, paint_folder
 
 from vitbench import files
 from vitbench.analysis.inspect import Inspection
-from vitbench.benchmark import inspect as inspecting
 from vitbench.benchmark.inspect import Asked, inspect, write
 from vitbench.benchmark.train import train
 from vitbench.errors import UsageError, VitbenchError
-from vitbench.records import Benchmark
+from vitbench.records import Benchmark, frames
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,7 @@ def test_what_is_written_is_what_was_found_and_replaces_what_was_there(
     ]
     values = np.array(row["values"].split(), dtype=float).reshape(row["rows"], row["columns"])
     assert np.allclose(values, found.arrays["test_vit-s0"]["rollout"][0], rtol=1e-3)
-    monkeypatch.setattr(inspecting, "frame_csv", lambda table: 1 / 0)
+    monkeypatch.setattr(frames, "frame_csv", lambda table: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write(found, place, benchmark)
     assert (place / "maps.csv").exists()

@@ -92,6 +92,19 @@ def newest(results: Path) -> Benchmark:
     raise VitbenchError(f"{results}: no benchmark there yet; `{making[0]}` or `{making[1]}` makes one")
 
 
+def named_or_newest(name: str | None, results: Path) -> Benchmark:
+    """The benchmark called `name` (`find`); None: the newest finished one."""
+    return newest(results) if name is None else find(name, results)
+
+
+def finished_runs(benchmark: Benchmark) -> list[Run]:
+    """Its runs that can answer, at least one; VitbenchError for none, or for a benchmark of `pretrain`."""
+    refuse_encoders(benchmark)
+    if finished := [run for run in benchmark.runs if run.status == "finished"]:
+        return finished
+    raise VitbenchError(f"{benchmark.folder}: no finished run in it; `{going_on(benchmark)}` goes on")
+
+
 def newest_interrupted(results: Path, verb: str) -> Benchmark:
     """The benchmark a bare `--resume` means: the last one cut off, else the last one with a failed run.
 

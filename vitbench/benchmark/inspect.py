@@ -26,7 +26,7 @@ from vitbench.inference.devices import choose_device
 from vitbench.inference.stream import collect
 from vitbench.records import Benchmark, Predictions, Preprocessing
 from vitbench.records.commands import command
-from vitbench.records.frames import frame_csv
+from vitbench.records.frames import write_frames
 from vitbench.records.watch import Watch
 from vitbench.reports.inspection import write_inspection
 
@@ -300,8 +300,7 @@ def write(
         writing(benchmark) if benchmark is not None else contextlib.nullcontext(),
         files.whole_folder(place) as new,
     ):
-        for name, table in found.frames.items():
-            files.write_text(new / f"{name}.csv", frame_csv(table))
+        write_frames(found.frames, new)
         files.write_csv(new / "maps.csv", MAP_COLUMNS, found.map_rows())
         name = benchmark.name if benchmark is not None else ""
         for note in write_inspection(found, ways or {}, new, name):

@@ -242,12 +242,9 @@ def model_set_for(name: str | None, wanted: Sequence[str], results: Path) -> Mod
     """
     if name is not None and (model_set := _single(name, results)) is not None:
         return model_set
-    benchmark = folder.newest(results) if name is None else folder.find(name, results)
-    folder.refuse_encoders(benchmark)
-    finished = [run for run in benchmark.runs if run.status == "finished"]
+    benchmark = folder.named_or_newest(name, results)
+    finished = folder.finished_runs(benchmark)
     chosen = [run for run in finished if run.model in wanted or run.name in wanted]
-    if not finished:
-        raise VitbenchError(f"{benchmark.folder}: no finished run in it; `{going_on(benchmark)}` goes on")
     if missing := [w for w in wanted if not any(w in (run.model, run.name) for run in chosen)]:
         there = ", ".join(run.name for run in finished)
         near = did_you_mean(missing[0], [name for run in finished for name in (run.model, run.name)])

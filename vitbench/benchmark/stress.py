@@ -34,8 +34,7 @@ from vitbench.inference.stream import batch_size
 from vitbench.locks import locked
 from vitbench.models.folder import WEIGHTS_FILE, LoadedModel, load_model
 from vitbench.records import Benchmark, Predictions, Run
-from vitbench.records.commands import going_on
-from vitbench.records.frames import frame_csv
+from vitbench.records.frames import write_frames
 from vitbench.records.watch import Watch
 from vitbench.reports.stress import Example, write_stress
 
@@ -113,13 +112,10 @@ class Call:
             raise UsageError(f"--severities {','.join(map(str, severities))}: should be of 1 to 5")
         if not chosen and not shifts:
             raise UsageError("neither --corruptions nor --shifts: nothing to look at; name some of either")
-        benchmark = folder.newest(results) if name is None else folder.find(name, results)
-        folder.refuse_encoders(benchmark)
+        benchmark = folder.named_or_newest(name, results)
+        finished = folder.finished_runs(benchmark)
         opened = OpenBenchmark.of(benchmark)
-        finished = [run for run in benchmark.runs if run.status == "finished"]
         chosen_runs = [run for run in finished if not run.planned.probe_of] or finished
-        if not chosen_runs:
-            raise VitbenchError(f"{benchmark.folder}: no finished run in it; `{going_on(benchmark)}` goes on")
         models: dict[str, tuple[tuple[Part, ...], ...]] = {}
         chosen_runs, without = _with_folds(chosen_runs, opened)
         for run in chosen_runs:
@@ -375,8 +371,7 @@ def write(
     """
     place = call.benchmark.folder / "stress"
     with folder.writing(call.benchmark), files.whole_folder(place) as new:
-        for name, table in carried.found.frames.items():
-            files.write_text(new / f"{name}.csv", frame_csv(table))
+        write_frames(carried.found.frames, new)
         for note in write_stress(carried.found, carried.examples, new, call.benchmark.name, typed):
             report(note)
     return place

@@ -22,6 +22,7 @@ from vitbench.benchmark.sweep_folder import (
     SweepFolder,
     draw_key,
     parts_of,
+    places,
     right_of,
     shots_of,
     tested,
@@ -281,12 +282,8 @@ class Drawn:
     draws: int
 
     def places(self, model: str, seed: int) -> list[Place]:
-        """The cells of a model; all of the pool is drawn but once."""
-        return [
-            Place(model, size, draw, seed)
-            for size in self.sizes
-            for draw in range(1, (1 if size == "all" else self.draws) + 1)
-        ]
+        """The cells of a model."""
+        return places(model, seed, self.sizes, self.draws)
 
 
 def _probed(job: Job, drawn: Drawn, place: SweepFolder, watch: Watch) -> tuple[list[Cell], int]:

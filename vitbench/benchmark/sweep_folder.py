@@ -33,6 +33,15 @@ class Place:
     seed: int
 
 
+def places(model: str, seed: int, sizes: Iterable[str], draws: int) -> list[Place]:
+    """The cells of a model: so many draws of each size, but one of all of the pool."""
+    return [
+        Place(model, size, draw, seed)
+        for size in sizes
+        for draw in range(1, (1 if size == "all" else draws) + 1)
+    ]
+
+
 @dataclass(frozen=True)
 class SweepFolder:
     """Where a sweep lies."""

@@ -10,7 +10,7 @@ from vitbench.benchmark.auto import equipped
 from vitbench.benchmark.estimate import estimate_jobs
 from vitbench.benchmark.grid import RunWork, carry_out_works
 from vitbench.benchmark.plan import Plan
-from vitbench.benchmark.sweep_folder import Place, SweepFolder, draw_key, right_of, shots_of
+from vitbench.benchmark.sweep_folder import Place, SweepFolder, draw_key, places, right_of, shots_of
 from vitbench.data.shots import Pool
 from vitbench.errors import VitbenchError
 from vitbench.files import readable
@@ -77,11 +77,7 @@ class TrainedCells:
             carry_out_works(ready, engine, watch, ended)
 
     def _places(self, job: Job) -> list[Place]:
-        return [
-            Place(job.model, size, draw, job.planned.seed)
-            for size in self.sizes
-            for draw in range(1, (1 if size == "all" else self.draws) + 1)
-        ]
+        return places(job.model, job.planned.seed, self.sizes, self.draws)
 
     def _works(self, one: Place, job: Job) -> list[RunWork]:
         """A work per fold, in a folder of its own; a teacher is the one of the same cell."""

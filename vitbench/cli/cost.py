@@ -1,7 +1,6 @@
 """`vitbench cost`: what models cost over image sizes, as a table, tables in files and a page."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +9,10 @@ from vitbench.analysis.cost import Limits, Windows, cost
 from vitbench.benchmark.folder import fresh_name
 from vitbench.cli.options import status_of
 from vitbench.cli.progress import watch
-from vitbench.cli.show import console, say, show_lines, show_table
+from vitbench.cli.show import print_frames, say, show_sentences, show_table
 from vitbench.inference.devices import choose_device
 from vitbench.records.commands import command
 from vitbench.reports.cost import answer, rows_of, write_cost
-from vitbench.reports.lines import wrapped
 
 if TYPE_CHECKING:
     from vitbench.analysis.cost import Cost
@@ -59,10 +57,9 @@ def show_cost(asked: Asked, device: str, results: Path, *, as_json: bool) -> int
     for _, _, reason in found.refused:
         say(f"note: {reason}")
     if as_json:
-        tables = {name: json.loads(table.to_json(orient="records")) for name, table in found.frames.items()}
-        print(json.dumps({"folder": str(place), **tables}, ensure_ascii=False))
+        print_frames(place, found.frames)
     else:
-        show_lines([one for line in (*answer(found), "") for one in wrapped(line, console().width)])
+        show_sentences(answer(found))
         show_table(*_table(found))
         print(f"page: {place / 'report.html'}, every number beside it")
     return status_of(len(found.counted), len(found.counted) + len(found.refused))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vitbench.benchmark.export import Wanted, carried_out
 from vitbench.benchmark.exportable import Asked
 from vitbench.cli.progress import watch
-from vitbench.cli.show import console, say, show_lines
+from vitbench.cli.show import console, say, show_lines, show_sentences
 from vitbench.exporting.card import int8_line, score_line
 from vitbench.exporting.check import LIMIT
 from vitbench.records.commands import command
@@ -37,7 +37,7 @@ def export_model(name: str | None, results: Path, wanted: Wanted, *, as_json: bo
 def show(made: Export) -> None:
     """What was checked, where the file is, what to type next."""
     about, width = made.about, console().width
-    show_lines([one for line in (*_sentences(about), "") for one in wrapped(line, width)])
+    show_sentences(_sentences(about))
     console().print(_times(about, width))
     show_lines(
         [Line(""), *wrapped(f"model: {_near(made.file)}, {about['mb']:.1f} MB; its card beside it", width)]

@@ -79,9 +79,8 @@ def _show(found: "Fetched") -> None:
 
 def _list_sets() -> None:
     """A row per set."""
-    from vitbench.cli.show import console, say
+    from vitbench.cli.show import show_table
     from vitbench.data.public.sets import SETS
-    from vitbench.reports.fitted import fitted
 
     rows = [
         [
@@ -94,8 +93,4 @@ def _list_sets() -> None:
         for one in SETS.values()
     ]
     right = ["classes", "train", "val", "test", "MB"]
-    screen = console()
-    table, left_out = fitted(["name", *right, "licence"], rows, screen.width, right)
-    screen.print(table)
-    if left_out:
-        say(f"no room for: {', '.join(left_out)}; a wider terminal has all, and fetch says it first")
+    show_table(["name", *right, "licence"], rows, right, "a wider terminal has all, and fetch says it first")

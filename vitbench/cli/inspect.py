@@ -1,6 +1,5 @@
 """`vitbench inspect`: what networks look at, in a page and in tables."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from vitbench.benchmark.inspect import Asked, carried_out, count_looks, write
 from vitbench.cli.options import status_of
 from vitbench.cli.progress import watch
-from vitbench.cli.show import say, show_table
+from vitbench.cli.show import print_frames, say, show_table
 from vitbench.inference.devices import choose_device
+from vitbench.records.frames import rows_of_frame
 from vitbench.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def inspect_models(
     for note in (*_notes(found), *count_looks(meant, check_pictures)):
         say(note)
     if as_json:
-        frames = {name: json.loads(table.to_json(orient="records")) for name, table in found.frames.items()}
-        print(json.dumps({"folder": str(place), **frames}, ensure_ascii=False))
+        print_frames(place, found.frames)
     else:
         show(found)
         page = place / "report.html"
@@ -54,7 +53,7 @@ def show(found: "Inspection") -> None:
     """Two tables on stdout: are the maps true, and how far do heads look."""
     frames = found.frames
     if "deletion" in frames:
-        rows = frames["deletion"].astype(object).where(frames["deletion"].notna(), None).to_dict("records")
+        rows = rows_of_frame(frames["deletion"])
         count = max(row["pictures"] for row in rows)
         print(f"Points of probability lost with a quarter of the picture blurred, mean of {count} [95 %]:")
         cells = [

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,12 @@ from vitbench.records.commands import (
     training_of,
 )
 from vitbench.reports.fitted import fitted
-from vitbench.reports.lines import Line, plain
+from vitbench.reports.lines import Line, plain, wrapped
 from vitbench.reports.screen import command_lines
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from vitbench.comparison.nouns import Comparison
 
 PIPE_WIDTH = 120
@@ -73,14 +75,34 @@ def show_lines(lines: Sequence[Line]) -> None:
         screen.print(Text(line.text, style="dim" if line.light else ""), soft_wrap=True)
 
 
-def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> list[str]:
-    """Print the columns that have room on stdout (`fitted`), on stderr and as a list those that have none."""
+def show_sentences(sentences: Iterable[str]) -> None:
+    """Print each on lines of its own, as wide as the terminal, and an empty line after them."""
+    width = console().width
+    show_lines([one for line in (*sentences, "") for one in wrapped(line, width)])
+
+
+def show_table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str] = (),
+    elsewhere: str = "a wider terminal, or --json, has all",
+) -> list[str]:
+    """Print the columns that have room on stdout (`fitted`), on stderr and as a list those that have none.
+
+    elsewhere: where those are found.
+    """
     screen = console()
     table, left_out = fitted(titles, rows, screen.width, right)
     screen.print(table)
     if left_out:
-        say(f"no room for: {', '.join(left_out)}; a wider terminal, or --json, has all")
+        say(f"no room for: {', '.join(left_out)}; {elsewhere}")
     return left_out
+
+
+def print_frames(place: Path, frames: Mapping[str, "DataFrame"], **more: Any) -> None:
+    """Print what `--json` of a command that leaves frames in a folder says: one object."""
+    tables = {name: json.loads(table.to_json(orient="records")) for name, table in frames.items()}
+    print(json.dumps({"folder": str(place), **more, **tables}, ensure_ascii=False))
 
 
 def closing(benchmark: Benchmark, comparison: "Comparison", width: int) -> list[Line]:

@@ -1,6 +1,5 @@
 """`vitbench stress`: what trained models bear, as a table, tables in files and a page."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,18 +7,15 @@ from typing import TYPE_CHECKING
 from vitbench.analysis.conditions import ALL, CLEAN
 from vitbench.benchmark.stress import Call, carried_out, write
 from vitbench.cli.progress import watch
-from vitbench.cli.show import console, say, show_lines
+from vitbench.cli.show import print_frames, say, show_sentences, show_table
 from vitbench.inference.devices import choose_device
-from vitbench.narrative.words import p_digits, points
+from vitbench.narrative.words import p_cell, points
 from vitbench.records import decimals, percent
 from vitbench.records.commands import command
-from vitbench.reports.fitted import fitted
-from vitbench.reports.lines import wrapped
-from vitbench.reports.stress import answer, rows_of
+from vitbench.records.frames import rows_of_frame
+from vitbench.reports.stress import answer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vitbench.analysis.stress import Stress
 
 
@@ -54,24 +50,19 @@ def stress_models(
     for note in (*(note for note in found.notes if note not in call.notes), *carried.uncounted):
         say(f"note: {note}")
     if as_json:
-        tables = {name: json.loads(table.to_json(orient="records")) for name, table in found.frames.items()}
-        print(json.dumps({"folder": str(place), "answer": answer(found), **tables}, ensure_ascii=False))
+        print_frames(place, found.frames, answer=answer(found))
         return 0
-    screen = console()
-    show_lines([one for line in (*answer(found), "") for one in wrapped(line, screen.width)])
+    show_sentences(answer(found))
     if found.asked.corruptions:
-        table, left_out = _table(found, screen.width)
-        screen.print(table)
-        if left_out:
-            say(f"no room for: {', '.join(left_out)}; a wider terminal, or --json, has all")
+        show_table(*_table(found))
     print(f"page: {place / 'report.html'}, every number beside it")
     return 0
 
 
-def _table(found: "Stress", width: int) -> tuple["Table", list[str]]:
-    """A row per model and corruption, the mean over severities."""
+def _table(found: "Stress") -> tuple[list[str], list[list[str]], list[str]]:
+    """Titles, a row per model and corruption, the mean over severities, and the titles of numbers."""
     rows = []
-    for row in rows_of(found.frames["accuracy"]):
+    for row in rows_of_frame(found.frames["accuracy"]):
         if row["severity"] is not None:
             continue
         digits, n = decimals(row["n"]), row["n"]
@@ -82,11 +73,11 @@ def _table(found: "Stress", width: int) -> tuple["Table", list[str]]:
             row["model"], {CLEAN: "clean", ALL: "all of them"}.get(row["corruption"], row["corruption"]),
             percent(row["accuracy"], digits), kept, ends,
             "" if row["kept"] is None else points(row["difference"], n),
-            "" if p is None else "<0.001" if p < 0.001 else p_digits(p),
+            "" if p is None else p_cell(p),
             "yes" if row["trained_with"] else "",
         ])  # fmt: skip
     titles = ["model", "pictures", "right %", "kept %", "95 %", "to clean", "p adj.", "trained with"]
-    return fitted(titles, rows, width, titles[2:])
+    return titles, rows, titles[2:]
 
 
 def _ends(low: float, high: float, digits: int) -> str:

@@ -16,7 +16,7 @@ from vitbench.cli.options import (
 )
 from vitbench.defaults import DEFAULT_MODELS
 from vitbench.errors import UsageError
-from vitbench.options import Count, Drop, Pixels, Positive, Seed, fit, parsed
+from vitbench.options import Count, Drop, Pixels, Positive, Seed, read
 
 Sizes = tuple[Pixels, ...]
 Levels = tuple[Count, ...]
@@ -112,7 +112,7 @@ def cost(
 
     asked = Asked(
         models=tuple(models or DEFAULT_MODELS),
-        sizes=SIZES if sizes is None else fit("--sizes", Sizes, parsed(Sizes, sizes)),
+        sizes=SIZES if sizes is None else read("--sizes", Sizes, sizes),
         batch=batch,
         windows=windows,
         latency=latency,
@@ -231,7 +231,7 @@ def transfer(
     from vitbench.cli.transfer import show_transfer
 
     given_sizes, given_windows = (
-        () if text is None else fit(flag, Sizes, parsed(Sizes, text))
+        () if text is None else read(flag, Sizes, text)
         for flag, text in (("--sizes", sizes), ("--windows", windows))
     )
     raise typer.Exit(show_transfer(name, given_sizes, given_windows, epochs, device, results, as_json=json))
@@ -288,4 +288,4 @@ def stress(
 
 def _listed(flag: str, kind: Any, text: str) -> Any:
     """What a comma-separated option names; "none": nothing."""
-    return () if text == "none" else fit(flag, kind, parsed(kind, text))
+    return () if text == "none" else read(flag, kind, text)

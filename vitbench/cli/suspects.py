@@ -1,21 +1,17 @@
 """`vitbench data suspects`: labels that look wrong, as sentences, a table to edit and a page."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitbench.benchmark.compare import find_all
 from vitbench.benchmark.suspects import found_in, write
 from vitbench.cli.progress import watch
-from vitbench.cli.show import console, say, show_lines
+from vitbench.cli.show import console, print_frames, say, show_lines, show_sentences, show_table
 from vitbench.files import printable
-from vitbench.reports.fitted import fitted
 from vitbench.reports.lines import wrapped
 from vitbench.reports.suspects import FLATTERS, LIST, answer, score_rows
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vitbench.comparison.suspects import Suspects
 
 MOST_ROWS = 20
@@ -34,9 +30,7 @@ def show_suspects(name: str | None, results: Path, device: str, *, as_json: bool
         say(f"note: no nearest pictures: {printable(nearest.by)}")
     if as_json:
         tables = {"suspects": found.frame, "scores": found.scores_frame}
-        rows = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
-        told = {"folder": str(place), "n": found.n, "if_clean": found.if_clean.value, **rows}
-        print(json.dumps(told, ensure_ascii=False))
+        print_frames(place, tables, n=found.n, if_clean=found.if_clean.value)
         return 0
     _show(found)
     print(f"page: {place / 'report.html'}")
@@ -45,27 +39,20 @@ def show_suspects(name: str | None, results: Path, device: str, *, as_json: bool
 
 
 def _show(found: "Suspects") -> None:
-    screen = console()
-    show_lines([one for line in (*answer(found), "") for one in wrapped(line, screen.width)])
+    show_sentences(answer(found))
     if found.ranked:
-        table, left_out = _pictures(found, screen.width)
-        screen.print(table)
+        show_table(*_pictures(found))
         more = len(found.ranked) - MOST_ROWS
         if more > 0:
             print(f"… {more} more in {LIST}")
-        if left_out:
-            say(f"no room for: {', '.join(left_out)}; a wider terminal, or --json, has all")
         print()
     head, rows = score_rows(found)
-    table, left_out = fitted(head, rows, screen.width, head[1:])
-    screen.print(table)
-    if left_out:
-        say(f"no room for: {', '.join(left_out)}; scores.csv and the page have all")
-    show_lines(wrapped(FLATTERS, screen.width))
+    show_table(head, rows, head[1:], "scores.csv and the page have all")
+    show_lines(wrapped(FLATTERS, console().width))
 
 
-def _pictures(found: "Suspects", width: int) -> tuple["Table", list[str]]:
-    """A row per named picture, and the titles of the columns that have no room."""
+def _pictures(found: "Suspects") -> tuple[list[str], list[list[str]], list[str]]:
+    """Titles, a row per named picture, and the titles of numbers."""
     rows = [
         [
             str(one.number),
@@ -77,4 +64,4 @@ def _pictures(found: "Suspects", width: int) -> tuple["Table", list[str]]:
         ]
         for one in found.ranked[:MOST_ROWS]
     ]
-    return fitted(["", "label", "or?", "doubt", "picture", "noted"], rows, width, ["", "doubt"])
+    return ["", "label", "or?", "doubt", "picture", "noted"], rows, ["", "doubt"]

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +11,7 @@ from vitbench.cli.declared import named_settings, parameter_of
 from vitbench.cli.options import DATA, RESULTS, JsonOption, ResultsOption, option, status_of, text_option
 from vitbench.defaults import DISTILLED
 from vitbench.errors import UsageError
-from vitbench.options import DIVIDING, LEARNING, RUNNING, Count, Folds, Points, fit, parsed
+from vitbench.options import DIVIDING, LEARNING, RUNNING, Count, Folds, Points, read
 from vitbench.settings import Settings
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def _sweep(
         trained_shots=_sizes("--trained-shots", trained_shots) or TRAINED_SHOTS,
         trained_draws=TRAINED_DRAWS if trained_draws is None else trained_draws,
         reach=reach,
-        folds=None if folds is None else fit("--folds", FOLDS, parsed(FOLDS, folds)),
+        folds=None if folds is None else read("--folds", FOLDS, folds),
         name=name,
         results=results,
     )
@@ -148,7 +147,7 @@ sweep = _with_options_of_train()
 
 
 def _sizes(flag: str, text: str | None) -> Any:
-    return None if text is None else fit(flag, Sizes, parsed(Sizes, text))
+    return None if text is None else read(flag, Sizes, text)
 
 
 def _settings(given: dict[str, Any], arms: str | None, config: str | None) -> Settings:
@@ -200,25 +199,13 @@ def _show(request: "SweepRequest", *, as_json: bool) -> int:
 
 def _print(done: "Outcome") -> None:
     """The answer, the curve, what the last doubling brought, where the page is."""
-    from vitbench.cli.show import console, show_lines
-    from vitbench.reports.lines import wrapped
+    from vitbench.cli.show import show_sentences, show_table
     from vitbench.reports.sweep import curve_table, gain_table
     from vitbench.reports.sweep_words import answer
 
-    width = console().width
-    show_lines([one for line in (*answer(done.found), "") for one in wrapped(line, width)])
+    show_sentences(answer(done.found))
     print("Accuracy in percent ± standard deviation of single draws")
-    _print_table(*curve_table(done.found), ["photos"], width)
+    show_table(*curve_table(done.found), ["photos"])
     print()
-    _print_table(*gain_table(done.found), ["points"], width)
+    show_table(*gain_table(done.found), ["points"])
     print(f"page: {done.folder / 'report.html'}, every number beside it")
-
-
-def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: list[str], width: int) -> None:
-    from vitbench.cli.show import console, say
-    from vitbench.reports.fitted import fitted
-
-    table, left_out = fitted(titles, rows, width, right)
-    console().print(table)
-    if left_out:
-        say(f"no room for: {', '.join(left_out)}; a wider terminal, or --json, has all")

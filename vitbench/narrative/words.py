@@ -49,6 +49,11 @@ def p_digits(p: float) -> str:
     return next(text for text in texts if (float(text) <= ALPHA) == (p <= ALPHA))
 
 
+def p_cell(p: float) -> str:
+    """A p-value alone, as in a table: "0.62", or "<0.001"."""
+    return "<0.001" if p < 0.001 else p_digits(p)
+
+
 def p_text(p: float) -> str:
     """ "p = 0.62", or "p < 0.001"."""
     return "p < 0.001" if p < 0.001 else f"p = {p_digits(p).rstrip('0').rstrip('.')}"

@@ -1,6 +1,7 @@
 """Tables as pandas frames, typed by their columns; pandas is imported when the first one is made."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vitbench import files
@@ -30,6 +31,17 @@ def frame(columns: Mapping[str, Dtype], cells: Iterable[Iterable[Any]]) -> "Data
 def by_rows(columns: Mapping[str, Dtype], rows: Iterable[Iterable[Any]]) -> "DataFrame":
     """A frame of these columns, row by row."""
     return frame(columns, list(zip(*rows, strict=True)) or [()] * len(columns))
+
+
+def rows_of_frame(table: "DataFrame") -> list[dict[str, Any]]:
+    """Its rows by column, None for what is missing."""
+    return list(table.astype(object).where(table.notna(), None).to_dict("records"))
+
+
+def write_frames(frames: Mapping[str, "DataFrame"], folder: Path) -> None:
+    """Write each as NAME.csv into a folder."""
+    for name, table in frames.items():
+        files.write_text(folder / f"{name}.csv", frame_csv(table))
 
 
 def frame_csv(table: "DataFrame") -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitbench import files
-from vitbench.records.frames import frame_csv
+from vitbench.records.frames import rows_of_frame, write_frames
 from vitbench.reports.drawing import COLOURS, MARKERS, Drawing, draw, plain, round_ticks
-from vitbench.reports.html import HERE, page_environment, themed, trusted
+from vitbench.reports.html import rendered, themed, write_drawing
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -83,10 +83,7 @@ def rows_of(found: "Cost") -> list[dict[str, Any]]:
     """A row per model and size: what tables show, with what was measured as timm runs it."""
     timed = found.measured.sort_values("fused").drop_duplicates(["model", "image_size"], keep="last")
     joined = found.counted.merge(timed, on=["model", "image_size"], how="left")
-    return [
-        {name: None if value is None or value != value else value for name, value in row.items()}
-        for row in joined.astype(object).where(joined.notna(), None).to_dict("records")
-    ]
+    return rows_of_frame(joined)
 
 
 def draw_cost_over_sizes(counted: "DataFrame", timed: "DataFrame") -> Drawing:
@@ -143,11 +140,10 @@ def write_cost(found: "Cost", place: Path, command: str) -> list[str]:
     """Write every number as csv, `cost.svg|png` and `report.html` into a folder; what could not be drawn."""
     drawing = draw_cost_over_sizes(found.counted, found.measured)
     with files.whole_folder(place) as new:
-        for name, table in found.frames.items():
-            files.write_text(new / f"{name}.csv", frame_csv(table))
-        files.write_text(new / "cost.svg", drawing.svg)
-        files.write_bytes(new / "cost.png", drawing.png)
-        page = page_environment().get_template("cost.html.j2").render(
+        write_frames(found.frames, new)
+        write_drawing(drawing, new, "cost")
+        page = rendered(
+            "cost.html.j2",
             lines=answer(found),
             rows=rows_of(found),
             deviations=[row for row in rows_of(found) if row["deviations"]],
@@ -155,7 +151,6 @@ def write_cost(found: "Cost", place: Path, command: str) -> list[str]:
             clock=CLOCKS.get(next(iter(found.measured["device"]), ""), ""),
             drawing=themed(drawing),
             command=command,
-            style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
-        )  # fmt: skip
-        files.write_text(new / "report.html", files.readable(page))
+        )
+        files.write_text(new / "report.html", page)
     return list(drawing.notes)

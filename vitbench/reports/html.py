@@ -78,20 +78,17 @@ def render(
     all of them where left out.
     """
     drawings = page_figures(report) if drawings is None else drawings
-    script = (HERE / "report.js").read_text(encoding="utf-8")
     comparison = report.comparison
     tables, shared = _tables(report), _shared(report)
     confused, more_confused = html_tables.confused_table(report)
-    page = page_environment().get_template("report.html.j2").render(
+    return rendered(
+        "report.html.j2",
         report=report,
         comparison=comparison,
         told=report.narrative,
         lead=sentences(report.headline),
         advice=sentences(report.advice),
         images=_data_uris(thumbnails or {}),
-        style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
-        script=trusted(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         strip_title=_strip_title(report.strip),
         figures={name: [themed(one) for one in drawings.get(name, ())] for name in ("curves", "cost")},
         tables=tables,
@@ -111,8 +108,18 @@ def render(
         shown_name=lambda picture: _cut(picture.name[0 if picture.error else shared :]),
         run_places={run: place for place, run in enumerate(report.runs)},
         truths=sorted({picture.truth for picture in report.pictures if picture.truth is not None}),
-    )  # fmt: skip
-    return files.readable(page)
+    )
+
+
+def rendered(template: str, **content: Any) -> str:
+    """A page as text, of one of our templates; the style and the script are in reach of each."""
+    return files.readable(page_environment().get_template(template).render(**content))
+
+
+def write_drawing(drawing: Drawing, folder: Path, name: str) -> None:
+    """Write a figure as NAME.svg and NAME.png."""
+    files.write_text(folder / f"{name}.svg", drawing.svg)
+    files.write_bytes(folder / f"{name}.png", drawing.png)
 
 
 @cache
@@ -131,6 +138,12 @@ def page_environment() -> Any:
     environment.filters["unbroken"] = unbroken
     environment.filters["explained"] = explained
     environment.filters["decapitalised"] = lambda text: text[:1].lower() + text[1:]
+    script = (HERE / "report.js").read_text(encoding="utf-8")
+    environment.globals |= {
+        "style": trusted((HERE / "report.css").read_text(encoding="utf-8")),
+        "script": trusted(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
     return environment
 
 

@@ -1,7 +1,5 @@
 """`inspect/report.html`: one offline page of what was found in networks, its figures as files beside it."""
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +14,7 @@ from vitbench.records import Array, Preprocessing, counted
 from vitbench.reports import inspection_figures as figures
 from vitbench.reports.drawing import Drawing
 from vitbench.reports.explained import KEPT
-from vitbench.reports.html import HERE, page_environment, themed, trusted
+from vitbench.reports.html import rendered, themed, write_drawing
 from vitbench.reports.html_cells import Table
 from vitbench.reports.inspection_maps import Look, kept_maps, looks
 from vitbench.reports.inspection_tables import deletion_table, frame_table, pooling_tables, stage_table
@@ -75,8 +73,7 @@ def write_inspection(
     told: list[str] = []
     for section in sections:
         for file, drawing in section.content.drawings.items():
-            files.write_text(folder / f"{file}.svg", drawing.svg)
-            files.write_bytes(folder / f"{file}.png", drawing.png)
+            write_drawing(drawing, folder, file)
             told += drawing.notes
         for sheet in section.content.sheets:
             files.write_bytes(folder / f"{sheet.name}.png", sheet.png)
@@ -88,9 +85,9 @@ def write_inspection(
 
 def render(found: Inspection, sections: Sequence[Section], shown: Sequence[Look], name: str) -> str:
     """The page as text."""
-    script = (HERE / "report.js").read_text(encoding="utf-8")
     kinds = [kind for kind in KINDS if found.findings.get(kind.name)]
-    page = page_environment().get_template("inspect.html.j2").render(
+    return rendered(
+        "inspect.html.j2",
         name=name,
         headline=_headline(found),
         models=list(dict.fromkeys(model for each in found.findings.values() for model in each)),
@@ -105,11 +102,7 @@ def render(found: Inspection, sections: Sequence[Section], shown: Sequence[Look]
         sections=sections,
         general=[(model, why) for model, one, why in found.refusals if one not in _names()],
         themed=themed,
-        style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
-        script=trusted(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )  # fmt: skip
-    return files.readable(page)
+    )
 
 
 def _headline(found: Inspection) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vitbench.analysis.nouns import Finding
 from vitbench.narrative.words import p_digits, points
 from vitbench.records import percent
+from vitbench.records.frames import rows_of_frame
 from vitbench.reports.columns import interval
 from vitbench.reports.html_cells import Axis, Cell, Head, Line, Table
 from vitbench.reports.meanings import meant
@@ -95,7 +96,7 @@ def stage_table(model: str, table: "DataFrame") -> Table:
         Head("GMACs", meaning="billions of multiplications with addition for one picture"),
     )  # fmt: skip
     lines = []
-    for row in table.astype(object).where(table.notna(), None).to_dict("records"):
+    for row in rows_of_frame(table):
         grid = f"{row['rows']} × {row['columns']}" if row["rows"] else ""
         channels = " → ".join(str(c) for c in (row["channels_in"], row["channels"]) if c)
         shift = f", shift {row['shift']}" if row["shift"] and str(row["shift"]) not in ("0", "0 × 0") else ""

@@ -8,7 +8,7 @@ from vitbench import files
 from vitbench.records import Benchmark, Run, percent
 from vitbench.records.commands import asking, training_from
 from vitbench.reports.figures import Curve, draw_curves
-from vitbench.reports.html import HERE, page_environment, themed, trusted
+from vitbench.reports.html import rendered, themed, write_drawing
 from vitbench.reports.reconstructions import LARGE, SMALL, data_uri, reconstructions_of
 from vitbench.reports.write import to_stderr
 
@@ -45,11 +45,11 @@ def write_pretrained(benchmark: Benchmark, warn: Callable[[str], None] = to_stde
     written = [page]
     if curves is not None:
         written += [benchmark.folder / "curves.svg", benchmark.folder / "curves.png"]
-        files.write_text(written[1], curves.svg)
-        files.write_bytes(written[2], curves.png)
+        write_drawing(curves, benchmark.folder, "curves")
         for note in curves.notes:
             warn(note)
-    text = page_environment().get_template("pretrained.html.j2").render(
+    text = rendered(
+        "pretrained.html.j2",
         benchmark=benchmark,
         created=str(benchmark.manifest["created"])[:10],
         headline=_headline(benchmark),
@@ -62,9 +62,8 @@ def write_pretrained(benchmark: Benchmark, warn: Callable[[str], None] = to_stde
         split=benchmark.manifest["split"],
         command=asking(benchmark),
         next_command=training_from(benchmark),
-        style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
-    )  # fmt: skip
-    files.write_text(page, files.readable(text))
+    )
+    files.write_text(page, text)
     return written
 
 

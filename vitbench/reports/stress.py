@@ -13,7 +13,8 @@ from vitbench.analysis.conditions import ALL, CLEAN
 from vitbench.analysis.corruptions import CORRUPTIONS, SIZE
 from vitbench.narrative.words import in_points, listed, p_text, points
 from vitbench.records import Array, counted, decimals, percent
-from vitbench.reports.html import HERE, page_environment, themed, trusted
+from vitbench.records.frames import rows_of_frame
+from vitbench.reports.html import rendered, themed, write_drawing
 from vitbench.reports.maps import uri
 from vitbench.reports.stress_figures import kept_figure, panel, panels, shift_figure
 from vitbench.reports.stress_tables import (
@@ -40,14 +41,6 @@ class Example:
     """(S, S, 3) uint8."""
 
 
-Rows = list[dict[str, Any]]
-
-
-def rows_of(table: Any) -> Rows:
-    """Its rows, None where a cell is missing."""
-    return list(table.astype(object).where(table.notna(), None).to_dict("records"))
-
-
 # --- sentences ------------------------------------------------------------------------------------
 
 
@@ -67,7 +60,7 @@ def overall(found: "Stress") -> str:
 
 
 def _kept_line(found: "Stress") -> str:
-    scope, accuracy = overall(found), rows_of(found.frames["accuracy"])
+    scope, accuracy = overall(found), rows_of_frame(found.frames["accuracy"])
     rows = [row for row in accuracy if row["corruption"] == scope and row["severity"] is None]
     rows.sort(key=lambda row: -row["kept"])
     n = rows[0]["n"]
@@ -94,7 +87,7 @@ def _interval(row: dict[str, Any], name: str, n: int) -> str:
 
 def _pair_words(found: "Stress", first: str, last: str, scope: str, n: int) -> str:
     """The difference of what is kept, with its interval and p."""
-    for row in rows_of(found.frames["pairs"]):
+    for row in rows_of_frame(found.frames["pairs"]):
         if row["corruption"] == scope and {row["model_a"], row["model_b"]} == {first, last}:
             sign = 1 if row["model_a"] == first else -1
             value, low, high = (row[name] for name in ("kept_difference", "kept_low", "kept_high"))
@@ -108,7 +101,7 @@ def _pair_words(found: "Stress", first: str, last: str, scope: str, n: int) -> s
     raise AssertionError(f"no pair {first}, {last} under {scope}")
 
 
-def _worst_words(rows: Rows, models: Sequence[str]) -> str:
+def _worst_words(rows: list[dict[str, Any]], models: Sequence[str]) -> str:
     """What takes most from each model."""
     worst = {}
     for model in models:
@@ -122,7 +115,7 @@ def _worst_words(rows: Rows, models: Sequence[str]) -> str:
 
 
 def _trained_line(found: "Stress") -> list[str]:
-    rows = [row for row in rows_of(found.frames["accuracy"]) if row["trained_with"]]
+    rows = [row for row in rows_of_frame(found.frames["accuracy"]) if row["trained_with"]]
     trained: dict[str, list[str]] = {}
     for row in rows:
         names = trained.setdefault(row["model"], [])
@@ -142,11 +135,11 @@ def _trained_line(found: "Stress") -> list[str]:
 
 
 def _shift_lines(found: "Stress") -> list[str]:
-    rows = rows_of(found.frames["shift_models"])
+    rows = rows_of_frame(found.frames["shift_models"])
     by_model: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rows:
         by_model.setdefault(row["model"], {})[row["measure"]] = row
-    n = int(rows_of(found.frames["shifts"])[0]["n"])
+    n = int(rows_of_frame(found.frames["shifts"])[0]["n"])
     far = max(max(abs(one.down), abs(one.right)) for one in found.asked.offsets)
     each = [
         f"{model} {_share(of['consistency'], n)}, right at every shift {_share(of['worst'], n)}, "
@@ -180,20 +173,18 @@ def write_stress(
     if found.asked.offsets:
         drawings["shifts"] = shift_figure(found)
     for file, drawing in drawings.items():
-        files.write_text(place / f"{file}.svg", drawing.svg)
-        files.write_bytes(place / f"{file}.png", drawing.png)
+        write_drawing(drawing, place, file)
     if examples:
         files.write_bytes(place / "examples.png", _sheet(examples))
     small = [panel(found, one) for one in found.asked.corruptions]
-    page = page_environment().get_template("stress.html.j2").render(
+    page = rendered(
+        "stress.html.j2",
         name=name,
         lines=answer(found),
         panels=[themed(one) for one in small],
         kept=themed(drawings["kept"]) if "kept" in drawings else None,
         shifts=themed(drawings["shifts"]) if "shifts" in drawings else None,
-        tables=[
-            one for one in (accuracy_table(found), pairs_table(found)) if one is not None
-        ],
+        tables=[one for one in (accuracy_table(found), pairs_table(found)) if one is not None],
         shift_tables=[one for one in (shift_table(found), shift_pairs_table(found)) if one is not None],
         blocks=equivariance_table(found),
         examples=_shown(examples),
@@ -201,13 +192,15 @@ def write_stress(
         severities=found.asked.severities,
         changes=change_rows(found),
         same_pixels=_same_pixels(found),
-        scaled=[size for size in sorted({row["image_size"] for row in rows_of(found.frames["changes"])})
-                if size != SIZE],
+        scaled=[
+            size
+            for size in sorted({row["image_size"] for row in rows_of_frame(found.frames["changes"])})
+            if size != SIZE
+        ],
         notes=found.notes,
         command=command,
-        style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
-    )  # fmt: skip
-    files.write_text(place / "report.html", files.readable(page))
+    )
+    files.write_text(place / "report.html", page)
     return tuple(dict.fromkeys(note for drawing in drawings.values() for note in drawing.notes))
 
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench.analysis.conditions import ALL, CLEAN
 from vitbench.analysis.corruptions import CORRUPTIONS
-from vitbench.narrative.words import p_digits, points
+from vitbench.narrative.words import p_cell, points
 from vitbench.records import decimals, percent
+from vitbench.records.frames import rows_of_frame
 from vitbench.reports.columns import interval
 from vitbench.reports.html_cells import Axis, Cell, Head, Line, Table
 
@@ -18,10 +19,6 @@ CHANCE = (
     "how often chance alone makes such a difference somewhere in this table; "
     "told apart where it is 0.05 or less"
 )
-
-
-def _rows(table: Any) -> list[dict[str, Any]]:
-    return list(table.astype(object).where(table.notna(), None).to_dict("records"))
 
 
 def _title(name: str) -> str:
@@ -45,12 +42,12 @@ def _points(value: float | None, low: float | None, high: float | None, n: int) 
 
 
 def _p(value: float | None) -> Cell:
-    return Cell("–") if value is None else Cell("<0.001" if value < 0.001 else p_digits(value), value)
+    return Cell("–") if value is None else Cell(p_cell(value), value)
 
 
 def accuracy_table(found: "Stress") -> Table | None:
     """A row per corruption and model, the mean over severities."""
-    rows = [row for row in _rows(found.frames["accuracy"]) if row["severity"] is None]
+    rows = [row for row in rows_of_frame(found.frames["accuracy"]) if row["severity"] is None]
     if len(rows) == len({row["model"] for row in rows}):
         return None
     names = dict.fromkeys(row["corruption"] for row in rows)
@@ -80,7 +77,7 @@ def accuracy_table(found: "Stress") -> Table | None:
 
 def pairs_table(found: "Stress") -> Table | None:
     """Two models under each corruption."""
-    rows = _rows(found.frames["pairs"])
+    rows = rows_of_frame(found.frames["pairs"])
     if not rows or not found.asked.corruptions:
         return None
     n = int(found.frames["accuracy"]["n"].iloc[0])
@@ -111,7 +108,7 @@ MEASURES = {
 
 def shift_table(found: "Stress") -> Table | None:
     """A row per model."""
-    rows = _rows(found.frames["shift_models"])
+    rows = rows_of_frame(found.frames["shift_models"])
     if not rows:
         return None
     n = int(found.frames["shifts"]["n"].iloc[0])
@@ -146,7 +143,7 @@ def shift_table(found: "Stress") -> Table | None:
 
 def shift_pairs_table(found: "Stress") -> Table | None:
     """Two models on the same shifted pictures."""
-    rows = _rows(found.frames["shift_pairs"])
+    rows = rows_of_frame(found.frames["shift_pairs"])
     if not rows:
         return None
     heads = (
@@ -165,7 +162,7 @@ def shift_pairs_table(found: "Stress") -> Table | None:
 
 def equivariance_table(found: "Stress") -> Table | None:
     """A row per part and shift."""
-    rows = _rows(found.frames["equivariance"])
+    rows = rows_of_frame(found.frames["equivariance"])
     if not rows:
         return None
     heads = (
@@ -186,4 +183,7 @@ def equivariance_table(found: "Stress") -> Table | None:
 
 def change_rows(found: "Stress") -> list[dict[str, Any]]:
     """What was done to the pictures."""
-    return [{**row, "title": CORRUPTIONS[row["corruption"]].title} for row in _rows(found.frames["changes"])]
+    return [
+        {**row, "title": CORRUPTIONS[row["corruption"]].title}
+        for row in rows_of_frame(found.frames["changes"])
+    ]

@@ -11,7 +11,7 @@ from vitbench.comparison.suspects import NEITHER, SMALL, Score, Suspect, Suspect
 from vitbench.narrative.words import listed, named, pictures
 from vitbench.records import PixelRange, counted, decimals, percent
 from vitbench.records.frames import Dtype, by_rows, frame_csv
-from vitbench.reports.html import HERE, page_environment, trusted
+from vitbench.reports.html import rendered
 from vitbench.reports.html_cells import Cell, Head, Line, Table, plain
 from vitbench.reports.thumbnails import thumbnails
 
@@ -179,7 +179,8 @@ def write_suspects(
     files.write_text(folder / LIST, frame_csv(found.frame))
     files.write_text(folder / "scores.csv", frame_csv(found.scores_frame))
     files.write_text(folder / "nearest.csv", frame_csv(by_rows(NEIGHBOURS, _neighbour_rows(found, nearest))))
-    page = page_environment().get_template("suspects.html.j2").render(
+    page = rendered(
+        "suspects.html.j2",
         found=found,
         lines=answer(found),
         looks=_looks(found, nearest, root, meant),
@@ -190,9 +191,8 @@ def write_suspects(
         list=LIST,
         neither=NEITHER,
         command=again,
-        style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
-    )  # fmt: skip
-    files.write_text(folder / "report.html", files.readable(page))
+    )
+    files.write_text(folder / "report.html", page)
 
 
 def _neighbour_rows(found: Suspects, nearest: Nearest) -> list[tuple[str, str, int, str, float]]:

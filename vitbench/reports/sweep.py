@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from vitbench import files
 from vitbench.narrative.words import p_text
 from vitbench.records import percent
-from vitbench.records.frames import frame_csv
+from vitbench.records.frames import rows_of_frame, write_frames
 from vitbench.reports.drawing import COLOURS, INK, MARKERS, Drawing, draw, plain
-from vitbench.reports.html import HERE, page_environment, themed, trusted
-from vitbench.reports.sweep_words import answer, count, interval, noun, order, points, rows
+from vitbench.reports.html import rendered, themed, write_drawing
+from vitbench.reports.sweep_words import answer, count, interval, noun, order, points
 
 if TYPE_CHECKING:
     from vitbench.analysis.sweep import Sweep
@@ -23,7 +23,7 @@ LINES = {"draws": "-", "test pictures": "--", "both": ":"}
 def draw_sweep(found: "Sweep") -> Drawing:
     """Accuracy over groups per class with its band; beside it what makes it uncertain, apart and together."""
     models = order(found)
-    told, next_rows = rows(found.curve), {row["model"]: row for row in rows(found.next)}
+    told, next_rows = rows_of_frame(found.curve), {row["model"]: row for row in rows_of_frame(found.next)}
 
     def paint(figure: Any) -> None:
         curves, chances = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -99,7 +99,7 @@ def _label(ax: Any, sizes: list[float], text: str) -> None:
 
 def curve_table(found: "Sweep") -> tuple[list[str], list[list[str]]]:
     """A row per size, a column per model: accuracy and the standard deviation of its draws."""
-    models, told = order(found), rows(found.curve)
+    models, told = order(found), rows_of_frame(found.curve)
     by_size: dict[float, dict[str, dict[str, Any]]] = {}
     for row in told:
         by_size.setdefault(row["groups"], {})[row["model"]] = row
@@ -121,8 +121,8 @@ def _score(row: Mapping[str, Any] | None) -> str:
 
 def gain_table(found: "Sweep") -> tuple[list[str], list[list[str]]]:
     """A row per model: the last doubling, and what it needs for the accuracy aimed at."""
-    gains = {row["model"]: row for row in rows(found.gains) if row["last"]}
-    needs = {row["model"]: row for row in rows(found.reach)}
+    gains = {row["model"]: row for row in rows_of_frame(found.gains) if row["last"]}
+    needs = {row["model"]: row for row in rows_of_frame(found.reach)}
     lines = []
     for model in order(found):
         row, need = gains.get(model), needs[model]
@@ -149,7 +149,7 @@ def pair_rows(found: "Sweep") -> list[dict[str, str]]:
             "difference": points(row["difference"]), "interval": interval(row["low"], row["high"]),
             "p": p_text(row["p_adjusted"]).removeprefix("p = ").removeprefix("p "),
         }
-        for row in rows(found.pairs)
+        for row in rows_of_frame(found.pairs)
     ]  # fmt: skip
 
 
@@ -160,26 +160,24 @@ def write_sweep(found: "Sweep", place: Path, command: str) -> list[str]:
     """Write every number as csv, all as sweep_numbers.json, the figure and the page; what was not drawn."""
     drawing = draw_sweep(found)
     lines = answer(found)
-    for name, table in found.frames.items():
-        files.write_text(place / f"{name}.csv", frame_csv(table))
-    tables = {name: rows(table) for name, table in found.frames.items()}
+    write_frames(found.frames, place)
+    tables = {name: rows_of_frame(table) for name, table in found.frames.items()}
     files.write_json(place / "numbers.json", {"answer": lines, "notes": list(found.notes), **tables})
-    files.write_text(place / "sweep.svg", drawing.svg)
-    files.write_bytes(place / "sweep.png", drawing.png)
-    page = page_environment().get_template("sweep.html.j2").render(
+    write_drawing(drawing, place, "sweep")
+    page = rendered(
+        "sweep.html.j2",
         lines=lines,
         found=found,
         noun=noun(found),
         curve=curve_table(found),
         gains=gain_table(found),
-        steps=rows(found.gains),
+        steps=rows_of_frame(found.gains),
         pairs=pair_rows(found),
         points=points,
         interval=interval,
         count=count,
         drawing=themed(drawing),
         command=command,
-        style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
-    )  # fmt: skip
-    files.write_text(place / "report.html", files.readable(page))
+    )
+    files.write_text(place / "report.html", page)
     return list(drawing.notes)

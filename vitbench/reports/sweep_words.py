@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 from vitbench.comparison.statistics import ALPHA
 from vitbench.narrative.words import MOST_NAMED, listed, p_text
 from vitbench.records import percent
+from vitbench.records.frames import rows_of_frame
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from vitbench.analysis.sweep import Sweep
 
 ALIKE = 0.02
@@ -42,12 +41,6 @@ def count(value: float) -> str:
     return f"{value:.0f}" if value >= 3 else f"{value:.2g}"
 
 
-def rows(table: "DataFrame") -> list[dict[str, Any]]:
-    """Its rows, None for what is missing."""
-    found: list[dict[str, Any]] = table.astype(object).where(table.notna(), None).to_dict("records")
-    return found
-
-
 def order(found: "Sweep") -> list[str]:
     """Models by the accuracy at their largest size, the best first."""
     last = found.curve.drop_duplicates("model", keep="last")
@@ -60,12 +53,12 @@ def _named(found: "Sweep") -> list[str]:
 
 def _gains(found: "Sweep") -> str:
     """By what was drawn: models of one step together."""
-    last = {row["model"]: row for row in rows(found.gains) if row["last"]}
+    last = {row["model"]: row for row in rows_of_frame(found.gains) if row["last"]}
     steps: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for name in _named(found):
         if row := last.get(name):
             steps.setdefault((row["shots"], row["more_shots"]), []).append(row)
-    sizes = {(row["model"], row["shots"]): row["pictures"] for row in rows(found.curve)}
+    sizes = {(row["model"], row["shots"]): row["pictures"] for row in rows_of_frame(found.curve)}
     parts = []
     for (before, after), some in steps.items():
         first = some[0]
@@ -86,12 +79,12 @@ def _gains(found: "Sweep") -> str:
 def _single(found: "Sweep") -> str:
     """Where one size alone was asked for."""
     best = order(found)[0]
-    row = next(row for row in rows(found.curve) if row["model"] == best)
+    row = next(row for row in rows_of_frame(found.curve) if row["model"] == best)
     return f"{best} is at {percent(row['top1'])} % with {count(row['pictures'])} photos per class."
 
 
 def _reach(found: "Sweep") -> str:
-    by_model = {row["model"]: row for row in rows(found.reach)}
+    by_model = {row["model"]: row for row in rows_of_frame(found.reach)}
     what, aim = noun(found), f"{100 * found.target:g} %"
     some = [by_model[name] for name in _named(found)]
     there = sorted((row for row in some if row["groups"] is not None), key=lambda row: float(row["groups"]))
@@ -125,7 +118,7 @@ def _needed(row: dict[str, Any]) -> str:
 def _ahead(found: "Sweep") -> str:
     """The two best, at the largest size that both have, and at which sizes they cannot be told apart."""
     best = order(found)[:2]
-    pairs = [row for row in rows(found.pairs) if {row["model_a"], row["model_b"]} == set(best)]
+    pairs = [row for row in rows_of_frame(found.pairs) if {row["model_a"], row["model_b"]} == set(best)]
     if not pairs:
         return ""
     last, family = pairs[-1], len(found.pairs)
@@ -147,7 +140,7 @@ def _ahead(found: "Sweep") -> str:
 
 
 def _next(found: "Sweep") -> str:
-    by_model = {row["model"]: row for row in rows(found.next)}
+    by_model = {row["model"]: row for row in rows_of_frame(found.next)}
     some = [by_model[name] for name in _named(found) if name in by_model]
     if not some:
         return ""
@@ -170,7 +163,7 @@ def _next(found: "Sweep") -> str:
 def _draws(found: "Sweep") -> str:
     """How far a draw alone moves the best model."""
     best = order(found)[0]
-    some = [row for row in rows(found.curve) if row["model"] == best and row["sd_draws"] is not None]
+    some = [row for row in rows_of_frame(found.curve) if row["model"] == best and row["sd_draws"] is not None]
     if not some:
         return "One draw per size: how much other photos would change is in none of these numbers."
     first, last = some[0], some[-1]

@@ -17,9 +17,9 @@ from vitbench.analysis.transfer import (
 )
 from vitbench.models.transfer import LINEAR, WAYS
 from vitbench.records import counted
-from vitbench.records.frames import frame_csv
+from vitbench.records.frames import rows_of_frame, write_frames
 from vitbench.reports.drawing import COLOURS, MARKERS, Drawing, draw, plain
-from vitbench.reports.html import HERE, page_environment, themed, trusted
+from vitbench.reports.html import rendered, themed, write_drawing
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -132,8 +132,7 @@ def _placed(found: Transfer, model: str, title: str) -> dict[Column, Shown]:
 
 def answer(found: Transfer) -> list[str]:
     """What is lost at the largest size, what further training brings back, who loses less, the paper."""
-    table = found.frames["differences"]
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    rows = rows_of_frame(found.frames["differences"])
     largest = max((row["image_size"] for row in rows), default=0)
     mine = [row for row in rows if row["way"] == found.paper_ways[row["model"]]]
     there = [row for row in mine if row["image_size"] == largest]
@@ -259,11 +258,10 @@ def write_transfer(found: Transfer, place: Path, command: str) -> list[str]:
     drawing = draw_transfer(found)
     frames = found.frames
     with files.whole_folder(place) as new:
-        for name, table in frames.items():
-            files.write_text(new / f"{name}.csv", frame_csv(table))
-        files.write_text(new / "transfer.svg", drawing.svg)
-        files.write_bytes(new / "transfer.png", drawing.png)
-        page = page_environment().get_template("transfer.html.j2").render(
+        write_frames(frames, new)
+        write_drawing(drawing, new, "transfer")
+        page = rendered(
+            "transfer.html.j2",
             name=found.benchmark,
             lines=answer(found),
             grid=grid_of(found),
@@ -278,15 +276,14 @@ def write_transfer(found: Transfer, place: Path, command: str) -> list[str]:
             refused=found.refused,
             drawing=themed(drawing),
             command=command,
-            style=trusted((HERE / "report.css").read_text(encoding="utf-8")),
-        )  # fmt: skip
-        files.write_text(new / "report.html", files.readable(page))
+        )
+        files.write_text(new / "report.html", page)
     return list(drawing.notes)
 
 
 def _by_question(table: "DataFrame") -> list[tuple[str, list[dict[str, Any]]]]:
     """(what is asked, its rows), in the order of `QUESTIONS`."""
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    rows = rows_of_frame(table)
     found = []
     for question, told in QUESTIONS.items():
         each = [{**row, "points": _points(row)} for row in rows if row["question"] == question]
