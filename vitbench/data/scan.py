@@ -144,10 +144,9 @@ class _Check:
             self.found[place] = seen
             lasts = stamp is not None and seen.lasting and settled(stamp, read_at) and stamp_of(path) == stamp
             remembered = lasts and stamp is not None and self.known.remember(path, stamp, seen, descriptor)
+            # Of more than that no near-copies are looked for.
             if descriptor is not None and not remembered and len(self.descriptors) <= MOST_PICTURES:
-                self.descriptors.setdefault(
-                    seen.pixels, descriptor
-                )  # of more than that no near-copies are looked for
+                self.descriptors.setdefault(seen.pixels, descriptor)
             self.done += 1
             self.on_progress(CHECKING, self.done, self.planned)
 
