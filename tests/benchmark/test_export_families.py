@@ -9,7 +9,7 @@ from vitbench.benchmark.export import export
 from vitbench.benchmark.train import train
 from vitbench.models.families import FAMILIES
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", [*(one.alias for one in FAMILIES), "resnet18"])

@@ -17,7 +17,6 @@ from vitbench.records import Run
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.timeout(900),
     pytest.mark.skipif(os.name != "posix", reason="needs POSIX process groups"),
 ]
 RUNS = ("test_vit-s0", "test_efficientnet-s0")

@@ -58,7 +58,6 @@ def test_device_views_are_compared_on_a_cpu_too(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_all_of_the_check_runs_on_a_cpu(tmp_path: Path) -> None:
     """Trainings by the command line, kills, processes and probes too."""
     sound(checked(tmp_path / "check.jsonl", LONG), LONG)
