@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vitbench.benchmark.sweep import Drawn, _cell
 from vitbench.benchmark.sweep_folder import Place
+from vitbench.benchmark.sweep_probed import Drawn, cell_of
 from vitbench.data.shots import Pool
 from vitbench.records import Picture, Split
 
@@ -27,7 +27,7 @@ def test_random_labels_stay_at_chance_at_every_size() -> None:
     pool = Pool.of(split)
     drawn = Drawn(split, [pool], {}, 10)
     for shots in ("1", "4", "16", "all"):
-        cells = [_cell(Place("m", shots, draw, 0), drawn, features) for draw in range(1, 11)]
+        cells = [cell_of(Place("m", shots, draw, 0), drawn, features) for draw in range(1, 11)]
         share = np.mean([cell.right.count("1") / 400 for cell in cells])
         assert abs(share - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 400)
 
@@ -42,5 +42,5 @@ def test_the_labels_are_learned_where_they_mean_something() -> None:
         p.path: (np.eye(4)[CLASSES.index(p.label)] + 0.1 * rng.normal(size=4)).astype(np.float32)
         for p in pictures
     }
-    cell = _cell(Place("m", "4", 1, 0), Drawn(split, [Pool.of(split)], {}, 1), features)
+    cell = cell_of(Place("m", "4", 1, 0), Drawn(split, [Pool.of(split)], {}, 1), features)
     assert dataclasses.asdict(cell)["right"].count("1") > 95

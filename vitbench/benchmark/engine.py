@@ -8,6 +8,7 @@ the methods of `Engine` and let `engines.engine_for` choose it.
 import pickle
 import queue
 import signal
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
@@ -256,3 +257,14 @@ def next_of(engine: Engine) -> Outcome:
     while (outcome := engine.wait()) is None:
         pass
     return outcome
+
+
+def each_of(works: Iterable[Work], engine: Engine, watch: Watch) -> Iterator[Outcome]:
+    """What comes of each, in the order in which they end; as many at a time as there is room for."""
+    todo = list(works)
+    while todo or engine.busy:
+        while todo and engine.room:
+            engine.begin(todo.pop(0), watch)
+        outcome = engine.wait()
+        if outcome is not None:
+            yield outcome

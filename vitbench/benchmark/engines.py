@@ -21,6 +21,11 @@ class Where:
     address: str | None = None
     """Of a Ray cluster; None: of the one that is there, or else one of this machine alone."""
 
+    @property
+    def options(self) -> dict[str, str | None]:
+        """What a command says of it, None where that is the default."""
+        return {"engine": None if self.engine == "local" else self.engine, "address": self.address}
+
     def refuse(self, jobs: object, *, dry_run: bool = False) -> None:
         """UsageError for what cannot be meant, before anything is loaded; `jobs`: `Settings.jobs`.
 

@@ -1,50 +1,36 @@
 """`sweep`: accuracy over how much there is to learn from, cell by cell, on one fixed set of test pictures.
 
 A cell is a model that learned from one draw of one size. A probe computes the features of all pictures once
-and fits a head per cell in milliseconds; what an arm trains is a run like any other, handed to the engine.
+and fits a head per cell in milliseconds; features, and what an arm trains, are handed to the engine.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
-
 from vitbench.analysis.sweep import Cell, Sweep, Tested, analysed
+from vitbench.benchmark.engines import HERE, EngineName, Where
 from vitbench.benchmark.folder import check_name
 from vitbench.benchmark.plan import Plan, divided, make_plan
-from vitbench.benchmark.sweep_folder import (
-    Place,
-    SweepFolder,
-    draw_key,
-    parts_of,
-    places,
-    right_of,
-    shots_of,
-    tested,
-)
+from vitbench.benchmark.sweep_folder import SweepFolder, parts_of, tested
+from vitbench.benchmark.sweep_probed import Drawn, ProbedCells
 from vitbench.benchmark.sweep_trained import TrainedCells
 from vitbench.comparison.opened import TestSet
 from vitbench.data.shots import Pool, Shots, sizes_of
 from vitbench.defaults import ARMS, DISTILLED, TEACHER
 from vitbench.errors import RunFailedError, UnfitModelError, UsageError
-from vitbench.inference.features import feature_key, features_of
-from vitbench.inference.linear import FIXED, fit_fixed
-from vitbench.models.create import create
+from vitbench.inference.linear import FIXED
 from vitbench.models.listing import selected
 from vitbench.options import Count, Points, fit
 from vitbench.progress import followed
-from vitbench.records import Array, ImageSet, Settings, Split, label_indices
+from vitbench.records import ImageSet, Settings, Split
 from vitbench.records.commands import command
 from vitbench.records.planned import probe_name
 from vitbench.records.watch import Watch
 from vitbench.reports.sweep import write_sweep
 from vitbench.training import signals
-from vitbench.training.jobs import Job
 
 SHOTS: tuple[Shots, ...] = (1, 2, 4, 8, 16, 32, "all")
 TRAINED_SHOTS: tuple[Shots, ...] = (4, 16, "all")
@@ -71,6 +57,8 @@ class SweepRequest:
     """None: 5 where DATA has no test/ of its own."""
     name: str | None = None
     results: Path = Path("results")
+    where: Where = HERE
+    """What computes features, and carries out what arms train."""
 
     def __post_init__(self) -> None:
         for option, value in (("--draws", self.draws), ("--trained-draws", self.trained_draws)):
@@ -95,9 +83,9 @@ class SweepRequest:
             "shots": SHOTS, "draws": DRAWS, "trained_shots": TRAINED_SHOTS, "trained_draws": TRAINED_DRAWS,
         }  # fmt: skip
         own = {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
-        where = {"name": self.name, "results": self.results}
+        place = {"name": self.name, "results": self.results, **self.where.options}
         return command(
-            "sweep", self.data, **asked, arms=arms, **own, reach=self.reach, folds=self.folds, **where
+            "sweep", self.data, **asked, arms=arms, **own, reach=self.reach, folds=self.folds, **place
         )
 
 
@@ -126,6 +114,8 @@ def sweep(
     folds: Folded = None,
     name: str | None = None,
     results: Path | str = "results",
+    engine: EngineName = "local",
+    address: str | None = None,
     watch: Watch | None = None,
     progress: bool = True,
     **settings: Any,
@@ -134,14 +124,16 @@ def sweep(
 
     `settings` are fields of `Settings` (models, weights, image_size, group, …). The folder `name` in
     `results` keeps every cell; the same call goes on with it, and more draws or sizes reuse what is there.
-    arms: of "finetune", "distill", "scratch", "pretrained", "simmim", or a table of settings for each. Raises
-    VitbenchError for whatever can be refused before anything is computed.
+    arms: of "finetune", "distill", "scratch", "pretrained", "simmim", or a table of settings for each.
+    engine, address: as for `train`; features are tasks too. Raises VitbenchError for whatever can be refused
+    before anything is computed.
     """
     asked = Settings.asked("train", {**settings, **({"arms": arms_of(arms)} if arms else {})})
     request = SweepRequest(
         asked, Path(data), tuple(shots), draws, tuple(trained_shots), trained_draws, reach, folds, name,
-        Path(results),
+        Path(results), Where(engine, address),
     )  # fmt: skip
+    request.where.refuse(asked.jobs)
     with followed(request.results, watch, progress) as told:
         return carry_out(request, told).found
 
@@ -187,18 +179,18 @@ def _carry_out(request: SweepRequest, watch: Watch, apart: bool) -> Outcome:
         watch.message(note)
     with place.taken(split, about):
         cells: list[Cell] = []
-        computed = 0
-        for job in probes.jobs if probes else ():
-            some, new = _probed(job, Drawn(split, pools, sizes, request.draws), place, watch)
-            cells += some
-            computed += new
-        missing = 0
+        computed = missing = 0
+        if probes is not None:
+            probed = ProbedCells(probes, Drawn(split, pools, sizes, request.draws), place)
+            cells, computed, failed = probed.carried_out(watch, request.where)
+            missing += len(failed)
+            notes += failed
         if trained is not None:
             run = TrainedCells(trained, split, pools, trained_sizes, request.trained_draws, place)
-            some, new, failed = run.carried_out(watch, apart=apart)
+            some, new, failed = run.carried_out(watch, request.where, apart=apart)
             cells += some
             computed += new
-            missing = len(failed)
+            missing += len(failed)
             notes += failed
         if not cells:
             raise RunFailedError(f"{request.folder}: no cell came to anything: {notes[-1]}")
@@ -267,75 +259,3 @@ def _about(request: SweepRequest, split: Split) -> list[str]:
             "it is the recipe's last"
         )
     return lines
-
-
-# --- probes ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What there is to learn from."""
-
-    split: Split
-    pools: Sequence[Pool]
-    sizes: Mapping[str, float]
-    draws: int
-
-    def places(self, model: str, seed: int) -> list[Place]:
-        """The cells of a model."""
-        return places(model, seed, self.sizes, self.draws)
-
-
-def _probed(job: Job, drawn: Drawn, place: SweepFolder, watch: Watch) -> tuple[list[Cell], int]:
-    """A model's cells, and how many of them were computed now."""
-    split, model, seed = drawn.split, probe_name(job.model), job.recipe.seed
-    torch.set_num_threads(job.machine.threads)
-    features = feature_key(job.plan, job.weights, seed, len(split.classes), split.pixel_range)
-    key = f"{features[:16]} {job.machine.device} C={FIXED:g}"
-    there = place.cells({model: key})
-    places = drawn.places(model, seed)
-    todo = [one for one in places if one not in there]
-    if todo:
-        rows = _features(job, split, features, watch)
-        for number, one in enumerate(todo, start=1):
-            there[one] = _cell(one, drawn, rows)
-            place.add(there[one], 0, key)
-            watch.work(f"{job.model}: heads", number, len(todo))
-    return [there[one] for one in places], len(todo)
-
-
-def _features(job: Job, split: Split, key: str, watch: Watch) -> dict[str, Array]:
-    """By path, of every picture of the split."""
-    pictures = list(dict.fromkeys(p for part in parts_of(split) for _, p in part.assigned()))
-    model: Callable[[], torch.nn.Module] = lambda: create(  # noqa: E731
-        job.plan, len(split.classes), job.weights, job.recipe.seed
-    ).to(job.machine.device)
-    table = features_of(
-        model,
-        key,
-        split.root,
-        pictures,
-        job.recipe.preprocessing,
-        job.machine,
-        on_progress=partial(watch.work, f"{job.model}: features"),
-        on_event=watch.message,
-    )
-    return {picture.path: row for picture, row in zip(pictures, table, strict=True)}
-
-
-def _cell(one: Place, drawn: Drawn, features: Mapping[str, Array]) -> Cell:
-    """A head per fold for this draw, and what they answer together."""
-    right: list[bool] = []
-    groups, pictures = 0.0, 0
-    for number, pool in enumerate(drawn.pools, start=1):
-        part = pool.drawn(shots_of(one.shots), draw_key(drawn.split, one.draw, number), choosing=False)
-        learn = np.stack([features[p.path] for p in part.train])
-        head = fit_fixed(learn, label_indices(part.train, part.classes), len(part.classes))
-        answers = head.logits(np.stack([features[p.path] for p in part.test])).argmax(axis=1)
-        right += (answers == label_indices(part.test, part.classes)).tolist()
-        groups += pool.mean if one.shots == "all" else float(one.shots)
-        pictures += len(part.train)
-    count, classes = len(drawn.pools), len(drawn.split.classes)
-    return Cell(
-        one.model, one.shots, one.draw, one.seed, groups / count, pictures / count / classes, right_of(right)
-    )

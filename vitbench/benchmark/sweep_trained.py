@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from vitbench.analysis.sweep import Cell
 from vitbench.benchmark.auto import equipped
+from vitbench.benchmark.engine import Engine
+from vitbench.benchmark.engines import Where
 from vitbench.benchmark.estimate import estimate_jobs
 from vitbench.benchmark.grid import RunWork, carry_out_works
 from vitbench.benchmark.plan import Plan
@@ -34,7 +36,7 @@ class TrainedCells:
     place: SweepFolder
     found: dict[Place, Cell] = field(default_factory=dict)
 
-    def carried_out(self, watch: Watch, *, apart: bool) -> tuple[list[Cell], int, list[str]]:
+    def carried_out(self, watch: Watch, where: Where, *, apart: bool) -> tuple[list[Cell], int, list[str]]:
         """The cells, how many of them are of this call, and a line for each that failed."""
         wanted = {one: job for job in self.plan.jobs for one in self._places(job)}
         keys = {job.model: _key(job) for job in self.plan.jobs}
@@ -46,9 +48,10 @@ class TrainedCells:
             (self.place.folder / RUNS).mkdir(exist_ok=True)
             for one in todo:
                 self._record(one, works[one])  # trained earlier, and cut off before it was noted
-            self._train(
-                [work for one in todo if one not in self.found for work in works[one]], works, watch, apart
-            )
+            left = [work for one in todo if one not in self.found for work in works[one]]
+            if left:
+                with equipped(self.plan, None, watch, apart=apart, where=where) as (plan, engine):
+                    self._train(left, works, plan, engine, watch)
         failed = [line for one in todo if one not in self.found for line in _failures(one, works[one])]
         if not failed:
             shutil.rmtree(self.place.folder / RUNS, ignore_errors=True)
@@ -56,25 +59,27 @@ class TrainedCells:
         return cells, len(cells) - there, failed
 
     def _train(
-        self, todo: Sequence[RunWork], works: Mapping[Place, Sequence[RunWork]], watch: Watch, apart: bool
+        self,
+        todo: Sequence[RunWork],
+        works: Mapping[Place, Sequence[RunWork]],
+        plan: Plan,
+        engine: Engine,
+        watch: Watch,
     ) -> None:
-        if not todo:
-            return
         of = {work.name: one for one, some in works.items() for work in some}
         teaching = {work.job.teacher.run for work in todo if work.job.teacher}
-        with equipped(self.plan, None, watch, apart=apart) as (plan, engine):
-            plan, estimates = estimate_jobs(plan, engine, watch)
-            machines = {job.run_name: job.machine for job in plan.jobs}
-            ready = [_on(work, machines) for work in todo if _planned_name(work) in machines]
-            seconds = {work.name: estimates[_planned_name(work)].seconds for work in ready}
-            watch.benchmark_started(self.place.folder.name, seconds, engine.most)
+        plan, estimates = estimate_jobs(plan, engine, watch)
+        machines = {job.run_name: job.machine for job in plan.jobs}
+        ready = [_on(work, machines) for work in todo if _planned_name(work) in machines]
+        seconds = {work.name: estimates[_planned_name(work)].seconds for work in ready}
+        watch.benchmark_started(self.place.folder.name, seconds, engine.most)
 
-            def ended(work: RunWork) -> None:
-                self._record(of[work.name], works[of[work.name]])
-                if work.job.run_name not in teaching:
-                    shutil.rmtree(work.run.model_folder, ignore_errors=True)
+        def ended(work: RunWork) -> None:
+            self._record(of[work.name], works[of[work.name]])
+            if work.job.run_name not in teaching:
+                shutil.rmtree(work.run.model_folder, ignore_errors=True)
 
-            carry_out_works(ready, engine, watch, ended)
+        carry_out_works(ready, engine, watch, ended)
 
     def _places(self, job: Job) -> list[Place]:
         return places(job.model, job.planned.seed, self.sizes, self.draws)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vitbench.cli.declared import named_settings, parameter_of
+from vitbench.cli.declared import CommandOptions, named_settings, parameter_of
 from vitbench.cli.options import DATA, RESULTS, JsonOption, ResultsOption, option, status_of, text_option
 from vitbench.defaults import DISTILLED
 from vitbench.errors import UsageError
@@ -26,6 +26,7 @@ TAKEN = (
 """The options of `train` that mean the same here."""
 OF_TRAINING = ("epochs", "per_class", "batch_size", "lr", "recipe", "augment")
 FOLDS = Folds | Literal["none"]
+ENGINES = Literal["local", "ray"]
 
 
 def _sweep(
@@ -88,6 +89,16 @@ def _sweep(
             panel=LEARNING,
         ),
     ] = None,
+    engine: Annotated[
+        str,
+        text_option(
+            "--engine",
+            ENGINES,
+            "local, or ray: features of a network and each training are tasks of a Ray cluster, or of a Ray "
+            "started here (`pip install 'vitbench[ray]'`); heads take milliseconds and are fitted here.",
+            panel=RUNNING,
+        ),
+    ] = "local",
     name: Annotated[
         str | None,
         text_option("--name", str, "The folder. [default: FOLDER-sweep]", metavar="NAME", panel=RUNNING),
@@ -105,8 +116,10 @@ def _sweep(
 
     Every cell is kept: the same call goes on where it was stopped, and more --draws reuse what is there.
     """
+    from vitbench.benchmark.engines import Where
     from vitbench.benchmark.sweep import DRAWS, SHOTS, TRAINED_DRAWS, TRAINED_SHOTS, SweepRequest
 
+    where = Where(read("--engine", ENGINES, engine), given.pop("address", None))
     request = SweepRequest(
         settings=_settings(given, arms, config),
         data=data or DATA,
@@ -118,7 +131,9 @@ def _sweep(
         folds=None if folds is None else read("--folds", FOLDS, folds),
         name=name,
         results=results,
+        where=where,
     )
+    where.refuse(request.settings.jobs)
     told = {"--trained-shots": trained_shots, "--trained-draws": trained_draws}
     told |= {Settings.flags(one)[0]: given.get(one) for one in OF_TRAINING}
     idle = [flag for flag, value in told.items() if value is not None]
@@ -136,6 +151,7 @@ def _with_options_of_train() -> Any:
     own = [one for one in inspect.signature(_sweep).parameters.values() if one.name != "given"]
     first, behind = own[:7], own[7:]
     taken = [parameter_of(Settings, name, "train") for name in TAKEN]
+    taken.append(parameter_of(CommandOptions, "address", "train"))
     every = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*first, *taken, *behind)]
     sweep.__doc__ = _sweep.__doc__
     sweep.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]

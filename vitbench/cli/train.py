@@ -103,9 +103,7 @@ def conduct(asked: Settings, call: CommandOptions) -> None:
         raise typer.Exit(_show_plan(request, as_json=call.as_json))
     made: list[Comparison] = []
     jobs = asked.jobs if "jobs" in asked.model_fields_set else None
-    again = {"shard": call.shard, "track": call.track, "jobs": jobs, "address": call.address}
-    if call.engine != "local":
-        again["engine"] = call.engine
+    again = {"shard": call.shard, "track": call.track, "jobs": jobs, **where.options}
     with watch(call.results, **again) as display:
         benchmark = carry_out(request, display, call.track, made.append, apart=apart())
     runs = shard.share(benchmark.runs) if shard else benchmark.runs
