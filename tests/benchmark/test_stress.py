@@ -160,6 +160,32 @@ def test_the_page_and_the_tables_are_written_whole(folds: Benchmark, found: Stre
     assert "<script" not in page
 
 
+def test_the_figures_follow_from_the_answers_by_pandas_alone(folds: Benchmark, found: Stress) -> None:
+    """Accuracy over severity, what is kept, same answer and total variation over the shift: all dots."""
+    call = Call.of(str(folds.folder), folds.folder.parent, *ASKED.values(), 0)
+    place = write(call, carried_out(call, choose_device("cpu"), Listening()))
+    accuracy, shifts = (pandas.read_csv(place / f"{name}.csv") for name in ("accuracy", "shifts"))
+    for model in ("test_vit", "test_efficientnet"):
+        said = {
+            name: answers(folds, f"{model}-s0", name)
+            for name in ("clean", "gaussian-1", "gaussian-5", "contrast-1", "contrast-5")
+        }
+        right = {name: one["correct"].mean() for name, one in said.items()}
+        mine = accuracy[accuracy["model"] == model]
+        for row in mine[mine["severity"].notna()].itertuples():
+            assert row.accuracy == pytest.approx(right[f"{row.corruption}-{row.severity:.0f}"])
+        kept = mine[mine["severity"].isna()].set_index("corruption")["kept"]
+        for name in ("gaussian", "contrast"):
+            assert kept[name] == pytest.approx((right[f"{name}-1"] + right[f"{name}-5"]) / 2 / right["clean"])
+        centre = answers(folds, f"{model}-s0", "shift+0+0")
+        classes = [column for column in centre if column.startswith("p_")]
+        for row in shifts[(shifts["model"] == model) & shifts["same_answer"].notna()].itertuples():
+            there = answers(folds, f"{model}-s0", f"shift{row.down:+d}{row.right:+d}")
+            assert row.same_answer == pytest.approx((there["prediction"] == centre["prediction"]).mean())
+            varied = (there[classes] - centre[classes]).abs().sum(axis=1).mean() / 2
+            assert row.total_variation == pytest.approx(varied)
+
+
 def test_what_cannot_be_meant_is_one_line(folds: Benchmark, tmp_path: Path) -> None:
     """Nothing to look at, no such severity; shifts beyond the larger cut are left out and said."""
     with pytest.raises(UsageError, match="nothing to look at"):

@@ -23,6 +23,7 @@ from vitbench.records.watch import Watch
 from vitbench.reports import across as side_by_side
 from vitbench.reports import formats, tables
 from vitbench.reports.comparison_report import comparison_report
+from vitbench.reports.costed import costed
 from vitbench.reports.explained import inspected
 from vitbench.reports.html import shown_numbers, write_report
 from vitbench.reports.lines import Line
@@ -90,7 +91,8 @@ def _renewed(
 def _write_report(results: Results, comparison: Comparison, path: Path, options: Options) -> None:
     report = comparison_report(results, comparison, options)
     small = Photos.of(results.first, report.twins).small(shown_numbers(report))
-    notes = write_report(report, path, small, reconstructions_by(results.first.benchmark), inspected(results))
+    beside = reconstructions_by(results.first.benchmark), inspected(results), costed(results, comparison)
+    notes = write_report(report, path, small, *beside)
     say_report(path, notes, report.notice)
 
 

@@ -11,6 +11,7 @@ from vitbench.cli.progress import watch
 from vitbench.cli.show import console, print_frames, say, show_lines, show_sentences, show_table
 from vitbench.errors import Interrupted
 from vitbench.inference.devices import choose_device
+from vitbench.records import counted
 from vitbench.records.commands import command
 from vitbench.reports.lines import wrapped
 from vitbench.reports.transfer import Grid, answer, grid_of, write_transfer
@@ -51,7 +52,7 @@ def show_transfer(
     else:
         show_sentences(answer(found))
         show_table(*_table(grid_of(found)))
-        trained = f" / after {epochs} more epochs" if epochs else ""
+        trained = f" / after {counted(epochs, 'more epoch')}" if epochs else ""
         show_lines(wrapped(f"top-1, %: as it is{trained}; below it 95 % intervals", console().width))
         print(f"page: {place / 'report.html'}, every number beside it")
     return status_of(1, 1 + len(found.refused))

@@ -55,6 +55,15 @@ def which_size(comparison: Comparison) -> str:
     )
 
 
+def affordable(model: str, limit: str, size: float | None, value: float | None) -> str:
+    """The largest size within a limit of `vitbench cost` ("latency_ms 100"), and what it needs there."""
+    what, _, most = limit.partition(" ")
+    unit = "ms" if what == "latency_ms" else "MB"
+    if size is None or value is None:
+        return f"{model}: not even the smallest size stays within {most} {unit}."
+    return f"{model}: up to {size:.0f} px within {most} {unit} ({value:.3g} {unit} there)."
+
+
 def _advice(rows: Sequence[Row], comparison: Comparison) -> str:
     """Of one model at several sizes."""
     price = _price(rows)

@@ -50,8 +50,8 @@ def p_digits(p: float) -> str:
 
 
 def p_cell(p: float) -> str:
-    """A p-value alone, as in a table: "0.62", or "<0.001"."""
-    return "<0.001" if p < 0.001 else p_digits(p)
+    """A p-value alone, as in a table: "0.62", or "< 0.001"."""
+    return "< 0.001" if p < 0.001 else p_digits(p)
 
 
 def p_text(p: float) -> str:

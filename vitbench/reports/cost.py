@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitbench import files
+from vitbench.narrative.sizes import affordable
 from vitbench.records.frames import rows_of_frame, write_frames
 from vitbench.reports.drawing import COLOURS, MARKERS, Drawing, draw, plain, round_ticks
 from vitbench.reports.html import rendered, themed, write_drawing
@@ -26,11 +27,16 @@ SEEN = 1.5
 
 def answer(found: "Cost") -> list[str]:
     """What grows how, where models cross and what can be afforded: a few sentences."""
-    lines = [line for line in (_growth_line(found), _crossing_line(found), _memory_line(found)) if line]
-    for row in found.afforded.to_dict("records"):
-        what, _, most = row["limit"].partition(" ")
-        lines.append(_afforded_line(row["model"], what, most, row["image_size"], row["value"]))
-    return lines
+    lines = (_growth_line(found), _crossing_line(found), _memory_line(found), *affordable_lines(found))
+    return [line for line in lines if line]
+
+
+def affordable_lines(found: "Cost") -> list[str]:
+    """ "What can I afford?": a sentence per model and limit; [] where none was given."""
+    return [
+        affordable(row["model"], row["limit"], row["image_size"], row["value"])
+        for row in rows_of_frame(found.afforded)
+    ]
 
 
 def _growth_line(found: "Cost") -> str:
@@ -70,13 +76,6 @@ def _memory_line(found: "Cost") -> str:
         f"{int(last['image_size'].iloc[0])} px holds {both[False][model]:.0f} MB unfused, "
         f"{both[True][model]:.0f} MB as timm runs it."
     )
-
-
-def _afforded_line(model: str, what: str, most: str, size: Any, value: Any) -> str:
-    unit = "ms" if what == "latency_ms" else "MB"
-    if size is None or size != size or value is None:
-        return f"{model}: not even the smallest size stays within {most} {unit}."
-    return f"{model}: up to {int(size)} px within {most} {unit} ({value:.3g} {unit} there)."
 
 
 def rows_of(found: "Cost") -> list[dict[str, Any]]:
@@ -148,6 +147,7 @@ def write_cost(found: "Cost", place: Path, command: str) -> list[str]:
             rows=rows_of(found),
             deviations=[row for row in rows_of(found) if row["deviations"]],
             refused=found.refused,
+            afforded=affordable_lines(found),
             clock=CLOCKS.get(next(iter(found.measured["device"]), ""), ""),
             drawing=themed(drawing),
             command=command,

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench import files
 from vitbench.narrative.resolution import parts_text
+from vitbench.narrative.words import p_cell
 from vitbench.records import percent
 from vitbench.reports import html_arms, html_tables
+from vitbench.reports.costed import Costed
 from vitbench.reports.drawing import INK, Drawing
 from vitbench.reports.explained import Mapped
 from vitbench.reports.figures import COSTS, CURVES, MANY_CLASSES, draw_cost, draw_curves
@@ -32,18 +34,20 @@ def write_report(
     small: Mapping[int, bytes] | None = None,
     rebuilt: Mapping[str, str] | None = None,
     maps: Mapped | None = None,
+    costs: Costed | None = None,
 ) -> tuple[str, ...]:
     """Write the page to `path` and `report.json` beside it, each whole or not at all.
 
     `small`: JPEGs of the pictures that it shows, by number; `rebuilt`: sheets of masked pre-training by run
-    (`reconstructions_by`); `maps`: what answers rest on (`explained`); all left out where photographs are.
+    (`reconstructions_by`); `maps`: what answers rest on (`explained`); all left out where photographs are;
+    `costs`: what models cost at other sizes (`costed`).
     Returns a line for each thing that could not be drawn. Raises OSError where the folder cannot be written.
     """
     drawings = page_figures(report)
     files.write_text(path.with_suffix(".json"), report_json(report))
     shown = rebuilt if rebuilt and report.images and not report.anonymous else {}
     under = maps if report.images else {}
-    files.write_text(path, render(report, small if report.images else {}, drawings, shown, under))
+    files.write_text(path, render(report, small if report.images else {}, drawings, shown, under, costs))
     return tuple(dict.fromkeys(note for each in drawings.values() for one in each for note in one.notes))
 
 
@@ -71,6 +75,7 @@ def render(
     drawings: Mapping[str, Sequence[Drawing]] | None = None,
     rebuilt: Mapping[str, str] | None = None,
     maps: Mapped | None = None,
+    costs: Costed | None = None,
 ) -> str:
     """The whole page as text.
 
@@ -97,6 +102,7 @@ def render(
         best=BEST,
         rebuilt=rebuilt or {},
         maps=maps or {},
+        costed=costs,
         parts=parts_text(comparison) if comparison else "",
         confused=confused,
         more_confused=more_confused,
@@ -136,6 +142,7 @@ def page_environment() -> Any:
     )
     environment.filters["pct"] = percent
     environment.filters["unbroken"] = unbroken
+    environment.filters["p_cell"] = p_cell
     environment.filters["explained"] = explained
     environment.filters["decapitalised"] = lambda text: text[:1].lower() + text[1:]
     script = (HERE / "report.js").read_text(encoding="utf-8")

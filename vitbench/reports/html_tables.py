@@ -8,7 +8,7 @@ from vitbench.comparison.measured import Pair, Row
 from vitbench.comparison.nouns import Comparison, Outlook
 from vitbench.inference.metrics import BY_NAME, METRICS, Metric
 from vitbench.narrative.outlook import minutes_text, remedy_means, remedy_outcome, remedy_title
-from vitbench.narrative.words import least_points, nats, p_digits, p_text, points
+from vitbench.narrative.words import least_points, nats, p_cell, p_text, points
 from vitbench.records import percent
 from vitbench.reports.columns import MODEL, TOP1, Column, Place, columns_of, interval, rank_text, rows_of
 from vitbench.reports.html_cells import Axis, Bar, Cell, Head, Line, Table, kept, number, plain
@@ -89,7 +89,7 @@ def pairs_table(pairs: Sequence[Pair], name: str, title: str) -> Table:
                 ),
                 number(pair.a_only, str(pair.a_only)),
                 number(pair.b_only, str(pair.b_only)),
-                Cell("< 0.001" if pair.p_adjusted < 0.001 else p_digits(pair.p_adjusted), pair.p_adjusted),
+                Cell(p_cell(pair.p_adjusted), pair.p_adjusted),
                 Cell(_verdict(pair)),
                 _loss(pair),
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitbench import files
-from vitbench.narrative.words import p_text
+from vitbench.narrative.words import p_cell
 from vitbench.records import percent
 from vitbench.records.frames import rows_of_frame, write_frames
 from vitbench.reports.drawing import COLOURS, INK, MARKERS, Drawing, draw, plain
@@ -147,7 +147,7 @@ def pair_rows(found: "Sweep") -> list[dict[str, str]]:
         {
             "shots": row["shots"], "a": row["model_a"], "b": row["model_b"],
             "difference": points(row["difference"]), "interval": interval(row["low"], row["high"]),
-            "p": p_text(row["p_adjusted"]).removeprefix("p = ").removeprefix("p "),
+            "p": p_cell(row["p_adjusted"]),
         }
         for row in rows_of_frame(found.pairs)
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from vitbench.analysis.transfer import (
     Transfer,
 )
 from vitbench.models.transfer import LINEAR, WAYS
+from vitbench.narrative.words import p_text
 from vitbench.records import counted
 from vitbench.records.frames import rows_of_frame, write_frames
 from vitbench.reports.drawing import COLOURS, MARKERS, Drawing, draw, plain
@@ -172,7 +173,8 @@ def _who_loses_less(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         if row["difference"] < 0:
             better, worse = worse, better
             row = {**row, "difference": -row["difference"], "low": -row["high"], "high": -row["low"]}
-        yield f"{better} keeps more than {worse}: {_points(row)} points, adjusted p {row['p_adjusted']:.2g}."
+        chance = p_text(row["p_adjusted"])
+        yield f"{better} keeps more than {worse}: {_points(row)} points, adjusted {chance}."
     if asked and not decided:
         yield "Which model keeps more is not distinguishable on these pictures."
 

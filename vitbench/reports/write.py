@@ -12,6 +12,7 @@ from vitbench.errors import first_line
 from vitbench.records.commands import ARMS_FILE, arms_toml, unusual_arms
 from vitbench.records.frames import Dtype, frame, frame_csv
 from vitbench.reports.comparison_report import comparison_report, curves_of
+from vitbench.reports.costed import costed
 from vitbench.reports.drawing import Drawing
 from vitbench.reports.explained import inspected
 from vitbench.reports.figures import draw_confusion, draw_cost, draw_curves
@@ -87,7 +88,8 @@ def write_reports(
     photos, numbers = Photos.of(results.first, content.twins), shown_numbers(content)
     small = photos.small(numbers)
     photos.keep(small)
-    notes += write_report(content, report, small, reconstructions_by(benchmark), inspected(results))
+    beside = reconstructions_by(benchmark), inspected(results), costed(results, comparison)
+    notes += write_report(content, report, small, *beside)
     notes += [photos.lacking(numbers, small)]
     for note in filter(None, dict.fromkeys(notes)):
         warn(note)
