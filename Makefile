@@ -52,7 +52,7 @@ bench: $(INSTALLED)  ## measure speed (hours; idle machine; PHOTOS=folder of JPE
 
 WEIGHTS ?= ../shared/weights
 NETWORK ?=
-reference: $(INSTALLED)  ## carry out the reference benchmarks (five minutes of one core; PHOTOS=, WEIGHTS= folders, NETWORK=1)
+reference: $(INSTALLED)  ## carry out the reference benchmarks (three minutes of one core; PHOTOS=, WEIGHTS= folders, NETWORK=1)
 	$(BIN)/python tests/evidence/reference.py write $(PHOTOS) $(WEIGHTS) $(if $(NETWORK),--network)
 
 reference-check: $(INSTALLED)  ## the same anew; names what moved since results/evidence/reference.md

@@ -1,6 +1,6 @@
 """Reference results: a fixed set of benchmarks, carried out anew, and what has moved since the stored page.
 
-    make reference                       # five minutes of one idle core: writes reference.md
+    make reference                       # three minutes of one idle core: writes reference.md
     make reference-check                 # the same, compared with what is stored; status 1 if anything moved
     python tests/evidence/reference.py write ../shared/datasets ../shared/weights --network
     python tests/evidence/reference.py check ../shared/datasets ../shared/weights --only apples-short
@@ -67,17 +67,18 @@ class Reference:
     """Its pictures come over the network."""
 
 
+SMALL = {"quick": True, "weights": ("random",), "models": ("vit", "swin"), "epochs": 1, "per_class": 20}
 PROBED = {"recipe": "probe", "image_size": 112}
 SHORT = {"epochs": 2, "per_class": 20, "image_size": 112, "with_probe": True}
 SET = (
-    Reference("builtin", DEMO, {"quick": True, "weights": ("random",)}),
+    Reference("builtin", DEMO, SMALL),
     Reference("flowers5-probe", "flowers5", {**PROBED, "folds": 5}, real=True),
     Reference("apples-short", "grocery_apples", SHORT, real=True),
     Reference("flowers5-whole", "flowers5", {"deterministic": True}, real=True, card=True),
     Reference("pets-probe", "oxford-iiit-pet", PROBED, real=True, fetched=True),
     Reference("eurosat-probe", "eurosat-rgb", PROBED, real=True, fetched=True),
 )
-"""In the order of the page; budgets for five minutes of one idle core."""
+"""In the order of the page; budgets for three minutes of one idle core."""
 
 
 @dataclass(frozen=True)
