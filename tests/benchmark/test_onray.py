@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from painted import TINY, ListeningToRuns, paint_folder
 
 from vitbench.benchmark import onray
 from vitbench.benchmark.parcels import Parcel, unpack
-from vitbench.benchmark.tasks import SCRATCH
+from vitbench.benchmark.sweep import sweep
+from vitbench.benchmark.tasks import SCRATCH, TOKEN
 from vitbench.benchmark.train import train
 from vitbench.files import sha256_of
 from vitbench.records import Benchmark, Epoch
@@ -149,8 +151,8 @@ def test_a_killed_worker_and_a_lost_machine_cost_no_byte(
     assert watch.grid[0] == "3 machines, room for 2 runs at a time"
     assert watch.grid[-1] == "2 machines, room for 1 run at a time"
     assert sum("test pictures right" in line for line in watch.heard) == len(plain)
-    assert not list(grid.folder.glob(".grid"))
-    wait_until(lambda: not left_over(), 60)
+    assert not (grid.folder / TOKEN).exists()
+    wait_until(lambda: not left_over())
 
 
 def test_without_a_shared_folder_the_same_benchmark_comes_back(
@@ -195,42 +197,122 @@ def test_without_a_shared_folder_the_same_benchmark_comes_back(
     ]
 
 
-def test_a_stopped_and_a_killed_call_go_on(photos: Path, plain: list[list[str]], tmp_path: Path) -> None:
+def test_a_sweep_is_carried_out_elsewhere(
+    cluster: Any, machine: Callable[..., Any], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features and trainings come from a machine with folders of its own; a killed worker costs none."""
+    asked = {**TINY, "shots": (1, 2), "draws": 2, "trained_shots": (2,), "trained_draws": 2, "folds": "none"}
+    far, results = tmp_path / "far", tmp_path / "results"
+    monkeypatch.setenv("VITBENCH_CACHE", str(far))
+    machine(**{SCRATCH: str(far)})
+    monkeypatch.setenv("VITBENCH_CACHE", str(tmp_path / "here"))
+    watch = Kills(lambda: None)
+    there = {"engine": "ray", "address": cluster.address, "watch": watch}
+    sweep(photos, name="grid", arms=["finetune"], results=results, **there, **asked)
+    assert list(far.rglob("*.safetensors"))
+    assert not list((tmp_path / "here").rglob("*.safetensors"))
+    sweep(photos, name="plain", arms=["finetune"], results=results, progress=False, **asked)
+    assert not watch.kills
+    grid, plain = (sorted((results / name / "cells.csv").read_text().split()) for name in ("grid", "plain"))
+    assert grid == plain
+    assert len(grid) == 1 + 4 + 2
+
+
+# --- calls from a shell ---------------------------------------------------------------------------
+
+
+class Shell:
+    """Starts calls; whatever they start is known by a mark in its environment, and ends with the test."""
+
+    def __init__(self, place: Path, photos: Path) -> None:
+        self.mark, self.place = secrets.token_hex(8), place
+        options = [
+            f"--{name.replace('_', '-')}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+            for name, value in ASKED.items()
+        ]
+        self.words = [sys.executable, "-m", "vitbench", "train", str(photos), "--name=grid", *options]
+        self.folder = place / "results" / "grid"
+
+    def train(self, *more: str, **environment: str) -> "subprocess.Popen[str]":
+        """`vitbench train --engine ray`, with a thread for each run."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        own |= {"OMP_NUM_THREADS": "1", "HOME": str(self.place), "VITBENCH_MARK": self.mark, **environment}
+        words = [*self.words, "--engine=ray", "--jobs=1", *more]
+        return subprocess.Popen(words, cwd=self.place, env=own, stderr=subprocess.PIPE, text=True)
+
+    def until(self, pattern: str, call: "subprocess.Popen[str]") -> None:
+        """Wait for files of the benchmark."""
+        wait_until(lambda: list(self.folder.glob(pattern)) or call.poll() is not None)
+
+    def left(self) -> list[psutil.Process]:
+        """Processes that its calls have left."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("VITBENCH_MARK") == self.mark and lives(process):
+                    found.append(process)
+        return found
+
+    def kill(self, call: "subprocess.Popen[str]") -> dict[Path, int]:
+        """kill -9 of a call; which runs had finished by then, and when."""
+        call.kill()
+        call.communicate()
+        return {path: path.stat().st_mtime_ns for path in self.folder.glob("*/metrics.json")}
+
+
+@pytest.fixture
+def shell(tmp_path: Path, photos: Path) -> Iterator[Shell]:
+    made = Shell(tmp_path, photos)
+    yield made
+    for process in made.left():
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def test_a_stopped_and_a_killed_call_go_on(shell: Shell, plain: list[list[str]]) -> None:
     """Ctrl-C says how; after kill -9 nobody is left, and the same call goes on, in a Ray of its own."""
-    options = [
-        f"--{name.replace('_', '-')}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in ASKED.items()
-    ]
-    words = [sys.executable, "-m", "vitbench", "train", str(photos), "--name=grid", "--engine=ray"]
-    words += ["--address=local", "--jobs=1", *options]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment |= {"OMP_NUM_THREADS": "1", "HOME": str(tmp_path)}
-
-    def call(*more: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [*words, *more], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
-        )
-
-    folder = tmp_path / "results" / "grid"
-    first = call()
-    wait_until(lambda: list(folder.glob("*/epochs.csv")) or first.poll() is not None)
+    first = shell.train("--address=local")
+    shell.until("*/epochs.csv", first)
     first.send_signal(signal.SIGINT)
-    _, said = first.communicate(timeout=300)
+    _, said = first.communicate(timeout=600)
     assert first.returncode == 130, said
     line = said.strip().splitlines()[-1]
     assert line.startswith("vitbench: stopped; ")
-    assert "`vitbench train --resume --name grid --jobs 1 --address local --engine ray` goes on" in line
+    assert "`vitbench train --resume --name grid --jobs 1 --engine ray --address local` goes on" in line
+    wait_until(lambda: not shell.left())
 
-    second = call("--resume")
-    wait_until(lambda: list(folder.glob("*/metrics.json")) or second.poll() is not None)
-    children = psutil.Process(second.pid).children(recursive=True)
-    assert len(children) > 3
-    second.kill()
-    second.communicate()
-    wait_until(lambda: not any(map(lives, children)), 300)
+    second = shell.train("--address=local", "--resume")
+    shell.until("*/metrics.json", second)
+    assert len(shell.left()) > 4
+    finished = shell.kill(second)
+    assert finished
+    wait_until(lambda: not shell.left())
 
-    third = call("--resume")
+    third = shell.train("--address=local", "--resume")
     _, said = third.communicate(timeout=1200)
     assert third.returncode == 0, said
-    assert outcomes(Benchmark(folder)) == plain
-    assert not (tmp_path / ".ray").exists()
+    assert outcomes(Benchmark(shell.folder)) == plain
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    wait_until(lambda: not shell.left())
+    assert not (shell.place / ".ray").exists()
+
+
+def test_a_killed_call_leaves_a_cluster_nothing_and_goes_on_there(
+    cluster: Any, machine: Callable[..., Any], shell: Shell, plain: list[list[str]]
+) -> None:
+    """kill -9 of the driver: the machines end what they did for it; the next call does what is left."""
+    machine()
+    machine()
+    where = f"--address={cluster.address}"
+    first = shell.train(where, RAY_AUTH_MODE="disabled")
+    shell.until("*/metrics.json", first)
+    finished = shell.kill(first)
+    assert finished
+    wait_until(lambda: not left_over())
+    second = shell.train(where, "--resume", RAY_AUTH_MODE="disabled")
+    _, said = second.communicate(timeout=1200)
+    assert second.returncode == 0, said
+    assert outcomes(Benchmark(shell.folder)) == plain
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert not (shell.folder / TOKEN).exists()
+    wait_until(lambda: not left_over() and not shell.left())

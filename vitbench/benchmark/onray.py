@@ -185,10 +185,9 @@ class OnRay:
             if kind is None:
                 rays.on_each_machine(afar.tidy, self._session, sorted(self._away))
             rays.close()
-        for folder, token in self._tokens.items():
+        for folder in self._tokens if kind is None else ():
             with contextlib.suppress(OSError):
-                if (folder / TOKEN).read_text() == token:
-                    (folder / TOKEN).unlink()
+                (folder / TOKEN).unlink()
         self._held.__exit__(kind, error, trace)
 
     # --- handed out ---
@@ -198,14 +197,21 @@ class OnRay:
         if run is None:
             return None
         folder = run.folder.parent
-        if folder not in self._tokens:
-            self._tokens[folder] = secrets.token_hex(16)
-            files.write_text(folder / TOKEN, self._tokens[folder])
-        identity = (
-            f"{folder} {files.sha256_of(folder / 'split.csv') if (folder / 'split.csv').exists() else ''}"
-        )
-        key = f"{folder.name}-{sha256(identity.encode('utf-8', 'replace')).hexdigest()[:16]}"
-        return Target(folder, key, run.folder.name, getattr(work, "part", ""), self._tokens[folder])
+        token = self._tokens.get(folder) or self._token(folder)
+        identity = sha256(f"{folder} {token}".encode("utf-8", "replace")).hexdigest()
+        key = f"{folder.name}-{identity[:16]}"
+        return Target(folder, key, run.folder.name, getattr(work, "part", ""), token)
+
+    def _token(self, folder: Path) -> str:
+        """What a benchmark is known by elsewhere; one that was left undone keeps it, and what is there."""
+        token = ""
+        with contextlib.suppress(OSError):
+            token = (folder / TOKEN).read_text()
+        if not token:
+            token = secrets.token_hex(16)
+            files.write_text(folder / TOKEN, token)
+        self._tokens[folder] = token
+        return token
 
     def _submit(self, going: _Going) -> None:
         """Have Ray carry a work out, with how far it has come here."""
