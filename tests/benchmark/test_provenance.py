@@ -8,6 +8,7 @@ from painted import TINY, paint_folder
 from PIL import Image, ImageOps
 
 from vitbench.benchmark.predict import predict
+from vitbench.benchmark.sweep import sweep
 from vitbench.benchmark.train import train
 from vitbench.comparison.compare import compare
 from vitbench.errors import UsageError
@@ -87,11 +88,13 @@ def test_predict_knows_copies_of_training_pictures(first: Benchmark, tmp_path: P
 
 
 def test_looks_at_the_same_pictures_count_together(tmp_path: Path) -> None:
-    """Another benchmark of the folder that tested on these, or on copies of them, is named with its looks."""
+    """What else in the folder tested on these, or on copies of them, is named with its looks; a sweep too."""
     data, results = paint_folder(tmp_path / "data"), tmp_path / "results"
     one = train(data, name="one", results=results, **SMALL)
     assert "Looks at the test pictures: one per model" in notes_of(one)
     train(data, name="two", results=results, seeds=(0, 1), **SMALL)
     train(copies(one, "test", tmp_path / "c"), name="three", results=results, **SMALL)
+    drawn = {"shots": (1,), "draws": 1, "folds": "none", "name": "curve"}
+    sweep(data, results=results, progress=False, **drawn, **SMALL)
     (elsewhere,) = [note for note in narrate(compare(one)).notes if note.startswith("Looks")]
-    assert "; 3 more by 2 other benchmarks beside this one (three and two), at up to 6 of them" in elsewhere
+    assert "; 4 more by 3 other benchmarks beside this one (curve, three and two), at up to 6" in elsewhere

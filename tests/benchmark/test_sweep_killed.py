@@ -43,7 +43,7 @@ sweep("coloured", results="killed", watch=Dies(), **{asked!r})
 
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the middle of heads, then of a training: no cell is computed twice, all are as if nothing had been."""
+    """In the middle of heads, then of a training: no cell is computed twice, all are as without."""
     monkeypatch.chdir(tmp_path)
     paint_folder(tmp_path / "coloured")
     cells = tmp_path / "killed" / "coloured-sweep" / "cells.csv"

@@ -39,6 +39,9 @@ def test_the_command_answers_first_and_its_files_add_up(call: Call) -> None:
     status, text = call("sweep", "data", *words(draws="3"), "--json")
     assert status == 0
     assert (place / "cells.csv").read_bytes().startswith(before)
+    looks = pandas.read_csv(place / "test_evaluations.csv")
+    assert list(looks["by"]) == ["sweep"] * 4  # two models, two calls
+    assert "were looked at 4 times (a model in a call is one)" in (place / "report.html").read_text()
     cells = pandas.read_csv(place / "cells.csv", dtype={"right": str})
     assert len(cells) == 2 * 3 * 3
     right = np.array([[c == "1" for c in row] for row in cells["right"]])

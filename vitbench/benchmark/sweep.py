@@ -14,7 +14,7 @@ from vitbench.analysis.sweep import Cell, Sweep, Tested, analysed
 from vitbench.benchmark.engines import HERE, EngineName, Where
 from vitbench.benchmark.folder import check_name
 from vitbench.benchmark.plan import Plan, divided, make_plan
-from vitbench.benchmark.sweep_folder import SweepFolder, parts_of, tested
+from vitbench.benchmark.sweep_folder import Computed, SweepFolder, parts_of, tested
 from vitbench.benchmark.sweep_probed import Drawn, ProbedCells
 from vitbench.benchmark.sweep_trained import TrainedCells
 from vitbench.comparison.opened import TestSet
@@ -25,7 +25,7 @@ from vitbench.inference.linear import FIXED
 from vitbench.models.listing import selected
 from vitbench.options import Count, Points, fit
 from vitbench.progress import followed
-from vitbench.records import ImageSet, Settings, Split
+from vitbench.records import ImageSet, Settings, Split, counted
 from vitbench.records.commands import command
 from vitbench.records.planned import probe_name
 from vitbench.records.watch import Watch
@@ -97,9 +97,8 @@ class Outcome:
     folder: Path
     missing: int
     """Cells that failed."""
-    computed: int
-    """Cells of this call; the others were there."""
     notes: tuple[str, ...]
+    """What has not been said on the way."""
 
 
 def sweep(
@@ -178,29 +177,24 @@ def _carry_out(request: SweepRequest, watch: Watch, apart: bool) -> Outcome:
     for note in dict.fromkeys(notes):
         watch.message(note)
     with place.taken(split, about):
-        cells: list[Cell] = []
-        computed = missing = 0
+        parts: list[Computed] = []
         if probes is not None:
-            probed = ProbedCells(probes, Drawn(split, pools, sizes, request.draws), place)
-            cells, computed, failed = probed.carried_out(watch, request.where)
-            missing += len(failed)
-            notes += failed
+            drawn = Drawn(split, pools, sizes, request.draws)
+            parts.append(ProbedCells(probes, drawn, place).carried_out(watch, request.where))
         if trained is not None:
             run = TrainedCells(trained, split, pools, trained_sizes, request.trained_draws, place)
-            some, new, failed = run.carried_out(watch, request.where, apart=apart)
-            cells += some
-            computed += new
-            missing += len(failed)
-            notes += failed
+            parts.append(run.carried_out(watch, request.where, apart=apart))
+        cells = [cell for part in parts for cell in part.cells]
+        failed = [line for part in parts for line in part.failed]
         if not cells:
-            raise RunFailedError(f"{request.folder}: no cell came to anything: {notes[-1]}")
+            raise RunFailedError(f"{request.folder}: no cell came to anything: {failed[-1]}")
+        looks = place.count_looks([model for part in parts for model in part.models], len(tested(split)))
         found = analysed(
-            _named(cells, asked), _tested(split, pools), _target(request), _about(request, split)
+            _named(cells, asked), _tested(split, pools), _target(request), _about(request, split, looks)
         )
-        drawn = write_sweep(found, place.folder, request.again)
-    if probes:
-        notes += [f"{run.name}: {reason}" for run, reason in probes.unfit.items()]
-    return Outcome(found, place.folder, missing, computed, tuple(dict.fromkeys([*notes, *drawn])))
+        undrawn = write_sweep(found, place.folder, request.again)
+    unfit = [f"{run.name}: {reason}" for run, reason in probes.unfit.items()] if probes else []
+    return Outcome(found, place.folder, len(failed), (*failed, *unfit, *undrawn))
 
 
 def _target(request: SweepRequest) -> float | None:
@@ -243,10 +237,13 @@ def _tested(split: Split, pools: Sequence[Pool]) -> Tested:
     return Tested(test.group_numbers, len(split.folds), sum(pool.mean for pool in pools) / len(pools))
 
 
-def _about(request: SweepRequest, split: Split) -> list[str]:
-    """What must stand beside the numbers."""
+def _about(request: SweepRequest, split: Split, looks: int) -> list[str]:
+    """What must stand beside the numbers; looks: how often a model's curve was tested."""
     pictures = len(tested(split))
-    looked = f"{pictures} test pictures, the same for every model, size and draw; nothing was chosen on them"
+    looked = (
+        f"{pictures} test pictures, the same for every model, size and draw; nothing was chosen on them, and "
+        f"they were looked at {counted(looks, 'time')} (a model in a call is one)"
+    )
     head = (
         f"a probe is a linear head on frozen features, its strength fixed (C = {FIXED:g}), so that "
         "nothing is chosen and all k learn"

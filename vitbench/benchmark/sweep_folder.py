@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,16 @@ from vitbench.analysis.sweep import Cell
 from vitbench.data.shots import Shots
 from vitbench.errors import UsageError
 from vitbench.locks import locked
-from vitbench.records import Picture, Split
+from vitbench.records import Fingerprints, Picture, Split
+from vitbench.records.fingerprints import TESTED_ON
+from vitbench.records.results import evaluations_in, note_evaluation
 
 COLUMNS = (
     "model", "shots", "draw", "seed", "groups", "pictures", "val", "correct", "n", "key", "right",
 )  # fmt: skip
 """Of cells.csv. groups, pictures, val: per class; key: of all else that decides the answers."""
 TESTED = ("path", "class", "sha256", "group", "fold")
-MANIFEST, CELLS = "sweep.json", "cells.csv"
+MANIFEST, CELLS, TESTED_CSV = "sweep.json", "cells.csv", "tested.csv"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,17 @@ def places(model: str, seed: int, sizes: Iterable[str], draws: int) -> list[Plac
 
 
 @dataclass(frozen=True)
+class Computed:
+    """What came of cells that were asked for."""
+
+    cells: tuple[Cell, ...]
+    models: frozenset[str]
+    """Those that answered in this call."""
+    failed: tuple[str, ...]
+    """A line for each cell, or network, that came to nothing."""
+
+
+@dataclass(frozen=True)
 class SweepFolder:
     """Where a sweep lies."""
 
@@ -53,12 +66,16 @@ class SweepFolder:
         """For this process alone, made if need be; UsageError where it is of other pictures, or no sweep."""
         self.folder.mkdir(parents=True, exist_ok=True)
         manifest = self.folder / MANIFEST
-        if not manifest.exists() and any(not one.name.startswith(".") for one in self.folder.iterdir()):
+        begun = (TESTED_CSV, TESTED_ON)
+        if not manifest.exists() and any(
+            not one.name.startswith(".") and one.name not in begun for one in self.folder.iterdir()
+        ):
             raise UsageError(f"{self.folder}: exists and is no sweep; choose another --name")
         digest = identity(split)
         with locked(self.folder):
             if not manifest.exists():
-                files.write_csv(self.folder / "tested.csv", TESTED, tested_rows(split))
+                files.write_csv(self.folder / TESTED_CSV, TESTED, tested_rows(split))
+                Fingerprints.of(("test", one) for one in tested(split)).write(self.folder / TESTED_ON)
                 created = time.strftime("%Y-%m-%dT%H:%M:%S%z")
                 files.write_json(manifest, {"created": created, "digest": digest, **about})
             elif (stored := files.read_json(manifest))["digest"] != digest:
@@ -89,6 +106,12 @@ class SweepFolder:
             "correct": cell.right.count("1"), "n": len(cell.right), "key": key, "right": cell.right,
         }  # fmt: skip
         files.append_row(self.folder / CELLS, COLUMNS, row)
+
+    def count_looks(self, models: Collection[str], pictures: int) -> int:
+        """Note that these answered the test pictures in this call; how often that has been by now."""
+        for _ in models:
+            note_evaluation(self.folder, "sweep", pictures)
+        return len(evaluations_in(self.folder))
 
 
 def parts_of(split: Split) -> tuple[Split, ...]:

@@ -13,6 +13,7 @@ from vitbench.benchmark.engine import each_of
 from vitbench.benchmark.engines import Where
 from vitbench.benchmark.plan import Plan
 from vitbench.benchmark.sweep_folder import (
+    Computed,
     Place,
     SweepFolder,
     draw_key,
@@ -101,25 +102,26 @@ class ProbedCells:
     drawn: Drawn
     place: SweepFolder
 
-    def carried_out(self, watch: Watch, where: Where) -> tuple[list[Cell], int, list[str]]:
-        """The cells, how many of them are of this call, and a line for each network that failed."""
+    def carried_out(self, watch: Watch, where: Where) -> Computed:
+        """Those that are there, and all others."""
         works = [FeaturesWork(job, self.drawn.split) for job in self.plan.jobs]
         keys = {work.name: f"{work.key[:16]} {work.job.machine.device} C={FIXED:g}" for work in works}
         found = self.place.cells(keys)
         wanted = {work.name: self.drawn.places(work.name, work.job.recipe.seed) for work in works}
         todo = {name: [one for one in some if one not in found] for name, some in wanted.items()}
-        count, failed = 0, list[str]()
+        new, failed = set[str](), list[str]()
         for work, rows in self._features([work for work in works if todo[work.name]], watch, where):
             if isinstance(rows, Exception):
                 failed.append(f"{work.name}: {rows}")
                 continue
+            new.add(work.name)
             features = {p.path: row for p, row in zip(work.pictures, rows, strict=True)}
             for number, one in enumerate(todo[work.name], start=1):
                 found[one] = cell_of(one, self.drawn, features)
                 self.place.add(found[one], 0, keys[work.name])
                 watch.work(f"{work.job.model}: heads", number, len(todo[work.name]))
-                count += 1
-        return [found[one] for some in wanted.values() for one in some if one in found], count, failed
+        cells = [found[one] for some in wanted.values() for one in some if one in found]
+        return Computed(tuple(cells), frozenset(new), tuple(failed))
 
     def _features(
         self, works: Sequence[FeaturesWork], watch: Watch, where: Where

@@ -12,7 +12,7 @@ from vitbench.benchmark.engines import Where
 from vitbench.benchmark.estimate import estimate_jobs
 from vitbench.benchmark.grid import RunWork, carry_out_works
 from vitbench.benchmark.plan import Plan
-from vitbench.benchmark.sweep_folder import Place, SweepFolder, draw_key, places, right_of, shots_of
+from vitbench.benchmark.sweep_folder import Computed, Place, SweepFolder, draw_key, places, right_of, shots_of
 from vitbench.data.shots import Pool
 from vitbench.errors import VitbenchError
 from vitbench.files import readable
@@ -36,12 +36,11 @@ class TrainedCells:
     place: SweepFolder
     found: dict[Place, Cell] = field(default_factory=dict)
 
-    def carried_out(self, watch: Watch, where: Where, *, apart: bool) -> tuple[list[Cell], int, list[str]]:
-        """The cells, how many of them are of this call, and a line for each that failed."""
+    def carried_out(self, watch: Watch, where: Where, *, apart: bool) -> Computed:
+        """Those that are there, and all others."""
         wanted = {one: job for job in self.plan.jobs for one in self._places(job)}
         keys = {job.model: _key(job) for job in self.plan.jobs}
         self.found = self.place.cells(keys)
-        there = sum(one in self.found for one in wanted)
         todo = [one for one in wanted if one not in self.found]
         works = {one: self._works(one, wanted[one]) for one in todo}
         if todo:
@@ -55,8 +54,8 @@ class TrainedCells:
         failed = [line for one in todo if one not in self.found for line in _failures(one, works[one])]
         if not failed:
             shutil.rmtree(self.place.folder / RUNS, ignore_errors=True)
-        cells = [self.found[one] for one in wanted if one in self.found]
-        return cells, len(cells) - there, failed
+        cells = tuple(self.found[one] for one in wanted if one in self.found)
+        return Computed(cells, frozenset(one.model for one in todo if one in self.found), tuple(failed))
 
     def _train(
         self,

@@ -1,12 +1,14 @@
 """How often test pictures were evaluated on, by this benchmark's models and by others beside it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from vitbench.comparison.nouns import EvaluationsElsewhere, TestEvaluations
 from vitbench.comparison.results import ModelResult
 from vitbench.errors import VitbenchError
 from vitbench.records import Benchmark, Fingerprints, benchmarks_in
 from vitbench.records.fingerprints import TESTED_ON
+from vitbench.records.results import EVALUATIONS, evaluations_in
 
 
 def evaluations_of(models: Sequence[ModelResult]) -> tuple[TestEvaluations, ...]:
@@ -26,7 +28,7 @@ def evaluations_of(models: Sequence[ModelResult]) -> tuple[TestEvaluations, ...]
 
 
 def evaluations_elsewhere(benchmarks: Sequence[Benchmark]) -> tuple[EvaluationsElsewhere, ...]:
-    """The benchmarks beside these that looked at the same test pictures, by name.
+    """The benchmarks and sweeps beside these that looked at the same test pictures, by name.
 
     A split that was drawn otherwise, and copies of the data in another folder, share pictures too.
     """
@@ -34,16 +36,21 @@ def evaluations_elsewhere(benchmarks: Sequence[Benchmark]) -> tuple[EvaluationsE
     if mine is None:
         return ()
     own = {benchmark.folder.resolve() for benchmark in benchmarks}
+    results = benchmarks[0].folder.parent
+    others = [other.folder for other in benchmarks_in(results) if not other.pretrains]
+    sweeps = [path.parent for path in results.glob(f"*/{EVALUATIONS}")]
     found = []
-    for other in benchmarks_in(benchmarks[0].folder.parent):
-        if other.folder.resolve() in own or other.pretrains:
-            continue
+    for folder in [folder for folder in (*others, *sweeps) if folder.resolve() not in own]:
         try:
-            theirs = Fingerprints.read(other.folder / TESTED_ON)
-            times = sum(len(run.evaluations()) for run in other.runs)
+            theirs, times = Fingerprints.read(folder / TESTED_ON), _times(folder)
         except (OSError, VitbenchError):
-            continue  # damaged: naming that benchmark says why
+            continue  # damaged: naming it says why
         shared = mine.shared_with(theirs) if theirs is not None and times else 0
         if shared:
-            found.append(EvaluationsElsewhere(benchmark=other.name, pictures=shared, times=times))
+            found.append(EvaluationsElsewhere(benchmark=folder.name, pictures=shared, times=times))
     return tuple(sorted(found, key=lambda one: one.benchmark))
+
+
+def _times(folder: Path) -> int:
+    """How often a sweep, or the runs of a benchmark, looked at test pictures."""
+    return len(evaluations_in(folder)) or sum(len(run.evaluations()) for run in Benchmark(folder).runs)

@@ -68,7 +68,8 @@ def best_epoch(rows: Sequence[Epoch]) -> Epoch:
     return max(rows, key=merit)
 
 
-EvaluatedBy = Literal["train", "probe", "predict", "inspect", "export", "transfer", "stress"]
+EvaluatedBy = Literal["train", "probe", "predict", "inspect", "export", "transfer", "stress", "sweep"]
+EVALUATIONS = "test_evaluations.csv"
 BY_FOLDS: tuple[EvaluatedBy, ...] = ("train", "stress")
 """What looks at each fold's test pictures with its own model: one time over all folds is one look."""
 
@@ -88,6 +89,26 @@ class TestEvaluation:
 
     def when(self) -> datetime:
         return datetime.fromisoformat(self.time)
+
+
+def note_evaluation(folder: Path, by: EvaluatedBy, pictures: int) -> None:
+    """Note in a run's folder, or a sweep's, that so many test pictures were answered."""
+    look = TestEvaluation(datetime.now().astimezone().isoformat(timespec="seconds"), by, pictures)
+    columns = [field.name for field in dataclasses.fields(TestEvaluation)]
+    files.append_row(folder / EVALUATIONS, columns, dataclasses.asdict(look))
+
+
+def evaluations_in(folder: Path) -> list[TestEvaluation]:
+    """What is noted in a folder, the oldest first; [] where nothing is."""
+    path = folder / EVALUATIONS
+    try:
+        looks = [
+            TestEvaluation(row["time"], row["by"], int(row["pictures"]))  # type: ignore[arg-type]
+            for row in files.appended_rows(path)
+        ]
+        return sorted(looks, key=TestEvaluation.when)
+    except (KeyError, TypeError, ValueError) as error:
+        raise VitbenchError(f"{path}: damaged ({error}); restore it") from error
 
 
 PART_OF_RUN = re.compile(r"(?P<kind>fold|tune)-(?P<number>\d+)|final|pretrain")
@@ -220,9 +241,7 @@ class Run:
 
     def add_evaluation(self, by: EvaluatedBy, pictures: int) -> None:
         """Note in `test_evaluations.csv` that so many test pictures were answered; OSError if it cannot."""
-        look = TestEvaluation(datetime.now().astimezone().isoformat(timespec="seconds"), by, pictures)
-        columns = [field.name for field in dataclasses.fields(TestEvaluation)]
-        files.append_row(self.folder / "test_evaluations.csv", columns, dataclasses.asdict(look))
+        note_evaluation(self.folder, by, pictures)
 
     def evaluations(self) -> tuple[TestEvaluation, ...]:
         """Every look at the test pictures, the oldest first; () also in runs older than this count.
@@ -230,7 +249,7 @@ class Run:
         With folds one training of all of them is one look, as is a condition of `stress`: its pictures are
         summed, its time is the last.
         """
-        by_fold = [fold._own_evaluations() for fold in self.folds]
+        by_fold = [evaluations_in(fold.folder) for fold in self.folds]
         together = []
         for by in BY_FOLDS:
             for each in zip_longest(*([look for look in looks if look.by == by] for looks in by_fold)):
@@ -239,19 +258,8 @@ class Run:
                 together.append(dataclasses.replace(last, pictures=sum(look.pictures for look in one)))
         others = [look for looks in by_fold for look in looks if look.by not in BY_FOLDS]
         return tuple(
-            sorted([*together, *self._own_evaluations(), *others], key=TestEvaluation.when)
+            sorted([*together, *evaluations_in(self.folder), *others], key=TestEvaluation.when)
         )  # training first in a second
-
-    def _own_evaluations(self) -> list[TestEvaluation]:
-        path = self.folder / "test_evaluations.csv"
-        try:
-            looks = [
-                TestEvaluation(row["time"], row["by"], int(row["pictures"]))  # type: ignore[arg-type]
-                for row in files.appended_rows(path)
-            ]
-            return sorted(looks, key=TestEvaluation.when)
-        except (KeyError, TypeError, ValueError) as error:
-            raise VitbenchError(f"{path}: damaged ({error}); restore it") from error
 
     def metrics(self) -> dict[str, Any]:
         """`metrics.json`, whose keys are:
