@@ -53,13 +53,17 @@ def fault_line(error: OSError) -> str:
     return f"{error.filename or 'a file'}: {reason}" if reason else ""
 
 
+_UNSEEN = re.compile(r"\.tmp$|(^|[/\\])\.[^/\\]+\.new([/\\]|$)")
+"""Names of files and folders that are written for a moment only (`write_bytes`, `whole_folder`)."""
+
+
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
     """What the system refuses inside carries `path`, unless it names a file that the user knows."""
     try:
         yield
     except OSError as error:
-        if error.filename is None or str(error.filename).endswith(".tmp"):
+        if error.filename is None or _UNSEEN.search(str(error.filename)):
             error.filename = str(path)
         raise
 

@@ -1,8 +1,10 @@
 """`export`: a trained model made a file for elsewhere, checked on its test pictures, written whole."""
 
+import contextlib
 import dataclasses
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -223,7 +225,7 @@ def carried_out(asked: Asked, wanted: Wanted, watch: Watch) -> Export:
     top = asked.benchmark.folder / "export"
     name = f"{asked.run.name.replace('/', '-')}-{wanted.kind}"
     top.mkdir(exist_ok=True)
-    with locked(top), files.naming(top / name), files.whole_folder(top / name) as new:
+    with locked(top), files.naming(top / name), _whole(top / name) as new:
         watch.work(f"exporting {asked.run.name} to {wanted.kind}", 0, 0)
         model = new / f"model.{wanted.to}"
         write_graph(asked.models, wanted.to, model)
@@ -239,6 +241,15 @@ def carried_out(asked: Asked, wanted: Wanted, watch: Watch) -> Export:
             made["int8"].file.replace(model)
         _write(checked, about, new)
     return Export(top / name)
+
+
+@contextlib.contextmanager
+def _whole(place: Path) -> Iterator[Path]:
+    """`files.whole_folder`, what exports that were killed have left in its place's folder removed."""
+    for left in place.parent.glob(".*.new"):
+        shutil.rmtree(left, ignore_errors=True)
+    with files.whole_folder(place) as new:
+        yield new
 
 
 def _checked(asked: Asked, wanted: Wanted, made: Mapping[str, Made], watch: Watch) -> Checked:

@@ -97,11 +97,15 @@ def named_or_newest(name: str | None, results: Path) -> Benchmark:
     return newest(results) if name is None else find(name, results)
 
 
-def finished_runs(benchmark: Benchmark) -> list[Run]:
-    """Its runs that can answer, at least one; VitbenchError for none, or for a benchmark of `pretrain`."""
+def finished_runs(benchmark: Benchmark, *, probes: bool = True) -> list[Run]:
+    """Its runs that can answer, at least one; VitbenchError for none, or for a benchmark of `pretrain`.
+
+    probes: those beside fine-tuned models too.
+    """
     refuse_encoders(benchmark)
-    if finished := [run for run in benchmark.runs if run.status == "finished"]:
-        return finished
+    finished = [run for run in benchmark.runs if run.status == "finished"]
+    if found := [run for run in finished if probes or not run.planned.probe_of]:
+        return found
     raise VitbenchError(f"{benchmark.folder}: no finished run in it; `{going_on(benchmark)}` goes on")
 
 

@@ -8,7 +8,7 @@ from vitbench.analysis.pooling import split_of
 from vitbench.analysis.transfer import Cell, cell_of
 from vitbench.benchmark import folder
 from vitbench.comparison.opened import TestSet
-from vitbench.errors import UnfitModelError, UsageError, VitbenchError, first_line
+from vitbench.errors import UnfitModelError, UsageError, first_line
 from vitbench.models.folder import LoadedModel, load_model
 from vitbench.models.plan import ModelPlan
 from vitbench.models.transfer import Trained, Way
@@ -90,7 +90,6 @@ class Asked:
     @classmethod
     def of(cls, benchmark: Benchmark, sizes: Sequence[int], windows: Sequence[int], epochs: int) -> "Asked":
         """UsageError for what cannot be meant, VitbenchError where no model is finished."""
-        folder.refuse_encoders(benchmark)
         if len(windows) > 1 and len(windows) != len(sizes):
             raise UsageError(
                 f"--windows: names {len(windows)} for {len(sizes)} sizes; one per size, or one for all"
@@ -123,9 +122,7 @@ class Asked:
 
 def _sources(benchmark: Benchmark, fold: int) -> list[Source]:
     """Every finished run but the probes beside fine-tuned models."""
-    runs = [run for run in benchmark.runs if run.status == "finished" and not run.planned.probe_of]
-    if not runs:
-        raise VitbenchError(f"{benchmark.folder}: no finished run in it; `vitbench train` finishes one")
+    runs = folder.finished_runs(benchmark, probes=False)
     return [Source.of(run.part(f"fold-{fold}") if fold else run) for run in runs]
 
 

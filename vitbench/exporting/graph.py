@@ -1,8 +1,11 @@
 """One graph from pixels to probabilities, and how it becomes a file."""
 
 import contextlib
+import ctypes
 import io
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -131,12 +134,43 @@ def _unfused(graph: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, nothing that exporters print, warn of or log is seen: stdout has results only."""
+    """Inside, nothing that exporters print, warn of or log is seen, nor what C libraries write to stdout.
+
+    stdout has results only.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        with _closed(1), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(before)
+
+
+@contextlib.contextmanager
+def _closed(stream: int) -> Iterator[None]:
+    """Inside, what is written to a file descriptor goes nowhere; to one that is not open, as before."""
+    try:
+        kept = os.dup(stream)
+    except OSError:
+        yield
+        return
+    try:
+        _write_out()
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream)
+        os.close(nothing)
+        yield
+    finally:
+        _write_out()  # C keeps what is printed until its buffer is full, into whatever is there then
+        os.dup2(kept, stream)
+        os.close(kept)
+
+
+def _write_out() -> None:
+    """What Python and C still hold for stdout is written."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    if os.name == "posix":
+        ctypes.CDLL(None).fflush(None)

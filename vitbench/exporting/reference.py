@@ -14,35 +14,6 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 HERE = Path(__file__).parent
-TOPS = (1, *(2**bits - 1 for bits in range(8, 33, 2)))
-OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-
-
-def in_8_bits(path: str, meant: list[float] | None) -> Image.Image:
-    """The upright picture in a file; `meant`: black and white of more than 8 bits, else what values show."""
-    image: Any = Image.open(path)
-    raw = image.tile[0].args if image.tile else ""
-    raw = raw if isinstance(raw, str) else str(raw[0] if raw else "")
-    mode, values = image.mode, np.asarray(ImageOps.exif_transpose(image))
-    if (
-        mode in ("RGB", "RGBA", "CMYK") and ";16" in raw
-    ):  # Pillow gives the upper byte, so read the other one too
-        again: Any = Image.open(path)
-        tile = again.tile[0]
-        args = raw[:-1] + OTHER_BYTE[raw[-1]]
-        again.tile = [tile._replace(args=args if isinstance(tile.args, str) else (args, *tile.args[1:]))]
-        values = values.astype(np.uint16) << 8 | np.asarray(ImageOps.exif_transpose(again))
-    elif not mode.startswith(("I", "F")):
-        return ImageOps.exif_transpose(image)
-    colours = values[..., :3] if mode == "RGBA" else values
-    least, most = float(colours.min()), float(colours.max())
-    top = next((top for top in TOPS if most <= top), most)
-    shows_all = least >= 0 and (least == most or most - least >= top / 4)
-    black, white = meant or ((0, top) if shows_all else (least, most if most > least else least + 1))
-    shown = np.rint(((values.astype(float) - black) * (255 / (white - black))).clip(0, 255)).astype(np.uint8)
-    if mode == "RGBA":
-        shown[..., 3] = values[..., 3] >> 8
-    return Image.fromarray(shown, "L" if shown.ndim == 2 else mode)
 
 
 def pixels_of(path: str, about: dict[str, Any]) -> Any:
@@ -51,11 +22,10 @@ def pixels_of(path: str, about: dict[str, Any]) -> Any:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    width, height = image.size
-    shape = (short, short * height // width) if width <= height else (short * width // height, short)
-    shape = (short, short) if about["crop_mode"] == "squash" else shape
+    shape = [short * side // min(image.size) for side in image.size]
+    shape = [short, short] if about["crop_mode"] == "squash" else shape
     image = image.convert("RGB").resize(shape, Image.Resampling[about["interpolation"].upper()])
-    left, above = round((shape[0] - size) / 2), round((shape[1] - size) / 2)
+    left, above = (round((side - size) / 2) for side in shape)
     return np.asarray(image.crop((left, above, left + size, above + size)))[None]
 
 
@@ -70,6 +40,42 @@ def main(paths: list[str]) -> None:
         vector = np.load(HERE / "test_vector.npz")
         told = session.run(["probabilities"], {"pixels": vector["pixels"]})[0]
         print("largest difference from the test vector:", abs(told - vector["probabilities"]).max())
+
+
+# --- more than 8 bits: who has no such pictures needs `ImageOps.exif_transpose(Image.open(path))` only ------
+
+
+def in_8_bits(path: str, meant: list[float] | None) -> Image.Image:
+    """The upright picture in a file; `meant`: black and white of more than 8 bits, else what values show.
+
+    Of 16-bit colours Pillow gives the upper byte of each value.
+    """
+    image: Any = Image.open(path)
+    stored, upright = str(image.tile), ImageOps.exif_transpose(image)
+    values = np.asarray(upright)
+    if image.mode in ("RGB", "RGBA", "CMYK") and ";16" in stored and "RGBa" not in stored:
+        values = values.astype(np.uint16) << 8 | other_bytes(path)
+    elif image.mode[0] not in "IF":
+        return upright
+    colours = values[..., :3] if image.mode == "RGBA" else values
+    least, most = float(colours.min()), float(colours.max())
+    top = next((top for top in (1, *(2**bits - 1 for bits in range(8, 33, 2))) if most <= top), most)
+    shows_all = least >= 0 and (least == most or most - least >= top / 4)
+    black, white = meant or ((0, top) if shows_all else (least, most if most > least else least + 1))
+    shown = np.rint(((values.astype(float) - black) * (255 / (white - black))).clip(0, 255)).astype(np.uint8)
+    if image.mode == "RGBA":
+        shown[..., 3] = values[..., 3] >> 8
+    return Image.fromarray(shown, "L" if shown.ndim == 2 else image.mode)
+
+
+def other_bytes(path: str) -> Any:
+    """The lower bytes of 16-bit colours: what Pillow takes for the upper ones in the other byte order."""
+    image: Any = Image.open(path)
+    tile = image.tile[0]
+    raw, *rest = [tile.args] if isinstance(tile.args, str) else tile.args
+    order = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[raw[-1]]
+    image.tile = [tile._replace(args=(raw[:-1] + order, *rest))]
+    return np.asarray(ImageOps.exif_transpose(image))
 
 
 if __name__ == "__main__":
