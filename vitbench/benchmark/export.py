@@ -31,8 +31,9 @@ from vitbench.records.watch import Watch
 
 MAX_DROP = 1.0
 """Points of accuracy that int8 may lose."""
-GAIN = 0.9
-"""int8 gains where it needs less than so much of the bytes, or of the milliseconds at every batch size."""
+SMALLER, FASTER = 0.9, 0.8
+"""int8 gains where it needs less than so much of the bytes, or of the milliseconds at every batch size: other
+work on a machine can make a tenth of those."""
 TESTED = "answering the test pictures again"
 
 
@@ -190,8 +191,8 @@ class Checked:
             "fp32_ms": fp32_times[1],
             "mb": mb,
             "ms": times[1],
-            "smaller": mb < GAIN * fp32_mb,
-            "faster": all(times[batch] < GAIN * fp32_times[batch] for batch in times),
+            "smaller": mb < SMALLER * fp32_mb,
+            "faster": all(times[batch] < FASTER * fp32_times[batch] for batch in times),
         }
 
 
