@@ -56,10 +56,10 @@ class Peer:
 
 PEERS = (
     Peer("vitbench", "peers_vitbench.py", "", 3),
-    Peer("fastai", "peers_fastai.py", "fastai", 6),
+    Peer("fastai", "peers_fastai.py", "fastai", 3),
     Peer("timm's train.py", "peers_timm.py", "timm", 10),
     Peer("LightlyTrain", "peers_lightly.py", "lightly", 10),
-    Peer("Ultralytics, random weights", "peers_ultralytics.py", "ultralytics", 30, "random"),
+    Peer("Ultralytics, random weights", "peers_ultralytics.py", "ultralytics", 15, "random"),
     Peer("vitbench, random weights", "peers_vitbench.py", "", 3, "random"),
 )
 

@@ -197,8 +197,7 @@ def _fault(rows: Sequence[Row], name: str, case: str) -> str:
         return "not measured"
     said = "; ".join(_code(one) for one in row["said"]) or "nothing"
     if row["status"]:
-        told = f"stops: {_code(row['last'])}"
-        return told if row["last"] in row["said"] or not row["said"] else f"{told}; says: {said}"
+        return f"stops: {said if row['said'] else _code(row['last'])}"
     answered = sum(path in row["answers"] for path in row["asked"])
     told = f"goes on, answers {answered} of {len(row['asked'])}; says: {said}"
     if case == "faulty" and row["own"] is not None:

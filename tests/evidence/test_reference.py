@@ -16,6 +16,11 @@ Carried = Callable[[str], Found]
 
 TINY_SET = (
     Reference("tiny", "colours", {**TINY, "models": ("test_vit", "test_efficientnet")}),
+    Reference(
+        "probed",
+        "colours",
+        {"recipe": "probe", "models": ("test_vit",), "image_size": 32, "weights": ("random",)},
+    ),
     Reference("card", "colours", {}, card=True),
     Reference("far", "pets", {}, fetched=True),
     Reference("real", "colours", {}, real=True),
@@ -48,10 +53,10 @@ def test_twice_the_same_bytes_and_a_changed_constant_is_named(
     write(carried("b"))
     assert reference.RECORD.read_bytes() == record
     assert reference.PAGE.read_text(encoding="utf-8") == page
-    assert len(reference.TIMES.read_text(encoding="utf-8").splitlines()) == 2
+    assert len(reference.TIMES.read_text(encoding="utf-8").splitlines()) == 4
     capsys.readouterr()
     assert check(Found({}, files.read_json(reference.RECORD)["results"])) == 0
-    assert "nothing moved in 5 benchmarks" in capsys.readouterr().out
+    assert "nothing moved in 6 benchmarks" in capsys.readouterr().out
     for row in (recipes.SCRATCH, recipes.FINETUNE):
         for kind, defaults in row.items():
             monkeypatch.setitem(row, kind, dataclasses.replace(defaults, label_smoothing=0.7))
@@ -62,6 +67,21 @@ def test_twice_the_same_bytes_and_a_changed_constant_is_named(
         assert "loss" in line
         assert "→" in line
         assert "other predictions" in line
+
+
+def test_a_part_is_written_beside_what_is_stored_of_the_same_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the set; of another commit or machine nothing stays."""
+    for name, file in (("PAGE", "reference.md"), ("RECORD", "reference.json"), ("TIMES", "times.jsonl")):
+        monkeypatch.setattr(reference, name, tmp_path / file)
+    about = {"system": "s", "threads": "1", "card": "", "versions": {}, "commit": "a"}
+    first, second = (one.name for one in reference.SET[:2])
+    write(Found(about, {second: {"not": "x"}}))
+    write(Found(about, {first: {"not": "y"}}))
+    assert list(files.read_json(reference.RECORD)["results"]) == [first, second]
+    write(Found({**about, "commit": "b"}, {first: {"not": "y"}}))
+    assert list(files.read_json(reference.RECORD)["results"]) == [first]
 
 
 def test_rows_and_benchmarks_that_come_and_go_are_named() -> None:
