@@ -15,9 +15,7 @@ from vitbench.analysis.conditions import CLEAN, Offset
 from vitbench.analysis.corruptions import CORRUPTIONS
 from vitbench.analysis.shifts import crop, wider
 from vitbench.comparison.opened import OpenBenchmark, TestSet
-from vitbench.data.batches import Evaluation
-from vitbench.data.made import decoded
-from vitbench.data.prefetch import cores, in_batches
+from vitbench.data.cuts import cut_in_batches
 from vitbench.records import Array, Preprocessing
 
 MADE = 1
@@ -64,19 +62,12 @@ class Given:
         return self.cuts(test, replace(way, size=size, crop_pct=1.0, crop_mode="center"))
 
     def _made(self, test: TestSet, way: Preprocessing) -> Array:
-        evaluation = Evaluation(way)
-
-        def cut(place: int) -> Array:
-            path, sha256 = self.root / test.paths[place], test.contents[place]
-            return np.asarray(evaluation.cut(decoded(path, sha256, way.pixel_range)))
-
-        n = len(test.paths)
         file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with this object
         self._files.append(file)
-        found = np.memmap(file, dtype=np.uint8, mode="w+", shape=(n, way.size, way.size, 3))
-        batches = [range(first, min(first + AT_A_TIME, n)) for first in range(0, n, AT_A_TIME)]
-        for places, cuts in zip(batches, in_batches(cut, batches, workers=cores()), strict=True):
-            found[places.start : places.stop] = np.stack(cuts)
+        shape = (len(test.paths), way.size, way.size, 3)
+        found = np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+        for places, pixels in cut_in_batches(self.root, test.paths, test.contents, way, AT_A_TIME):
+            found[places.start : places.stop] = pixels
         return found
 
     def of_condition(self, test: TestSet, way: Preprocessing, condition: str, seed: int) -> "Pixels":

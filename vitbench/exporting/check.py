@@ -1,16 +1,15 @@
 """An exported model against the network that it came from: the same test pictures, answered by both."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from vitbench.data.batches import Evaluation, pixels_of
-from vitbench.data.made import decoded
-from vitbench.data.prefetch import cores, in_batches
+from vitbench.data.batches import Evaluation
+from vitbench.data.cuts import cut_in_batches
 from vitbench.errors import VitbenchError
 from vitbench.files import printable
 from vitbench.inference.forward import answering, probabilities
@@ -85,7 +84,8 @@ def answer_again(
     """
     found = {name: Answers() for name in exported}
     done = 0
-    for places, pixels in _batches(pictures, way):
+    every = cut_in_batches(pictures.root, pictures.paths, pictures.contents, way, batch_size(way.size))
+    for places, pixels in every:
         mean, each = network(pixels)
         folds = None if pictures.folds is None else pictures.folds[places]
         for name, answers in exported.items():
@@ -124,20 +124,6 @@ def _refuse_difference(name: str, found: Answers, limit: float | None) -> None:
             f"{printable(found.picture)}: {name} differs from torch by {found.largest:.2g} in a probability, "
             f"more than {limit:g}, so nothing was written; another version of onnxruntime or torch may do"
         )
-
-
-def _batches(pictures: TestPictures, way: Preprocessing) -> Iterator[tuple[list[int], Array]]:
-    """Places of pictures with their pixels, uint8 (B, S, S, 3), decoded as everywhere in vitbench."""
-    evaluation, size = Evaluation(way), batch_size(way.size)
-
-    def cut(place: int) -> torch.Tensor:
-        path = pictures.root / pictures.paths[place]
-        return pixels_of(evaluation.cut(decoded(path, pictures.contents[place], way.pixel_range)))
-
-    places = range(len(pictures.paths))
-    batches = [list(places[start : start + size]) for start in range(0, len(places), size)]
-    for batch, cuts in zip(batches, in_batches(cut, batches, workers=cores()), strict=True):
-        yield batch, torch.stack(list(cuts)).numpy()
 
 
 # --- time -----------------------------------------------------------------------------------------
