@@ -18,6 +18,7 @@ from vitbench.analysis.multiply_adds import PARTS, omega, split_macs
 from vitbench.defaults import DEFAULT_MODELS
 from vitbench.errors import UnfitModelError, UsageError
 from vitbench.models import families
+from vitbench.models.meta import on_meta
 from vitbench.models.plan import plan_model
 from vitbench.models.windows import in_words, windows_of
 from vitbench.records.frames import Dtype, by_rows
@@ -138,7 +139,7 @@ def cost(
 
 def count(name: str, size: int, windows: Windows = "own") -> dict[str, Any]:
     """A row of `COUNTED`; UnfitModelError where the model does not run at the size."""
-    with torch.device("meta"):
+    with on_meta():
         model = built(name, size, windows)
     formulas = omega(model)
     return {

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vitbench.models.meta import on_meta
+
 
 def forward_gmacs(model: nn.Module, size: int) -> float:
     """Thousand million multiply-adds of one forward pass of one picture of `size` px (FLOPs / 2).
@@ -24,7 +26,7 @@ def forward_gmacs(model: nn.Module, size: int) -> float:
 @contextmanager
 def counting() -> "Iterator[Counter]":
     """Inside, torch makes tensors on `meta`, and what is yielded says how many multiply-adds there were."""
-    with torch.device("meta"), torch.no_grad(), Counter(display=False) as counter:
+    with on_meta(), torch.no_grad(), Counter(display=False) as counter:
         yield counter
 
 

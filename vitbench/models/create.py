@@ -15,6 +15,7 @@ from torch import nn
 from vitbench.errors import UsageError, WeightsError, first_line
 from vitbench.models.count import forward_gmacs
 from vitbench.models.initial import InitialWeights
+from vitbench.models.meta import on_meta
 from vitbench.models.plan import ModelPlan
 
 NO_HEAD = -1
@@ -69,7 +70,7 @@ def gmacs(plan: ModelPlan, n_classes: int) -> float:
     Counted by torch's `FlopCounterMode` on `meta`, where fused attention is seen too; matrix
     products, convolutions and attention only, as everywhere in the field.
     """
-    with torch.device("meta"):
+    with on_meta():
         model = _build(plan, n_classes, 0.0).eval()
     return forward_gmacs(model, plan.image_size)
 

@@ -172,9 +172,10 @@ def _counts(name: str, max_params: float | None) -> tuple[float | None, float | 
     import torch
 
     from vitbench.models.count import forward_gmacs
+    from vitbench.models.meta import on_meta
 
     try:
-        with torch.device("meta"), torch.no_grad():
+        with on_meta(), torch.no_grad():
             model = timm.create_model(name).eval()
             params_m = sum(p.numel() for p in model.parameters()) / 1e6
             if not _within(params_m, max_params):

@@ -96,10 +96,25 @@ def plan_as(timm_name: str, image_size: int, arguments: Mapping[str, Any]) -> Mo
 
     UnfitModelError, which names no other size, where it does not run so or would never see the last pixels.
     """
+    found = _planned_as(timm_name, image_size, _Arguments(arguments))
+    if isinstance(found, str):
+        raise UnfitModelError(found)
+    return found
+
+
+class _Arguments(dict[str, Any]):
+    """Equal where they make the same network; not to be changed."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(repr(sorted(self.items())))
+
+
+@functools.cache
+def _planned_as(timm_name: str, image_size: int, arguments: _Arguments) -> ModelPlan | str:
     name, _ = _pretrained_config(timm_name)
-    seen = _look(name, dict(arguments), image_size)
+    seen = _look(name, arguments, image_size)
     if seen.trouble:
-        raise UnfitModelError(f"{timm_name} {seen.trouble}")
+        return f"{timm_name} {seen.trouble}"
     return _plan_of(timm_name, name, image_size, dict(arguments), seen)
 
 
@@ -189,11 +204,11 @@ def _own_windows(timm_name: str) -> tuple[tuple[int, ...], int]:
     A window that a small map cut short counts as wide as the widest.
     """
     import timm
-    import torch
 
+    from vitbench.models.meta import on_meta
     from vitbench.models.windows import stage_maps, windows_of
 
-    with torch.device("meta"):
+    with on_meta():
         model = timm.create_model(timm_name.partition(".")[0])
     windows, patch = windows_of(model), _patch(model)
     maps = stage_maps(int(model.pretrained_cfg["input_size"][1]), patch, len(windows))
@@ -222,12 +237,13 @@ def _look(timm_name: str, arguments: dict[str, Any], size: int) -> _Look:
     import timm
     import torch
 
+    from vitbench.models.meta import on_meta
     from vitbench.models.sight import WatchingTheEdge
     from vitbench.models.windows import Padding, WatchingWindows
 
     step, nothing = 16, Padding()
     try:
-        with torch.device("meta"), torch.no_grad():
+        with on_meta(), torch.no_grad():
             model = timm.create_model(timm_name, num_classes=2, **arguments).eval()
             step = _patch(model) or step
             if shared := _shares_tensors(model):

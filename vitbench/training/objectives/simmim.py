@@ -26,6 +26,7 @@ from vitbench.inference.forward import answering
 from vitbench.models.create import create
 from vitbench.models.folder import LoadedModel
 from vitbench.models.initial import RANDOM, InitialWeights
+from vitbench.models.meta import on_meta
 from vitbench.models.plan import ModelPlan
 from vitbench.records import Machine, Masking, Picture, Recipe, Split
 from vitbench.training.objectives.objective import Objective
@@ -116,7 +117,7 @@ def enlarge(masks: Tensor, side: int) -> Tensor:
 
 def check_masking(plan: ModelPlan, masking: Masking) -> None:
     """`UnfitModelError` where a model cannot be pre-trained so, or not with these cells; takes no memory."""
-    with torch.device("meta"):
+    with on_meta():
         check_encoder(create(plan, 0, RANDOM, seed=0), plan, masking)
 
 
