@@ -17,6 +17,7 @@ os.environ.pop("COLUMNS", None)  # what is printed is as wide as in a pipe; pyte
 if "PYTEST_XDIST_WORKER" in os.environ:  # one core each, also for the processes that tests start
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["VITBENCH_CACHE"] = tempfile.mkdtemp(prefix="vitbench-tests-")
+import forked
 from brief import SAVE, TIME_MODEL, briefly
 from painted import TINY, paint_folder
 
@@ -41,12 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays, so no garbage collection need look through it.
+    """What was imported and collected stays, so no garbage collection need look through it, nor import it.
 
     A run collects what its model left, several times: a third of a second each, with torch loaded.
     """
     gc.collect()
     gc.freeze()
+    forked.begin()
 
 
 def pytest_unconfigure() -> None:

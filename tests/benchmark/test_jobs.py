@@ -1,13 +1,17 @@
 """`--jobs`: several runs at a time, each as it would be alone; one's end leaves the others going."""
 
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from forked import Forked
 from painted import TINY, ListeningToRuns
 
+from vitbench.benchmark import beside
 from vitbench.benchmark.engine import Outcome, Work
 from vitbench.benchmark.grid import RunWork, carry_out_runs
 from vitbench.benchmark.plan import Plan, make_plan
@@ -28,19 +32,27 @@ def outcome(run: Run) -> list[str]:
     return [sha256_of(run.folder / name) for name in ("model/model.safetensors", "predictions.csv")]
 
 
-def test_two_at_a_time_come_to_the_same_bytes(trained: Trained, no_reports: None) -> None:
+def of_worker(words: Sequence[str], *, env: Mapping[str, str] | None, **streams: int) -> Forked:
+    """The process that `python -c …` would be."""
+    return Forked(exec, words[-1], {}, environment=env, **streams)
+
+
+def test_two_at_a_time_come_to_the_same_bytes(
+    trained: Trained, no_reports: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two seeds, in two processes or one after the other here: weights and answers, with one thread each."""
+    monkeypatch.setattr(beside, "subprocess", SimpleNamespace(Popen=of_worker, PIPE=subprocess.PIPE))
     watch = ListeningToRuns()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         alone = trained(name="alone", seeds=(0, 1), epochs=1)
-        beside = trained(watch, name="beside", seeds=(0, 1), epochs=1, jobs=2)
+        other = trained(watch, name="beside", seeds=(0, 1), epochs=1, jobs=2)
     finally:
         torch.set_num_threads(before)
-    assert [outcome(run) for run in alone.runs] == [outcome(run) for run in beside.runs]
-    assert beside.settings.jobs == 2
-    assert {run.environment()["jobs"] for run in beside.runs} == {2}
+    assert [outcome(run) for run in alone.runs] == [outcome(run) for run in other.runs]
+    assert other.settings.jobs == 2
+    assert {run.environment()["jobs"] for run in other.runs} == {2}
     assert any("1 thread, 2 runs at a time" in line for line in watch.heard)
     assert sum("test pictures right" in line for line in watch.heard) == 2
 

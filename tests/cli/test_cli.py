@@ -12,6 +12,7 @@ import pytest
 from called import vitbench
 from painted import COLOURS, paint, paint_folder
 from PIL import Image
+from pointed import point_to
 
 from vitbench.files import read_csv
 from vitbench.records import Benchmark
@@ -277,19 +278,14 @@ def test_models_are_listed_within_limits(tmp_path: Path) -> None:
     assert names == ["vit", "deit", "deit-distilled"]
 
 
-def test_without_a_network_one_line_within_20_seconds(tmp_path: Path) -> None:
+def test_without_a_network_one_line_within_20_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No hub, no cache: one line that names the three ways on, and no benchmark folder."""
     paint_folder(tmp_path / "data", per_class=4)
-    env = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    point_to("http://127.0.0.1:9", tmp_path / "hf", monkeypatch)
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", "from vitbench.cli import main; main()", "train", "--image-size", "64"],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = vitbench("train", "--image-size", "64", cwd=tmp_path)
     assert time.monotonic() - started < 60  # 20 s on an idle machine; tests share theirs
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr

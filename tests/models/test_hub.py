@@ -2,9 +2,6 @@
 
 import hashlib
 import http.server
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from huggingface_hub import constants
+from pointed import point_to
 
 from vitbench import files
 from vitbench.errors import WeightsError
@@ -119,16 +118,6 @@ def hub(tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     thread.join()
 
 
-def point_to(address: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the process had been started so: the library reads its environment once, at import."""
-    for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", address)
-    monkeypatch.setenv("HF_HOME", str(home))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-
-
 def refused(plan: ModelPlan, seconds: float = LIMIT) -> str:
     """The one-line error of `resolve_weights`, which must name the three ways on."""
     with pytest.raises(WeightsError) as caught:
@@ -154,20 +143,16 @@ def test_pretrained_comes_from_the_hub_then_from_the_cache(hub: Hub, tiny_plan: 
     assert hub.asked == []
 
 
-def test_what_timm_loads_is_what_we_load(hub: Hub, tiny_plan: ModelPlan) -> None:
+def test_what_timm_loads_is_what_we_load(
+    hub: Hub, tiny_plan: ModelPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """timm itself, pointed to the same cache, gives a network with the same backbone."""
     found = resolve_weights(("pretrained",), [tiny_plan])["test_vit"]
     mine = create(tiny_plan, 3, found, seed=0).state_dict()
-    script = (
-        "import sys, timm, torch\n"
-        "m = timm.create_model('test_vit', pretrained=True, num_classes=3, img_size=64)\n"
-        "torch.save(m.state_dict(), sys.argv[1])"
-    )
-    out = Path(os.environ["HF_HOME"]) / "timm.pt"
-    subprocess.run(
-        [sys.executable, "-c", script, str(out)], check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}
-    )
-    theirs = torch.load(out, weights_only=True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub.asked.clear()
+    theirs = timm.create_model("test_vit", pretrained=True, num_classes=3, img_size=64).state_dict()
+    assert hub.asked == []
     assert {key for key in mine if not torch.equal(mine[key], theirs[key])} <= {"head.weight", "head.bias"}
 
 

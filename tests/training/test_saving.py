@@ -4,7 +4,6 @@ import dataclasses
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,8 +12,10 @@ from typing import Any
 
 import pytest
 from called import vitbench
+from forked import Forked
 from painted import StopAt
 
+from vitbench.cli import main
 from vitbench.files import read_csv, read_json, sha256_of
 from vitbench.records import Benchmark, Run
 from vitbench.records.watch import Watch
@@ -146,28 +147,31 @@ def test_the_best_weights_outlive_the_epochs_after_them(
     assert saves[-2:] == [(4, 0), (4, 0)]
 
 
+def seldom_saved(*words: str) -> None:
+    """`vitbench` as it is for a user, with 30 s between checkpoints."""
+    saving.SAVE_SECONDS = 30.0
+    sys.argv = ["vitbench", *words]
+    main()
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX process groups")
 def test_kill_9_before_the_first_checkpoint(
     tmp_path: Path, coloured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it is for a user, 30 s between checkpoints: killed in epoch 2 it begins again, and ends equal."""
-    usual = {k: v for k, v in os.environ.items() if k != "VITBENCH_SAVE_SECONDS"}
     monkeypatch.setattr(saving, "SAVE_SECONDS", 30.0)
     words = "--models test_vit --weights random --image-size 32 --epochs 3 --per-class 60 --no-probe"
     call = ["train", "coloured", *shlex.split(words)]
     whole, cut = (tmp_path / "results" / name / "test_vit-s0" for name in ("whole", "cut"))
     assert vitbench(*call, "--name", "whole", cwd=tmp_path).returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from vitbench.cli import main; main()", *call, "--name", "cut"],
-        cwd=tmp_path, env=usual, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while "epoch 2 step" not in ((cut / "log.txt").read_text() if (cut / "log.txt").exists() else ""):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with Forked(seldom_saved, *call, "--name", "cut", cwd=tmp_path) as process:
+        deadline = time.monotonic() + 120
+        while "epoch 2 step" not in ((cut / "log.txt").read_text() if (cut / "log.txt").exists() else ""):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
     assert not list((cut / "checkpoint").glob("epoch-*.json"))
     assert vitbench("train", "--resume", "--name", "cut", cwd=tmp_path).returncode == 0
     assert outcome(Run(cut)) == outcome(Run(whole))
