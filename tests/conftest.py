@@ -19,6 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core each, also for the processes
 os.environ["VITBENCH_CACHE"] = tempfile.mkdtemp(prefix="vitbench-tests-")
 import forked
 from brief import SAVE, TIME_MODEL, briefly
+from leaving import leaving_nobody
 from painted import TINY, paint_folder
 
 from vitbench.benchmark import estimate
@@ -41,10 +42,18 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-def pytest_collection_finish() -> None:
-    """What was imported and collected stays, so no garbage collection need look through it, nor import it.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A fault test that misses its deadline leaves no process to those after it."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("faults"):
+            item.fixturenames.append("nobody_left")
 
-    A run collects what its model left, several times: a third of a second each, with torch loaded.
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays, so no garbage collection need look through it.
+
+    A run collects what its model left, several times: a third of a second each, with torch loaded. Nor need
+    processes import it that are forked from here.
     """
     gc.collect()
     gc.freeze()
@@ -54,6 +63,13 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """The tests' own feature store goes with them."""
     shutil.rmtree(os.environ["VITBENCH_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture
+def nobody_left() -> Iterator[None]:
+    """However the test ends, what it started ends with it."""
+    with leaving_nobody():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

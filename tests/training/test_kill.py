@@ -19,6 +19,7 @@ from vitbench.models.initial import RANDOM
 from vitbench.models.plan import plan_model
 
 CALL = [sys.executable, "-m", "vitbench", "train"]
+pytestmark = pytest.mark.usefixtures("nobody_left")
 OPTIONS = shlex.split(
     "--models test_vit --weights random --image-size 32 --epochs 4 --per-class 60 "
     "--drop-path 0.2 --ema 0.9 --micro-batch 6 --workers 2"

@@ -19,7 +19,7 @@ from vitbench.data.crew import Crew
 from vitbench.records import Benchmark
 from vitbench.training import loop
 
-pytestmark = pytest.mark.usefixtures("no_reports")
+pytestmark = pytest.mark.usefixtures("no_reports", "nobody_left")
 
 SETTINGS = {**TINY, "epochs": 3, "per_class": 40, "batch_size": 8, "workers": 2, "augment": "strong"}
 SCRIPT = """
