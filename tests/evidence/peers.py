@@ -50,7 +50,7 @@ class Peer:
     script: str
     environment: str
     epochs: int
-    """So many that the whole call takes a minute and a half of a core, by trial."""
+    """So many that the whole call takes one to one and a half minutes of a core, by trial."""
     start: str = "pretrained"
 
 
@@ -178,7 +178,8 @@ def call(peer: Peer, case: str, epochs: int, places: Places) -> dict[str, Any]:
 
 
 SAYING = re.compile(
-    r"corrupt|truncat|duplicat|cop(y|ies) |leak|unreadable|no pictures of|missing", re.IGNORECASE
+    r"[1-9]\d* corrupt|corrupt JPEG|truncat|duplicat|cop(y|ies) |leak|unreadable|no pictures of|missing",
+    re.IGNORECASE,
 )
 
 

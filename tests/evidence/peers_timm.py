@@ -28,7 +28,7 @@ def use(task: Task) -> Told:
     subprocess.run([python, task.scripts / "inference.py", *best, "--no-console-results"], check=True)
     names = {}
     for path, one in json.loads(answered.read_text(encoding="utf-8")).items():
-        names[path] = task.classes[int(one["index"])]
+        names[str(task.folder / "test" / path)] = task.classes[int(one["index"])]
     told = json.loads(own.read_text(encoding="utf-8"))
     return Told(names, (told[0] if isinstance(told, list) else told)["top1"] / 100)
 
