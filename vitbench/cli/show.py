@@ -123,7 +123,8 @@ def _next(benchmark: Benchmark, comparison: "Comparison", width: int) -> list[Li
     states = {run.status for run in benchmark.runs}
     if "finished" not in states:
         return command_lines("no model finished; to try again:", going_on(benchmark), width)
-    if models := leading_probes(comparison):
+    trained = {run.model for run in benchmark.runs}  # exported models are rows too
+    if models := tuple(name for name in leading_probes(comparison) if name in trained):
         return command_lines("next:", training_of(models, benchmark), width)
     dated = benchmarks_in(benchmark.folder.parent)
     asking = predicting(benchmark, next((b for b in dated if not b.pretrains), None))
