@@ -11,6 +11,7 @@ from vitbench.cli.options import status_of
 from vitbench.cli.progress import watch
 from vitbench.cli.show import print_frames, say, show_sentences, show_table
 from vitbench.inference.devices import choose_device
+from vitbench.narrative.words import measured
 from vitbench.records.commands import command
 from vitbench.reports.cost import answer, rows_of, write_cost
 
@@ -71,6 +72,6 @@ def _table(found: "Cost") -> tuple[list[str], list[list[str]], list[str]]:
     for row in rows_of(found):
         share = f"{100 * row['attention'] / row['macs']:.0f}" if row["attention"] else ""
         cells = [row["model"], str(row["image_size"]), row["windows"], f"{row['macs'] / 1e9:.3g}", share]
-        rows.append([*cells, *("" if row[name] is None else f"{row[name]:.3g}" for name in TIMED)])
+        rows.append([*cells, *("" if row[name] is None else measured(row[name]) for name in TIMED)])
     titles = ["model", "px", "windows", "GMACs", "attn %", *TIMED.values()]
     return titles, rows, [title for title in titles if title not in ("model", "windows")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench import files
 from vitbench.narrative.resolution import parts_text
-from vitbench.narrative.words import p_cell
+from vitbench.narrative.words import measured, p_cell
 from vitbench.records import percent
 from vitbench.reports import html_arms, html_tables
 from vitbench.reports.costed import Costed
@@ -143,6 +143,7 @@ def page_environment() -> Any:
     environment.filters["pct"] = percent
     environment.filters["unbroken"] = unbroken
     environment.filters["p_cell"] = p_cell
+    environment.filters["measured"] = measured
     environment.filters["explained"] = explained
     environment.filters["decapitalised"] = lambda text: text[:1].lower() + text[1:]
     script = (HERE / "report.js").read_text(encoding="utf-8")
