@@ -18,6 +18,7 @@ from painted import TINY, ListeningToRuns, paint_folder
 
 from vitbench.benchmark import onray
 from vitbench.benchmark.parcels import Parcel, unpack
+from vitbench.benchmark.rays import patiently, tried
 from vitbench.benchmark.sweep import sweep
 from vitbench.benchmark.tasks import SCRATCH, TOKEN
 from vitbench.benchmark.train import train
@@ -59,13 +60,11 @@ def cluster() -> Iterator[Any]:
         os.environ[name] = value  # read where Ray is loaded
     pytest.importorskip("ray")
     services: Any = __import__("ray._private.services", fromlist=["get_node"])
-    from vitbench.benchmark.rays import patiently
-
     services.get_node = patiently(services.get_node)
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": OBJECTS}
-    made = Cluster(initialize_head=True, head_node_args=head)
+    made = tried(lambda: Cluster(initialize_head=True, head_node_args=head))
     yield made
     made.shutdown()
 
@@ -76,7 +75,8 @@ def machine(cluster: Any) -> Iterator[Callable[..., Any]]:
     added = []
 
     def add(**environment: str) -> Any:
-        node = cluster.add_node(num_cpus=1, object_store_memory=OBJECTS, env_vars=environment)
+        own = {"object_store_memory": OBJECTS, "env_vars": environment}
+        node = tried(lambda: cluster.add_node(num_cpus=1, **own))
         added.append(node)
         return node
 
@@ -238,7 +238,11 @@ class Shell:
         own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         own |= {"OMP_NUM_THREADS": "1", "HOME": str(self.place), "VITBENCH_MARK": self.mark, **environment}
         words = [*self.words, "--engine=ray", "--jobs=1", *more]
-        return subprocess.Popen(words, cwd=self.place, env=own, stderr=subprocess.PIPE, text=True)
+        heard: Any = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+        # What a shell has started in the background passes on that it ignores Ctrl-C.
+        return subprocess.Popen(
+            words, cwd=self.place, env=own, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+        )
 
     def until(self, pattern: str, call: "subprocess.Popen[str]") -> None:
         """Wait for files of the benchmark."""

@@ -24,8 +24,8 @@ from vitbench.records.watch import Watch
 
 OBJECTS_BYTES = 128 * 2**20
 """Shared memory of a Ray that is started here: little, for its runs are written in place."""
-START_SECONDS = 300.0
-"""So long Ray may take to start; by itself it gives up after half a minute, which a busy machine needs."""
+START_SECONDS, START_TRIES = 60.0, 5
+"""So long Ray may take to start, and how often: its helpers have 15 seconds, too few on a busy machine."""
 COUNT_SECONDS = 2.0
 """How often the machines are counted."""
 HERE = "local"
@@ -225,13 +225,24 @@ def _started() -> Rays:
     rays = Rays(None, HERE, folder, before)
     how = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": OBJECTS_BYTES}
     try:
-        rays.ray = _loaded(address=HERE, _temp_dir=folder, **how)
+        rays.ray = tried(lambda: _loaded(address=HERE, _temp_dir=folder, **how))
     except BaseException as error:
         rays.close()
-        if isinstance(error, Exception):  # Ray's own says no more than that
+        if isinstance(error, Exception):
             raise VitbenchError(f"Ray could not be started here ({first_line(error)})") from error
         raise
     return rays
+
+
+def tried(start: Callable[[], Any]) -> Any:
+    """What Ray is started by, tried several times."""
+    for left in reversed(range(START_TRIES)):
+        try:
+            return start()
+        except Exception:  # Ray's own says no more than that
+            if not left:
+                raise
+    raise AssertionError
 
 
 @contextlib.contextmanager
