@@ -15,6 +15,7 @@ import numpy as np
 
 from vitbench import files
 from vitbench.errors import VitbenchError
+from vitbench.records.buckets import Buckets
 from vitbench.records.pictures import Array, Part, Picture
 
 LEARNED_FROM = "learned_from.prints"
@@ -30,6 +31,10 @@ CONTENT_BYTES = 16
 """Of a file's sha256 that are kept."""
 UNSEEN = bytes(SIDE**2 // 8)
 """The fingerprint of a picture in which too little can be seen."""
+TURNS = 8
+"""Ways to lay a picture on another one."""
+FEW = 500
+"""Up to so many, all are compared; beyond, whoever shares a word with a picture is looked up."""
 ASKED = 1 << 20
 """Pairs of fingerprints, turned each way, that are compared at once."""
 
@@ -129,15 +134,26 @@ class Fingerprints:
         new = [i for i, printed in enumerate(prints) if found[i] is None and printed.any()]
         if not new or not len(self._near):
             return found
-        turned = _turned(prints[new])  # (M, 8, 4)
-        step = max(1, ASKED // (8 * len(self._near)))
+        step = max(1, ASKED // (TURNS * len(self._near)))
         for start in range(0, len(new), step):
-            bits = np.bitwise_count(turned[start : start + step, :, None] ^ self._near[None, None])
-            near = bits.sum(axis=-1, dtype=np.uint16).min(axis=1) <= MOST_BITS  # (m, N)
-            for i, row in zip(new[start : start + step], near, strict=True):
-                if row.any():
-                    found[i] = Found(PARTS[int(self._near_parts[row].min())], near=True)
+            some = new[start : start + step]
+            for i, part in zip(some, self._nearest_parts(_turned(prints[some])), strict=True):
+                if part < len(PARTS):
+                    found[i] = Found(PARTS[part], near=True)
         return found
+
+    def _nearest_parts(self, turned: Array) -> "list[int]":
+        """The earliest part of what is near to each of (m, TURNS, 4) fingerprints; more where nothing is."""
+        earliest = np.full(len(turned), len(PARTS), dtype=np.uint8)
+        asked = turned.reshape(-1, turned.shape[-1])
+        if len(self._near) > FEW and self._buckets.work(asked) < len(asked) * len(self._near):
+            mine, theirs, _ = self._buckets.within(asked)
+            np.minimum.at(earliest, mine // TURNS, self._near_parts[theirs])
+        else:
+            bits = np.bitwise_count(turned[:, :, None] ^ self._near[None, None])
+            near = bits.sum(axis=-1, dtype=np.uint16).min(axis=1) <= MOST_BITS  # (m, N)
+            earliest = np.where(near, self._near_parts, earliest[:, None]).min(axis=1)
+        return [int(part) for part in earliest]
 
     @cached_property
     def _places(self) -> dict[bytes, int]:
@@ -152,6 +168,10 @@ class Fingerprints:
     def _near(self) -> Array:
         """(K, 4) uint64."""
         return np.ascontiguousarray(self.prints[self._telling]).view(np.uint64)
+
+    @cached_property
+    def _buckets(self) -> Buckets:
+        return Buckets(self._near, MOST_BITS)
 
     @cached_property
     def _near_parts(self) -> Array:
@@ -180,7 +200,7 @@ def _turned(prints: Array) -> Array:
     bits = np.unpackbits(prints, axis=1).reshape(-1, SIDE, SIDE)
     odd = (np.arange(SIDE) % 2).astype(np.uint8)
     found = []
-    for turn in range(8):
+    for turn in range(TURNS):
         one = bits.swapaxes(1, 2) if turn & 4 else bits
         one = one ^ odd[:, None] if turn & 2 else one
         one = one ^ odd if turn & 1 else one

@@ -15,7 +15,6 @@ from itertools import starmap
 import numpy as np
 
 from vitbench.data.duplicates.align import align, correlation, warp
-from vitbench.data.duplicates.buckets import Buckets
 from vitbench.data.duplicates.descriptors import (
     COLOUR_SIDE,
     SIDE,
@@ -27,6 +26,7 @@ from vitbench.data.duplicates.descriptors import (
     slopes,
 )
 from vitbench.records import Array
+from vitbench.records.buckets import Buckets
 
 MOST_BITS = 10
 """Of 64, by which the hashes of candidates may differ."""
@@ -158,7 +158,7 @@ def _all_candidates(whole: Array, cores: Array, pool: ThreadPoolExecutor) -> Ite
             lambda start: _compared(whole, cores, start, ROWS), range(0, len(whole) - 1, ROWS)
         )
         return
-    buckets = [Buckets(whole.ravel()), Buckets(cores.ravel())]
+    buckets = [Buckets(hashes.reshape(-1, 1), MOST_BITS) for hashes in (whole, cores)]
     starts = range(0, len(whole) - 1, ASKED)
     yield from pool.map(lambda start: _looked_up(whole, cores, buckets, start), starts)
 
@@ -167,7 +167,7 @@ def _looked_up(whole: Array, cores: Array, buckets: Sequence[Buckets], start: in
     """As `_compared`, for ASKED pictures by way of buckets; pictures that resemble very many are compared."""
     stop = min(start + ASKED, len(whole))
     asked = [(whole, buckets[0]), (cores, buckets[0]), (whole, buckets[1])]
-    work = sum(theirs.work(mine[start:stop, 0]) for mine, theirs in asked)
+    work = sum(theirs.work(mine[start:stop, :1]) for mine, theirs in asked)
     if work > (stop - start) * (len(whole) - start):  # comparing all is no slower then, and takes less memory
         rows = max(1, min(ROWS, CELLS // len(whole)))
         blocks = [
@@ -176,7 +176,7 @@ def _looked_up(whole: Array, cores: Array, buckets: Sequence[Buckets], start: in
         return _Pairs.joined(blocks)
     found = []
     for frame, (mine, theirs) in enumerate(asked):
-        one, place, bits = theirs.within(mine[start:stop, 0], MOST_BITS)
+        one, place, bits = theirs.within(mine[start:stop, :1])
         other, turn = np.divmod(place.astype(np.int64), TURNS)
         one = one.astype(np.int64) + start
         pairs = _Pairs(one, other, turn, np.full(len(one), frame), bits.astype(np.int64))

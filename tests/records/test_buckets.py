@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vitbench.data.duplicates import near
-from vitbench.data.duplicates.buckets import AROUND, MOST_BITS, Buckets
 from vitbench.records import Array
+from vitbench.records.buckets import Buckets, around
 
 
 def families(count: int, members: int, seed: int = 0) -> Array:
@@ -22,20 +22,23 @@ def families(count: int, members: int, seed: int = 0) -> Array:
     return all_of_them
 
 
-def test_a_word_has_137_neighbours() -> None:
+def test_the_neighbours_of_a_word() -> None:
     """Itself, 16 with one other bit, 120 with two."""
-    assert len(set(AROUND.tolist())) == 1 + 16 + 120
+    assert [len(set(around(radius).tolist())) for radius in (-1, 0, 1, 2)] == [0, 1, 17, 137]
 
 
-@pytest.mark.parametrize("bits", [0, 4, 10, MOST_BITS])
-def test_nothing_within_so_many_bits_is_missed(bits: int) -> None:
-    """All pairs, and no others, with their true distances."""
-    hashes = families(40, 6).ravel()
+@pytest.mark.parametrize(("bits", "wide"), [(0, 1), (2, 1), (4, 1), (10, 1), (11, 1), (24, 4), (31, 4)])
+def test_nothing_within_so_many_bits_is_missed(bits: int, wide: int) -> None:
+    """All pairs, and no others, with their true distances; hashes of 64 bits and of 256."""
+    hashes = families(40, 6).reshape(-1, wide)
     asked = hashes[::7]
-    distance = np.bitwise_count(asked[:, None] ^ hashes[None])
+    distance = np.bitwise_count(asked[:, None] ^ hashes[None]).sum(axis=2)
     want = {(i, j, distance[i, j]) for i, j in zip(*np.nonzero(distance <= bits), strict=True)}
-    found = Buckets(hashes).within(asked, bits)
+    buckets = Buckets(hashes, bits)
+    found = buckets.within(asked)
     assert set(zip(*(column.tolist() for column in found), strict=True)) == want
+    assert len(want) >= len(asked)
+    assert buckets.work(asked) >= len(found[0])
 
 
 @pytest.mark.parametrize("members", [1, 3, 50])
