@@ -87,25 +87,36 @@ def machine(cluster: Any) -> Iterator[Callable[..., Any]]:
 
 
 class Kills(ListeningToRuns):
-    """After the first epoch kills who trains it, after a later one a whole machine."""
+    """In the middle of a run kills who trains it, in the middle of a later one its whole machine."""
 
-    def __init__(self, kill_machine: Callable[[], None]) -> None:
+    def __init__(self, kill_machine: Callable[[str], bool]) -> None:
         super().__init__()
-        self.kills = [self.kill_worker, lambda run: kill_machine()]
+        self.kills = [self.kill_worker, kill_machine]
         self.grid: list[str] = []
 
     def epoch_finished(self, run: str, row: Epoch, best: bool) -> None:
-        if self.kills:
-            self.kills.pop(0)(run)
+        if self.kills and row.epoch == 1 and self.kills[0](run):
+            self.kills.pop(0)
 
     def machines(self, text: str, at_once: int) -> None:
         self.grid.append(text)
 
-    def kill_worker(self, run: str) -> None:
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.cmdline()[:1] == [f"ray::{run}"]:
-                    process.kill()
+    def kill_worker(self, run: str) -> bool:
+        return any(_killed(process) for process in psutil.process_iter() if carries(process, run))
+
+
+def _killed(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        process.kill()
+        return True
+    return False
+
+
+def carries(process: psutil.Process, run: str) -> bool:
+    """Whether a Ray worker has this run in hand."""
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()[:1] == [f"ray::{run}"]
+    return False
 
 
 def left_over() -> list[str]:
@@ -140,7 +151,15 @@ def test_a_killed_worker_and_a_lost_machine_cost_no_byte(
     """kill -9 of who trains, then of a machine in the middle: the runs go on, and nobody is left."""
     machine()
     second = machine()
-    watch = Kills(lambda: cluster.remove_node(second, allow_graceful=False))
+
+    def kill_machine(run: str) -> bool:
+        raylet = psutil.Process(second.all_processes["raylet"][0].process.pid)
+        has_it = any(carries(process, run) for process in raylet.children(recursive=True))
+        if has_it:
+            cluster.remove_node(second, allow_graceful=False)
+        return has_it
+
+    watch = Kills(kill_machine)
     results = tmp_path / "results"
     grid = train(
         photos, name="grid", results=results, watch=watch, engine="ray", address=cluster.address, **ASKED
@@ -206,14 +225,16 @@ def test_a_sweep_is_carried_out_elsewhere(
     monkeypatch.setenv("VITBENCH_CACHE", str(far))
     machine(**{SCRATCH: str(far)})
     monkeypatch.setenv("VITBENCH_CACHE", str(tmp_path / "here"))
-    watch = Kills(lambda: None)
+    watch = Kills(lambda run: True)
     there = {"engine": "ray", "address": cluster.address, "watch": watch}
     sweep(photos, name="grid", arms=["finetune"], results=results, **there, **asked)
     assert list(far.rglob("*.safetensors"))
     assert not list((tmp_path / "here").rglob("*.safetensors"))
     sweep(photos, name="plain", arms=["finetune"], results=results, progress=False, **asked)
     assert not watch.kills
-    grid, plain = (sorted((results / name / "cells.csv").read_text().split()) for name in ("grid", "plain"))
+    grid, plain = (
+        sorted((results / name / "cells.csv").read_text().splitlines()) for name in ("grid", "plain")
+    )
     assert grid == plain
     assert len(grid) == 1 + 4 + 2
 

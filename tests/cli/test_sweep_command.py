@@ -77,3 +77,32 @@ def test_other_pictures_are_refused_and_what_there_is_stays(call: Call) -> None:
         assert status == 2
         assert said in text
     assert Path("results/data-sweep/cells.csv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_arms_are_trained_at_fewer_sizes_and_each_is_a_curve(call: Call) -> None:
+    """Fine-tuned, distilled (its teacher learns from the same draw) and from scratch, beside the probes."""
+    paint_folder(Path("data"))
+    trained = {"arms": "finetune,distill,scratch", "trained-shots": "2,4", "trained-draws": "1"}
+    small = {"epochs": "1", "per-class": "6", "batch-size": "16", "teacher": "test_efficientnet"}
+    teachers = ["--weights", "test_efficientnet=random"]
+    asked = [*words(models="test_vit", draws="2", **trained, **small), *teachers]
+    status, text = call("sweep", "data", *asked)
+    assert status == 0, text
+    place = Path("results/data-sweep")
+    cells = pandas.read_csv(place / "cells.csv", dtype={"right": str})
+    assert sorted(cells.groupby("model").size().items()) == [
+        ("test_vit-distill", 2),
+        ("test_vit-finetune", 2),
+        ("test_vit-probe", 2 * 3),
+        ("test_vit-scratch", 2),
+    ]
+    # From 4 per class on a part of the k chooses the epoch; the k is not exceeded.
+    assert set(cells[cells["shots"] == "4"][["pictures", "val"]].itertuples(index=False, name=None)) == {
+        (4.0, 0.0),
+        (4.0, 1.0),
+    }
+    assert "arms were trained at 2, 4 per class, 1 draws each" in (place / "report.html").read_text()
+    before = (place / "cells.csv").read_bytes()
+    assert call("sweep", "data", *asked)[0] == 0
+    assert (place / "cells.csv").read_bytes() == before
