@@ -50,6 +50,11 @@ def test_where_a_curve_reaches_an_accuracy() -> None:
     assert 16 < need < 32
 
 
+def test_a_curve_that_hardly_rises_reaches_nothing() -> None:
+    """The photos that its power law asks for are more than a number can hold."""
+    assert reached([2, 4], np.array([0.5, 0.5 + 1e-9]), 0.9) == (math.inf, True)
+
+
 def test_a_power_law_is_gone_on_with() -> None:
     """Error 0.8 / √k: at 64 it is 0.1."""
     sizes = (4.0, 8.0, 16.0, 32.0)

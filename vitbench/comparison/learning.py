@@ -237,9 +237,11 @@ def reached(sizes: Sequence[float], accuracy: Array, target: float) -> tuple[flo
     scale, exponent = power_law(sizes, accuracy)
     if exponent <= 0 or target >= 1:
         return math.inf, True
-    need = math.exp((scale - math.log(1 - target)) / exponent)
+    need = (scale - math.log(1 - target)) / exponent
+    if need > math.log(2 * sizes[-1]):  # of a curve that hardly rises, beyond any number
+        return math.inf, True
     # A flat fit may say less than what was tried without reaching it.
-    return (max(need, float(sizes[-1])), True) if need <= 2 * sizes[-1] else (math.inf, True)
+    return max(math.exp(need), float(sizes[-1])), True
 
 
 def power_law(sizes: Sequence[float], accuracy: Array) -> tuple[float, float]:
