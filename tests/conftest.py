@@ -57,7 +57,8 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
-    forked.begin()
+    if hasattr(os, "fork"):
+        forked.begin()
 
 
 def pytest_unconfigure() -> None:
