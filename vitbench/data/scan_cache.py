@@ -41,17 +41,17 @@ OLD_SECONDS = 30 * 86400
 WAIT_SECONDS = 5.0
 """For another process that writes."""
 DECIDING = (
-    "decode.py",
-    "depth.py",
-    "formats.py",
-    "pages.py",
-    "scan_cache.py",
-    "duplicates/descriptors.py",
-    "duplicates/near.py",
-    "duplicates/buckets.py",
-    "duplicates/align.py",
+    "data/decode.py",
+    "data/depth.py",
+    "data/formats.py",
+    "data/pages.py",
+    "data/scan_cache.py",
+    "data/duplicates/descriptors.py",
+    "data/duplicates/near.py",
+    "data/duplicates/align.py",
+    "records/buckets.py",
 )
-"""Modules of this folder that decide what is remembered; a change in one of them forgets everything."""
+"""Modules of the package that decide what is remembered; a change in one of them forgets everything."""
 
 SCHEMA = """
 create table if not exists files
@@ -226,8 +226,8 @@ CODECS = ("pil", "jpg", "libjpeg_turbo", "webp", "libtiff", "avif")
 
 def database() -> Path:
     """The file of what this version of the decoder and its libraries taught."""
-    here = Path(__file__).parent
-    parts = [(here / name).read_bytes() for name in DECIDING]
+    package = Path(__file__).parents[1]
+    parts = [(package / name).read_bytes() for name in DECIDING]
     codecs = [str(features.version(name)) for name in CODECS]
     parts += [name.encode() for name in (*codecs, *map(_version, ("numpy", "pi_heif")), SCHEMA)]
     return cache_folder() / f"known-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:12]}.sqlite"
@@ -241,8 +241,8 @@ def _version(package: str) -> str:
 
 
 def _connect() -> sqlite3.Connection | None:
+    path = database()
     try:
-        path = database()
         path.parent.mkdir(parents=True, exist_ok=True)
         _tidy(path)
         connection = sqlite3.connect(path, timeout=WAIT_SECONDS)
