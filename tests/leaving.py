@@ -21,7 +21,8 @@ def leaving_nobody() -> Iterator[None]:
         try:
             yield
         finally:
-            for process in psutil.process_iter():
+            for number in psutil.pids():  # `process_iter` remembers who had a number before
                 with contextlib.suppress(psutil.Error):
+                    process = psutil.Process(number)
                     if process.environ().get(MARK) == mark and process.pid != os.getpid():
                         process.kill()
