@@ -12,6 +12,13 @@ MARK = "VITBENCH_TEST"
 """In the environment of processes: by which test they were started, by whatever hands."""
 
 
+def processes() -> Iterator[psutil.Process]:
+    """All that run now; psutil's `process_iter` remembers who had a number before, and then kills nobody."""
+    for number in psutil.pids():
+        with contextlib.suppress(psutil.Error):
+            yield psutil.Process(number)
+
+
 @contextlib.contextmanager
 def leaving_nobody() -> Iterator[None]:
     """In the end every process that was started inside is killed, whose parent and session are gone too."""
@@ -21,8 +28,7 @@ def leaving_nobody() -> Iterator[None]:
         try:
             yield
         finally:
-            for number in psutil.pids():  # `process_iter` remembers who had a number before
+            for process in processes():
                 with contextlib.suppress(psutil.Error):
-                    process = psutil.Process(number)
                     if process.environ().get(MARK) == mark and process.pid != os.getpid():
                         process.kill()

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from leaving import processes
 from painted import TINY, ListeningToRuns, paint_folder
 
 from vitbench.benchmark import onray
@@ -102,7 +103,7 @@ class Kills(ListeningToRuns):
         self.grid.append(text)
 
     def kill_worker(self, run: str) -> bool:
-        return any(_killed(process) for process in psutil.process_iter() if carries(process, run))
+        return any(_killed(process) for process in processes() if carries(process, run))
 
 
 def _killed(process: psutil.Process) -> bool:
@@ -122,7 +123,7 @@ def carries(process: psutil.Process, run: str) -> bool:
 def left_over() -> list[str]:
     """Processes that carry works out for a Ray worker, or for nobody any more."""
     found = []
-    for process in psutil.process_iter():
+    for process in processes():
         with contextlib.suppress(psutil.Error):
             call, parent = " ".join(process.cmdline()), process.parent()
             mine = parent is None or parent.pid == 1 or "ray" in parent.name()
@@ -271,7 +272,7 @@ class Shell:
     def left(self) -> list[psutil.Process]:
         """Processes that its calls have left."""
         found = []
-        for process in psutil.process_iter():
+        for process in processes():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get("VITBENCH_MARK") == self.mark and lives(process):
                     found.append(process)
