@@ -27,7 +27,7 @@ test-slow: $(INSTALLED)  ## run the slow tests too
 
 test-ray: $(INSTALLED)  ## run the tests of the grid, with Ray
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
-	$(BIN)/python -m pytest -m ray -n 0
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m ray -n 0
 
 test-faults: $(INSTALLED)  ## kill it, fill its disk, feed it garbage (most of an hour)
 	rm -f results/evidence/reliability.jsonl
