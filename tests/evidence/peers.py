@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pages import PAGES
+from pages import PAGES, kept_rows
 from peers_page import write
 
 RECORD = PAGES / "peers.jsonl"
@@ -211,13 +211,6 @@ def measured(places: Places, rows: list[dict[str, Any]], only: Sequence[str]) ->
                 yield call(peer, case, peer.epochs if case == "whole" else 1, places)
 
 
-def known() -> list[dict[str, Any]]:
-    """The rows that are there."""
-    if not RECORD.exists():
-        return []
-    return [json.loads(line) for line in RECORD.read_text(encoding="utf-8").splitlines()]
-
-
 def main() -> None:
     names = [peer.name for peer in PEERS]
     parser = argparse.ArgumentParser()
@@ -228,14 +221,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         photos, weights, scripts = (one.resolve() for one in (asked.photos, asked.weights, asked.scripts))
         places = Places(photos, weights, asked.environments.absolute(), scripts, Path(work))
-        rows = known()
+        rows = kept_rows(RECORD)
         for row in measured(places, rows, asked.only):
             with RECORD.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
             right = [Path(path).parts[1] == name for path, name in row["answers"].items()]
             told = {key: row[key] for key in ("peer", "case", "epochs", "status", "cpu", "wall", "memory_mb")}
             print(told, f"{sum(right)} of {len(right)}", row["own"], row["said"], row["last"], flush=True)
-    write(known())
+    write(kept_rows(RECORD))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pages import PAGES
+from pages import PAGES, in_points, kept_rows
 
 from vitbench import files
 from vitbench.comparison.statistics import ALPHA, accuracy_interval, holm, paired_difference
@@ -191,7 +191,7 @@ def _line(row: Row) -> str:
 
 
 def _pair(one: Beside) -> str:
-    points = f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
+    points = in_points(one.value, one.low, one.high)
     return f"| {one.name} | {points} | {p_cell(one.p)} | {p_cell(one.adjusted)} |"
 
 
@@ -221,6 +221,4 @@ def write(rows: Sequence[Row]) -> None:
 
 
 if __name__ == "__main__":
-    from peers import known
-
-    write(known())
+    write(kept_rows(PAGE.with_suffix(".jsonl")))

@@ -27,7 +27,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from pages import PAGES
+from pages import PAGES, kept_rows
 from recipes_page import write
 
 from vitbench.benchmark.train import train
@@ -152,13 +152,6 @@ def _answers(benchmark: Benchmark, model: str) -> Predictions:
     return Predictions.read(run.folder / "predictions.csv")
 
 
-def known() -> list[dict[str, Any]]:
-    """The rows that are there."""
-    if not RECORD.exists():
-        return []
-    return [json.loads(line) for line in RECORD.read_text(encoding="utf-8").splitlines()]
-
-
 def lacking(
     rows: Sequence[Mapping[str, Any]], asked: argparse.Namespace
 ) -> Iterator[tuple[str, str, Way, int]]:
@@ -183,13 +176,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--px", type=int, default=PX)
     asked = parser.parse_args()
-    for set_name, network, way, seed in lacking(known(), asked):
+    for set_name, network, way, seed in lacking(kept_rows(RECORD), asked):
         row = cell(set_name, network, way, seed, asked.px, asked.photos.resolve(), asked.weights.resolve())
         with RECORD.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         scores = {name: f"{sum(row[name])} of {len(row[name])}" for name in ("right", "probe", "averaged")}
         print(set_name, network, way.name, seed, scores, row["loss"], row["cpu"], flush=True)
-    write(known(), [(way.name, network) for way in WAYS for network in way.networks], list(SETS))
+    write(kept_rows(RECORD), [(way.name, network) for way in WAYS for network in way.networks], list(SETS))
 
 
 if __name__ == "__main__":

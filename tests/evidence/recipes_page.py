@@ -5,10 +5,10 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
-from pages import PAGES
+from pages import PAGES, in_points
 
 from vitbench import files
-from vitbench.comparison.statistics import accuracy_interval, holm, paired_difference
+from vitbench.comparison.statistics import Difference, accuracy_interval, holm, paired_difference
 from vitbench.narrative.words import p_cell
 from vitbench.records import Array
 
@@ -73,40 +73,43 @@ def table(rows: Sequence[Row], set_name: str, network: str) -> list[str]:
         way: pooled([row for row in mine if row["way"] == way], defaults)
         for way in dict.fromkeys(row["way"] for row in mine)
     }
-    lines: list[tuple[str, list[str], list[float]]] = []
+    lines: list[Told] = []
     for way, one in ways.items():
-        lines.append(_line(way, one, one.right, one.losses["right"]))
+        base = None if way == "default" else one.default
+        lines.append(_told(way, one, one.right, one.losses["right"], (one.probe, base)))
         if way == "default":
             name, loss = "probe and default, probabilities averaged", one.losses["averaged"]
-            lines.append(_line(name, one, one.averaged, loss))
-            lines.append(_line("the probe", one, one.probe, one.losses["probe"]))
-    adjusted = iter(holm([p for _, _, ps in lines for p in ps]))
+            lines.append(_told(name, one, one.averaged, loss, (one.probe, one.default)))
+            lines.append(_told("the probe", one, one.probe, one.losses["probe"], (None, one.default)))
+    adjusted = iter(holm([found.p for line in lines for found in line.differences if found is not None]))
     out = [
         "| recipe | draws | held-out pictures | right % [95 %] | − probe, points [95 %], adjusted p "
         "| − default, points [95 %], adjusted p | log loss |",
         f"|{'---|' * 7}",
     ]
-    for start, cells, ps in lines:
-        told = [cell.replace("PP", p_cell(next(adjusted))) if "PP" in cell else cell for cell in cells]
-        assert sum("PP" in cell for cell in cells) == len(ps)
-        out.append(f"{start} | {' | '.join(told)} |")
+    for line in lines:
+        cells = [
+            "–" if found is None else f"{in_points(*found[:3])}, {p_cell(next(adjusted))}"
+            for found in line.differences
+        ]
+        out.append(f"{line.start} | {' | '.join(cells)} | {line.loss:.3f} |")
     return out
 
 
-def _line(name: str, one: Pooled, right: Array, loss: float) -> tuple[str, list[str], list[float]]:
+class Told(NamedTuple):
+    """A line of the table, before p-values are adjusted over all of it."""
+
+    start: str
+    differences: Sequence[Difference | None]
+    """To the probe, and to the default."""
+    loss: float
+
+
+def _told(name: str, one: Pooled, right: Array, loss: float, others: Sequence[Array | None]) -> Told:
     low, high = accuracy_interval(right, one.groups)
     score = f"{100 * right.mean():.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-    start = f"| {name} | {one.seeds} | {len(right)} | {score}"
-    cells: list[str] = []
-    ps: list[float] = []
-    for other in (None if name == "the probe" else one.probe, None if name == "default" else one.default):
-        if other is None:
-            cells.append("–")
-            continue
-        found = paired_difference(right, other, one.groups)
-        cells.append(f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}], PP")
-        ps.append(found.p)
-    return start, [*cells, f"{loss:.3f}"], ps
+    differences = [None if other is None else paired_difference(right, other, one.groups) for other in others]
+    return Told(f"| {name} | {one.seeds} | {len(right)} | {score}", differences, loss)
 
 
 def verdict(rows: Sequence[Row], sets: Sequence[str]) -> str:

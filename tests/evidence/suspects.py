@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
-from pages import PAGES
+from pages import PAGES, kept_rows
 
 from vitbench.comparison.confident import doubt_ranks, doubted, doubted_if_clean
 from vitbench.comparison.suspects import is_named
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
-    rows = _kept()
+    rows = kept_rows(RECORD)
     known = {(row["set"], row["per_class"], row["noise"], row["seed"]) for row in rows}
     for row in tried(asked.photos, asked.weights, asked.seeds, known):
         rows.append(row)
@@ -176,12 +176,6 @@ def main() -> None:
             file.write(json.dumps(row) + "\n")
         print(row["set"], row["per_class"], row["noise"], row["seed"], row["lists"]["both"], flush=True)
     PAGE.write_text(page(rows), encoding="utf-8")
-
-
-def _kept() -> list[dict[str, Any]]:
-    if not RECORD.exists():
-        return []
-    return [json.loads(line) for line in RECORD.read_text(encoding="utf-8").splitlines()]
 
 
 LISTS = {
