@@ -191,6 +191,12 @@ def test_another_version_of_the_decoder_reads_again(
     assert not old.exists()
 
 
+def test_every_module_that_decides_is_there() -> None:
+    """One that has moved would be no database at all, in silence."""
+    package = Path(scan_cache.__file__).parents[1]
+    assert [name for name in scan_cache.DECIDING if not (package / name).is_file()] == []
+
+
 def damage_all(path: Path) -> None:
     path.write_bytes(b"no database at all" * 500)
 

@@ -208,7 +208,8 @@ class ScanCache:
                 self._connection.close()
         self._connection = None
         if _is_damage(error):
-            _remove(database())
+            with suppress(OSError):  # no file left to open
+                _remove(database())
 
 
 @contextmanager
@@ -241,12 +242,12 @@ def _version(package: str) -> str:
 
 
 def _connect() -> sqlite3.Connection | None:
-    path = database()
     try:
+        path = database()
         path.parent.mkdir(parents=True, exist_ok=True)
         _tidy(path)
         connection = sqlite3.connect(path, timeout=WAIT_SECONDS)
-    except (OSError, sqlite3.Error):  # a folder that cannot be made or written
+    except (OSError, sqlite3.Error):  # a folder that cannot be made or written, no file left to open
         return None
     try:
         connection.execute("pragma journal_mode = wal")
