@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from vitbench.data.prefetch import cores
-from vitbench.errors import UsageError, VitbenchError, first_line
+from vitbench.errors import RefusedError, UsageError, VitbenchError, first_line
+from vitbench.locks import locked
 from vitbench.records import Machine, counted
 from vitbench.records.watch import Watch
 
@@ -28,6 +29,8 @@ START_SECONDS, START_TRIES = 60.0, 5
 """So long Ray may take to start, and how often: its helpers have 15 seconds, too few on a busy machine."""
 COUNT_SECONDS = 2.0
 """How often the machines are counted."""
+FOLDER, LEFT_SECONDS = "vitbench-ray-", 60.0
+"""What the folder of a Ray that is started here begins with; so old it is locked, if its process lives."""
 HERE = "local"
 """The address of a Ray of one's own, whatever else there is."""
 
@@ -50,6 +53,8 @@ class Rays:
     """Where one that was started here keeps its sockets and logs."""
     before: dict[str, str | None] = field(default_factory=dict)
     """What the environment held before."""
+    mine: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """The lock on the folder, as long as this process lives."""
 
     def task(self, function: Callable[..., Any]) -> Any:
         """The function as a task of Ray's."""
@@ -84,6 +89,7 @@ class Rays:
         with _usual_signals():
             if self.ray is not None:
                 self.ray.shutdown()
+        self.mine.close()
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
         for name, value in self.before.items():
@@ -221,8 +227,11 @@ def _started() -> Rays:
     os.environ.update(settings)
     # The paths of its sockets may have 107 characters at most.
     short = "/tmp" if os.name == "posix" and len(tempfile.gettempdir()) > 30 else None
-    folder = tempfile.mkdtemp(prefix="vitbench-ray-", dir=short)
-    rays = Rays(None, HERE, folder, before)
+    _remove_left(Path(short or tempfile.gettempdir()))
+    folder = tempfile.mkdtemp(prefix=FOLDER, dir=short)
+    mine = contextlib.ExitStack()
+    mine.enter_context(locked(Path(folder)))
+    rays = Rays(None, HERE, folder, before, mine)
     how = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": OBJECTS_BYTES}
     try:
         rays.ray = tried(lambda: _loaded(address=HERE, _temp_dir=folder, **how))
@@ -232,6 +241,15 @@ def _started() -> Rays:
             raise VitbenchError(f"Ray could not be started here ({first_line(error)})") from error
         raise
     return rays
+
+
+def _remove_left(parent: Path) -> None:
+    """Remove what Rays of killed processes left: the folders that nobody has locked for a while."""
+    for folder in parent.glob(f"{FOLDER}*"):
+        with contextlib.suppress(OSError, RefusedError):
+            if time.time() - folder.stat().st_mtime > LEFT_SECONDS:
+                with locked(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def tried(start: Callable[[], Any]) -> Any:
