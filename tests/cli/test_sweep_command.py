@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
 import pytest
+import torch
 from painted import paint_folder
 
 Call = Callable[..., tuple[int, str]]
@@ -59,6 +61,25 @@ def test_the_command_answers_first_and_its_files_add_up(call: Call) -> None:
     assert found["folder"] == str(place)
     assert len(found["curve"]) == 6
     assert "vitbench sweep data --models test_vit,test_efficientnet" in (place / "report.html").read_text()
+
+
+def test_less_memory_than_a_batch_costs_no_cell(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card that holds 16 pictures: half as many at a time, said in a line, until they fit."""
+    from vitbench.benchmark import sweep_probed
+
+    paint_folder(Path("data"))
+    original = sweep_probed.features_of
+
+    def small(*given: Any, **named: Any) -> Any:
+        if given[5].eval_batch > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(*given, **named)
+
+    monkeypatch.setattr(sweep_probed, "features_of", small)
+    status, text = call("sweep", "data", *words(models="test_vit", shots="1", draws="1"))
+    assert status == 0
+    said = [line for line in text.splitlines() if "out of memory" in line]
+    assert said == [f"test_vit-probe: out of memory: {n} pictures per forward pass" for n in (16, 8)]
 
 
 def test_other_pictures_are_refused_and_what_there_is_stays(call: Call) -> None:

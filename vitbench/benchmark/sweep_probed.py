@@ -27,10 +27,11 @@ from vitbench.errors import KilledError, RunFailedError
 from vitbench.inference.features import feature_key, features_of, stored_contents
 from vitbench.inference.linear import FIXED, fit_fixed
 from vitbench.models.create import create
-from vitbench.records import Array, Picture, Split, label_indices
+from vitbench.records import Array, Machine, Picture, Split, label_indices
 from vitbench.records.planned import probe_name
 from vitbench.records.watch import Watch
 from vitbench.training.jobs import Job
+from vitbench.training.machine import in_memory
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,17 @@ class FeaturesWork:
         model: Callable[[], torch.nn.Module] = lambda: create(  # noqa: E731
             job.plan, len(self.split.classes), job.weights, job.recipe.seed
         ).to(job.machine.device)
-        return features_of(
+        computed: Callable[[Machine], Array] = lambda machine: features_of(  # noqa: E731
             model,
             self.key,
             self.split.root,
             self.pictures,
             job.recipe.preprocessing,
-            job.machine,
+            machine,
             on_progress=partial(watch.work, f"{job.model}: features"),
             on_event=watch.message,
         )
+        return in_memory(self.name, job.machine, computed, watch.message, beside=job.beside)
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,23 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import psutil
 import torch
 
 from vitbench.data.prefetch import cores
 from vitbench.data.store import store_folder
-from vitbench.errors import DeviceLostError, UsageError, first_line
+from vitbench.errors import CrowdedError, DeviceLostError, RunFailedError, UsageError, first_line
 from vitbench.launch import niceness, started, started_here
 from vitbench.records import Machine, Settings, counted
 from vitbench.training.arithmetic import prepare_deterministic
 from vitbench.training.environment import compiler
 from vitbench.training.graphs import RECORDING, records_steps
+
+Result = TypeVar("Result")
 
 CPU_EVAL_BATCH = 32
 ACCELERATOR_EVAL_BATCH = 128
@@ -229,6 +232,35 @@ def free_memory(device: str) -> None:
         torch.cuda.empty_cache()
     elif device.startswith("mps"):
         torch.mps.empty_cache()
+
+
+def in_memory(
+    name: str,
+    machine: Machine,
+    compute: Callable[[Machine], Result],
+    told: Callable[[str], None],
+    *,
+    beside: bool,
+) -> Result:
+    """What `compute` returns; where memory ends, with half as many pictures per forward pass: `told` hears it.
+
+    CrowdedError at once where other runs are `beside` it; RunFailedError where one picture does not fit.
+    """
+    while True:
+        try:
+            return compute(machine)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if beside:
+                raise CrowdedError(f"{name}: out of memory beside other runs") from error
+            if machine.eval_batch == 1:
+                raise RunFailedError(
+                    f"{name}: out of memory with one picture; use a smaller --image-size or model"
+                ) from error
+        free_memory(machine.device)
+        machine = dataclasses.replace(machine, eval_batch=machine.eval_batch // 2)
+        told(f"{name}: out of memory: {counted(machine.eval_batch, 'picture')} per forward pass")
 
 
 class PeakMemory:

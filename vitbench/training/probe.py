@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from vitbench import files
-from vitbench.errors import CrowdedError, RunFailedError
 from vitbench.inference.features import feature_key, features_of
 from vitbench.inference.forward import answering
 from vitbench.inference.linear import Linear, fit_linear
@@ -21,7 +20,7 @@ from vitbench.records.watch import Watch
 from vitbench.training.distributed.processes import first_alone
 from vitbench.training.folds import out_of_fold
 from vitbench.training.jobs import Job, is_done, keep_model, model_cost, write_identity, writing
-from vitbench.training.machine import PeakMemory, free_memory, is_out_of_memory, synchronise
+from vitbench.training.machine import PeakMemory, in_memory, synchronise
 
 SPEED_SECONDS = 1.0
 
@@ -37,24 +36,14 @@ def probe_run(job: Job, run: Run, split: Split, watch: Watch) -> None:
     with writing(run):
         if is_done(run):
             return
-        machine = job.machine
-        torch.set_num_threads(machine.threads)
-        while True:
-            try:
-                _probe(dataclasses.replace(job, machine=machine), run, split, watch)
-                break
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if job.beside:
-                    raise CrowdedError(f"{run.name}: out of memory beside other runs") from error
-                if machine.eval_batch == 1:
-                    raise RunFailedError(
-                        f"{run.name}: out of memory with one picture; use a smaller --image-size or model"
-                    ) from error
-            free_memory(machine.device)
-            machine = dataclasses.replace(machine, eval_batch=machine.eval_batch // 2)
-            watch.message(f"{run.name}: out of memory: {machine.eval_batch} pictures per forward pass")
+        torch.set_num_threads(job.machine.threads)
+        in_memory(
+            run.name,
+            job.machine,
+            lambda machine: _probe(dataclasses.replace(job, machine=machine), run, split, watch),
+            watch.message,
+            beside=job.beside,
+        )
 
 
 def _probe(job: Job, run: Run, split: Split, watch: Watch) -> None:
