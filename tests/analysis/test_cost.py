@@ -5,12 +5,13 @@ import timm
 import torch
 from torch import nn
 
-from vitbench.analysis.cost import cost, count
+from vitbench.analysis.cost import SIZES, built, cost, count
 from vitbench.analysis.measuring import alive_at_once, milliseconds
 from vitbench.analysis.multiply_adds import PARTS, omega, split_macs
 from vitbench.errors import UsageError
 from vitbench.models.count import forward_gmacs
 from vitbench.models.families import FAMILIES
+from vitbench.models.meta import on_meta
 
 
 def hollow(name: str, **arguments: object) -> nn.Module:
@@ -35,6 +36,18 @@ def test_a_cnn_adds_up_too(name: str) -> None:
     assert sum(spent.values()) == round(1e9 * forward_gmacs(model, 64))
     assert spent["other"] == spent["attention"] == 0
     assert omega(model) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*(family.alias for family in FAMILIES), "resnet50", "convnext_tiny"])
+def test_nothing_is_left_at_any_size(name: str) -> None:
+    """The whole, counted apart from the parts, is their sum at all five default sizes; `other` is 0."""
+    for size in SIZES:
+        row = count(name, size)
+        with on_meta():
+            model = built(name, size, "own")
+        assert sum(row[part] for part in PARTS) == round(1e9 * forward_gmacs(model, size))
+        assert row["other"] == 0
 
 
 def test_formulas_and_count_are_equal_where_windows_divide() -> None:

@@ -128,6 +128,10 @@ def write_drawing(drawing: Drawing, folder: Path, name: str) -> None:
     files.write_bytes(folder / f"{name}.png", drawing.png)
 
 
+PANEL_INCHES, LEGIBLE = 6.0, 66
+"""A wider figure has several panels; so many CSS pixels an inch, its text can still be read."""
+
+
 @cache
 def page_environment() -> Any:
     """Jinja2 for our templates, each compiled once; whatever is put into them is escaped."""
@@ -301,8 +305,17 @@ def trusted(text: str) -> "Markup":
 
 
 def themed(drawing: Drawing) -> dict[str, Any]:
-    """The SVG for the page: its ink follows the page's text colour, its groups have no ids to clash."""
+    """The SVG for the page: its ink follows the page's text colour, its groups have no ids to clash.
+
+    Several panels side by side have a row of the page to themselves, and are read by scrolling on a phone.
+    """
     body = drawing.svg[drawing.svg.index("<svg") :].replace(INK, "currentColor")
     body = re.sub(r"<g id=\"[a-z0-9]+_\d+\">", "<g>", body)
     # figures.py wrote it: names inside are escaped text; it is not user markup
-    return {"svg": trusted(body), "text": drawing.text}
+    inches = drawing.size[0]
+    return {
+        "svg": trusted(body),
+        "text": drawing.text,
+        "across": inches > PANEL_INCHES,
+        "least": round(LEGIBLE * inches),
+    }

@@ -242,7 +242,7 @@ def in_memory(
     *,
     beside: bool,
 ) -> Result:
-    """What `compute` returns; where memory ends, with half as many pictures per forward pass: `told` hears it.
+    """What `compute` returns; where memory ends, with half as many pictures a pass: `told` hears it.
 
     CrowdedError at once where other runs are `beside` it; RunFailedError where one picture does not fit.
     """
