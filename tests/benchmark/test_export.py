@@ -212,7 +212,7 @@ def test_the_script_takes_files_to_the_same_pixels(tmp_path: Path, mode: str) ->
 
 
 def _nothing_new(home: Benchmark) -> list[str]:
-    return sorted(path.name for path in (home.folder / "export").iterdir() if "lock" not in path.name)
+    return sorted(path.name for path in (home.folder / "export").glob("*") if "lock" not in path.name)
 
 
 @pytest.fixture
@@ -249,16 +249,25 @@ def test_int8_is_tested_against_fp32_and_refused_with_the_figures(home: Benchmar
         exporting.refuse_worse({**made.about, "against_fp32": larger}, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "way"), [("pt2", "depends on the picture"), ("onnx", "depends on the picture"), ("onnx", "no form")]
+)
 def test_what_cannot_be_exported_says_so_in_a_line(
-    home: Benchmark, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    home: Benchmark, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kind: str, way: str
 ) -> None:
-    """A network whose way depends on what it sees; nothing is printed, by C neither, and nothing stays."""
+    """A network whose way depends on what it sees, and one with a function that ONNX has not.
+
+    Nothing is printed, by C neither, and nothing stays.
+    """
+    import torch
     from torch import Tensor, nn
 
     class Odd(nn.Module):
         def forward(self, pictures: Tensor) -> Tensor:
             print("the exporter speaks")
             ctypes.CDLL(None).puts(b"and a library of it, in C")
+            if way == "no form":
+                return torch.special.bessel_j0(pictures).mean((2, 3))
             return pictures.mean((2, 3)) if pictures.sum() > 0 else pictures.amax((2, 3))
 
     made = exporting.Graph
@@ -270,9 +279,10 @@ def test_what_cannot_be_exported_says_so_in_a_line(
 
     monkeypatch.setattr(graph, "Graph", odd)
     before = _nothing_new(home)
-    with pytest.raises(VitbenchError, match=r"test_efficientnet.*: cannot be exported to pt2") as error:
-        export(home.run("test_efficientnet-s0"), to="pt2")
+    with pytest.raises(VitbenchError, match=rf"test_efficientnet.*: cannot be exported to {kind} ") as error:
+        export(home.run("test_efficientnet-s0"), to=kind)
     assert "\n" not in str(error.value)
+    assert str(error.value).endswith("; --to pt2 may do") == (kind == "onnx")
     assert _nothing_new(home) == before
     print("here it ends")
     ctypes.CDLL(None).fflush(None)
