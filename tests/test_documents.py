@@ -29,3 +29,13 @@ def test_files_that_are_named_exist(page: str) -> None:
 def test_readme_is_an_invitation() -> None:
     """The first page has at most 150 lines."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_figures_of_the_reference_are_those_that_were_measured() -> None:
+    """Each `score % [interval]` of the sentence that names the reference stands in its table."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"Two real networks.*?reference\.md", text, re.DOTALL)
+    figures = re.findall(r"([\d.]+) % (\[[\d., ]+\])", sentence)
+    page = (ROOT / "results/evidence/reference.md").read_text(encoding="utf-8")
+    assert len(figures) == 2
+    assert [figure for figure in figures if f"| {figure[0]} {figure[1]} |" not in page] == []
