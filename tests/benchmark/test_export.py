@@ -250,7 +250,8 @@ def test_int8_is_tested_against_fp32_and_refused_with_the_figures(home: Benchmar
 
 
 @pytest.mark.parametrize(
-    ("kind", "way"), [("pt2", "depends on the picture"), ("onnx", "depends on the picture"), ("onnx", "no form")]
+    ("kind", "way"),
+    [("pt2", "depends on the picture"), ("onnx", "depends on the picture"), ("onnx", "no form")],
 )
 def test_what_cannot_be_exported_says_so_in_a_line(
     home: Benchmark, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kind: str, way: str
