@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vitbench.files import printable
+from vitbench.narrative.words import p_text
 from vitbench.records import percent
 
 MOST_CLASSES = 50
@@ -33,7 +34,7 @@ def int8_line(against: Mapping[str, Any] | None, test: Mapping[str, Any]) -> str
     return (
         f"int8 against fp32 on the same pictures: {percent(test['top1'])} against "
         f"{percent(against['fp32_top1'])} %, {points[0]:+.1f} points "
-        f"({points[1]:+.1f} to {points[2]:+.1f}, p = {against['p']:.2g}, paired test); "
+        f"({points[1]:+.1f} to {points[2]:+.1f}, {p_text(against['p'])}, paired test); "
         f"same answer for {against['agreed']} of {test['n']}, largest difference of a probability "
         f"{against['largest_difference']:.2g}; {against['mb']:.1f} of {against['fp32_mb']:.1f} MB, "
         f"{against['ms']:.1f} of {against['fp32_ms']:.1f} ms for one picture."
