@@ -78,6 +78,16 @@ def _memory_line(found: "Cost") -> str:
     )
 
 
+TIMED = {
+    "forward_ms": "forward ms",
+    "training_ms": "training ms",
+    "forward_mb": "forward MB",
+    "training_mb": "training MB",
+    "images_per_second": "pictures/s",
+}
+"""Column of `measured.csv` → what the page calls it."""
+
+
 def rows_of(found: "Cost") -> list[dict[str, Any]]:
     """A row per model and size: what tables show, with what was measured as timm runs it."""
     timed = found.measured.sort_values("fused").drop_duplicates(["model", "image_size"], keep="last")
@@ -148,6 +158,7 @@ def write_cost(found: "Cost", place: Path, command: str) -> list[str]:
             deviations=[row for row in rows_of(found) if row["deviations"]],
             refused=found.refused,
             afforded=affordable_lines(found),
+            timed=TIMED if len(found.measured) else {},
             clock=CLOCKS.get(next(iter(found.measured["device"]), ""), ""),
             drawing=themed(drawing),
             command=command,
