@@ -88,6 +88,17 @@ def test_curves_say_in_words_what_they_show(tmp_path: Path) -> None:
     assert drawing.png.startswith(b"\x89PNG")
 
 
+def test_models_of_two_benchmarks_have_curves_of_their_own(tmp_path: Path) -> None:
+    """The same name in two benchmarks is two names and two colours; seeds of one model share theirs."""
+    runs = {"vit-s0": [0, 1, 2, 3], "vit-s1": [0, 1, 2, 2], "swin-s0": [1, 1, 2, 0]}
+    both = [make_benchmark(tmp_path / name, runs, range(4), HOSTILE, train=range(4)) for name in "ab"]
+    found = curves_of(read_results(both))
+    of = ("vit", "vit", "swin")
+    assert [curve.model for curve in found] == [f"{name}/{model}" for name in "ab" for model in of]
+    own = ("vit-s0", "vit-s1", "swin")
+    assert [curve.name for curve in found] == [f"{name}/{one}" for name in "ab" for one in own]
+
+
 def test_curves_without_training_accuracy(tmp_path: Path) -> None:
     """Under mixup train_top1 is empty: the curve is left out, the rest is drawn."""
     (curve, *_) = curves_of(read_results(hostile(tmp_path)))

@@ -19,7 +19,7 @@ from vitbench.narrative.narrate import narrate
 from vitbench.narrative.words import least_points
 from vitbench.records import Answer, Benchmark
 from vitbench.reports.answers_report import answers_report
-from vitbench.reports.comparison_report import badges, comparison_report
+from vitbench.reports.comparison_report import badges, comparison_report, texts
 from vitbench.reports.html import render, shown_numbers, write_report
 from vitbench.reports.photos import Photos
 from vitbench.reports.report import SCHEMA, Badge, Options, report_json, schema_text
@@ -317,3 +317,9 @@ def test_anonymous_reports_hide_skipped_files(tmp_path: Path) -> None:
     hidden = comparison_report(benchmark, compare(benchmark), Options(anonymous=True))
     assert "anna" not in report_json(hidden)
     assert "truncated" in report_json(hidden)
+
+
+def test_the_machine_is_said_without_what_says_nothing() -> None:
+    """Neither settings that are not set nor the folder of the author's pictures."""
+    machine = {"device": "cpu", "threads": 2, "workers": None, "without": [], "card": "", "compiled": False}
+    assert texts({**machine, "store": "/home/me/store"}) == {"device": "cpu", "threads": "2"}

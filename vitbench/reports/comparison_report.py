@@ -88,9 +88,13 @@ def notice(options: Options) -> str:
 
 
 def texts(value: Any) -> dict[str, str]:
-    """A manifest's mapping as text; a mere text under "machine" stands alone."""
+    """What a manifest's mapping says, as text; a mere text under "machine" stands alone.
+
+    The folder of decoded pictures is nobody else's concern.
+    """
     if isinstance(value, dict):
-        return {str(key): str(item) for key, item in value.items()}
+        said = {key: item for key, item in value.items() if item not in (None, "", [], False)}
+        return {key: str(item) for key, item in said.items() if key != "store"}
     return {"": str(value)} if value else {}
 
 
@@ -209,14 +213,13 @@ def _confusion(one: ModelResult) -> Confusion:
 
 def curves_of(results: Results) -> list[Curve]:
     """The epochs of every run so far; named after the model where it has one seed."""
-    known = {run.run.folder: run for model in results.models for run in model.answered}
     found = []
-    for source in results.sources:
-        runs = source.benchmark.runs
-        models = [run.model for run in runs]
-        for run in runs:
-            name = run.model if models.count(run.model) == 1 else run.name
-            read = known.get(run.folder)
+    for model in results.models:
+        answered = {one.run.folder: one for one in model.answered}
+        for run in model.runs:
+            name = model.model if len(model.runs) == 1 else f"{model.model}-s{run.seed}"
+            read = answered.get(run.folder)
             epochs = run.epochs() if read is None else read.epochs
-            found.append(Curve(name, epochs, None if read is None else int(read.metrics["best_epoch"])))
+            best = None if read is None else int(read.metrics["best_epoch"])
+            found.append(Curve(name, epochs, best, model.model))
     return found

@@ -3,7 +3,6 @@
 Colour never stands alone: every model has its own marker too, the same one in every figure.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +33,8 @@ class Curve:
     epochs: Sequence[Epoch]
     best_epoch: int | None
     """The epoch whose weights were kept; None while unfinished."""
-
-    @property
-    def model(self) -> str:
-        """The name without the seed: what gives a curve its colour."""
-        return re.sub(r"-s\d+$", "", self.name)
+    model: str
+    """What gives a curve its colour: seeds of one model share it."""
 
 
 CURVES = {"loss": "loss (training: the objective's)", "top1": "accuracy, %"}

@@ -40,7 +40,7 @@ def write_pretrained(benchmark: Benchmark, warn: Callable[[str], None] = to_stde
 
     Raises OSError where the folder cannot be written; `warn` gets a line for what could not be drawn.
     """
-    curves = draw_curves([Curve(run.name, run.epochs(), None) for run in benchmark.runs], ["loss"])
+    curves = draw_curves([Curve(run.name, run.epochs(), None, run.model) for run in benchmark.runs], ["loss"])
     page = benchmark.folder / "report.html"
     written = [page]
     if curves is not None:
