@@ -181,12 +181,16 @@ SAYING = re.compile(
     r"[1-9]\d* corrupt|corrupt JPEG|truncat|duplicat|cop(y|ies) |leak|unreadable|no pictures of|missing",
     re.IGNORECASE,
 )
+MEANS_NOTHING = re.compile(
+    r"near-duplicates: none|missing keys|^\"\d+\": |^(\w+ \d+, )+\w+ \d+$", re.IGNORECASE
+)
+"""Of no fault: of layers that a new head has not, of class names, of how many pictures a class has."""
 
 
 def _said(lines: Sequence[str], looked_for: Sequence[str]) -> list[str]:
     """The lines that speak of what was planted, three at most."""
     found = [line for line in lines if SAYING.search(line) or any(word in line for word in looked_for)]
-    return [line[:300] for line in dict.fromkeys(found)][:3]
+    return [line[:300] for line in dict.fromkeys(found) if not MEANS_NOTHING.search(line)][:3]
 
 
 def _environment(places: Places, out: Path) -> dict[str, str]:
