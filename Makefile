@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## train, compare and predict on the built-in pictures (minutes)
 	$(BIN)/vitbench demo
 
-test: $(INSTALLED)  ## run the tests on the CPU, two at a time (six minutes on two cores)
+test: $(INSTALLED)  ## run the tests on the CPU, two at a time (twelve minutes on two cores)
 	$(BIN)/python -m pytest
 
 test-slow: $(INSTALLED)  ## run the slow tests too
