@@ -130,8 +130,11 @@ def test_a_terminal_shows_a_line_per_run_with_its_curve(tmp_path: Path) -> None:
 def test_a_terminal_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
     """Ctrl-C in the second model: one line with a command; that shows the first as finished."""
     paint_folder(tmp_path / "my photos", 8)
-    status, _, written = in_terminal(TRAIN, tmp_path, b"test_efficientnet-s0  ")
-    assert status == 128 + signal.SIGINT
+    # Longer than this process needs to see that it has begun.
+    place = TRAIN.index("--per-class") + 1
+    longer = (*TRAIN[:place], "48", *TRAIN[place + 1 :])
+    status, screens, written = in_terminal(longer, tmp_path, b"test_efficientnet-s0  ")
+    assert status == 128 + signal.SIGINT, screens[-1]
     (line,) = re.findall(r"vitbench: stopped; [^\r\n]*", written)
     (way_on,) = re.findall(r"`vitbench (.*?)` goes on", line)
     assert way_on == "train --resume --name seen"
