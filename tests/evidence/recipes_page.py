@@ -8,7 +8,7 @@ import numpy as np
 from pages import PAGES, in_points
 
 from vitbench import files
-from vitbench.comparison.statistics import Difference, accuracy_interval, holm, paired_difference
+from vitbench.comparison.statistics import ALPHA, Difference, accuracy_interval, holm, paired_difference
 from vitbench.narrative.words import p_cell
 from vitbench.records import Array
 
@@ -113,18 +113,20 @@ def _told(name: str, one: Pooled, right: Array, loss: float, others: Sequence[Ar
 
 
 def verdict(rows: Sequence[Row], sets: Sequence[str]) -> str:
-    """How often the default is clearly above the probe that saw the same pictures."""
-    told = []
+    """How often the default is clearly above the probe that saw the same pictures, Holm over the pairings."""
+    told: list[Difference] = []
     for set_name in sets:
         for network in dict.fromkeys(row["network"] for row in rows):
             key = (set_name, network, "default")
             mine = [row for row in rows if (row["set"], row["network"], row["way"]) == key]
             if mine:
                 one = pooled(mine, {})
-                told.append(paired_difference(one.right, one.probe, one.groups).low > 0)
+                told.append(paired_difference(one.right, one.probe, one.groups))
+    adjusted = holm([found.p for found in told])
+    clearly = sum(found.value > 0 and p <= ALPHA for found, p in zip(told, adjusted, strict=True))
     return (
         f"At this budget the default is clearly above its probe, which learned from train and val, on "
-        f"{sum(told)} of {len(told)} pairings of a network and a set."
+        f"{clearly} of {len(told)} pairings of a network and a set (p adjusted over them)."
     )
 
 
