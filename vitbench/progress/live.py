@@ -42,7 +42,6 @@ class LiveDisplay(Board):
         self.live = Live(
             get_renderable=self.drawn, console=self.console, vertical_overflow="crop", transient=True
         )
-        self._last: Task | None = None
 
     def __enter__(self) -> Self:
         self.live.start()
@@ -71,9 +70,8 @@ class LiveDisplay(Board):
         self.console.print(printable(text), markup=False, highlight=False)
 
     def worked(self, task: Task, run: str = "") -> None:
-        """Seen at once where something else begins, which may leave no thread time to draw."""
-        if task is not self._last:
-            self._last = task
+        """Seen at once where something begins, which may leave no thread time to draw."""
+        if task.done == task.first:
             self.live.refresh()
 
     def epoch_done(self, *given: Any) -> None:
