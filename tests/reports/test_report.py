@@ -323,3 +323,4 @@ def test_the_machine_is_said_without_what_says_nothing() -> None:
     """Neither settings that are not set nor the folder of the author's pictures."""
     machine = {"device": "cpu", "threads": 2, "workers": None, "without": [], "card": "", "compiled": False}
     assert texts({**machine, "store": "/home/me/store"}) == {"device": "cpu", "threads": "2"}
+    assert texts({"workers": 0}) == {"workers": "0"}

@@ -93,8 +93,8 @@ def texts(value: Any) -> dict[str, str]:
     The folder of decoded pictures is nobody else's concern.
     """
     if isinstance(value, dict):
-        said = {key: item for key, item in value.items() if item not in (None, "", [], False)}
-        return {key: str(item) for key, item in said.items() if key != "store"}
+        said = {key: item for key, item in value.items() if item or (item == 0 and item is not False)}
+        return {str(key): str(item) for key, item in said.items() if key != "store"}
     return {"": str(value)} if value else {}
 
 
