@@ -27,11 +27,14 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import torch
 from pages import PAGES, kept_rows
 from recipes_page import write
 
+from vitbench.benchmark.predict import predict
 from vitbench.benchmark.train import train
-from vitbench.records import Benchmark, Predictions
+from vitbench.models.folder import load_model, save_model
+from vitbench.records import Predictions, Run
 from vitbench.records.watch import Watch
 from vitbench.training import recipes, saving
 
@@ -59,6 +62,10 @@ class Way:
     """The last epoch is taken, whatever val says."""
     pictures: int | None = None
     """So many training pictures of a class; None: all."""
+    val: int | None = None
+    """So many val pictures of a class, the others train too; None: all."""
+    members: int = 1
+    """So many trainings on one draw, whose weights are averaged; beside them, their probabilities."""
     networks: tuple[str, ...] = tuple(NETWORKS)
 
 
@@ -72,6 +79,9 @@ WAYS = (
     Way("no layer decay", row={"layer_decay": None}, networks=("vit",)),
     Way("layer decay .65", row={"layer_decay": 0.65}, networks=("vit",)),
     Way("layer decay .9", row={"layer_decay": 0.9}, networks=("vit",)),
+    Way("last epoch, val trains too", last=True, val=1),
+    Way("10 epochs, the last, val trains too", {"epochs": 10}, last=True, val=1),
+    Way("3 trainings, weights averaged", members=3),
     Way("10 pictures a class", pictures=10),
     Way("10 pictures a class, 10 epochs", {"epochs": 10}, pictures=10),
     Way("whole budget", {"epochs": 30, "per_class": 200}),
@@ -87,13 +97,19 @@ def draw(photos: Path, block: int, way: Way, seed: int, folder: Path) -> dict[st
         blocks = [files[start : start + block] for start in range(0, len(files), block)]
         order = [blocks[place] for place in rng.permutation(len(blocks))]
         held, val = max(1, round(0.3 * len(order))), max(1, round(0.105 * len(order)))
-        parts = {"test": order[:held], "val": order[held : held + val], "train": order[held + val :]}
-        for part, chosen in parts.items():
+        parts = {
+            part: [file for one in chosen for file in one]
+            for part, chosen in (
+                ("test", order[:held]), ("val", order[held : held + val]), ("train", order[held + val :]),
+            )
+        }  # fmt: skip
+        parts["train"] = [*parts["train"][: way.pictures], *parts["val"][way.val or len(parts["val"]) :]]
+        parts["val"] = parts["val"][: way.val]
+        for part, pictures in parts.items():
             (folder / part / label.name).mkdir(parents=True)
-            pictures = [file for one in chosen for file in one]
-            for file in pictures[: way.pictures] if part == "train" else pictures:
+            for file in pictures:
                 shutil.copy(file, folder / part / label.name)
-        for one in parts["test"]:
+        for one in order[:held]:
             number = len(groups)  # no other block has it, for each has a picture
             groups |= {f"test/{label.name}/{file.name}": number for file in one}
     return groups
@@ -126,12 +142,17 @@ def cell(
         groups = draw(photos / place, block, way, seed, folder)
         benchmark = train(
             folder, name="cell", results=Path(work) / "results", watch=Watch(), models=(model,),
-            weights=(f"{model}={weights / file}",), image_size=px, seeds=(seed,), device="cpu", compile=False,
-            with_probe=True, near_duplicates=False, store=False, **{**SHORT, **way.settings},
+            weights=(f"{model}={weights / file}",), image_size=px, device="cpu", compile=False,
+            seeds=tuple(100 * place + seed for place in range(way.members)), with_probe=True,
+            near_duplicates=False, store=False, **{**SHORT, **way.settings},
         )  # fmt: skip
-        tuned, probe = (_answers(benchmark, name) for name in (model, f"{model}-probe"))
-        mean = dataclasses.replace(tuned, probabilities=(tuned.probabilities + probe.probabilities) / 2)
-        told = {"right": tuned, "probe": probe, "averaged": mean}
+        runs = [one for one in benchmark.runs if one.planned.model == model]
+        answers = [one.predictions() for one in runs]
+        tuned = _averaged(runs, folder, Path(work) / "averaged") if len(runs) > 1 else answers[0]
+        probe = next(one for one in benchmark.runs if one not in runs).predictions()
+        told = {"right": tuned, "probe": probe, "averaged": _mean([tuned, probe])}
+        if len(runs) > 1:
+            told["together"] = _mean(answers)
         return {
             "set": set_name,
             "network": network,
@@ -147,9 +168,31 @@ def cell(
         }
 
 
-def _answers(benchmark: Benchmark, model: str) -> Predictions:
-    run = next(one for one in benchmark.runs if one.planned.model == model)
-    return Predictions.read(run.folder / "predictions.csv")
+def _mean(answers: Sequence[Predictions]) -> Predictions:
+    """Answers to the same pictures, their probabilities averaged."""
+    assert len({one.paths for one in answers}) == 1
+    mean = np.mean([one.probabilities for one in answers], axis=0)
+    return dataclasses.replace(answers[0], probabilities=mean)
+
+
+def _averaged(runs: Sequence[Run], photos: Path, place: Path) -> Predictions:
+    """What a model says of the test pictures whose weights are the mean of the runs' weights."""
+    loaded, known = [load_model(one.model_folder) for one in runs], runs[0].predictions()
+    weights = [one.module.state_dict() for one in loaded]
+    mean = {
+        name: torch.stack([one[name] for one in weights]).mean(0) if first.is_floating_point() else first
+        for name, first in weights[0].items()
+    }
+    loaded[0].module.load_state_dict(mean)
+    save_model(loaded[0].module, place, loaded[0].classes, loaded[0].preprocessing)
+    pictures = [photos / path for path in known.paths]
+    said = [
+        dict(next(iter(answer.predictions.values())))
+        for answer in predict(*pictures, run=place, device="cpu", top_k=len(known.classes))
+    ]
+    return dataclasses.replace(
+        known, probabilities=np.array([[one[c] for c in known.classes] for one in said])
+    )
 
 
 def lacking(

@@ -26,6 +26,8 @@ class Pooled(NamedTuple):
     right: Array
     probe: Array
     averaged: Array
+    together: Array | None
+    """Of several trainings, their probabilities averaged; None of one."""
     default: Array | None
     """The default's answers to the same pictures; None where a draw of it lacks."""
     groups: Array
@@ -42,12 +44,11 @@ def pooled(rows: Sequence[Row], defaults: Mapping[int, Row]) -> Pooled:
     blocks = _blocks(rows)
     same = all(row["seed"] in defaults and defaults[row["seed"]]["paths"] == row["paths"] for row in rows)
     base = [np.array(defaults[row["seed"]]["right"], bool) for row in rows] if same else []
-    losses = {
-        name: float(np.mean([row["loss"][name] for row in rows])) for name in ("right", "probe", "averaged")
-    }
+    losses = {name: float(np.mean([row["loss"][name] for row in rows])) for name in rows[0]["loss"]}
     return Pooled(
-        joined("right"), joined("probe"), joined("averaged"), np.concatenate(base) if base else None, blocks,
-        len(rows), losses,
+        joined("right"), joined("probe"), joined("averaged"),
+        joined("together") if "together" in losses else None,
+        np.concatenate(base) if base else None, blocks, len(rows), losses,
     )  # fmt: skip
 
 
@@ -77,6 +78,9 @@ def table(rows: Sequence[Row], set_name: str, network: str) -> list[str]:
     for way, one in ways.items():
         base = None if way == "default" else one.default
         lines.append(_told(way, one, one.right, one.losses["right"], (one.probe, base)))
+        if one.together is not None:
+            name, loss = f"{way}: probabilities instead", one.losses["together"]
+            lines.append(_told(name, one, one.together, loss, (one.probe, base)))
         if way == "default":
             name, loss = "probe and default, probabilities averaged", one.losses["averaged"]
             lines.append(_told(name, one, one.averaged, loss, (one.probe, one.default)))
@@ -163,7 +167,7 @@ def page(rows: Sequence[Row], cells: Cells, sets: Sequence[str], kept: str) -> s
         "",
         f"{'; '.join(gone)}." if gone else "Every cell has at least one draw.",
         "",
-        "Nor were a pretrained Swin, 224 px, and averaging the weights of several fine-tunings.",
+        "Nor were a pretrained Swin and 224 px.",
         "",
         f"Linux x86-64, PyTorch {version('torch')}, timm {version('timm')}, one thread.",
         "",

@@ -1,13 +1,18 @@
 """The recipe study: draws keep blocks whole, a way changes one thing and puts it back, the page adds up."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import recipes as study
 import recipes_page
+import torch
 from painted import paint_folder
 
+from vitbench.models.folder import load_model, save_model
+from vitbench.records import Benchmark, Run
 from vitbench.training import recipes, saving
 
 
@@ -21,6 +26,10 @@ def test_a_draw_keeps_blocks_on_one_side_and_is_drawn_anew_by_seed(tmp_path: Pat
     assert sorted(list(groups.values()).count(one) for one in set(groups.values())) == [4] * 9
     for part, size in (("val", 4), ("train", 24)):
         assert len(list((tmp_path / "a" / part).glob("*/*"))) == 3 * size
+    more = study.Way("more", val=1)
+    assert study.draw(tmp_path / "photos", 4, more, 0, tmp_path / "d") == groups
+    for part, size in (("val", 1), ("train", 27)):
+        assert len(list((tmp_path / "d" / part).glob("*/*"))) == 3 * size
     few = study.Way("few", pictures=10)
     assert study.draw(tmp_path / "photos", 4, few, 0, tmp_path / "b") == groups
     assert len(list((tmp_path / "b" / "train").glob("*/*"))) == 30
@@ -75,3 +84,24 @@ def test_a_picture_that_two_draws_hold_out_is_in_one_group() -> None:
     blocks = recipes_page._blocks([first, second])
     assert blocks[30] == blocks[31] == blocks[5]
     assert len(set(blocks.tolist())) == 58
+
+
+def test_weights_of_one_training_averaged_answer_as_it_does(two_models: Benchmark, tmp_path: Path) -> None:
+    """Of two different models of one kind they answer as neither; probabilities are averaged by picture."""
+    run = two_models.runs[0]
+    photos = Path(two_models.manifest["data"])
+    same = study._averaged([run, run], photos, tmp_path / "same")
+    np.testing.assert_allclose(same.probabilities, run.predictions().probabilities, atol=1e-6)
+    other = tmp_path / "other"
+    shutil.copytree(run.folder, other)
+    loaded = load_model(run.model_folder)
+    with torch.no_grad():
+        next(loaded.module.parameters()).mul_(3)
+    save_model(loaded.module, Run(other, run.planned).model_folder, loaded.classes, loaded.preprocessing)
+    mixed = study._averaged([run, Run(other, run.planned)], photos, tmp_path / "mixed")
+    with torch.no_grad():
+        next(loaded.module.parameters()).mul_(2 / 3)
+    save_model(loaded.module, Run(other, run.planned).model_folder, loaded.classes, loaded.preprocessing)
+    twice = study._averaged([Run(other, run.planned)] * 2, photos, tmp_path / "twice")
+    np.testing.assert_allclose(mixed.probabilities, twice.probabilities, atol=1e-6)
+    assert np.abs(mixed.probabilities - same.probabilities).max() > 1e-4
