@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # children are forked: other thre
 import numpy as np
 import timm
 import torch
-from pages import PAGES
+from pages import PAGES, kept_rows
 from PIL import Image
 from timm.models import _registry
 
@@ -245,7 +245,7 @@ def _table(rows: Sequence[Tried]) -> list[str]:
 def tried(only: Sequence[str], record: Path | None = None) -> list[Tried]:
     """What came of the smallest network of these modules; a line on stderr, and in `record`, for each."""
     torch.set_num_threads(1)
-    known = [Tried(**json.loads(line)) for line in record.read_text().splitlines()] if record else []
+    known = [Tried(**row) for row in kept_rows(record)] if record else []
     rows = [row for row in known if row.module in only]
     names = modules()
     chosen = {one: (module, millions) for module in only for one, millions in _chosen(names[module])}

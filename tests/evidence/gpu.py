@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pages import PAGES
+from pages import PAGES, kept_rows
 
 CHECKS = {
     "environment": "Versions, and the card",
@@ -35,10 +35,7 @@ NOT_A_FIGURE = ("check", "seconds")
 
 def lines_of(path: Path) -> dict[str, dict[str, Any]]:
     """The last line of each check; none where nothing was measured."""
-    if not path.exists():
-        return {}
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return {line["check"]: line for line in lines}
+    return {line["check"]: line for line in kept_rows(path)}
 
 
 def page(lines: dict[str, dict[str, Any]]) -> str:

@@ -12,7 +12,7 @@ def kept_rows(record: Path) -> list[dict[str, Any]]:
     """Of a file with a JSON object a line; none where there is no file yet."""
     if not record.exists():
         return []
-    return [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def in_points(value: float, low: float, high: float) -> str:

@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pages import PAGES
+from pages import PAGES, kept_rows
 
 # As the command line sets it before torch is loaded; it favours the loaders' processes too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -97,8 +97,7 @@ def write_page(path: Path) -> None:
 
     from vitbench import files
 
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    files.write_bytes(path.with_suffix(".md"), page(records).encode())
+    files.write_bytes(path.with_suffix(".md"), page(kept_rows(path)).encode())
 
 
 def _header(asked: argparse.Namespace) -> dict[str, Any]:

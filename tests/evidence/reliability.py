@@ -6,10 +6,9 @@ Each row of reliability.jsonl is one kind of fault; of rows on the same fault th
 a single test can be run again. A test that fails is a row as well.
 """
 
-import json
 from typing import Any
 
-from pages import PAGES
+from pages import PAGES, kept_rows
 
 COLUMNS = ("fault", "cause", "cases", "promised", "happened")
 TITLES = ("fault", "how it was caused", "how often", "what was promised", "what happened")
@@ -54,8 +53,7 @@ def _cell(value: object) -> str:
 
 
 def main() -> None:
-    lines = (PAGES / "reliability.jsonl").read_text(encoding="utf-8").splitlines()
-    (PAGES / "reliability.md").write_text(page([json.loads(line) for line in lines]), encoding="utf-8")
+    (PAGES / "reliability.md").write_text(page(kept_rows(PAGES / "reliability.jsonl")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Peers: the folders that all get, and a page that says first what vitbench does worse."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import peers
 import peers_page
 import pytest
+from pages import kept_rows
 from painted import paint_folder
 
 ASKED = [f"test/{label}/{place}.jpg" for label in ("a", "b") for place in range(10)]
@@ -83,6 +83,6 @@ def test_the_stored_page_is_what_its_rows_say() -> None:
     """peers.md is generated from peers.jsonl."""
     if not peers.RECORD.exists():
         pytest.skip("nothing measured yet")
-    rows = [json.loads(line) for line in peers.RECORD.read_text(encoding="utf-8").splitlines()]
+    rows = kept_rows(peers.RECORD)
     stored = peers_page.PAGE.read_text(encoding="utf-8")
     assert peers_page.page(rows).splitlines()[:-1] == stored.splitlines()[:-1]

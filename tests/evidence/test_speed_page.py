@@ -1,6 +1,5 @@
 """`make bench` still runs with the functions of today, and its page says what was recorded."""
 
-import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pages import kept_rows
 from painted import paint
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -26,7 +26,7 @@ def go(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, record: Path, *words:
     tiny = ["--model", "test_vit", "--image-size", "32", "--batch", "8", "--loader-workers", "0"]
     monkeypatch.setattr(sys, "argv", ["performance.py", *words, *tiny, "--record", str(record)])
     bench.main()
-    return [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    return kept_rows(record)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # timm's dataset leaves them open
@@ -114,7 +114,7 @@ def test_views_are_counted_of_threads_and_of_processes(bench: ModuleType, colour
     assert who[0] == "1 thread"
     assert who[-1].rstrip("es").endswith("proc")
     assert min(found.values()) > 0
-    records = [json.loads(line) for line in bench.RECORDS.read_text(encoding="utf-8").splitlines()]
+    records = kept_rows(bench.RECORDS)
     speed = [record for record in records if record["kind"] == "speed"]
     assert "Who makes the views" not in "".join(performance_page._speed(speed))
     assert "1 thread: 12" in "".join(performance_page._speed([{**speed[0], "supply": {"1 thread": 12.3}}]))

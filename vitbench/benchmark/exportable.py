@@ -86,10 +86,10 @@ def _best(home: Benchmark, newest: bool, results: Path) -> tuple[Run, int, tuple
     models = ranked_models(read_results(home).models)
     best = max(models, key=lambda one: float(one.correct.mean()))
     run = max(best.answered, key=_on_val)
-    of = f", the newest finished benchmark in {results}" if newest else ""
+    of = folder.as_newest(home, results) if newest else home.name
     why = f": the best of its {counted(len(models), 'model')} on the test pictures" if len(models) > 1 else ""
     seeds = " and its best seed on val" if len(best.answered) > 1 else ""
-    return run.run, len(models), (f"exporting {run.run.name} of {home.name}{of}{why}{seeds}",)
+    return run.run, len(models), (f"exporting {run.run.name} of {of}{why}{seeds}",)
 
 
 def _on_val(result: RunResult) -> tuple[float, float]:

@@ -97,6 +97,11 @@ def named_or_newest(name: str | None, results: Path) -> Benchmark:
     return newest(results) if name is None else find(name, results)
 
 
+def as_newest(benchmark: Benchmark, results: Path) -> str:
+    """How it is said which benchmark is meant where none was named."""
+    return f"{benchmark.name}, the newest finished benchmark in {results}"
+
+
 def finished_runs(benchmark: Benchmark, *, probes: bool = True) -> list[Run]:
     """Its runs that can answer, at least one; VitbenchError for none, or for a benchmark of `pretrain`.
 

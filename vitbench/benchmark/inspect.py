@@ -14,7 +14,7 @@ from vitbench.analysis.inspect import MAP_COLUMNS, Inspection, Seen, ShownPictur
 from vitbench.analysis.inspect import inspect as look_into
 from vitbench.analysis.nouns import Pictures, Subject
 from vitbench.benchmark.evaluations import count_evaluation
-from vitbench.benchmark.folder import writing
+from vitbench.benchmark.folder import as_newest, writing
 from vitbench.benchmark.subjects import Lookers, of_homes, of_models, sorted_words
 from vitbench.comparison.disputed import most_telling
 from vitbench.comparison.opened import TestSet
@@ -89,9 +89,7 @@ class Asked:
         if meant.homes or not meant.models:
             lookers = of_homes(meant.homes, results)
             if not meant.homes and lookers.benchmark is not None:
-                notes.append(
-                    f"looking into {lookers.benchmark.name}, the newest finished benchmark in {results}"
-                )
+                notes.append(f"looking into {as_newest(lookers.benchmark, results)}")
         lookers = replace(
             lookers, subjects=(*lookers.subjects, *of_models(meant.models, weights, image_size))
         )

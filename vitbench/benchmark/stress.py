@@ -120,7 +120,7 @@ class Call:
         chosen_runs, without = _with_folds(chosen_runs, opened)
         for run in chosen_runs:
             models[run.model] = (*models.get(run.model, ()), _parts(run, opened))
-        notes = [] if name else [f"{benchmark.name}, the newest finished benchmark in {results}"]
+        notes = [] if name else [folder.as_newest(benchmark, results)]
         notes += without
         fitting, left_out = _fitting(shifts, chosen_runs)
         notes += left_out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vitbench.benchmark import compare as comparing
 from vitbench.benchmark import moved
-from vitbench.benchmark.folder import writing
+from vitbench.benchmark.folder import as_newest, writing
 from vitbench.cli.options import Output, status_of
 from vitbench.cli.progress import watch
 from vitbench.cli.show import closing, console, say, say_report, show_lines
@@ -45,7 +45,7 @@ def compare_benchmarks(
     named, exports = comparing.apart(names, results)
     found = comparing.find_all(named, results)
     if not names:
-        say(f"comparing {found[0].name}, the newest finished benchmark in {results}")
+        say(f"comparing {as_newest(found[0], results)}")
     if data is not None:
         if len(found) > 1:
             raise UsageError(f"--data {data}: where the pictures of one benchmark are now; name one")

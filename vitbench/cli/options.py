@@ -73,6 +73,9 @@ DeviceOption = Annotated[str, option("--device", str, "auto, cpu, cuda, mps. [de
 JsonOption = Annotated[
     bool, typer.Option("--json", help="JSON on stdout instead of a table.", rich_help_panel=OUTPUTS)
 ]
+BenchmarkArgument = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="A benchmark. [default: the newest]", show_default=False)
+]
 NoImagesOption = Annotated[
     bool,
     typer.Option("--no-images", help="Leave the photographs out of --report.", rich_help_panel=OUTPUTS),

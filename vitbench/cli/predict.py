@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vitbench.benchmark.folder import as_newest
 from vitbench.benchmark.predict import ModelSet, ask, model_set_for
 from vitbench.cli.options import Outputs, status_of
 from vitbench.cli.show import console, say, say_report
@@ -36,8 +37,7 @@ def predict_images(
     chosen = choose_device(device)
     model_set = model_set_for(name, wanted, results).meaning(pixel_range)
     if name is None and model_set.benchmark is not None:
-        models, newest = ", ".join(model_set.models), model_set.benchmark.name
-        say(f"asking {models} of {newest}, the newest finished benchmark in {results}")
+        say(f"asking {', '.join(model_set.models)} of {as_newest(model_set.benchmark, results)}")
     if together := model_set.together():
         say(together)
     questions = collect(_paths(sources), say)

@@ -8,6 +8,7 @@ from pydantic import Field
 from vitbench.cli.options import (
     READING,
     RESULTS,
+    BenchmarkArgument,
     DeviceOption,
     JsonOption,
     ResultsOption,
@@ -123,10 +124,7 @@ def cost(
 
 
 def suspects(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="A benchmark. [default: the newest]", show_default=False),
-    ] = None,
+    name: BenchmarkArgument = None,
     device: DeviceOption = "auto",
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
@@ -196,9 +194,7 @@ def export(
 
 
 def transfer(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The benchmark. [default: the newest finished one]")
-    ] = None,
+    name: BenchmarkArgument = None,
     sizes: Annotated[
         str | None,
         text_option(
@@ -238,9 +234,7 @@ def transfer(
 
 
 def stress(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="A benchmark. [default: the newest]")
-    ] = None,
+    name: BenchmarkArgument = None,
     corruptions: Annotated[
         str | None,
         text_option(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitbench.benchmark.compare import find_all
+from vitbench.benchmark.folder import as_newest
 from vitbench.benchmark.suspects import found_in, write
 from vitbench.cli.progress import watch
 from vitbench.cli.show import console, print_frames, say, show_lines, show_sentences, show_table
@@ -22,7 +23,7 @@ def show_suspects(name: str | None, results: Path, device: str, *, as_json: bool
     """Find, write and print; the exit status."""
     home = find_all([] if name is None else [name], results)[0]
     if name is None:
-        say(f"{home.name}: the newest finished benchmark in {results}")
+        say(f"looking into {as_newest(home, results)}")
     read, found = found_in(home)
     with watch(results) as board:
         place, nearest = write(home, read, found, device, board)

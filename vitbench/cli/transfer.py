@@ -30,7 +30,7 @@ def show_transfer(
     """Carry it out, write, print; the exit status: 3 if a model is not at one of the sizes."""
     benchmark = folder.named_or_newest(name, results)
     if name is None:
-        say(f"taking {benchmark.name}, the newest finished benchmark in {results}")
+        say(f"taking {folder.as_newest(benchmark, results)}")
     asked = Asked.of(benchmark, sizes, windows, epochs)
     again = command(
         "transfer", benchmark.name, sizes=tuple(sizes), windows=tuple(windows),
