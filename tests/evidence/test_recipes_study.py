@@ -70,8 +70,10 @@ def test_the_page_pools_draws_and_names_what_lacks() -> None:
     )
     assert "| default | 2 | 60 | 90.0 [" in page
     assert "| the probe | 2 | 60 | 66.7 [" in page
-    assert "clearly above its probe, which learned from train and val, on 1 of 1 pairings" in page
+    assert "above its probe: with 3 epochs of 40 views a class on 1 of 1 (p" in page
     assert "+23.3 [" in page
+    assert "over their table: default (tf_efficientnet_lite0, s); probe and default" in page
+    assert "flattered: probe and default, probabilities averaged (tf_efficientnet_lite0, s) +33.3 [" in page
     assert "other (cnn, s).\n" in page
     assert page.endswith("# Earlier\n")
 
