@@ -17,6 +17,7 @@ def append_many(path: Path, writer: int, times: int) -> None:
         append_row(path, COLUMNS, {"writer": writer, "number": number, "text": "x" * (37 * number % 211)})
 
 
+@pytest.mark.slow
 def test_two_processes_append_whole_lines(tmp_path: Path) -> None:
     """Two processes, a hundred rows each at the same time: one header, 200 whole rows in order."""
     path = tmp_path / "grown.csv"

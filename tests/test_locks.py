@@ -54,6 +54,7 @@ def test_a_killed_process_holds_nothing(other: "subprocess.Popen[str]", tmp_path
     assert not (tmp_path / ".lock.json").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_being_written_is_not_touched(
     trained: Callable[..., Benchmark], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def classes_of(names: list[str]) -> tuple[str, ...]:
     return tuple(sorted({class_name(Path(name)) for name in names}))
 
 
+@pytest.mark.slow
 @quickly
 @given(st.lists(NAMES, min_size=2, max_size=6, unique=True))
 @example([os.fsdecode(name) for name in ODD])
@@ -75,6 +76,7 @@ def test_predictions_come_back(tmp_path: Path, names: list[str]) -> None:
     ]
 
 
+@pytest.mark.slow
 @quickly
 @given(st.lists(NAMES, min_size=1, max_size=6, unique=True))
 @example([os.fsdecode(name) for name in ODD])
@@ -99,6 +101,7 @@ def test_tables_of_pictures_come_back(tmp_path: Path, names: list[str]) -> None:
 SCALARS = st.one_of(NAMES, st.integers(), st.booleans(), st.none())
 
 
+@pytest.mark.slow
 @quickly
 @given(st.recursive(SCALARS, lambda one: st.lists(one) | st.dictionaries(NAMES, one), max_leaves=8))
 @example([os.fsdecode(name) for name in ODD])
@@ -109,6 +112,7 @@ def test_json_comes_back(tmp_path: Path, value: object) -> None:
     json.loads((tmp_path / "a.json").read_bytes())
 
 
+@pytest.mark.slow
 @quickly
 @given(st.lists(st.lists(NAMES, min_size=2, max_size=4), min_size=1, max_size=5))
 def test_other_readers_see_the_same_table(tmp_path: Path, table: list[list[str]]) -> None:

@@ -88,6 +88,7 @@ def test_random_v1_weights_are_named() -> None:
     assert looked(small("swin"), 112, weights="random").notes == (UNTRAINED,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["xcit_nano_12_p16_224", "volo_d1_224"])
 def test_blocks_that_do_more_say_so(name: str) -> None:
     """XCiT adds a third branch, VOLO's last blocks change one token: the sum is not exact."""

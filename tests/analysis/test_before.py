@@ -16,6 +16,7 @@ from vitbench.models.plan import plan_model
 from vitbench.records import Benchmark
 
 
+@pytest.mark.slow
 def test_random_weights_are_drawn_again_to_the_bit(two_models: Benchmark) -> None:
     """Of a ViT and of a CNN: the state that the run wrote the sha256 of before its first step."""
     for run in two_models.runs:
@@ -34,6 +35,7 @@ def test_other_random_numbers_are_no_beginning(two_models: Benchmark, tmp_path: 
     assert reason == "this version of torch or timm draws other random weights than it began with"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_reports")
 def test_weights_from_a_path_are_read_again_while_they_are_the_same(
     trained: Callable[..., Benchmark], tmp_path: Path
@@ -54,6 +56,7 @@ def test_weights_from_a_path_are_read_again_while_they_are_the_same(
     assert str(before_training(run, benchmark)()).endswith("mine: no such file or folder")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_reports")
 def test_a_pre_trained_encoder_is_read_from_the_run(trained: Callable[..., Benchmark]) -> None:
     """Masked pre-training leaves its encoder in the run's folder: fine-tuning began from it."""

@@ -19,6 +19,7 @@ def hollow(name: str, **arguments: object) -> nn.Module:
         return timm.create_model(name, **arguments).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [family.alias for family in FAMILIES])
 def test_the_parts_of_every_family_add_up_and_nothing_is_left(family: str) -> None:
     """Counted by part and as a whole: the same number of multiply-adds, none of them `other`."""
@@ -59,6 +60,7 @@ def test_formulas_and_count_are_equal_where_windows_divide() -> None:
     assert row["attention"] == sum(blocks * 2 * 49 * side**2 * c for side, c, blocks in stages)
 
 
+@pytest.mark.slow
 def test_every_deviation_is_named() -> None:
     """The class token in a ViT, two tokens in a distilled one, padded maps in Swin at 256 px."""
     vit, distilled, swin = count("vit", 224), count("deit-distilled", 224), count("swin", 256)
@@ -70,6 +72,7 @@ def test_every_deviation_is_named() -> None:
     assert swin["projections"] > swin["omega_projections"]
 
 
+@pytest.mark.slow
 def test_attention_grows_with_the_square_of_tokens_or_in_step_with_them() -> None:
     """Exponents 2 and 1, at sizes that Swin's windows divide."""
     found = cost(("vit", "swin"), (224, 448, 896), times=False)
@@ -78,6 +81,7 @@ def test_attention_grows_with_the_square_of_tokens_or_in_step_with_them() -> Non
     assert rows["exponent"]["swin"] == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_where_two_models_cross() -> None:
     """vit_tiny and swin_tiny need equally many between 992 and 1,024 px; there the order turns."""
     found = cost(("vit", "swin"), (960, 1024), times=False)
@@ -109,6 +113,7 @@ def test_memory_by_hand() -> None:
     assert alive_at_once(Two(), 4, 8, training=False) == 8 * 2 * 4000
 
 
+@pytest.mark.slow
 def test_the_square_is_in_memory_only_where_attention_is_not_fused() -> None:
     """Unfused, a block holds N × N for each head, at twice the side sixteen times as much."""
     held = {}
@@ -134,6 +139,7 @@ def test_nothing_of_the_network_changes() -> None:
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_sizes_that_do_not_run_are_named_and_left_out() -> None:
     """225 px is no multiple of the patch; where nothing runs it is an error with sizes that do."""
     found = cost(("vit",), (224, 225), times=False)

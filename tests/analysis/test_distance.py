@@ -12,6 +12,7 @@ from vitbench.analysis.distance import DISTANCE, UNTRAINED
 from vitbench.analysis.looking import seeing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "px"),
     [

@@ -64,6 +64,7 @@ def test_both_heads_answer_the_same_pictures_and_are_tested_as_pairs(two_models:
     assert pair["low"] <= pair["difference"] <= pair["high"]
 
 
+@pytest.mark.slow
 def test_the_token_is_what_a_probe_reads(trained: Callable[..., Benchmark], no_reports: None) -> None:
     """Row one is the probe of the same network on the same pictures: as many right, by a head as strong.
 

@@ -62,6 +62,7 @@ def test_maps_are_those_of_a_real_forward_pass(family: str) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_padding_stands_where_windows_or_a_merging_need_it() -> None:
     """At 72 px maps are 18, 9, 5 and 3: windows of 7 pad two of them, mergings the odd 9 and 5."""
     rows = stage_rows(timm.create_model(SWIN, img_size=72, device="meta"), 72)
@@ -71,6 +72,7 @@ def test_padding_stands_where_windows_or_a_merging_need_it() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CNNS)
 def test_a_cnn_has_the_stages_that_timm_names(name: str) -> None:
     """Each reduction of `feature_info` is a row, and the sums are the network's."""
@@ -82,6 +84,7 @@ def test_a_cnn_has_the_stages_that_timm_names(name: str) -> None:
     assert sum(row["macs"] for row in rows) / 1e9 == forward_gmacs(model, 96)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny_vit_5m_224", "gcvit_xxtiny"])
 def test_windows_that_never_shift_are_windows_too(name: str) -> None:
     """TinyViT and GC ViT: one number for both sides, no shift; the sums are the network's."""
@@ -92,6 +95,7 @@ def test_windows_that_never_shift_are_windows_too(name: str) -> None:
     assert sum(row["params"] for row in rows) == count_parameters(model)
 
 
+@pytest.mark.slow
 def test_a_class_token_and_positions_are_no_parts() -> None:
     """ViT-Tiny: 197 tokens of 192, and a class token; everything else belongs to a part."""
     rows = stage_rows(timm.create_model("vit_tiny_patch16_224", device="meta"), 224)

@@ -25,6 +25,7 @@ def marks(model: nn.Module) -> tuple[object, ...]:
     return hooks, fused, modes, learning, state_sha256(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, PADDED])
 @pytest.mark.parametrize("name", [*FAMILIES, "test_resnet"])
 def test_nothing_is_left_on_a_network_nor_on_what_it_was_before(name: str, size: int) -> None:

@@ -89,6 +89,7 @@ def test_runs_that_were_begun_keep_their_number(plan: Plan, tmp_path: Path) -> N
     assert jobs_begun(plan, benchmark) == 2
 
 
+@pytest.mark.slow
 def test_a_try_measures_steps_and_memory(plan: Plan) -> None:
     """The real thing, once: some pictures per second, ready in a while, and room for at least one."""
     with pytest.MonkeyPatch.context() as patch:

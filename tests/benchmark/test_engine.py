@@ -36,6 +36,7 @@ def wait_for(path: Path) -> str:
     return path.read_text()
 
 
+@pytest.mark.slow
 def test_works_follow_each_other_in_one_process_and_its_death_is_one_works_own() -> None:
     """Prints disturb nothing; a killed process and errors are told; a lost device is left to a new one."""
     watch = Listening()
@@ -69,6 +70,7 @@ def test_one_at_a_time_needs_no_other_process() -> None:
         assert isinstance(engine.wait().error, UsageError)
 
 
+@pytest.mark.slow
 @posix
 def test_a_stop_lets_every_work_save(tmp_path: Path) -> None:
     """SIGTERM to this process: both save, nothing more begins, and Interrupted says how far each one is."""
@@ -86,6 +88,7 @@ def test_a_stop_lets_every_work_save(tmp_path: Path) -> None:
     assert sorted(stopped.value.saved.split("; ")) == ["hasty is saved", "one is saved"]
 
 
+@pytest.mark.slow
 @posix
 def test_a_wish_to_save_is_passed_on_and_the_work_goes_on(tmp_path: Path) -> None:
     """SIGUSR1, as schedulers send it; and one work that is asked to stop by itself stops all."""
@@ -105,6 +108,7 @@ def test_a_wish_to_save_is_passed_on_and_the_work_goes_on(tmp_path: Path) -> Non
     assert stopped.value.signal == signal.SIGTERM
 
 
+@pytest.mark.slow
 @posix
 def test_nobody_outlives_a_killed_parent(tmp_path: Path) -> None:
     """kill -9 on who started it: the process in the midst of its work ends too."""

@@ -53,6 +53,7 @@ def seen(run: Run) -> list[tuple[str, int]]:
     return [(look.by, look.pictures) for look in run.evaluations()]
 
 
+@pytest.mark.slow
 def test_test_pictures_are_one_look_in_every_run_that_answers(plain: Benchmark, tmp_path: Path) -> None:
     """Two test pictures, one of them twice, one of train and a new one: 3 pictures in one look."""
     first, second = pictures(plain, "test")[:2]
@@ -99,6 +100,7 @@ def test_a_picture_that_cannot_be_read_was_not_looked_at(plain: Benchmark, tmp_p
     assert seen(plain.runs[0]) == before
 
 
+@pytest.mark.slow
 def test_a_folds_model_looks_at_its_own_test_pictures(folded: Benchmark) -> None:
     """All folds together know every picture: no look. One fold alone: a look, in its own file."""
     (run,) = folded.runs
@@ -111,6 +113,7 @@ def test_a_folds_model_looks_at_its_own_test_pictures(folded: Benchmark) -> None
     assert not (run.folder / "test_evaluations.csv").exists()
 
 
+@pytest.mark.slow
 def test_stderr_says_how_often_in_one_line(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +129,7 @@ def test_stderr_says_how_often_in_one_line(
         assert len(said.out.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_does_not_stop_the_answers(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

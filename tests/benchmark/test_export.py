@@ -55,6 +55,7 @@ def made(home: Benchmark) -> Iterator[Export]:
         yield export(home.run(VIT))
 
 
+@pytest.mark.slow
 def test_it_answers_the_whole_test_set_as_torch_does(home: Benchmark, made: Export) -> None:
     """Every picture, within rounding; the score is the run's own; the look is counted."""
     about, run = made.about, home.run(VIT)
@@ -249,6 +250,7 @@ def test_int8_is_tested_against_fp32_and_refused_with_the_figures(home: Benchmar
         exporting.refuse_worse({**made.about, "against_fp32": larger}, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "way"),
     [("pt2", "depends on the picture"), ("onnx", "depends on the picture"), ("onnx", "no form")],

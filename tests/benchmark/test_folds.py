@@ -32,6 +32,7 @@ def folded(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     return train(data, name="folded", results=root / "results", **{**TINY, "folds": FOLDS, "epochs": 3})
 
 
+@pytest.mark.slow
 def test_every_picture_is_answered_once_by_its_fold(folded: Benchmark) -> None:
     """predictions.csv has each picture of split.csv once, from the model of the fold it is tested in."""
     run = folded.runs[0]
@@ -60,6 +61,7 @@ def test_the_table_counts_all_pictures(folded: Benchmark) -> None:
     assert folded.runs[0].metrics()["best_epoch"] == round(middle)
 
 
+@pytest.mark.slow
 def test_no_picture_trains_its_own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the loop reads for a fold holds no picture of the fold's test part, nor a member of its group."""
     data = scenes(tmp_path / "data", classes=3, each=4)
@@ -83,6 +85,7 @@ def test_no_picture_trains_its_own_model(tmp_path: Path, monkeypatch: pytest.Mon
     assert sorted(tested) == sorted(p.relative_to(data).as_posix() for p in data.rglob("*.png"))
 
 
+@pytest.mark.slow
 def test_interrupted_inside_fold_3(trained: Trained) -> None:
     """Stopped in the third fold and resumed: the same bytes of every model and of the predictions."""
 
@@ -114,6 +117,7 @@ def models_of(benchmark: Benchmark) -> dict[str, str]:
     return {path.relative_to(benchmark.folder).as_posix(): sha256_of(path) for path in found}
 
 
+@pytest.mark.slow
 def test_the_folds_models_answer_together_or_one_retrained_does(folded: Benchmark, trained: Trained) -> None:
     """--final folds: three models answer; retrain: one, on all pictures, for as long as the folds chose."""
     model_set = model_set_for(str(folded.folder), [], folded.folder.parent)
@@ -130,6 +134,7 @@ def test_the_folds_models_answer_together_or_one_retrained_does(folded: Benchmar
     assert final.epochs()[-1].lr == pytest.approx(again.runs[0].folds[0].epochs()[len(final.epochs()) - 1].lr)
 
 
+@pytest.mark.slow
 def test_small_test_parts_are_said_and_auto_takes_folds(trained: Trained) -> None:
     """Three test pictures a class: a plain split proposes folds, `folds="auto"` takes them."""
     heard: list[str] = []

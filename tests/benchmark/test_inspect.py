@@ -38,6 +38,7 @@ def reasons(found: Inspection) -> dict[tuple[str, str], str]:
     return {(model, analysis): reason for model, analysis, reason in found.refusals}
 
 
+@pytest.mark.slow
 def test_a_map_of_too_few_cells_is_refused_with_the_size_that_would_do(looked: Inspection) -> None:
     """Patches of 16 px at 32 px: 2 × 2 cells. 4 × 4 are 64 px."""
     said = reasons(looked)["test_vit-s0", "rollout"]
@@ -62,6 +63,7 @@ def test_disputed_test_pictures_are_shown_at_most_twelve(two_models: Benchmark, 
     assert len(shown) == min(12, len(disputed)) or not disputed
 
 
+@pytest.mark.slow
 def test_what_is_written_is_what_was_found_and_replaces_what_was_there(
     wider: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +89,7 @@ def test_what_is_written_is_what_was_found_and_replaces_what_was_there(
     assert [path.name for path in benchmark.folder.glob(".inspect*")] == []
 
 
+@pytest.mark.slow
 def test_maps_are_checked_on_all_test_pictures_or_on_as_many_as_asked(wider: Benchmark) -> None:
     """36 pictures, 15 % test: 6; asked for 3: 3, paired by picture."""
     assert set(inspect(wider.folder).frames["deletion"].pictures) == {6}
@@ -95,6 +98,7 @@ def test_maps_are_checked_on_all_test_pictures_or_on_as_many_as_asked(wider: Ben
     assert (found["deletion_pictures"].groupby("model").size() == 3).all()
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_read_is_a_row_and_the_others_are_looked_at(
     two_models: Benchmark, tmp_path: Path, coloured: Path
 ) -> None:
@@ -136,6 +140,7 @@ def test_a_word_that_is_nothing_is_refused_with_what_was_looked_for(tmp_path: Pa
         Asked.of(["vitt"], tmp_path, ("random",), None)
 
 
+@pytest.mark.slow
 def test_with_folds_the_first_folds_models_are_looked_into_with_its_own_test_pictures(
     trained: Callable[..., Benchmark], no_reports: None
 ) -> None:

@@ -37,6 +37,7 @@ def of_worker(words: Sequence[str], *, env: Mapping[str, str] | None, **streams:
     return Forked(exec, words[-1], {}, environment=env, **streams)
 
 
+@pytest.mark.slow
 def test_two_at_a_time_come_to_the_same_bytes(
     trained: Trained, no_reports: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

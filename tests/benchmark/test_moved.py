@@ -25,6 +25,7 @@ def pictures_in(benchmark: Benchmark) -> int:
     return len(set(re.findall(r"data:image/jpeg;base64,([\w+/=]+)", page)))
 
 
+@pytest.mark.slow
 def test_a_report_keeps_its_photographs_when_they_are_gone(trained: Trained, coloured: Path) -> None:
     """Written anew without the folder it shows as many as before, and says what is missing."""
     benchmark = trained()
@@ -41,6 +42,7 @@ def test_a_report_keeps_its_photographs_when_they_are_gone(trained: Trained, col
     assert "it lacks them now" in said[-1]
 
 
+@pytest.mark.slow
 def test_a_model_is_added_where_the_pictures_are_now(
     trained: Trained, coloured: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def encoders(pictures: Path) -> dict[str, Benchmark]:
     }
 
 
+@pytest.mark.slow
 def test_the_name_of_a_pre_training_decides_nothing(encoders: dict[str, Benchmark], pictures: Path) -> None:
     """Equal recipes and equal weights, whatever the benchmark that the encoder comes from is called."""
     asked = {key: value for key, value in TINY.items() if key not in ("weights", "lr")}

@@ -77,6 +77,7 @@ def encoder(benchmark: Benchmark) -> Path:
     return benchmark.runs[0].model_folder / "model.safetensors"
 
 
+@pytest.mark.slow
 def test_class_folders_leave_out_the_pictures_that_train_would_test_on(
     first: Benchmark, coloured: Path
 ) -> None:
@@ -131,6 +132,7 @@ def test_only_the_head_is_new(first: Benchmark, trained: Trained) -> None:
     )
 
 
+@pytest.mark.slow
 def test_flat_folder_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures without class folders: `pretrain DATA --json` prints the run and where its encoder lies."""
     heap(tmp_path / "heap")
@@ -149,6 +151,7 @@ def test_flat_folder_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert any("heap: only class 'trip'" in note for note in manifest["notes"])
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bytes(pretrained: Trained, tmp_path: Path) -> None:
     """A pre-training that is cut off in its third epoch ends as one that was not, sheets included."""
     whole = pretrained(name="whole", epochs=4, batch_size=8)
@@ -161,6 +164,7 @@ def test_killed_and_resumed_gives_the_same_bytes(pretrained: Trained, tmp_path: 
     assert sheets[0] == sheets[1] != []
 
 
+@pytest.mark.slow
 def test_test_pictures_on_request(pretrained: Trained) -> None:
     """`with_test` learns from all but val, and a benchmark keeps to what it was made with."""
     first = pretrained(with_test=True)
@@ -265,6 +269,7 @@ def test_the_newest_benchmark_is_one_that_answers(
     assert folder.newest(tmp_path).name == two_models.name
 
 
+@pytest.mark.slow
 def test_learned_test_pictures_are_said(first: Benchmark, coloured: Path, tmp_path: Path) -> None:
     """An encoder that saw the test pictures is warned of in the plan of what goes on from it."""
     assert planned(first, coloured, weights=("first",)).warnings == ()

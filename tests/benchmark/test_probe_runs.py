@@ -41,6 +41,7 @@ def learned(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_probe_is_a_benchmark_and_its_models_answer(trained: Trained) -> None:
     """`recipe="probe"`: table, files and saved models as of any benchmark; the models say what it says."""
     benchmark = trained(recipe="probe", models=("test_vit", "test_efficientnet"), folds=3)
@@ -55,6 +56,7 @@ def test_a_probe_is_a_benchmark_and_its_models_answer(trained: Trained) -> None:
         assert load_model(run.model_folder).classes == benchmark.classes
 
 
+@pytest.mark.slow
 def test_the_saved_head_gives_the_probes_answers(tmp_path: Path, coloured: Path) -> None:
     """Where DATA brings test/, there are no folds: the saved network gives predictions.csv."""
     data = tmp_path / "split"
@@ -69,6 +71,7 @@ def test_the_saved_head_gives_the_probes_answers(tmp_path: Path, coloured: Path)
     assert np.allclose(said.probabilities, run.predictions().probabilities, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_features_are_kept_between_benchmarks(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second probe of the same pictures sends none of them through the network, and says the same."""
     first = trained(name="first", recipe="probe")
@@ -87,6 +90,7 @@ def test_features_are_kept_between_benchmarks(trained: Trained, monkeypatch: pyt
     assert set(heard) == {36}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("timed")
 def test_what_is_known_of_the_pictures_is_not_timed(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -111,6 +115,7 @@ def test_what_is_known_of_the_pictures_is_not_timed(
         assert len(timed) == len(announced) == passes
 
 
+@pytest.mark.slow
 def test_a_probe_stands_beside_a_model_that_learned_something(trained: Trained, learned: str) -> None:
     """with_probe adds `<model>-probe-s0`; not for random weights; never a competitor for a rank."""
     benchmark = trained(weights=(learned,), with_probe=True)
@@ -122,6 +127,7 @@ def test_a_probe_stands_beside_a_model_that_learned_something(trained: Trained, 
     assert [run.name for run in trained(name="random", with_probe=True).runs] == ["test_vit-s0"]
 
 
+@pytest.mark.slow
 def test_a_probe_is_shown_where_it_costs_little(trained: Trained, learned: str) -> None:
     """36 forward passes beside 3 × 36 views × 20 epochs: shown unasked; beside one short epoch it is not."""
     cheap = trained(name="cheap", weights=(learned,), epochs=4)
@@ -134,6 +140,7 @@ def test_a_probe_is_shown_where_it_costs_little(trained: Trained, learned: str) 
     assert {run.name for run in added.runs} == {"test_vit-s0", "test_vit-probe-s0"}
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_the_probes_head(trained: Trained, learned: str) -> None:
     """From learned weights the head is fitted first, and a resumed run ends with the same bytes."""
 
@@ -156,6 +163,7 @@ def test_fine_tuning_starts_from_the_probes_head(trained: Trained, learned: str)
     assert on.runs[0].recipe().head == "new"
 
 
+@pytest.mark.slow
 def test_a_probe_that_failed_is_done_again(
     trained: Trained, learned: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +202,7 @@ def test_a_tuned_run_cut_off_at_its_end_goes_on(trained: Trained, monkeypatch: p
         assert trained(name=f"cut{seed}", resume=True).runs[0].status == "finished"
 
 
+@pytest.mark.slow
 def test_tuning_tries_settings_on_val_and_keeps_the_best(trained: Trained) -> None:
     """--tune 3: three learning rates, each listed; the run is the one that val likes best."""
     benchmark = trained(tune=3, augment="geometry")
@@ -235,6 +244,7 @@ def test_tuning_resumes_where_it_was_stopped(trained: Trained) -> None:
         assert sha256_of(cut.runs[0].folder / name) == sha256_of(whole.runs[0].folder / name)
 
 
+@pytest.mark.slow
 def test_a_setting_that_fails_is_listed_and_the_others_decide(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +281,7 @@ def test_settings_of_a_probe_cannot_meet_those_of_training(tmp_path: Path) -> No
         train(name="p", results=tmp_path / "results", models=("test_efficientnet",))
 
 
+@pytest.mark.slow
 def test_a_network_without_a_linear_classifier_trains_and_is_not_probed(
     coloured: Path, tmp_path: Path
 ) -> None:

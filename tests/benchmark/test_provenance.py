@@ -45,6 +45,7 @@ def notes_of(benchmark: Benchmark) -> str:
     return "\n".join(narrate(compare(benchmark)).notes)
 
 
+@pytest.mark.slow
 def test_weights_that_saw_copies_of_test_pictures_are_named(first: Benchmark, tmp_path: Path) -> None:
     """Out of its benchmark, the model folder still says so; --strict refuses it."""
     data = copies(first, "train", tmp_path)
@@ -62,6 +63,7 @@ def test_weights_that_saw_copies_of_test_pictures_are_named(first: Benchmark, tm
     assert said in "\n".join(third.manifest["notes"])  # handed on from weights to weights
 
 
+@pytest.mark.slow
 def test_weights_of_unknown_origin_are_said_so(first: Benchmark, tmp_path: Path) -> None:
     """A bare file of tensors says nothing about what it learned from; nor does what is trained from it."""
     file = tmp_path / "mine.safetensors"
@@ -87,6 +89,7 @@ def test_predict_knows_copies_of_training_pictures(first: Benchmark, tmp_path: P
         assert {answer.seen for answer in new} == {None}
 
 
+@pytest.mark.slow
 def test_looks_at_the_same_pictures_count_together(tmp_path: Path) -> None:
     """What else in the folder tested on these, or on copies of them, is named with its looks; a sweep too."""
     data, results = paint_folder(tmp_path / "data"), tmp_path / "results"

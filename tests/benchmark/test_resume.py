@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("no_reports")  # no test here looks at them
 SHORT: dict[str, Any] = {**TINY, "epochs": 1, "with_probe": False}
 
 
+@pytest.mark.slow
 def test_the_same_call_begins_goes_on_and_leaves_alone(coloured: Path, tmp_path: Path) -> None:
     """Not there: begun, and said so; cut off: gone on with; a further model: begun as well."""
     call: dict[str, Any] = {**SHORT, "name": "job", "results": tmp_path / "results", "resume": True}

@@ -40,6 +40,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     return train(paint_folder(root / "data"), name="arms", results=root / "results", **asked)
 
 
+@pytest.mark.slow
 def test_runs_are_named_after_their_arm_and_teachers_come_first(arms: Benchmark) -> None:
     """<arm>-<model>-s<seed>; a teacher for every seed, without an arm."""
     assert [run.name for run in arms.runs] == [
@@ -108,6 +109,7 @@ def test_each_fold_is_pre_trained_on_its_own_training_pictures(trained: Trained)
     assert first != second
 
 
+@pytest.mark.slow
 def test_an_arm_is_added_and_what_is_there_stays(trained: Trained) -> None:
     """A plain benchmark gets a second way; its plain run is left alone and its resume still knows both."""
     plain = trained(epochs=1)
@@ -120,6 +122,7 @@ def test_an_arm_is_added_and_what_is_there_stays(trained: Trained) -> None:
         trained(epochs=1, arms={"strong": {"augment": "light"}})
 
 
+@pytest.mark.slow
 def test_what_an_added_arm_is_told_is_kept_for_its_resume(trained: Trained) -> None:
     """Soft and a mask of .4 stand in benchmark.json, so that a run not yet begun is trained so."""
     trained(epochs=1)
@@ -135,6 +138,7 @@ def test_what_an_added_arm_is_told_is_kept_for_its_resume(trained: Trained) -> N
     assert (masking.ratio, masking.size, learns.kind) == (0.4, 16, "soft")
 
 
+@pytest.mark.slow
 def test_pre_training_that_was_begun_otherwise_is_not_gone_on_with(trained: Trained) -> None:
     """Another mask ratio for an interrupted pre-training is refused, the difference named."""
     asked: dict[str, Any] = {"pretrain": True, "pretrain_epochs": 3}

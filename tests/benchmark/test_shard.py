@@ -35,6 +35,7 @@ def test_a_shard_without_a_name_is_refused(coloured: Path, tmp_path: Path) -> No
         train.train(coloured, results=tmp_path / "results", shard="1/2", **TINY)
 
 
+@pytest.mark.slow
 def test_the_first_shard_says_what_is_missing_and_the_last_one_compares(trained: Trained) -> None:
     """Two shards one after the other: one benchmark, each run trained once, reports at the end."""
     watch = Listening()
@@ -50,6 +51,7 @@ def test_the_first_shard_says_what_is_missing_and_the_last_one_compares(trained:
     assert (benchmark.runs[1].folder / "metrics.json").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_reports")
 def test_a_shard_that_was_cut_off_is_started_again_as_it_was(trained: Trained) -> None:
     """Schedulers start a job's own line again: its interrupted run is gone on with, without --resume."""
@@ -63,6 +65,7 @@ def test_a_shard_that_was_cut_off_is_started_again_as_it_was(trained: Trained) -
     assert trained(shard="1/2").runs[0].status == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_reports")
 def test_a_benchmark_that_another_shard_makes_meanwhile_is_joined(
     trained: Trained, monkeypatch: pytest.MonkeyPatch

@@ -47,6 +47,7 @@ def answers(benchmark: Benchmark, run: str, condition: str) -> Predictions:
     return pandas.concat(each)
 
 
+@pytest.mark.slow
 def test_accuracy_is_that_of_the_kept_answers(folds: Benchmark, found: Stress) -> None:
     """Each fold's model answers for its own test pictures, every picture once; means over severities."""
     table = found.frames["accuracy"].set_index(["model", "corruption"])
@@ -119,6 +120,7 @@ def test_each_condition_is_a_look_that_is_counted_once(folds: Benchmark, found: 
     assert len(folds.runs[0].evaluations()) == 15
 
 
+@pytest.mark.slow
 def test_a_call_that_is_stopped_goes_on_condition_by_condition(two_models: Benchmark, tmp_path: Path) -> None:
     """Stopped in its third condition it has kept two; other weights under the same name begin anew."""
     copy = Benchmark(tmp_path / "two")
@@ -160,6 +162,7 @@ def test_the_page_and_the_tables_are_written_whole(folds: Benchmark, found: Stre
     assert "<script" not in page
 
 
+@pytest.mark.slow
 def test_the_figures_follow_from_the_answers_by_pandas_alone(folds: Benchmark, found: Stress) -> None:
     """Accuracy over severity, what is kept, same answer and total variation over the shift: all dots."""
     call = Call.of(str(folds.folder), folds.folder.parent, *ASKED.values(), 0)

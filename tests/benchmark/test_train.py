@@ -93,6 +93,7 @@ def test_timm_alone_gives_our_probabilities(two_models: Benchmark) -> None:
             assert torch.allclose(said, torch.from_numpy(row), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_adding_a_model_leaves_the_finished_one_alone(trained: Trained) -> None:
     """`train --name X --models other` adds a run on the same split; the first one keeps every byte."""
     first = trained()
@@ -104,6 +105,7 @@ def test_adding_a_model_leaves_the_finished_one_alone(trained: Trained) -> None:
     assert len(read_csv(both.folder / "comparison.csv")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -121,6 +123,7 @@ def test_a_change_to_a_finished_run_is_refused(trained: Trained, change: dict[st
     assert sha256_of(first.runs[0].model_folder / "model.safetensors") == before
 
 
+@pytest.mark.slow
 def test_changed_data_are_refused(trained: Trained, coloured: Path) -> None:
     """A picture that is gone since the split is named; the benchmark is not silently another one."""
     trained()
@@ -129,6 +132,7 @@ def test_changed_data_are_refused(trained: Trained, coloured: Path) -> None:
         trained(models=("test_efficientnet",))
 
 
+@pytest.mark.slow
 def test_a_run_names_the_techniques_of_its_steps(trained: Trained) -> None:
     """In environment.json: what made them fast, as it was."""
     assert trained().runs[0].environment()["techniques"] == {
@@ -144,6 +148,7 @@ def test_a_run_names_the_techniques_of_its_steps(trained: Trained) -> None:
     }
 
 
+@pytest.mark.slow
 def test_interrupted_run_needs_resume(trained: Trained) -> None:
     """Without --resume an interrupted run is neither restarted nor continued by accident."""
 
@@ -158,6 +163,7 @@ def test_interrupted_run_needs_resume(trained: Trained) -> None:
     assert trained(name=None, resume=True).runs[0].status == "finished"
 
 
+@pytest.mark.slow
 def test_resume_with_nothing_to_do_is_an_error_that_says_so(trained: Trained) -> None:
     """All runs finished: `--resume` has nothing to go on with."""
     trained()
@@ -203,6 +209,7 @@ def test_a_dry_run_writes_nothing(coloured: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 def test_input_files_are_never_changed(trained: Trained, coloured: Path) -> None:
     """Every byte and name under DATA is the same after training."""
     before = {p: p.read_bytes() for p in sorted(coloured.rglob("*")) if p.is_file()}
@@ -210,6 +217,7 @@ def test_input_files_are_never_changed(trained: Trained, coloured: Path) -> None
     assert {p: p.read_bytes() for p in sorted(coloured.rglob("*")) if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_seeds_are_runs_of_one_row(trained: Trained) -> None:
     """Two seeds: two run folders, one row with both seeds in it."""
     benchmark = trained(seeds=(0, 1))
@@ -218,6 +226,7 @@ def test_seeds_are_runs_of_one_row(trained: Trained) -> None:
     assert row["seeds"] == "0 1"
 
 
+@pytest.mark.slow
 def test_a_split_folder_is_reported_on_its_test_part(tmp_path: Path) -> None:
     """With train/ and test/ on disk the scores are those of test/."""
     data = tmp_path / "data"
@@ -228,6 +237,7 @@ def test_a_split_folder_is_reported_on_its_test_part(tmp_path: Path) -> None:
     assert json.loads((benchmark.folder / "benchmark.json").read_text())["split"]["n_test"] == 6
 
 
+@pytest.mark.slow
 def test_a_repeated_default_is_no_change(trained: Trained) -> None:
     """Naming a default that the benchmark was made with is not a difference."""
     trained()
@@ -235,6 +245,7 @@ def test_a_repeated_default_is_no_change(trained: Trained) -> None:
     assert both.runs[1].status == "finished"
 
 
+@pytest.mark.slow
 def test_seeds_of_one_model_share_their_first_weights(trained: Trained) -> None:
     """A further seed from other weights would be a row of two things: refused."""
     first = trained()
@@ -267,6 +278,7 @@ def test_a_device_that_is_not_here_leaves_the_run_alone(trained: Trained, tmp_pa
     assert "cuda" in heard[0]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_never_trained_again(trained: Trained) -> None:
     """Two processes may have planned the same run: the later one finds it finished and leaves it."""
     from vitbench.benchmark.plan import make_plan
@@ -279,6 +291,7 @@ def test_a_finished_run_is_never_trained_again(trained: Trained) -> None:
     assert (benchmark.runs[0].folder / "metrics.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_benchmark_of_failures_is_not_the_newest(trained: Trained, tmp_path: Path) -> None:
     """A later benchmark in which everything failed does not hide the good one from `predict`."""
     good = trained(name="good")

@@ -61,6 +61,7 @@ def looks(benchmark: Benchmark) -> list[int]:
     return [sum(look.by == "transfer" for look in run.evaluations()) for run in benchmark.runs]
 
 
+@pytest.mark.slow
 def test_every_model_is_at_every_clean_size_in_every_way_of_its_family(trained: Benchmark) -> None:
     """1.5 times 32 px is 48, 3 patches of 16 px; windows grow alike."""
     asked = Asked.of(trained, (), (), 0)
@@ -75,6 +76,7 @@ def test_every_model_is_at_every_clean_size_in_every_way_of_its_family(trained: 
     assert {(move.size, move.window) for move in kept.moves if move.window} == {(32, 4), (32, 8), (64, 4)}
 
 
+@pytest.mark.slow
 def test_the_own_size_is_trained_on_alike_and_the_paper_stands_beside(found: Transfer) -> None:
     """Each cell as it is and trained further; log-spaced offsets at twice the size: 81.7 / 83.8."""
     scores = found.frames["scores"]
@@ -137,6 +139,7 @@ class StopIn(Watch):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_what_is_finished_stays_when_it_is_stopped_and_the_rest_comes_out_the_same(
     trained: Benchmark, found: Transfer, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def typed(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_help_is_fast_and_without_torch() -> None:
     """`--help` of every command imports neither torch nor timm, pandas, scipy, matplotlib."""
     code = (
@@ -44,6 +45,7 @@ def test_help_is_fast_and_without_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_predict_loads_no_more_than_it_needs(two_models: Benchmark, tmp_path: Path) -> None:
     """One picture is answered for without the statistics, the figures and the report."""
     paint(tmp_path / "one.png", (200, 40, 40), 1)
@@ -60,6 +62,7 @@ def test_predict_loads_no_more_than_it_needs(two_models: Benchmark, tmp_path: Pa
     assert done.stdout.strip() == "True []"
 
 
+@pytest.mark.slow
 def test_bare_train_without_pictures_says_what_to_do(tmp_path: Path) -> None:
     """No data/ folder: one line, what, where, what next; nothing is made."""
     done = typed("train", cwd=tmp_path)
@@ -130,6 +133,7 @@ def visible(path: Path) -> list[str]:
     return sorted(p.name for p in path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_status_3_and_keeps_its_row(tmp_path: Path) -> None:
     """One run fails (NaN), the other finishes: status 3, both in the table, the reason said."""
     paint_folder(tmp_path / "data", per_class=8)
@@ -232,6 +236,7 @@ def test_predict_scores_a_folder_of_class_folders(two_models: Benchmark, tmp_pat
     assert re.search(r"of 3", done.stdout)
 
 
+@pytest.mark.slow
 def test_a_saved_model_needs_nothing_but_its_folder(trained: object, tmp_path: Path, coloured: Path) -> None:
     """Data deleted, model folder moved away: predict still names classes."""
     import shutil
@@ -247,6 +252,7 @@ def test_a_saved_model_needs_nothing_but_its_folder(trained: object, tmp_path: P
     assert answers[0]["class"] in COLOURS
 
 
+@pytest.mark.slow
 def test_data_commands(tmp_path: Path) -> None:
     """check, split and augment print a summary; split writes what train would use."""
     paint_folder(tmp_path / "data", per_class=8)
@@ -278,6 +284,7 @@ def test_models_are_listed_within_limits(tmp_path: Path) -> None:
     assert names == ["vit", "deit", "deit-distilled"]
 
 
+@pytest.mark.slow
 def test_without_a_network_one_line_within_20_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def vitbench(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return int(stop.value.code or 0)
 
 
+@pytest.mark.slow
 def test_formats_are_the_whole_of_stdout(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +61,7 @@ def test_formats_are_the_whole_of_stdout(
     assert capsys.readouterr().out == printed["json"]
 
 
+@pytest.mark.slow
 def test_terms_reach_the_comparison(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,6 +104,7 @@ def test_what_cannot_be_meant_is_status_2_in_one_line(
     assert sorted(results.parent.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_across_puts_data_sets_side_by_side(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +126,7 @@ def test_across_puts_data_sets_side_by_side(
     assert float(rows[0]["top1"]) == 1.0
 
 
+@pytest.mark.slow
 def test_a_report_for_others_goes_where_it_is_told(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,6 +225,7 @@ for words in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_comparing_and_checking_need_no_torch(results: Path) -> None:
     """In a process of their own, from the first command to the last line."""
     paint_folder(results.parent / "photos", 4)

@@ -97,6 +97,7 @@ def test_where_the_only_model_kills_the_process_the_command_fails(tmp_path: Path
     assert not (tmp_path / "results" / "b").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "unfit"),
     [("finetune", "halonet26t"), ("probe", "eva02_tiny_patch14_224"), ("simmim", "resnet18")],
@@ -129,6 +130,7 @@ def test_a_misspelt_name_ends_the_command_before_anything_runs(trained: Trained,
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 def test_where_no_model_can_be_planned_the_command_is_refused(trained: Trained, tmp_path: Path) -> None:
     """A usage error with a size that runs; nothing is written."""
     with pytest.raises(UsageError, match=r"vit sees patches of 16 px.*try --image-size 48 or 64"):
@@ -136,6 +138,7 @@ def test_where_no_model_can_be_planned_the_command_is_refused(trained: Trained, 
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 def test_an_error_that_nobody_foresaw_is_one_models(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:

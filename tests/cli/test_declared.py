@@ -54,6 +54,7 @@ def test_help_names_every_choice_and_every_default(command: Command) -> None:
             assert "[default: " in options[flag].help, (command, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "choices"),
     [

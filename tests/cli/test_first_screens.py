@@ -8,6 +8,7 @@ from screens import SCREENS, compare_screen
 from vitbench.reports.lines import Line, plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", first_screens.BENCHMARKS)
 def test_screens_are_those_that_are_written_down(name: str) -> None:
     """At 80 cells at most 24 lines for three models, one more for each further one; none too wide."""

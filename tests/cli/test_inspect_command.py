@@ -54,6 +54,7 @@ def test_the_newest_benchmark_is_looked_into_and_said_on_stderr(
         assert [look.by for look in run.evaluations()] == ["train", "inspect"]
 
 
+@pytest.mark.slow
 def test_json_holds_every_frame_and_an_unreadable_picture_makes_the_status_3(
     benchmark: Benchmark, inspecting: Inspecting, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ def test_aliases_fit_eighty_columns(call: Call, monkeypatch: pytest.MonkeyPatch)
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.slow
 def test_what_has_no_room_is_left_out_whole_and_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long names stay whole: columns go, the last first, and a line on stderr says which."""
     monkeypatch.setenv("COLUMNS", "50")

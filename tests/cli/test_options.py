@@ -174,6 +174,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, two_models: Benchmark) -> Pa
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", declared())
 def test_every_option_works(command: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A valid value of every option is taken: no usage error, no traceback."""

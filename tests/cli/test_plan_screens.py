@@ -20,6 +20,7 @@ def steady(text: str) -> str:
     return re.sub(r" {2,}", "  ", re.sub(r"( from)?( \w*)?…", "…", text))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("timed")
 @pytest.mark.parametrize(
     ("name", "words"),

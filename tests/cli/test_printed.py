@@ -33,6 +33,7 @@ def paste(call: Call, line: str, **filled_in: str) -> None:
     assert status == 0, f"{line}\n{text}"
 
 
+@pytest.mark.slow
 def test_probes_lead_to_a_training_and_to_themselves(call: Call) -> None:
     """The next command has data, size, weights and results; so has the one in the report."""
     words = ["probe", "my photos", "--models", "test_vit,test_vit2", "--name", "p", *SMALL[:4], *ELSEWHERE]
@@ -74,6 +75,7 @@ def test_what_stops_or_fails_says_how_to_go_on(call: Call, monkeypatch: pytest.M
         paste(call, line, IMAGE="my photos/red/00.png")
 
 
+@pytest.mark.slow
 def test_pictures_that_moved_are_asked_for_with_a_command_that_takes_them(call: Call) -> None:
     """Adding a model, going on, the report: each names all but the place."""
     words = ["train", "my photos", "--models", "test_vit", "--name", "here", *SMALL, *ELSEWHERE]
@@ -93,6 +95,7 @@ def test_pictures_that_moved_are_asked_for_with_a_command_that_takes_them(call: 
         paste(call, line, NEWPLACE='$new "place"', IMAGE='$new "place"/red/00.png')
 
 
+@pytest.mark.slow
 def test_encoders_lead_to_a_training(call: Call) -> None:
     """`pretrain` and whoever asks its encoders for answers."""
     words = ["pretrain", "my photos", "--models", "test_vit", "--name", "first", "--epochs", "1"]

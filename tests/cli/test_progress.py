@@ -281,6 +281,7 @@ def _stopped(told: Watch) -> None:
     raise Interrupted(signal.SIGINT, "vit-s0 is saved at step 2")
 
 
+@pytest.mark.slow
 def test_python_is_shown_progress_unless_it_says_no(
     trained: Callable[..., Benchmark], no_reports: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,6 +301,7 @@ def test_python_is_shown_progress_unless_it_says_no(
     assert capsys.readouterr().err == f"stopped; vit-s0 is saved at step 2; {way_on}\n"
 
 
+@pytest.mark.slow
 def test_the_last_look_at_val_and_test_is_counted(
     trained: Callable[..., Benchmark], no_reports: None
 ) -> None:

@@ -112,6 +112,7 @@ def first(screens: Sequence[str], *words: str) -> str:
     return found[found.index("test_vit-s0") :]
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_line_per_run_with_its_curve(tmp_path: Path) -> None:
     """Two models: the first under way, the second beside the first's result, both at the end of it."""
     paint_folder(tmp_path / "my photos", 8)

@@ -32,6 +32,7 @@ def test_the_only_model_fails(call: Call) -> None:
     assert call("predict", "my photos", "--run", "nan")[0] == 1
 
 
+@pytest.mark.slow
 def test_one_of_two_fails_and_some_pictures_cannot_be_read(call: Call) -> None:
     """Status 3 for what is there in part: of the training, of its comparison, of the pictures asked about."""
     words = ["train", "my photos", "--name", "two", *SMALL]

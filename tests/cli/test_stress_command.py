@@ -31,6 +31,7 @@ def stressing(two_models: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return go
 
 
+@pytest.mark.slow
 def test_the_answer_comes_first_and_the_page_last(
     stressing: Stressing, capsys: pytest.CaptureFixture[str]
 ) -> None:

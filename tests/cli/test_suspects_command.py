@@ -18,6 +18,7 @@ Call = Callable[..., tuple[int, str]]
 PROBED = ("probe", "my photos", "--models", "test_vit", "--image-size", "32", "--folds", "4", "--name", "p")
 
 
+@pytest.mark.slow
 def test_a_wrong_label_is_found_shown_and_noted(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """A red picture among the blue ones: named, its red neighbours beside it by the probe's own features.
 

@@ -28,6 +28,7 @@ def words(**changed: str) -> list[str]:
     return [word for pair in asked.items() for word in pair]
 
 
+@pytest.mark.slow
 def test_the_command_answers_first_and_its_files_add_up(call: Call) -> None:
     """Accuracies and gains from the bits of cells.csv; more draws reuse what is there, byte for byte."""
     paint_folder(Path("data"))
@@ -82,6 +83,7 @@ def test_less_memory_than_a_batch_costs_no_cell(call: Call, monkeypatch: pytest.
     assert said == [f"test_vit-probe: out of memory: {n} pictures per forward pass" for n in (16, 8)]
 
 
+@pytest.mark.slow
 def test_other_pictures_are_refused_and_what_there_is_stays(call: Call) -> None:
     """A folder that changed is another sweep; options that would do nothing are refused."""
     paint_folder(Path("data"))

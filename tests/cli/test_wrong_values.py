@@ -140,6 +140,7 @@ def test_a_misspelt_argument_of_a_function_is_named_with_its_neighbour() -> None
         next(iter(vitbench.predict("x.png", top_k=0)))
 
 
+@pytest.mark.slow
 def test_names_that_are_nearly_there_are_named(call: Call, two_models: Benchmark) -> None:
     """Folders, benchmarks, runs, models, arms, devices, patterns: the line says what was probably meant."""
     results = str(two_models.folder.parent)

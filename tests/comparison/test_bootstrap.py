@@ -67,6 +67,7 @@ def test_brier_by_hand() -> None:
     assert scores(answered([0, 0], [1, 1], sure=1.0))["brier"] == pytest.approx(2.0)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000), st.integers(1, 30), st.integers(2, 6))
 def test_points_equal_the_scores_of_the_table(seed: int, n: int, n_classes: int) -> None:
     """Absent classes and classes never answered included: what `metrics.scores` says."""
@@ -304,6 +305,7 @@ def test_different_scores_have_no_difference() -> None:
         difference_interval(one["loss"], one["brier"])
 
 
+@pytest.mark.slow
 def test_a_thousand_classes_need_no_table_of_all() -> None:
     """5,000 pictures × 1,000 classes × 256 resamples: a thousandth of (B × n × C) numbers at a time."""
     import tracemalloc

@@ -59,6 +59,7 @@ def test_a_class_without_labels_is_never_suspected_for_its_own() -> None:
     assert not doubted(probabilities, labels).any()
 
 
+@pytest.mark.slow
 def test_clean_labels_name_as_many_as_are_foretold() -> None:
     """Where the model's probabilities are the truth, the mean of many worlds is what each foretells."""
     named, foretold, inside = [], [], []

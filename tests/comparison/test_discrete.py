@@ -39,6 +39,7 @@ def test_the_hypergeometric_is_that_of_scipy(total: int, marked: int, drawn: int
         assert hypergeometric_cdf(k, total, marked, drawn) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_comparison_does_without_scipy_stats(tmp_path: Path) -> None:
     """It takes as long to load as all else together."""
     labels = [0, 1, 2] * 20

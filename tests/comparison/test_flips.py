@@ -74,6 +74,7 @@ def test_loss_over_seeds_is_tested_by_t(tmp_path: Path) -> None:
     assert 0 < loss.p < 0.05
 
 
+@pytest.mark.slow
 def test_twelve_models_on_three_thousand_pictures_take_a_second_or_two() -> None:
     """66 pairs in two scores at 19,999 flips: well under ten seconds of one slow core."""
     values = np.random.default_rng(0).random((24, 3000))

@@ -55,6 +55,7 @@ def random_table(folder: Path, seed: int) -> Comparison:
     return compare(benchmark, CompareOptions(baseline=baseline))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0, 30])
 def test_no_verdict_lies_under_the_stated_gap(tmp_path: Path, start: int) -> None:
     """Random tables: every "better" is at least that far apart, and its interval leaves out 0; over several

@@ -24,6 +24,7 @@ def answers(counts: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray,
     return np.array(a), np.array(b), groups
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(GROUPED, st.sampled_from([1.0, 2.25]))
 def test_interval_and_test_agree(counts: list[tuple[int, int, int]], inflation: float) -> None:

@@ -91,6 +91,7 @@ def test_paired_pictures_need_fewer_than_two_test_sets_would() -> None:
     assert power(paired, 0.05, 0.09) >= 0.8 > independent
 
 
+@pytest.mark.slow
 def test_what_cannot_be_asked_for() -> None:
     """No difference, or one too small for 10 million pictures: None; a discordance below it is raised."""
     assert pictures_needed(0.0, 0.1) is None

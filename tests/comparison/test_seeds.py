@@ -120,6 +120,7 @@ TABLES = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(TABLES, st.integers(0, 2**16))
 def test_no_table_contradicts_the_means_that_it_shows(

@@ -215,6 +215,7 @@ def test_seeds_difference_of_one_picture_or_group_claims_nothing() -> None:
     assert one_group.p == 1.0
 
 
+@pytest.mark.slow
 def test_seeds_intervals_cover_new_pictures_and_new_seeds() -> None:
     """On 400 made-up benchmarks (150 pictures, 4 seeds, seed effects) both intervals cover at least 93 %."""
     rng = np.random.default_rng(3)

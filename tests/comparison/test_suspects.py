@@ -184,6 +184,7 @@ def test_a_slip_is_named_and_the_file_stays(tmp_path: Path, column: str, value: 
     assert place.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_no_torch_is_needed(tmp_path: Path) -> None:
     """`vitbench.suspects` reads predictions.csv, and loads no torch."""
     home = made(tmp_path / "a")

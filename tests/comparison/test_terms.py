@@ -28,6 +28,7 @@ def three(folder: Path) -> Benchmark:
     return make_benchmark(folder / "b", runs, LABELS)
 
 
+@pytest.mark.slow
 def test_equivalent_needs_a_margin(tmp_path: Path) -> None:
     """a and b differ by .3 points: not distinguishable as such, equivalent within ±3 points."""
     benchmark = three(tmp_path)
@@ -80,6 +81,7 @@ def test_terms_outside_0_to_100_points_are_refused() -> None:
         CompareOptions(detect=1.5)
 
 
+@pytest.mark.slow
 def test_detect_says_how_many_pictures(tmp_path: Path) -> None:
     """3 points at 10 % disagreement and three pairs: the number of the power calculation, in a sentence."""
     found = compare(three(tmp_path), CompareOptions(detect=0.03))
@@ -94,6 +96,7 @@ def test_detect_of_one_model_says_why_not(tmp_path: Path) -> None:
     assert narrate(compare(benchmark, CompareOptions(detect=0.03))).detect.startswith("One model alone")
 
 
+@pytest.mark.slow
 def test_detect_over_seeds(tmp_path: Path) -> None:
     """With seeds the number rests on measured variances; seeds that differ too much can't be outweighed."""
     runs = {f"{m}-s{s}": wrong_on(*range(9 * s + k)) for k, m in enumerate("ab") for s in range(3)}
@@ -211,6 +214,7 @@ def test_other_scores_differ_with_intervals(tmp_path: Path) -> None:
     assert loss.low < loss.value < loss.high < 0
 
 
+@pytest.mark.slow
 def test_two_seeds_that_agree_by_luck_make_no_winner(tmp_path: Path) -> None:
     """Among three models the third's seeds lie 30 points apart: with two seeds each, that counts for all."""
     runs = {f"{m}-s{s}": wrong_on(*range(n)) for m, n in (("a", 5), ("b", 25)) for s in range(2)}

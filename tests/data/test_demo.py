@@ -27,6 +27,7 @@ CLASSES = [
 ]
 
 
+@pytest.mark.slow
 def test_demo_is_an_image_folder(tmp_path: Path) -> None:
     """The built-in pictures are 10 classes of 60 + 20, readable, no two alike, split without a note."""
     write_demo(tmp_path / "demo")
@@ -41,6 +42,7 @@ def test_demo_is_an_image_folder(tmp_path: Path) -> None:
     assert (len(split.train), len(split.val), len(split.test), split.notes) == (510, 90, 200, ())
 
 
+@pytest.mark.slow
 def test_demo_is_the_same_everywhere(tmp_path: Path) -> None:
     """The bytes, and so the split, are fixed."""
     write_demo(tmp_path / "demo")

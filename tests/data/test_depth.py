@@ -350,6 +350,7 @@ def test_a_range_has_two_ends(asked: object) -> None:
         Settings.of({"pixel_range": asked})
 
 
+@pytest.mark.slow
 def test_train_and_predict_far_from_the_data(tmp_path: Path) -> None:
     """The benchmark, its recipe and the model know the range; predict keeps to it without the dataset."""
     root = series(tmp_path / "data", 4095, np.uint16)

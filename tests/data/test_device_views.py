@@ -154,6 +154,7 @@ def test_a_lost_picture_is_named(split: Split) -> None:
         made(split, recipe(split, augment="geometry"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", sorted(ON_DEVICE))
 def test_on_a_card_nothing_stays_behind(split: Split, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With tensors that only say they lie on one: what is computed is there, what goes up is pinned."""

@@ -41,6 +41,7 @@ def test_views_of_an_original_are_numbered() -> None:
         assert sorted(k for i, k in plan if i == index) == list(range(count))
 
 
+@pytest.mark.slow
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 5), st.integers(1, 100))
 def test_equal_use_over_as_many_epochs_as_originals(n: int, per_class: int, seed: int, first: int) -> None:
     """Over any n epochs in a row, a class's n originals are used equally often."""
@@ -52,6 +53,7 @@ def test_equal_use_over_as_many_epochs_as_originals(n: int, per_class: int, seed
     assert len(set(total.values())) == 1
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 30), min_size=1), st.integers(1, 40))
 def test_epoch_size(counts: dict[str, int], per_class: int) -> None:
     """An epoch has per_class views of each class, or all its originals where there are more."""
@@ -124,6 +126,7 @@ COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 30), min_size=1
 PER_CLASS = st.one_of(st.integers(1, 40), st.just("all"))
 
 
+@pytest.mark.slow
 @given(COUNTS, PER_CLASS, st.integers(1, 4), st.integers(1, 50))
 def test_repeats_keep_the_length_and_the_views_distinct(
     counts: dict[str, int], per_class: PerClass, repeats: int, epoch: int
@@ -159,6 +162,7 @@ def test_views_of_a_picture_stand_side_by_side(n: int, per_class: PerClass, repe
     assert sum(run < repeats for run in runs) <= 2
 
 
+@pytest.mark.slow
 @given(st.integers(1, 12), PER_CLASS, st.integers(1, 4), st.integers(1, 50))
 def test_equal_use_with_repeats(n: int, per_class: PerClass, repeats: int, first: int) -> None:
     """Over n × repeats epochs in a row originals are used equally; in fewer, almost."""

@@ -354,6 +354,7 @@ def test_a_whole_part_is_not_asked_for_again(server: Server, standin: dict[str, 
     assert vitbench.fetch("food-101", "again").new
 
 
+@pytest.mark.slow
 def test_killed_half_way_and_resumed(server: Server, tmp_path: Path) -> None:
     """kill -9 in the download and in the writing: nothing half-made, and the next call goes on there."""
     server.modes["images.tar.gz"] = "halts"
@@ -377,6 +378,7 @@ def test_killed_half_way_and_resumed(server: Server, tmp_path: Path) -> None:
     assert names() == ["cache", "oxford-iiit-pet"]
 
 
+@pytest.mark.slow
 def test_a_full_disk(server: Server, tmp_path: Path) -> None:
     """A tmpfs that ends in the download: one line, status 1, no folder; with room again, all is well."""
     words = ["unshare", "-Urm", "bash", "-c"]

@@ -201,6 +201,7 @@ def test_a_picture_that_is_broken_is_named_alike_everywhere(case: str, tmp_path:
     assert (said.error, said.predictions, other.error) == (bad.reason, {}, "")
 
 
+@pytest.mark.slow
 def test_the_table_through_the_commands(tmp_path: Path) -> None:
     """check, train and predict on one folder of all that the table holds: each bad file is named, once.
 
@@ -355,6 +356,7 @@ def test_a_class_of_one_picture_is_checked_and_cannot_be_split(tmp_path: Path) -
     assert str(refused.value) in words
 
 
+@pytest.mark.slow
 def test_a_class_missing_in_test_shifts_no_index(tmp_path: Path) -> None:
     """A warning in check and train; the classes of the trained model are train's, by name."""
     root = tmp_path / "data"
@@ -371,6 +373,7 @@ def test_a_class_missing_in_test_shifts_no_index(tmp_path: Path) -> None:
     assert sorted(name for name, _ in said.predictions["test_vit-s0"]) == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_a_class_missing_in_val_leaves_val_in_use(tmp_path: Path) -> None:
     """Tuning, the choice of the epoch and the temperature go by the classes that are there; said once."""
     root = tmp_path / "data"
@@ -611,6 +614,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     return train(paint_folder(root / "data", per_class=5), name="whole", results=root, **TWO_RUNS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deed", ["vanishes", "changes"])
 def test_a_file_that_is_lost_between_epochs(deed: str, undisturbed: Benchmark, tmp_path: Path) -> None:
     """One line names it, what is finished stays, and once it is back --resume ends as if nothing had been."""
@@ -636,6 +640,7 @@ def test_a_file_that_is_lost_between_epochs(deed: str, undisturbed: Benchmark, t
         assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deed", ["vanishes", "changes"])
 def test_a_lost_file_that_the_store_holds_is_not_missed(
     deed: str, undisturbed: Benchmark, tmp_path: Path

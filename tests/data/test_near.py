@@ -104,6 +104,7 @@ def test_what_was_done_is_measured() -> None:
     assert match.colour < 0.3
 
 
+@pytest.mark.slow
 def test_different_pictures_are_not_claimed() -> None:
     """Among 300 different pictures, and 100 of pure noise, no pair is claimed."""
     assert near(*(textured(key, (80, 80)) for key in range(300))) == []
@@ -167,6 +168,7 @@ def test_threads_and_order_play_no_part() -> None:
     }
 
 
+@pytest.mark.slow
 def test_work_is_bounded() -> None:
     """Of very many copies of one picture each is compared with so many others, not with all."""
     picture = textured(5, (64, 64))
@@ -186,6 +188,7 @@ def test_nothing_to_compare() -> None:
 # --- descriptors -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.sampled_from([42, 48]))
 def test_hashes_of_turned_pictures(key: int, side: int) -> None:
     """The hashes for eight turns are the plain hashes of the turned pictures, bit by bit."""
@@ -240,6 +243,7 @@ def test_what_moves_nothing_keeps_everything() -> None:
 # --- real pictures ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_builtin_pictures() -> None:
     """Among the 800 built-in pictures, 28 px and often alike, no pair is claimed."""
     assert near(*(decode_bytes(content) for content in demo_files().values())) == []

@@ -95,6 +95,7 @@ def test_a_file_of_that_name_alone_says_nothing(tmp_path: Path, classes: Maker) 
     assert len(scan_folder(tmp_path).pictures) == 4
 
 
+@pytest.mark.slow
 def test_a_second_training_in_the_folder_of_photos(
     tmp_path: Path, classes: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

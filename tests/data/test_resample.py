@@ -124,6 +124,7 @@ def compare_many_kernels() -> None:
         equal(compare_views(resample_triton.resample, level, 3_000_000))
 
 
+@pytest.mark.slow
 def test_kernels_give_pillows_bytes() -> None:
     """What an NVIDIA card would run, bicubic and bilinear."""
     interpreted("compare_kernels")
@@ -135,6 +136,7 @@ def test_kernels_on_millions_of_values() -> None:
     interpreted("compare_many_kernels")
 
 
+@pytest.mark.slow
 def test_compiled_for_a_card_no_operations_are_fused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No fma in float64, which rounds differently, for an H100; as Triton compiles by default there are."""
     triton = pytest.importorskip("triton")

@@ -283,6 +283,7 @@ print(scan_folder(Path(sys.argv[1])).digest)
 """
 
 
+@pytest.mark.slow
 def test_two_scans_at_once_and_one_that_is_killed(coloured: Path, decoded: Decoded) -> None:
     """All agree, and what was written can be read."""
     want = scanned(coloured, remember=False).digest
@@ -323,6 +324,7 @@ def test_a_memory_that_has_grown_too_large_is_begun_anew(
     assert len(decoded) == 36
 
 
+@pytest.mark.slow
 def test_training_without_a_store_remembers_nothing_either(
     trained: Callable[..., Benchmark], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def crossing(split: Split, images: ImageSet) -> list[tuple[str, str]]:
     return [(a, b) for a, b in pairs if a in side and b in side and side[a] != side[b]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_class_of_one_pan_is_cut_and_its_borders_left_out(pans: ImageSet, seed: int) -> None:
     """Nobody sees what another side shows; every frame is on a side or left out; the note says how many."""
@@ -81,6 +82,7 @@ def test_folds_leave_out_what_their_test_shows(pans: ImageSet) -> None:
         assert len(fold.train) >= 40
 
 
+@pytest.mark.slow
 def test_a_series_stays_whole_where_the_split_can_hold_it(tmp_path: Path) -> None:
     """A pan of 20 among 40 other pictures lies on one side; the sides keep their sizes."""
     for key, label in enumerate("ab"):
@@ -109,6 +111,7 @@ def test_what_is_too_short_to_be_cut_is_refused(tmp_path: Path) -> None:
         split_images(scan_folder(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_written_split_has_no_left_out_pictures(pans: ImageSet, tmp_path: Path) -> None:
     """What is copied scans to the same split."""
     split = split_images(pans)
@@ -116,6 +119,7 @@ def test_a_written_split_has_no_left_out_pictures(pans: ImageSet, tmp_path: Path
     assert split_images(scan_folder(tmp_path / "out")).digest == split.digest
 
 
+@pytest.mark.slow
 def test_a_benchmark_of_pans_says_what_was_left_out(tmp_path: Path) -> None:
     """In split.csv and among what a reader must know; nothing is listed as a leak."""
     for key, label in enumerate(("left", "right")):

@@ -116,6 +116,7 @@ def test_split_is_a_partition_of_groups(drawn: dict[str, tuple[str, int]], seed:
         assert {p.label for p in side} == {"a", "b", "c"}
 
 
+@pytest.mark.slow
 @given(contents, st.integers(0, 99))
 def test_split_is_stratified(drawn: dict[str, tuple[str, int]], seed: int) -> None:
     """Each class's different pictures are dealt by `quota`."""
@@ -432,6 +433,7 @@ def test_folds_are_a_partition_of_groups(
             assert list(part) == sorted(part, key=lambda p: (p.label, p.sha256, p.path))
 
 
+@pytest.mark.slow
 @given(makers, contents, st.integers(0, 99), st.integers(3, 4))
 def test_folds_are_stratified(
     maker: Callable[..., ImageSet], drawn: dict[str, tuple[str, int]], seed: int, count: int
@@ -448,6 +450,7 @@ def test_folds_are_stratified(
                 assert [len(side) for side in sides] == quota(sum(map(len, sides)), (85, 15))
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from("abcde"), st.integers(7, 40), min_size=2),
     st.integers(0, 99),
@@ -463,6 +466,7 @@ def test_folds_without_groups_are_even(counts: dict[str, int], seed: int, count:
     assert max(numbers) - min(numbers) <= 1
 
 
+@pytest.mark.slow
 @given(makers, contents, st.integers(0, 99), st.randoms(use_true_random=False))
 def test_folds_depend_on_content_only(
     maker: Callable[..., ImageSet], drawn: dict[str, tuple[str, int]], seed: int, random: object

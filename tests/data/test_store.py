@@ -146,6 +146,7 @@ for turn in range(10**9):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_killed_leave_only_whole_pictures(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITE, str(tmp_path)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

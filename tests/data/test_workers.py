@@ -70,6 +70,7 @@ def own_processes() -> list[psutil.Process]:
 # --- what comes out -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_processes_give_the_bytes_that_threads_give(
     split: Split, tmp_path: Path, crew: Callable[[int], Crew]
 ) -> None:
@@ -90,6 +91,7 @@ def test_processes_give_the_bytes_that_threads_give(
     assert not one.complaint() + two.complaint()
 
 
+@pytest.mark.slow
 def test_a_trainings_batches_do_not_depend_on_who_makes_them(
     split: Split, crew: Callable[[int], Crew]
 ) -> None:
@@ -100,6 +102,7 @@ def test_a_trainings_batches_do_not_depend_on_who_makes_them(
     assert two.who() == "2 processes"
 
 
+@pytest.mark.slow
 def test_batches_come_in_order_from_one_team_over_epochs(crew: Callable[[int], Crew]) -> None:
     """Three epochs of one training are made by the same processes."""
     two = crew(2)
@@ -111,6 +114,7 @@ def test_batches_come_in_order_from_one_team_over_epochs(crew: Callable[[int], C
     assert pids[0] == pids[1] == pids[2]
 
 
+@pytest.mark.slow
 def test_a_batch_is_left_alone_until_the_second_after_it_is_asked_for() -> None:
     """So a copy to a device may be under way while the next batch is got."""
     team = Workers(Odd(), "", 1, 3)
@@ -124,12 +128,14 @@ def test_a_batch_is_left_alone_until_the_second_after_it_is_asked_for() -> None:
     team.close()
 
 
+@pytest.mark.slow
 def test_a_worker_imports_neither_torch_nor_the_script_that_trains(crew: Callable[[int], Crew]) -> None:
     """Asked in the workers themselves: no torch, torchvision or timm is loaded, nor a second `__main__`."""
     third = {view[2] for batch in fed(Odd("modules"), crew(2)) for view in batch}
     assert third == {0}
 
 
+@pytest.mark.slow
 def test_views_are_made_in_other_processes(crew: Callable[[int], Crew]) -> None:
     """Both of them work, and this one does not."""
     third = {view[2] for batch in fed(Odd("pid"), crew(2)) for view in batch}
@@ -137,6 +143,7 @@ def test_views_are_made_in_other_processes(crew: Callable[[int], Crew]) -> None:
     assert os.getpid() % 251 not in third
 
 
+@pytest.mark.slow
 def test_where_there_is_no_memory_without_a_file(
     crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +177,7 @@ def test_a_program_with_python_inside_starts_itself_no_second_time(
     assert "no Python" in one.complaint()
 
 
+@pytest.mark.slow
 def test_the_stores_complaint_reaches_the_user(
     split: Split, tmp_path: Path, crew: Callable[[int], Crew]
 ) -> None:
@@ -182,6 +190,7 @@ def test_the_stores_complaint_reaches_the_user(
     assert store.complaint() == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [False, True])
 def test_the_next_epoch_is_begun_while_the_last_batches_are_worked_on(
     split: Split, crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch, processes: bool
@@ -206,6 +215,7 @@ def test_the_next_epoch_is_begun_while_the_last_batches_are_worked_on(
     hands.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [False, True])
 def test_what_was_begun_for_another_epoch_is_dropped(
     split: Split, crew: Callable[[int], Crew], processes: bool
@@ -222,6 +232,7 @@ def test_what_was_begun_for_another_epoch_is_dropped(
     hands.close()
 
 
+@pytest.mark.slow
 def test_an_error_of_the_next_epoch_waits_for_it(crew: Callable[[int], Crew]) -> None:
     """What was begun too early to be right is told where it would have been without."""
     for hands in (Crew(2), crew(2)):
@@ -236,6 +247,7 @@ def test_an_error_of_the_next_epoch_waits_for_it(crew: Callable[[int], Crew]) ->
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("say", "said"), [("die", "signal 9"), ("memory", "MemoryError: no more")])
 def test_a_worker_that_fails_changes_nothing(crew: Callable[[int], Crew], say: str, said: str) -> None:
     """One is killed, or has no memory, inside the first batch: threads make the rest, and it is said."""
@@ -250,6 +262,7 @@ def test_a_worker_that_fails_changes_nothing(crew: Callable[[int], Crew], say: s
     assert not own_processes()
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_start_are_done_without(crew: Callable[[int], Crew]) -> None:
     """An import error in a worker is told with its reason."""
     one = crew(1)
@@ -257,6 +270,7 @@ def test_workers_that_cannot_start_are_done_without(crew: Callable[[int], Crew])
     assert "ImportError: no module of that name here" in one.complaint()
 
 
+@pytest.mark.slow
 def test_killed_between_two_epochs(crew: Callable[[int], Crew]) -> None:
     """`kill -9` of one while nothing is under way: the next epoch is whole."""
     two = crew(2)
@@ -266,6 +280,7 @@ def test_killed_between_two_epochs(crew: Callable[[int], Crew]) -> None:
     assert "signal 9" in two.complaint()
 
 
+@pytest.mark.slow
 def test_workers_leave_signals_to_the_training(crew: Callable[[int], Crew]) -> None:
     """What a terminal or a scheduler sends to all of a group ends no worker."""
     two = crew(2)
@@ -280,6 +295,7 @@ def test_workers_leave_signals_to_the_training(crew: Callable[[int], Crew]) -> N
     assert not two.complaint()
 
 
+@pytest.mark.slow
 def test_an_error_comes_where_its_batch_would(crew: Callable[[int], Crew]) -> None:
     """A picture that is gone: the batches before come, then the error that threads raise."""
     plan = [[(0, 0)], [(1, 0)], [(2, 0)], [(3, 0)]]
@@ -289,6 +305,7 @@ def test_an_error_comes_where_its_batch_would(crew: Callable[[int], Crew]) -> No
         next(batches)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_gone_is_named(split: Split, crew: Callable[[int], Crew]) -> None:
     """The same line as with threads."""
     (split.root / split.train[0].path).unlink()
@@ -301,6 +318,7 @@ def test_a_file_that_is_gone_is_named(split: Split, crew: Callable[[int], Crew])
     assert split.train[0].path in said[0]
 
 
+@pytest.mark.slow
 def test_leaving_an_epoch_does_not_wait_for_what_is_under_way(crew: Callable[[int], Crew]) -> None:
     """Three batches of twenty seconds each are left within ten; the next epoch has its own again."""
     one = crew(1)
@@ -373,6 +391,7 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "say"),
     [("SIGKILL", ""), ("SIGKILL", "slow"), ("SIGTERM", "slow"), ("SIGINT", "slow"), ("end", "")],
@@ -392,6 +411,7 @@ def test_no_process_and_no_memory_is_left_behind(how: str, say: str) -> None:
     assert not {one for one in shared.iterdir() if one not in before and "vitbench" in one.name}
 
 
+@pytest.mark.slow
 def test_a_closed_crew_has_no_processes(crew: Callable[[int], Crew]) -> None:
     """`close` ends them, and so does forgetting the crew."""
     two = crew(2)
@@ -423,6 +443,7 @@ class Runtime:
         return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [0, 1])
 def test_the_memory_is_pinned_where_the_driver_wants_it(
     crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch, status: int

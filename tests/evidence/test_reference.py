@@ -41,6 +41,7 @@ def carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_reports: None) -
     return go
 
 
+@pytest.mark.slow
 def test_twice_the_same_bytes_and_a_changed_constant_is_named(
     carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """The page of all sentences is that of today's source."""
 
+import pytest
 import sentences
 from pages import PAGES
 
@@ -8,6 +9,7 @@ from vitbench.narrative.advice import RULES
 PAGE = PAGES / "sentences.md"
 
 
+@pytest.mark.slow
 def test_the_page_of_sentences_is_current() -> None:
     """`python tests/evidence/sentences.py` would write the page that is there."""
     assert sentences.page() == PAGE.read_text(encoding="utf-8")

@@ -29,6 +29,7 @@ def go(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, record: Path, *words:
     return kept_rows(record)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # timm's dataset leaves them open
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_four_arms_train_the_same_views(
@@ -101,6 +102,7 @@ def test_parts_of_a_step_are_all_of_it(bench: ModuleType, coloured: Path) -> Non
     assert step.seed_step is before
 
 
+@pytest.mark.slow
 def test_views_are_counted_of_threads_and_of_processes(bench: ModuleType, coloured: Path) -> None:
     """Each supplies some; the page names who."""
     import performance_arms
@@ -120,6 +122,7 @@ def test_views_are_counted_of_threads_and_of_processes(bench: ModuleType, colour
     assert "1 thread: 12" in "".join(performance_page._speed([{**speed[0], "supply": {"1 thread": 12.3}}]))
 
 
+@pytest.mark.slow
 def test_profile_finds_the_step(
     bench: ModuleType, monkeypatch: pytest.MonkeyPatch, coloured: Path, tmp_path: Path
 ) -> None:
@@ -189,6 +192,7 @@ def test_small_files_are_searched_for_copies(bench: ModuleType, tmp_path: Path) 
     assert Descriptors.of(descriptors, 20).detail.min() > 0
 
 
+@pytest.mark.slow
 def test_techniques_are_compared_with_the_step_as_it_is(
     bench: ModuleType, monkeypatch: pytest.MonkeyPatch, coloured: Path, tmp_path: Path
 ) -> None:

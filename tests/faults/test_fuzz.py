@@ -335,6 +335,7 @@ class room:  # noqa: N801  (used as a word, in a with statement)
         shutil.rmtree(self.folder)
 
 
+@pytest.mark.slow
 def test_the_scanner_on_random_trees() -> None:
     """Hostile names, links, pipes, broken files: an image set or one line; nothing on the disk changes."""
     ends = scan_trees(QUICK_TREES)

@@ -48,6 +48,7 @@ def sound(lines: list[dict[str, Any]], names: tuple[str, ...]) -> None:
         assert "Error: " not in json.dumps(line), line
 
 
+@pytest.mark.slow
 def test_the_check_runs_on_a_cpu(tmp_path: Path) -> None:
     """What takes seconds: versions, the steps against their limit, and what needs a card passed over."""
     lines = checked(tmp_path / "check.jsonl", QUICK)
@@ -58,6 +59,7 @@ def test_the_check_runs_on_a_cpu(tmp_path: Path) -> None:
     assert by_name["compiled"]["skipped"] == "needs CUDA"
 
 
+@pytest.mark.slow
 def test_device_views_are_compared_on_a_cpu_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

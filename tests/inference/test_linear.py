@@ -55,6 +55,7 @@ def paint_muddy(root: Path, per_class: int = 16) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_vit", "test_efficientnet"])
 def test_a_strangers_script_gives_the_same_answers(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -122,6 +123,7 @@ def test_probabilities_are_scikit_learns(classes: int) -> None:
     assert head.note == ""
 
 
+@pytest.mark.slow
 def test_the_strength_is_the_one_of_least_log_loss() -> None:
     """Every strength fitted and judged by hand on the inner folds; neither end of the range wins."""
     features, labels = noisy(90, 3, seed=3)
@@ -223,6 +225,7 @@ def few(labels: Array, each: int) -> Array:
     return np.concatenate([np.flatnonzero(labels == label)[:each] for label in np.unique(labels)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["two classes", "twelve classes", "duplicates", "constant features", "tiny classes", "bursts"]
 )

@@ -28,6 +28,7 @@ def real(name: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.alias)
 def test_every_family_answers_for_the_classes(family: object) -> None:
     """Two pictures of 64 px and 3 classes give (2, 3) logits, finite, in training and evaluation."""
@@ -112,6 +113,7 @@ def test_a_network_without_drop_path_says_so() -> None:
         create(plan_model("vgg11", 64), 3, RANDOM, 0, drop_path=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), [("vit", 1.254), ("swin", 4.491), ("swinv2", 5.940)])
 def test_multiply_adds_count_fused_attention(name: str, expected: float) -> None:
     """Measured GMACs at the native size, attention included (without it vit_tiny would be 1.075)."""
@@ -188,6 +190,7 @@ def test_real_weights_of_a_transformer_are_resized_as_timm_does() -> None:
     assert model.state_dict()["pos_embed"].shape[1] == 8 * 8 + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vit", "deit", "swin", "swinv2", "swinv2-cr"])
 def test_drop_path_is_what_was_asked(name: str) -> None:
     """0 means none, though timm's Swins drop .1 unless told; .2 reaches the last block."""

@@ -20,6 +20,7 @@ def test_the_table_says_what_timm_says(family: Family) -> None:
     assert families.pretraining_in_words(tag) == family.pretrained_on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.alias)
 def test_the_tables_sizes_are_measured(family: Family) -> None:
     """Parameters and GMACs in the table are what is counted at the native size with 1000 classes."""

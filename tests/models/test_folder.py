@@ -68,6 +68,7 @@ def test_a_saved_model_answers_to_the_bit(name: str, tmp_path: Path) -> None:
         assert torch.equal(mine, theirs), key
 
 
+@pytest.mark.slow
 def test_timm_without_vitbench_loads_the_folder(tiny_folder: Path) -> None:
     """A process that never imports vitbench gets the same logits from the folder."""
     script = (
@@ -83,6 +84,7 @@ def test_timm_without_vitbench_loads_the_folder(tiny_folder: Path) -> None:
     assert torch.allclose(torch.tensor(json.loads(done.stdout)), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("vit", 64), ("swinv2", 96), ("resnet18", 64), ("test_vit", 224)])
 def test_timms_own_transform_is_the_evaluation_transform(name: str, size: int, tmp_path: Path) -> None:
     """timm's data config of the loaded model is the plan's preprocessing, the trained size included."""

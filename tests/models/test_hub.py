@@ -143,6 +143,7 @@ def test_pretrained_comes_from_the_hub_then_from_the_cache(hub: Hub, tiny_plan: 
     assert hub.asked == []
 
 
+@pytest.mark.slow
 def test_what_timm_loads_is_what_we_load(
     hub: Hub, tiny_plan: ModelPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +157,7 @@ def test_what_timm_loads_is_what_we_load(
     assert {key for key in mine if not torch.equal(mine[key], theirs[key])} <= {"head.weight", "head.bias"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [
@@ -179,6 +181,7 @@ def test_a_hub_that_fails_is_one_line_in_time(hub: Hub, tiny_plan: ModelPlan, mo
     assert cached == []
 
 
+@pytest.mark.slow
 def test_the_model_that_failed_is_named_and_nothing_is_downloaded(hub: Hub, tiny_plan: ModelPlan) -> None:
     """With one of two models absent, the error is about that one and no byte of the other is fetched."""
     plans = [tiny_plan, plan_model("test_efficientnet", 64)]
@@ -187,6 +190,7 @@ def test_the_model_that_failed_is_named_and_nothing_is_downloaded(hub: Hub, tiny
     assert [line for line in hub.asked if line.startswith("GET") and "model.safetensors" in line] == []
 
 
+@pytest.mark.slow
 def test_auto_takes_what_there_is(hub: Hub, tiny_plan: ModelPlan) -> None:
     """Under "auto" a model that the hub has is pretrained, though another one is not."""
     plans = [tiny_plan, plan_model("test_efficientnet", 64)]
@@ -197,6 +201,7 @@ def test_auto_takes_what_there_is(hub: Hub, tiny_plan: ModelPlan) -> None:
     }
 
 
+@pytest.mark.slow
 def test_after_a_failure_the_next_try_works(hub: Hub, tiny_plan: ModelPlan) -> None:
     """A damaged download leaves nothing that a later one would trip over."""
     hub.mode = "wrong bytes"
@@ -206,6 +211,7 @@ def test_after_a_failure_the_next_try_works(hub: Hub, tiny_plan: ModelPlan) -> N
     assert found.origin.sha256 == hashlib.sha256(hub.content).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_cut_download_is_resumed(hub: Hub, tiny_plan: ModelPlan) -> None:
     """A connection that breaks half-way is taken up where it broke, and the file comes out whole."""
     hub.mode = "cut once"
@@ -213,6 +219,7 @@ def test_a_cut_download_is_resumed(hub: Hub, tiny_plan: ModelPlan) -> None:
     assert found.origin.sha256 == hashlib.sha256(hub.content).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_slow_download_that_moves_is_not_cut(hub: Hub, tiny_plan: ModelPlan) -> None:
     """The limit is on standing still: a download that takes longer than it, but moves, is finished."""
     hub.mode = "slow"
@@ -244,6 +251,7 @@ def test_auto_falls_back_loudly(
     assert f"test_vit: {found.note}" in said
 
 
+@pytest.mark.slow
 def test_offline_is_respected(hub: Hub, tiny_plan: ModelPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     """HF_HUB_OFFLINE=1: an empty cache is an error, a filled one serves, and the hub hears nothing."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -257,6 +265,7 @@ def test_offline_is_respected(hub: Hub, tiny_plan: ModelPlan, monkeypatch: pytes
     assert hub.asked == []
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_not_used(hub: Hub, tiny_plan: ModelPlan) -> None:
     """A flipped byte in a cached file is found by the file's own name, and the file fetched again."""
     path = resolve_weights(("pretrained",), [tiny_plan])["test_vit"].path

@@ -195,6 +195,7 @@ def interrupted(tmp_path: Path) -> Benchmark:
     return Benchmark(tmp_path / "results" / "cut")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signed", [False, True])
 def test_as_a_checkpoint(signed: bool, trap: Trap, interrupted: Benchmark) -> None:
     """The newest checkpoint replaced by a pickle, its sha256 made to fit or not: the one before is taken.
@@ -221,6 +222,7 @@ def test_as_a_checkpoint(signed: bool, trap: Trap, interrupted: Benchmark) -> No
     assert not trap.sprung
 
 
+@pytest.mark.slow
 def test_as_the_head_that_a_probe_left(trap: Trap, interrupted: Benchmark) -> None:
     """head.safetensors and best-*.safetensors that are pickles are never used."""
     folder = interrupted.runs[0].folder / "checkpoint"

@@ -37,6 +37,7 @@ def test_windows_follow_the_rule(name: str, size: int, windows: str) -> None:
     assert plan_model(name, size).windows == windows  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_plan_says_the_windows_of_the_network_that_is_built() -> None:
     """The recorded windows are those of the real network's blocks."""
     plan = plan_model("swinv2", 64)
@@ -68,6 +69,7 @@ def test_the_default_size_is_224() -> None:
     assert plan.native_size == 160
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "patch", "near"),
     [
@@ -102,6 +104,7 @@ def test_a_network_that_sees_the_last_pixel_is_not_refused(name: str, size: int)
     assert float(slope[0, :, -1].abs().sum()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "near"),
     [("crossvit_tiny_240", 224, "240"), ("halonet26t", 224, "256"), ("levit_128s", 65, "64 or 80")],
@@ -114,6 +117,7 @@ def test_the_sizes_named_are_sizes_that_run(name: str, size: int, near: str) -> 
         assert plan_model(name, int(good)).image_size == int(good)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_run_at_a_size_is_one_line() -> None:
     """A size that breaks a network's forward pass is a usage error, found without memory."""
     with pytest.raises(UsageError, match="does not run at 64 px") as caught:

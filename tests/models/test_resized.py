@@ -99,6 +99,7 @@ def test_the_inner_part_of_an_extrapolated_bias_is_the_small_one(saved: Saved) -
     assert torch.allclose(stretched[::14, ::14], small[::6, ::6], atol=1e-5)  # its corners are
 
 
+@pytest.mark.slow
 def test_linear_spaced_offsets_go_on_beyond_those_that_were_trained(saved: Saved) -> None:
     """Δ / 3 at windows of 4: up to 7 / 3 at 8, the inner ones as they were; logarithms end at 1.4."""
     there: Any = at(saved, "linear", 64, 8, LINEAR)

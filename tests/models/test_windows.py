@@ -36,6 +36,7 @@ def test_every_multiple_of_32_has_a_window_that_pads_nothing(k: int, own: int) -
         assert all(side % min(window, side) == 0 for side in maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 448, 544])
 def test_the_three_swins_have_the_same_clean_windows_at_every_size(size: int) -> None:
     """Read from forward passes of the built networks: nothing is padded, and all three attend alike."""
@@ -96,6 +97,7 @@ def test_what_cannot_be_clean_is_a_note() -> None:
     assert any("odd" in note for note in plan.notes)
 
 
+@pytest.mark.slow
 def test_windows_of_other_networks_are_said_as_they_are() -> None:
     """TinyViT at 64 px pads its maps to its windows; HRNet, whose `stages` is a method, has none."""
     assert plan_model("tiny_vit_5m_224", 64).padding.maps == ((8, 7), (4, 14), (2, 7))
@@ -103,6 +105,7 @@ def test_windows_of_other_networks_are_said_as_they_are() -> None:
     assert plan_model("hrnet_w18_small", 64).windows == ""
 
 
+@pytest.mark.slow
 def test_weights_of_another_window_are_interpolated_and_then_kept_to_the_bit(tmp_path: object) -> None:
     """A Swin saved at 224 px (window 7) begins at 64 px with window 8: timm resizes its bias table."""
     from timm.layers import resize_rel_pos_bias_table

@@ -41,6 +41,7 @@ def test_nothing_within_so_many_bits_is_missed(bits: int, wide: int) -> None:
     assert buckets.work(asked) >= len(found[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [1, 3, 50])
 def test_both_ways_find_the_same_candidates(members: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where pictures resemble more others than are kept, and where nothing resembles anything."""

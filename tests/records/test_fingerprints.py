@@ -59,6 +59,7 @@ def test_the_very_file_is_no_near_copy() -> None:
     assert known.find(picture(2).sha256, b"") == Found("val", near=False)
 
 
+@pytest.mark.slow
 def test_other_pictures_are_not_known() -> None:
     """A thousand others: none is taken for one of twenty."""
     known = of("train", *range(20))

@@ -28,6 +28,7 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> vitbench.Benchmark:
     return vitbench.train(folder / "photos", results=folder / "results", name="b", **settings)
 
 
+@pytest.mark.slow
 def test_a_notebook_of_ten_lines(benchmark: vitbench.Benchmark, tmp_path: Path) -> None:
     """Train, look at the table, group the answers by class, draw them."""
     import matplotlib as mpl
@@ -92,6 +93,7 @@ def test_missing_cells_are_empty_in_the_csv() -> None:
     assert frame_csv(table) == "a,b,c,d\nnan,7,0.1,True\n,,,\n"
 
 
+@pytest.mark.slow
 def test_no_table_no_pandas() -> None:
     """Importing the package, its nouns or the command line loads no pandas."""
     code = "import sys, vitbench.records, vitbench.cli.app; print({'pandas', 'torch'} & {*sys.modules})"

@@ -258,6 +258,7 @@ def test_sheet_of_no_photo_is_a_page(tmp_path: Path) -> None:
         assert page.size[0] > 100
 
 
+@pytest.mark.slow
 def test_importing_answers_is_light() -> None:
     """`predict one.jpg` waits for none of the report's libraries."""
     heavy = {"torch", "matplotlib", "jinja2", "scipy", "sklearn", "pandas", "PIL"}

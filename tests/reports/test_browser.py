@@ -150,6 +150,7 @@ def shown(page: Any) -> int:
     return int(page.eval_on_selector_all(".grid .card", "cards => cards.filter(c => c.offsetParent).length"))
 
 
+@pytest.mark.slow
 def test_page_asks_for_nothing_and_complains_of_nothing(open_page: Open, report: Path) -> None:
     """The file itself is the only request; the console stays empty; photographs are decoded."""
     page = open_page(report)
@@ -206,6 +207,7 @@ def test_what_has_no_number_stays_last(open_page: Open, report: Path) -> None:
         assert column(page, "results", 1)[-1].startswith("majority")
 
 
+@pytest.mark.slow
 def test_filters_narrow_the_photos(open_page: Open, report: Path) -> None:
     """By kind, by model, by class and by text, together; the number left is announced."""
     page = open_page(report)
@@ -241,6 +243,7 @@ def place(page: Any) -> int:
     return int(page.evaluate(script))
 
 
+@pytest.mark.slow
 def test_photos_are_browsed_by_keyboard(open_page: Open, report: Path) -> None:
     """One tab stop; arrows move, Enter enlarges, arrows then turn pages, Esc returns to the card."""
     page = open_page(report)
@@ -287,6 +290,7 @@ def test_tables_are_copied_as_markdown_and_latex(open_page: Open, report: Path) 
     assert text.count("\\\\\n") == 1 + 4
 
 
+@pytest.mark.slow
 def test_hostile_names_are_copied_as_text(open_page: Open, hostile: Path) -> None:
     """Markup of Markdown, HTML and LaTeX in class names does not survive as markup."""
     page = open_page(hostile)
@@ -302,6 +306,7 @@ def test_hostile_names_are_copied_as_text(open_page: Open, hostile: Path) -> Non
     assert "{\\$\\textbackslash{}frac\\{}" in page.evaluate("window.copied")
 
 
+@pytest.mark.slow
 def test_figures_are_copied_as_svg(open_page: Open, hostile: Path) -> None:
     """Well-formed, with an ink of its own and the models' names; nothing that runs."""
     page = open_page(hostile)
@@ -338,6 +343,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(
     assert page.locator("h1").bounding_box()["width"] <= 320
 
 
+@pytest.mark.slow
 def test_dark_mode_is_dark(open_page: Open, report: Path) -> None:
     """Ground dark, text and the ink of figures light."""
     page = open_page(report, dark=True)
@@ -347,6 +353,7 @@ def test_dark_mode_is_dark(open_page: Open, report: Path) -> None:
     assert min(page.evaluate(style % (".plot svg text", "fill"))) > 200
 
 
+@pytest.mark.slow
 def test_print_has_the_content_and_no_controls(open_page: Open, report: Path, tmp_path: Path) -> None:
     """On paper: white ground, no buttons; the photos that were on screen are in it."""
     page = open_page(report, dark=True)
@@ -366,6 +373,7 @@ def violations(page: Any) -> list[tuple[str, str]]:
     return [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1280, 320])
 def test_axe_finds_nothing(open_page: Open, hostile: Path, width: int, dark: bool) -> None:
@@ -373,6 +381,7 @@ def test_axe_finds_nothing(open_page: Open, hostile: Path, width: int, dark: boo
     assert violations(open_page(hostile, width=width, dark=dark)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing_in_the_open_dialog_or_under_a_hover(
     open_page: Open, report: Path, dark: bool
@@ -386,6 +395,7 @@ def test_axe_finds_nothing_in_the_open_dialog_or_under_a_hover(
     assert violations(page) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1280, 320])
 def test_the_page_of_inspect_is_as_the_others(
@@ -406,6 +416,7 @@ def test_the_page_of_inspect_is_as_the_others(
 # --- what a number is -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_number_tells_what_it_is(open_page: Open, report: Path) -> None:
     """Each heading over numbers has a meaning; a cell under it, hovered, tells the same."""
     page = open_page(report)
@@ -424,6 +435,7 @@ def test_every_number_tells_what_it_is(open_page: Open, report: Path) -> None:
         page.locator("#tip").wait_for(state="hidden")
 
 
+@pytest.mark.slow
 def test_what_hovers_can_be_focussed(open_page: Open, report: Path) -> None:
     """With the Tab key alone: whatever tells something is reached and describes itself; Esc ends it."""
     page = open_page(report)
@@ -477,6 +489,7 @@ def test_photos_of_the_first_screen_open_too(open_page: Open, report: Path) -> N
     )
 
 
+@pytest.mark.slow
 def test_hostile_names_do_nothing(open_page: Open, hostile: Path) -> None:
     """Shown as text in cards, tables and the dialog; nothing runs, nothing breaks, files still join."""
     page = open_page(hostile)
@@ -492,6 +505,7 @@ def test_hostile_names_do_nothing(open_page: Open, hostile: Path) -> None:
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
 
 
+@pytest.mark.slow
 def test_a_page_of_answers_works_alike(open_page: Open, tmp_path: Path) -> None:
     """New photos: answers, agreement, filters, no complaint; classes that nobody knows offer no filter."""
     Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg")
@@ -519,6 +533,7 @@ def some_of(photos: Path, place: Path) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_a_real_benchmark_has_a_working_page(open_page: Open, tmp_path: Path) -> None:
     """Two tiny networks trained on photos of flowers, or painted ones where these are not at hand."""
     data = some_of(FLOWERS, tmp_path / "some") if FLOWERS.is_dir() else paint_folder(tmp_path / "painted")

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pandas
+import pytest
 from fabricate import make_benchmark
 
 from vitbench.analysis.cost import Limits, cost
@@ -30,6 +31,7 @@ def benchmark_at(results: Path, size: int) -> tuple[Results, Comparison]:
     return read, dataclasses.replace(found, rows=(row,))
 
 
+@pytest.mark.slow
 def test_the_same_network_at_other_sizes_stands_beside_its_accuracy(tmp_path: Path) -> None:
     """Multiply-adds against those at its own size, what can be afforded, accuracy where it was trained."""
     counted = cost(("test_vit",), (32, 64), times=False, limits=Limits(memory_mb=1))
@@ -48,6 +50,7 @@ def test_the_same_network_at_other_sizes_stands_beside_its_accuracy(tmp_path: Pa
     assert page.index("Which size?") < page.index(found.lines[0])
 
 
+@pytest.mark.slow
 def test_the_newest_that_has_one_of_its_networks_is_taken(tmp_path: Path) -> None:
     """Others are passed by, and those that cannot be read; where there is none nothing is said."""
     read, comparison = benchmark_at(tmp_path, 32)

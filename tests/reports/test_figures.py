@@ -38,6 +38,7 @@ def test_figures_hold_hostile_names_as_text(tmp_path: Path) -> None:
     assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
 
 
+@pytest.mark.slow
 def test_svg_names_no_font_of_this_machine(tmp_path: Path) -> None:
     """One generic stack instead of the fonts that happened to measure the text."""
     drawing = draw_curves(curves_of(read_results(hostile(tmp_path))))
@@ -80,6 +81,7 @@ def test_all_right_has_nothing_confused(tmp_path: Path) -> None:
     assert "no confusion" in drawing.svg
 
 
+@pytest.mark.slow
 def test_curves_say_in_words_what_they_show(tmp_path: Path) -> None:
     """The text alternative names each run's chosen epoch with its val scores."""
     drawing = draw_curves(curves_of(read_results(hostile(tmp_path))))

@@ -74,6 +74,7 @@ def look(home: Path) -> list[str]:
     return done.stdout.strip().split("|")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="where fonts lie is Linux's")
 def test_a_font_installed_since_is_found(tmp_path: Path) -> None:
     """matplotlib's kept list of fonts is older than the font: it is drawn with all the same."""

@@ -123,6 +123,7 @@ def test_signed_tiles_of_a_row_compare() -> None:
     assert white.min() > 240
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("networks", [12])
 def test_the_page_stays_small_with_many_networks(tmp_path: Path, networks: int) -> None:
     """Twelve networks, maps of noise, which compress worst: the maps are made smaller, not the page large."""

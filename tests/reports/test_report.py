@@ -156,6 +156,7 @@ SECRET = (
 )
 
 
+@pytest.mark.slow
 def test_anonymous_reports_name_no_file_or_folder(tmp_path: Path) -> None:
     """No component of any path, nor the benchmark's name, in page or JSON; classes and numbers stay."""
     benchmark = telling(tmp_path)

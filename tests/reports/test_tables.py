@@ -116,6 +116,7 @@ def test_a_probe_is_set_off_below_its_model(tmp_path: Path) -> None:
     assert narrate(found).probe_verdicts[0].replace("~", "\\~") in markdown(found)
 
 
+@pytest.mark.slow
 def test_advice_follows_the_answer(tmp_path: Path) -> None:
     """Screen, Markdown and JSON: the answer, then what to do next, then the pairs."""
     benchmark = two_models(tmp_path)
@@ -158,6 +159,7 @@ def test_reports_of_probes_have_no_curves(tmp_path: Path) -> None:
     assert not any(name.startswith("curves") for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn")
 def test_reports_with_probes_and_folds(tmp_path: Path) -> None:
     """All nine files; curves of the trained models alone."""
@@ -199,6 +201,7 @@ def test_markdown_keeps_its_table_whole_whatever_the_names(tmp_path: Path) -> No
     assert "<script" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn")
 def test_write_reports_writes_every_file_of_the_design(tmp_path: Path) -> None:
     """All twelve files, none empty, no temporary left behind; the slide's CSV joins with the test paths."""
@@ -217,6 +220,7 @@ def test_write_reports_writes_every_file_of_the_design(tmp_path: Path) -> None:
     assert "\n'=cmd|x.jpg," in (benchmark.folder / "predictions.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_write_reports_gives_the_same_bytes_again(tmp_path: Path) -> None:
     """Written twice, every file is the same: nothing holds a date or a random id."""
     benchmark = two_models(tmp_path)
@@ -234,6 +238,7 @@ def test_write_reports_without_any_tested_model(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["metrics.json", "recipe.json"])
 def test_write_reports_with_a_damaged_run(tmp_path: Path, name: str) -> None:
     """A finished run with an empty file costs its own score only: one model is left, and no cost figure."""
@@ -251,6 +256,7 @@ def test_write_reports_raises_oserror_where_it_cannot_write(tmp_path: Path) -> N
     assert not list(benchmark.folder.glob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_importing_tables_is_light() -> None:
     """The module loads neither torch nor matplotlib nor jinja2 until a file is written."""
     heavy = {"torch", "matplotlib", "jinja2", "scipy", "sklearn"}
@@ -305,6 +311,7 @@ def test_every_score_has_an_interval_below_the_table(tmp_path: Path) -> None:
     assert re.search(rf"ECE {number} % \(calibrated models: up to {number}\)", line)
 
 
+@pytest.mark.slow
 def test_json_is_json_whatever_the_names(tmp_path: Path) -> None:
     """The name of a class with a byte that is not UTF-8 stands as it is spelled, and the file parses."""
     benchmark = make_benchmark(tmp_path / "b", {"a-s0": [0, 1]}, [0, 1], ("caf\\xe9", "x"), train=[0, 1])

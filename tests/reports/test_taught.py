@@ -139,6 +139,7 @@ def test_the_page_has_both_sections(told: Benchmark, comparison: Comparison) -> 
         assert part in page
 
 
+@pytest.mark.slow
 def test_data_follow_the_schema(told: Benchmark, comparison: Comparison) -> None:
     """report.json validates with lessons in it; comparison.json holds the same ones."""
     report = json.loads(report_json(comparison_report(told, comparison)), parse_constant=pytest.fail)

@@ -172,6 +172,7 @@ class TestUnusedCard:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
         assert machine.unused_card(CPU) == ""
 
+    @pytest.mark.slow
     def test_the_plan_says_it(self, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
         """Before the first step, where "auto" has chosen the CPU; not where it was asked for."""
         monkeypatch.setattr(torch.version, "cuda", None)
@@ -184,6 +185,7 @@ class TestUnusedCard:
 # --- memory in evaluation -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_memory_that_ends_in_val_leaves_training_alone(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:

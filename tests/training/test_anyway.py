@@ -40,6 +40,7 @@ def pretend(run: Path, **changes: Any) -> None:
     path.write_text(json.dumps(known))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -64,6 +65,7 @@ def test_a_changed_machine_is_refused_with_the_difference(
     assert {path: sha256_of(path) for path in before} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without", ["cuda_graphs", "device_views", "tf32"])
 def test_what_changes_no_byte_is_no_change(cut: Path, trained: Trained, without: str) -> None:
     """On a CPU there is no graph to replay: the run goes on, whatever the call says of one."""
@@ -71,6 +73,7 @@ def test_what_changes_no_byte_is_no_change(cut: Path, trained: Trained, without:
     assert trained(resume=True).runs[0].status == "finished"
 
 
+@pytest.mark.slow
 def test_what_only_costs_bits_is_accepted_and_noted(cut: Path, trained: Trained) -> None:
     """--allow-changed: the run goes on from its checkpoint; run, table and environment say what happened."""
     pretend(cut, torch="2.0.1")
@@ -92,6 +95,7 @@ def test_other_data_are_refused_all_the_same(cut: Path, trained: Trained, colour
         trained(resume=True, allow_changed=True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_reports")
 def test_a_run_of_which_nothing_was_trained_begins_anew(cut: Path, trained: Trained) -> None:
     """Without a checkpoint no two versions meet in one run: nothing is refused, nothing to be noted."""
@@ -102,6 +106,7 @@ def test_a_run_of_which_nothing_was_trained_begins_anew(cut: Path, trained: Trai
     assert not any("torch" in note for note in run.metrics()["notes"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_reports")
 def test_a_fold_that_begins_under_another_version_is_refused_too(trained: Trained, tmp_path: Path) -> None:
     """One fold done, the next not begun: its folds would be of two versions; accepted, the run notes it."""

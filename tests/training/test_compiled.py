@@ -82,6 +82,7 @@ def built(folder: Path, model: str = "test_vit", **asked: Any) -> Trainer:
 # --- without a compiler -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_without_a_compiler_one_line_says_so_and_the_weights_are_those_of_other_runs(
     trained: Trained, no_compiler: None
 ) -> None:
@@ -99,6 +100,7 @@ def test_without_a_compiler_one_line_says_so_and_the_weights_are_those_of_other_
     )
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_step_it_began_with(trained: Trained) -> None:
     """Begun as it is, asked to be compiled when it is resumed: a line, and it stays as it is."""
     with pytest.raises(KeyboardInterrupt):
@@ -110,6 +112,7 @@ def test_a_run_goes_on_with_the_step_it_began_with(trained: Trained) -> None:
     assert run.environment()["compiled"] is False
 
 
+@pytest.mark.slow
 def test_a_run_begun_compiled_is_refused_where_that_cannot_be_had(
     trained: Trained, no_compiler: None, tmp_path: Path
 ) -> None:

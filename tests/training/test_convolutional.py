@@ -48,6 +48,7 @@ def steps(trainer: loop.Trainer, count: int) -> list[dict[str, torch.Tensor]]:
     return states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FAMILIES, "tf_efficientnet_lite0"])
 def test_preprocessing_is_timms_own(name: str) -> None:
     """At every size a plan prepares pictures as timm resolves it for the network itself."""
@@ -68,6 +69,7 @@ def test_two_ports_of_one_network_are_prepared_differently() -> None:
     assert tf.std != torch_own.std
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_step_from_random_weights(name: str, coloured: Path) -> None:
     """A step with micro-batches and a moving average moves every weight of the network, to finite ones."""
@@ -93,6 +95,7 @@ def test_micro_batches_move_batch_statistics_as_far_as_one_batch() -> None:
     assert once.momentum == often.momentum == 0.1
 
 
+@pytest.mark.slow
 def test_accumulation_moves_the_networks_statistics_as_far(coloured: Path) -> None:
     """A step in four micro-batches moves the first layer's running mean as far as one batch does."""
     whole, parts = (
@@ -102,6 +105,7 @@ def test_accumulation_moves_the_networks_statistics_as_far(coloured: Path) -> No
     assert float(parts.norm()) == pytest.approx(float(whole.norm()), rel=0.1)
 
 
+@pytest.mark.slow
 def test_frozen_statistics_stay_under_accumulation(coloured: Path) -> None:
     """Fine-tuning keeps the statistics of pretraining, to the bit, and counts no batch."""
     trainer = built(coloured, "resnet10t", init=FROZEN, micro_batch=4)

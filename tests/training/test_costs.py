@@ -16,6 +16,7 @@ from vitbench.training import jobs
 Trained = Callable[..., Benchmark]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("pit_ti_224", 224), ("cait_xxs24_224", 224), ("vit", 224)])
 def test_networks_that_take_tuples_are_counted(name: str, size: int) -> None:
     """PiT hands tuples from module to module; ViT-Tiny stays at its 1.254 thousand million."""
@@ -23,6 +24,7 @@ def test_networks_that_take_tuples_are_counted(name: str, size: int) -> None:
     assert found == pytest.approx({"pit_ti_224": 0.70, "cait_xxs24_224": 2.53, "vit": 1.254}[name], rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_network_that_takes_tuples_is_trained_to_a_row(trained: Trained) -> None:
     """PiT ends finished, with its multiply-adds in the table."""
     benchmark = trained(models=("pit_ti_224",), image_size=32, epochs=1, per_class=2)
@@ -32,6 +34,7 @@ def test_a_network_that_takes_tuples_is_trained_to_a_row(trained: Trained) -> No
     assert 0 < row.gmacs < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["finetune", "probe"])
 def test_what_cannot_be_measured_is_empty_with_a_note(
     recipe: str, trained: Trained, monkeypatch: pytest.MonkeyPatch

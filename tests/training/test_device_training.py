@@ -37,6 +37,7 @@ def by_pillow(trained: Train) -> Benchmark:
     return trained(name="pillow", augment="geometry")
 
 
+@pytest.mark.slow
 def test_the_same_weights(trained: Train, by_pillow: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the last byte, with a store and without; the run's file says who made the views."""
     assert by_pillow.runs[0].environment()["views"] == "CPU"
@@ -49,6 +50,7 @@ def test_the_same_weights(trained: Train, by_pillow: Benchmark, monkeypatch: pyt
         assert outcome(by_device) == outcome(by_pillow)
 
 
+@pytest.mark.slow
 def test_interrupted_and_gone_on_with(
     trained: Train, by_pillow: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,6 +61,7 @@ def test_interrupted_and_gone_on_with(
     assert outcome(trained(name="device", resume=True)) == outcome(by_pillow)
 
 
+@pytest.mark.slow
 def test_views_that_differ_are_not_used(
     trained: Train, by_pillow: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:

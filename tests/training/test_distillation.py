@@ -152,6 +152,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     return train(data, name="taught", results=root / "results", **asked)
 
 
+@pytest.mark.slow
 def test_teacher_comes_first_and_has_a_row_of_its_own(taught: Benchmark) -> None:
     """One teacher, then the students, then the students that were taught; all on one split."""
     assert [run.name for run in taught.runs] == [
@@ -236,6 +237,7 @@ def test_soft_and_long_a_student_comes_to_answer_as_its_teacher(taught: Benchmar
     assert best_epoch(run.epochs()).val_top1 is not None
 
 
+@pytest.mark.slow
 def test_a_teacher_that_knows_the_test_pictures_is_said_or_refused(
     taught: Benchmark, trained: Trained, coloured: Path
 ) -> None:
@@ -259,6 +261,7 @@ def refused(coloured: Path, results: Path, **asked: Any) -> str:
     return str(raised.value)
 
 
+@pytest.mark.slow
 def test_what_cannot_teach_or_be_taught_is_one_line(
     taught: Benchmark, tmp_path: Path, coloured: Path
 ) -> None:
@@ -286,6 +289,7 @@ def test_what_cannot_teach_or_be_taught_is_one_line(
     assert "--no-plain: needs --teacher" in refused(coloured, tmp_path, plain=False)
 
 
+@pytest.mark.slow
 def test_students_of_a_teacher_that_failed_fail_with_its_reason(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +322,7 @@ def test_folds_learn_from_the_teacher_of_their_fold(trained: Trained) -> None:
     assert all(row["teacher"] == said[row["path"]] for row in student.heads())
 
 
+@pytest.mark.slow
 def test_a_teacher_is_added_to_a_benchmark_and_its_plain_runs_stay(trained: Trained) -> None:
     """`train --name X --teacher Y` trains the teacher and the students; what was finished is left alone."""
     plain = trained(epochs=1)

@@ -162,6 +162,7 @@ def network_of(plan: ModelPlan) -> nn.Module:
         return create(plan, 3, RANDOM, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_families(name: str, split: Split, fake: Any) -> None:
     """A step of every family stays on its device."""
@@ -169,6 +170,7 @@ def test_families(name: str, split: Split, fake: Any) -> None:
     assert steps(built(plan, recipe_for(plan, split), split, fake)) == {"cuda"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", RECIPES)
 def test_recipes(what: str, split: Split, fake: Any) -> None:
     """Whatever a recipe adds to a step."""
@@ -176,6 +178,7 @@ def test_recipes(what: str, split: Split, fake: Any) -> None:
     assert steps(built(plan, recipe_for(plan, split, **RECIPES[what]), split, fake, micro=3)) == {"cuda"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze_norm", [True, False])
 def test_batch_norm(freeze_norm: bool, split: Split, fake: Any) -> None:
     """Statistics are where the weights are, frozen or learnt, over micro-batches too."""
@@ -184,6 +187,7 @@ def test_batch_norm(freeze_norm: bool, split: Split, fake: Any) -> None:
     assert steps(trainer) == {"cuda"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 @pytest.mark.parametrize("student", THROUGH)
 def test_distillation(student: str, kind: Any, split: Split, fake: Any) -> None:
@@ -197,6 +201,7 @@ def test_distillation(student: str, kind: Any, split: Split, fake: Any) -> None:
     assert steps(built(plan, recipe, split, fake, teacher=teacher)) == {"cuda"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["pixels", "normalised"])
 @pytest.mark.parametrize("name", ["vit", "swin", "swinv2", "swinv2-cr"])
 def test_masked_pictures(name: str, target: Any, split: Split, fake: Any) -> None:
@@ -221,6 +226,7 @@ class Rows(list[Tensor]):
         super().__init__(torch.rand(2, 3, SIZE, SIZE) for _ in range(count))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_evaluation_and_features(name: str, split: Split, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches go to the device, and what comes of them is on the CPU before numpy sees it."""
@@ -242,6 +248,7 @@ def test_evaluation_and_features(name: str, split: Split, fake: Any, monkeypatch
     assert left == ["cpu"] * (8 if name == "deit-distilled" else 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", ["targets", "mean"])
 def test_a_mistake_is_found(planted: str, split: Split, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this page is for: targets, or the mean of the pictures, left on the CPU."""

@@ -175,6 +175,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_replayed_steps_are_the_steps(way: str, split: Split, card: Card) -> None:
     """Weights, optimiser, average, statistics, losses and right answers: equal to the last bit."""
@@ -188,6 +189,7 @@ def test_replayed_steps_are_the_steps(way: str, split: Split, card: Card) -> Non
     assert {name for name in plain if not torch.equal(plain[name], replayed[name])} == set()
 
 
+@pytest.mark.slow
 def test_each_size_is_recorded_once(split: Split, card: Card) -> None:
     """Batches are as even as possible: two sizes, two graphs; of micro-batches each size of each batch."""
     trainer = built(split)
@@ -201,6 +203,7 @@ def test_each_size_is_recorded_once(split: Split, card: Card) -> None:
     assert set(parts.graphs.sizes) == {(6, 16), (5, 16), (5, 15)}
 
 
+@pytest.mark.slow
 def test_what_is_done_otherwise_is_recorded_anew(split: Split, card: Card) -> None:
     """As where a compiled step is given up: the graphs that were recorded of it are not replayed."""
     trainer = built(split)
@@ -211,6 +214,7 @@ def test_what_is_done_otherwise_is_recorded_anew(split: Split, card: Card) -> No
     assert len(card.graphs) == 3
 
 
+@pytest.mark.slow
 def test_how_it_is_recorded(split: Split, card: Card) -> None:
     """All in one pool and on one stream, and threads that prepare views may take pinned memory meanwhile."""
     learnt(built(split))
@@ -233,6 +237,7 @@ def refuse(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.objective, "forward", asks)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_recorded_is_done_as_it_is(
     split: Split, card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +293,7 @@ def test_memory_that_ended_takes_the_recording_too() -> None:
     assert smaller(Machine("cpu", "CPU", 16, 16, 1, 0)).without == ()
 
 
+@pytest.mark.slow
 def test_what_memory_took_away_stays_away(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     """A resumed run does not record again: the same memory would end again, in other steps than before."""
     run = trained(epochs=1).runs[0]
@@ -318,6 +324,7 @@ def weights(done: Benchmark) -> str:
     return sha256_of(done.runs[0].model_folder / "model.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_reports")
 def test_a_recorded_training_that_is_cut_off(
     trained: Trained, card: Card, monkeypatch: pytest.MonkeyPatch
@@ -333,6 +340,7 @@ def test_a_recorded_training_that_is_cut_off(
     assert all(trainer.graphs is not None and trainer.graphs.sizes for trainer in made)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_reports")
 def test_a_training_that_cannot_be_recorded_says_so_once(
     trained: Trained, card: Card, monkeypatch: pytest.MonkeyPatch

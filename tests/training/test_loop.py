@@ -49,6 +49,7 @@ def built(folder: Path, **settings: Any) -> tuple[Recipe, Split, loop.Trainer]:
     return recipe, split, loop.build_trainer(model, recipe, split, machine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "at", [(1, 2), (2, 1), (3, 3)], ids=["before-any-checkpoint", "epoch-2", "last-step"]
 )
@@ -63,6 +64,7 @@ def test_interrupted_run_ends_with_the_same_bytes(trained: Trained, at: tuple[in
     assert [row["epoch"] for row in rows_of(cut.runs[0])] == ["1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_interrupted_convolutional_run_ends_with_the_same_bytes(trained: Trained) -> None:
     """Channels-last parameters and their optimiser state come back side by side, to the last epoch."""
     asked: dict[str, Any] = {"models": ("test_efficientnet",), "epochs": 4}
@@ -74,6 +76,7 @@ def test_interrupted_convolutional_run_ends_with_the_same_bytes(trained: Trained
     assert weights_of(cut) == weights_of(whole)
 
 
+@pytest.mark.slow
 def test_damaged_checkpoint_falls_back_to_the_one_before(trained: Trained) -> None:
     """A flipped byte in the newest checkpoint is noticed, said, and costs one epoch, not the run."""
     whole = trained(name="whole", epochs=4)
@@ -104,6 +107,7 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_damaged_best_weights_are_noticed(trained: Trained) -> None:
     """A flipped byte in the chosen weights is not saved and tested: the run starts again, and ends equal."""
     whole = trained(name="whole", epochs=3)
@@ -114,6 +118,7 @@ def test_damaged_best_weights_are_noticed(trained: Trained) -> None:
     assert weights_of(trained(name="cut", resume=True)) == weights_of(whole)
 
 
+@pytest.mark.slow
 def test_a_restart_after_damage_can_be_interrupted_again(trained: Trained) -> None:
     """All checkpoints damaged: epoch 1 again, and its new checkpoint is kept and gone on from."""
     whole = trained(name="whole", epochs=4)
@@ -128,6 +133,7 @@ def test_a_restart_after_damage_can_be_interrupted_again(trained: Trained) -> No
     assert weights_of(trained(name="cut", resume=True)) == weights_of(whole)
 
 
+@pytest.mark.slow
 def test_batch_norm_on_single_pictures_fails_that_model_alone(trained: Trained) -> None:
     """Batch size 1 cannot work with batch norm at 32 px: a clear line; the transformer goes on."""
     cnn, vit = trained(models=("test_efficientnet", "test_vit"), batch_size=1, epochs=1).runs
@@ -136,6 +142,7 @@ def test_batch_norm_on_single_pictures_fails_that_model_alone(trained: Trained) 
     assert vit.status == "finished"
 
 
+@pytest.mark.slow
 def test_pictures_are_learnt(trained: Trained) -> None:
     """Three colours are told apart after a few epochs: the labels belong to the pictures."""
     run = trained(epochs=6, per_class=40).runs[0]
@@ -156,6 +163,7 @@ def test_accumulated_micro_batches_give_the_full_batch_step(coloured: Path) -> N
     torch.testing.assert_close(after[0], after[1], atol=2e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_micro_batch_and_keeps_the_batch(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +183,7 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_batch(
     assert any("4 pictures per forward pass" in note for note in run.metrics()["notes"])
 
 
+@pytest.mark.slow
 def test_out_of_memory_for_good_fails_that_model_alone(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,12 +250,14 @@ def test_layer_decay_reaches_the_optimiser(coloured: Path) -> None:
     assert len(rates) > 5
 
 
+@pytest.mark.slow
 def test_lr_warms_up_then_falls(trained: Trained) -> None:
     """epochs.csv shows the cosine's end; the first step's lr is the smallest of all."""
     rows = trained(epochs=5).runs[0].epochs()
     assert rows[0].lr > rows[2].lr > rows[4].lr > 0
 
 
+@pytest.mark.slow
 def test_slides_recipe_is_adam_at_a_constant_rate_on_fixed_views(trained: Trained) -> None:
     """`--recipe slides`: Adam, no schedule, and each epoch shows the same set of views."""
     run = trained(recipe="slides", epochs=3).runs[0]
@@ -266,6 +277,7 @@ def test_fixed_views_are_the_same_pictures_in_each_epoch(coloured: Path) -> None
         assert (seen[0] == seen[1]) is same
 
 
+@pytest.mark.slow
 def test_mixup_leaves_the_training_accuracy_empty(trained: Trained) -> None:
     """Under mixup no running accuracy is made up: the cell is empty."""
     run = trained(mixup=0.5, cutmix=0.5).runs[0]
@@ -282,18 +294,21 @@ def test_mixing_takes_any_batch_length(coloured: Path, length: int) -> None:
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(length))
 
 
+@pytest.mark.slow
 def test_moving_average_is_what_is_saved(trained: Trained, coloured: Path) -> None:
     """With EMA the saved model is the average, not the last weights."""
     plain, averaged = trained(name="plain", epochs=3), trained(name="ema", epochs=3, ema=0.99)
     assert weights_of(plain) != weights_of(averaged)
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_other_seed_other_weights(trained: Trained) -> None:
     """A run is decided by its recipe; the seed is part of it."""
     first, again, other = trained(name="a"), trained(name="b"), trained(name="c", seeds=(1,))
     assert weights_of(first) == weights_of(again) != weights_of(other)
 
 
+@pytest.mark.slow
 def test_initial_weights_stand_in_the_recipe(trained: Trained) -> None:
     """recipe.json names the sha256 of the very state that training started from."""
     run = trained().runs[0]
@@ -301,6 +316,7 @@ def test_initial_weights_stand_in_the_recipe(trained: Trained) -> None:
     assert run.recipe().initial_sha256 == state_sha256(model)
 
 
+@pytest.mark.slow
 def test_a_run_of_one_step_is_no_librarys_business(
     trained: Callable[..., Benchmark], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -179,6 +179,7 @@ def weights_sha256(run: Path) -> str:
 # --- quick ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_processes_see_the_views_that_one_sees(root: Path) -> None:
     """Every view of every epoch is drawn by exactly one of them, 18 of 36 an epoch by each."""
     (one,), both = noted(root, "one", "views"), noted(root, "two", "views")
@@ -186,6 +187,7 @@ def test_two_processes_see_the_views_that_one_sees(root: Path) -> None:
     assert Counter(map(tuple, one)) == Counter(map(tuple, [*both[0], *both[1]]))
 
 
+@pytest.mark.slow
 def test_two_processes_take_each_global_batch_in_halves(root: Path) -> None:
     """36 views in batches of 12: each has its half of every one, in the order of one process."""
     (one,), both = noted(root, "one", "views"), noted(root, "two", "views")
@@ -194,12 +196,14 @@ def test_two_processes_take_each_global_batch_in_halves(root: Path) -> None:
         assert both[rank] == [view for step in steps for view in step[6 * rank : 6 * rank + 6]]
 
 
+@pytest.mark.slow
 def test_two_processes_follow_the_same_learning_rates(root: Path) -> None:
     """`epochs.csv` names the same rate for each epoch."""
     one, two = (rows_of(run_of(root, name)) for name in ("one", "two"))
     assert [row["lr"] for row in one] == [row["lr"] for row in two]
 
 
+@pytest.mark.slow
 def test_each_picture_is_answered_once_by_one_of_them(root: Path) -> None:
     """Val twice (an epoch each) and once for its file, test once; the rows of one process, in its order."""
     (one,), both = noted(root, "one", "answered"), noted(root, "two", "answered")
@@ -209,12 +213,14 @@ def test_each_picture_is_answered_once_by_one_of_them(root: Path) -> None:
     assert [row["prediction"] for row in tables[0]] == [row["prediction"] for row in tables[1]]
 
 
+@pytest.mark.slow
 def test_weights_differ_by_rounding_only(root: Path) -> None:
     """Gradients are added up in another order: no weight is farther off than `TOLERANCE`."""
     one, two = (load_file(run_of(root, name) / "model" / "model.safetensors") for name in ("one", "two"))
     assert max(float((one[name] - two[name]).abs().max()) for name in one) < TOLERANCE
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_half_the_micro_batch_to_the_last_bit(root: Path) -> None:
     """Drop path, EMA and mixup on: the same weights, rows and answers as one process that accumulates."""
     one, two = run_of(root, "one-drawn"), run_of(root, "two-drawn")
@@ -223,6 +229,7 @@ def test_two_processes_are_one_with_half_the_micro_batch_to_the_last_bit(root: P
     assert (one / "predictions.csv").read_bytes() == (two / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["simmim-test_vit-s0/pretrain", "simmim-test_vit-s0", "soft-test_vit-s0"])
 def test_masks_and_teachers_are_shared_to_the_last_bit(root: Path, place: str) -> None:
     """Pre-training, what begins with it, and a student: the same bytes as one process that accumulates."""
@@ -231,6 +238,7 @@ def test_masks_and_teachers_are_shared_to_the_last_bit(root: Path, place: str) -
     assert rows_of(one) == rows_of(two)
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_is_written_down(root: Path) -> None:
     """In environment.json and recipe.json, and where times are told."""
     known = read_json(run_of(root, "two") / "environment.json")
@@ -239,6 +247,7 @@ def test_the_number_of_processes_is_written_down(root: Path) -> None:
     assert read_json(run_of(root, "two") / "recipe.json")["machine"]["processes"] == 2
 
 
+@pytest.mark.slow
 def test_only_the_first_process_writes(root: Path) -> None:
     """One line in the log for each start and epoch, one look at the test pictures."""
     run = run_of(root, "two")
@@ -248,6 +257,7 @@ def test_only_the_first_process_writes(root: Path) -> None:
     assert len(read_csv(run / "test_evaluations.csv")) == 1
 
 
+@pytest.mark.slow
 def test_an_error_of_the_second_process_is_told_by_the_first(root: Path) -> None:
     """It is the very line that one process would give; the second one ends too, and nobody waits for ever."""
     first, second = ((root / f"lost-{rank}.txt").read_text() for rank in (0, 1))
@@ -255,6 +265,7 @@ def test_an_error_of_the_second_process_is_told_by_the_first(root: Path) -> None
     assert "the first process has ended" in second
 
 
+@pytest.mark.slow
 def test_what_fails_in_one_process_fails_one_run(root: Path) -> None:
     """A bug in the second, a loss that is no number in the first, a run that is taken: others finish."""
     runs = {run.name: run for run in Benchmark(root / "results" / "stumbling").runs}
@@ -268,6 +279,7 @@ def test_what_fails_in_one_process_fails_one_run(root: Path) -> None:
     assert (root / "stumbling-1.json").exists()  # the second process saw the end of it
 
 
+@pytest.mark.slow
 def test_memory_that_ends_in_one_process_means_smaller_steps_in_both(root: Path) -> None:
     """Eight pictures at a time do not fit into the second one: both take four, and the run says so."""
     run = Run(root / "results" / "stumbling" / "test_vit-s2")
@@ -276,6 +288,7 @@ def test_memory_that_ends_in_one_process_means_smaller_steps_in_both(root: Path)
     assert known["fallbacks"][0].startswith("out of memory: 4 pictures per forward pass")
 
 
+@pytest.mark.slow
 def test_torchrun_trains_on_a_machine_with_cuda(root: Path) -> None:
     """On its CPU, simulated: from the first meeting to the reports."""
     assert (run_of(root, "cuda") / "metrics.json").exists()

@@ -154,6 +154,7 @@ def seldom_saved(*words: str) -> None:
     main()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX process groups")
 def test_kill_9_before_the_first_checkpoint(
     tmp_path: Path, coloured: Path, monkeypatch: pytest.MonkeyPatch

@@ -76,6 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return outcome(benchmark.runs[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [(1, 1), (3, 3)], ids=["first-step", "last-step"])
 def test_a_stop_inside_an_epoch_loses_no_step(
     trained: Trained, tmp_path: Path, whole: Any, at: tuple[int, int]
@@ -88,6 +89,7 @@ def test_a_stop_inside_an_epoch_loses_no_step(
     assert outcome(trained(name="cut", resume=True).runs[0]) == whole
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_was_stopped(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +108,7 @@ def test_a_run_goes_on_where_it_was_stopped(
     assert len(steps) == 4
 
 
+@pytest.mark.slow
 def test_a_stop_during_val_keeps_the_steps_of_the_epoch(
     trained: Trained, tmp_path: Path, whole: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +128,7 @@ def test_a_stop_during_val_keeps_the_steps_of_the_epoch(
     assert outcome(trained(name="cut", resume=True).runs[0]) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signal here")
 def test_a_notice_of_preemption_saves_and_goes_on(trained: Trained, tmp_path: Path, whole: Any) -> None:
     """SIGUSR1: a checkpoint at that step is said to be there, and the run ends as if nothing had been."""

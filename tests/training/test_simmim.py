@@ -191,6 +191,7 @@ def test_a_picture_of_val_has_one_mask_of_its_own(made: Made) -> None:
 # --- the network ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", FAMILIES)
 def test_what_is_hidden_plays_no_part(model: str) -> None:
     """Other pixels under the mask: bit-identical features; other visible ones: other features."""
@@ -289,6 +290,7 @@ def test_a_copy_uses_its_own_token() -> None:
         assert not torch.equal(original(pictures, masks), before)
 
 
+@pytest.mark.slow
 def test_what_swin_spares_from_weight_decay_is_spared_here() -> None:
     """timm's optimisers ask the network for its exceptions, and these have other names in it."""
     plan = plan_model("swin", 64)
@@ -297,6 +299,7 @@ def test_what_swin_spares_from_weight_decay_is_spared_here() -> None:
     assert any("relative_position_bias_table" in name for name in spared)
 
 
+@pytest.mark.slow
 def test_one_batch_is_overfitted(made: Made) -> None:
     """Four pictures of noise under the same masks, 200 steps: less than a tenth of the loss is left."""
     recipe, _ = made()
@@ -432,6 +435,7 @@ def test_a_sheet_does_not_shrink_large_pictures() -> None:
     assert sheet(np.zeros((1, 3, 224, 224, 3), np.uint8)).size == (3 * 228 + 4, 228 + 4)
 
 
+@pytest.mark.slow
 def test_the_loop_trains_it_like_any_other(made: Made, tmp_path: Path) -> None:
     """Rows with a val loss and without top-1, sheets, and the best epoch's weights in the end."""
     recipe, split = made(epochs=3, ema=0.9, lr=2e-3)

@@ -17,6 +17,7 @@ def weights(benchmark: Benchmark) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.slow
 def test_the_same_bytes_with_and_without_the_store_and_any_workers(
     tmp_path: Path, trained: Callable[..., Benchmark], monkeypatch: pytest.MonkeyPatch
 ) -> None:

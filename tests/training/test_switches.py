@@ -73,6 +73,7 @@ def test_convolutions_in_true_fp32(coloured: Path) -> None:
         assert torch.backends.cudnn.conv.fp32_precision == precision  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_model_trained_without_is_saved_as_any_other(trained: Trained, no_reports: None) -> None:
     """Its scores are those that the saved model gives when it is loaded, to the last bit."""
     (run,) = trained(without=("fused_attention", "fused_optimizer"), epochs=1).runs
@@ -105,6 +106,7 @@ def test_a_cpu_is_asked_for_nothing(coloured: Path, monkeypatch: pytest.MonkeyPa
     assert techniques(trainer)["deterministic"] is True
 
 
+@pytest.mark.slow
 def test_a_deterministic_training_on_a_cpu_is_the_same(trained: Trained, no_reports: None) -> None:
     """The option costs nothing there and changes no byte."""
     plain, asked = (
@@ -166,6 +168,7 @@ def without_a_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Supervised, "forward", forward)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_a_form")
 def test_by_itself_it_goes_on_without(trained: Trained) -> None:
     """Nobody insists: the operation is named in the run's notes, and the model is trained."""

@@ -74,6 +74,7 @@ def in_csv(run: Run) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(step, float(np.float32(v))) for step, v in pairs] for tag, pairs in columns.items()}
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_what_the_csv_says(tracked: Tracked) -> None:
     """Every column at every epoch, the test scores at the chosen one; stderr says where to look."""
     watch = Heard()
@@ -83,6 +84,7 @@ def test_tensorboard_shows_what_the_csv_says(tracked: Tracked) -> None:
     assert f"epochs as they come: tensorboard --logdir {benchmark.folder / 'tensorboard'}" in watch.lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["tensorboard", None])
 def test_an_interrupted_run_has_each_epoch_once(tracked: Tracked, before: str | None) -> None:
     """Stopped in the third epoch and resumed, tracked from the start or only then: the whole csv, once."""
@@ -95,6 +97,7 @@ def test_an_interrupted_run_has_each_epoch_once(tracked: Tracked, before: str | 
     assert found == in_csv(run)
 
 
+@pytest.mark.slow
 def test_each_fold_is_a_run_of_its_own(tracked: Tracked) -> None:
     """Two folds, two folders of events, each with its fold's scores."""
     benchmark = tracked("tensorboard", folds=2, epochs=1)
@@ -150,6 +153,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recorder]:
 Installed = Callable[..., Recorder]
 
 
+@pytest.mark.slow
 def test_wandb_hears_every_epoch_and_the_scores(tracked: Tracked, installed: Installed) -> None:
     """One run of the project vitbench: a log per epoch, the test scores as summary, then its end."""
     heard = installed("wandb")
@@ -164,6 +168,7 @@ def test_wandb_hears_every_epoch_and_the_scores(tracked: Tracked, installed: Ins
     assert asked["dir"] == str(benchmark.folder)
 
 
+@pytest.mark.slow
 def test_wandb_goes_on_under_the_same_id(tracked: Tracked, installed: Installed) -> None:
     """Interrupted when wandb had kept one epoch of two: the same id, and what it lacks."""
     first = installed("wandb")
@@ -179,6 +184,7 @@ def test_wandb_goes_on_under_the_same_id(tracked: Tracked, installed: Installed)
     assert other.named("init")[0]["id"] != first.named("init")[0]["id"]
 
 
+@pytest.mark.slow
 def test_trackio_hears_every_epoch_and_the_scores(tracked: Tracked, installed: Installed) -> None:
     """A log per epoch, the test scores at the chosen one, then the end; each fold is a run of its own."""
     heard = installed("trackio")
@@ -194,6 +200,7 @@ def test_trackio_hears_every_epoch_and_the_scores(tracked: Tracked, installed: I
     assert len(heard.named("finish")) == 2
 
 
+@pytest.mark.slow
 def test_trackio_resumes_what_was_interrupted_only(tracked: Tracked, installed: Installed) -> None:
     """A run from the start never goes on with an older one of its name; a resumed one does."""
     first = installed("trackio")
@@ -206,6 +213,7 @@ def test_trackio_resumes_what_was_interrupted_only(tracked: Tracked, installed: 
     assert [step for step, _ in again.named("log")][:2] == [2, 3]
 
 
+@pytest.mark.slow
 def test_what_a_tracker_prints_stays_off_stdout(
     tracked: Tracked, installed: Installed, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +228,7 @@ def test_what_a_tracker_prints_stays_off_stdout(
 # --- it changes nothing, and costs nothing --------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fails_at", "heard_before"), [("init", 0), ("log", 1), ("summary", 2), ("finish", 3)]
 )
@@ -237,6 +246,7 @@ def test_a_tracker_that_fails_is_left_and_training_goes_on(
     assert len(heard.calls) == heard_before
 
 
+@pytest.mark.slow
 def test_tracking_changes_neither_weights_nor_what_is_held_fast(tracked: Tracked) -> None:
     """The same bytes of weights, the same settings and recipe, with and without."""
     plain, seen = tracked(None, name="plain"), tracked("tensorboard", name="seen")

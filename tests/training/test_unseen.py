@@ -42,6 +42,7 @@ def parted(root: Path, other_test: bool) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_other_labels_of_test_pictures_change_no_weights(tmp_path: Path, way: str) -> None:
     """Two folders that differ in the labels of test/ alone: other scores, the same bytes of weights."""
@@ -55,6 +56,7 @@ def test_other_labels_of_test_pictures_change_no_weights(tmp_path: Path, way: st
     assert weights_of(one) == weights_of(other)
 
 
+@pytest.mark.slow
 def test_what_folds_say_about_test_pictures_chooses_nothing(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +78,7 @@ def test_what_folds_say_about_test_pictures_chooses_nothing(
     assert weights_of(one) == weights_of(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"tune": 2}, {"folds": 3, "tune": 2, "final": "retrain"}])
 def test_each_test_picture_is_read_once_and_counted(
     trained: Trained, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
@@ -99,6 +102,7 @@ def test_each_test_picture_is_read_once_and_counted(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folds", [None, 3])
 def test_a_probe_looks_once(trained: Trained, folds: int | None) -> None:
     """One look by "probe" at all test pictures, folds or not; a probe has no val to speak of."""
@@ -129,6 +133,7 @@ def test_the_look_is_noted_before_anybody_can_see_the_scores(
     assert [look.by for look in run.evaluations()] == ["train", "train"]
 
 
+@pytest.mark.slow
 def test_the_chosen_weights_answer_on_val(trained: Trained) -> None:
     """val_predictions.csv: val's pictures, and the loss and accuracy of the chosen epoch in epochs.csv."""
     benchmark = trained(epochs=3)
@@ -141,6 +146,7 @@ def test_the_chosen_weights_answer_on_val(trained: Trained) -> None:
     assert float(found.losses.mean()) == pytest.approx(best["loss"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_each_fold_answers_on_its_own_val(trained: Trained) -> None:
     """A file in each fold, on the pictures that chose its epoch; none in the run and the retrained one."""
     benchmark = trained(folds=3, final="retrain")
@@ -154,6 +160,7 @@ def test_each_fold_answers_on_its_own_val(trained: Trained) -> None:
     assert run.part("final").val_predictions() is None
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_gives_the_same_bytes_on_val(trained: Trained) -> None:
     """Stopped in an epoch and resumed: val_predictions.csv is equal to the byte, and there is one look."""
     asked: dict[str, Any] = {"epochs": 3, "drop_path": 0.2, "ema": 0.9}

@@ -42,6 +42,7 @@ def log(folder: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
+@pytest.mark.slow
 def test_weights_do_not_depend_on_who_prepares(
     trained: Callable[..., Benchmark], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +56,7 @@ def test_weights_do_not_depend_on_who_prepares(
     assert not [one for one in psutil.Process().children() if "vitbench.data.worker" in str(one.cmdline())]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")
 def test_a_killed_training_leaves_no_process_and_is_resumed(
     trained: Callable[..., Benchmark], coloured: Path, tmp_path: Path
