@@ -19,10 +19,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## train, compare and predict on the built-in pictures (minutes)
 	$(BIN)/vitbench demo
 
-test: $(INSTALLED)  ## run the tests on the CPU, two at a time (twelve minutes on two cores)
+test: $(INSTALLED)  ## run the quick tests on the CPU, two at a time (under four minutes on two cores)
 	$(BIN)/python -m pytest
 
-test-slow: $(INSTALLED)  ## run the slow tests too
+test-slow: $(INSTALLED)  ## run the slow tests too (half an hour on two cores)
 	$(BIN)/python -m pytest -m 'not faults'
 
 test-ray: $(INSTALLED)  ## run the tests of the grid, with Ray
