@@ -25,6 +25,7 @@ def test_random_weights_are_drawn_again_to_the_bit(two_models: Benchmark) -> Non
         assert state_sha256(found) == run.recipe().initial_sha256
 
 
+@pytest.mark.slow
 def test_other_random_numbers_are_no_beginning(two_models: Benchmark, tmp_path: Path) -> None:
     """Where torch or timm draw otherwise than then, there is nothing to compare with, and that is said."""
     shutil.copytree(two_models.folder, copied := tmp_path / "copied")

@@ -69,6 +69,7 @@ def test_it_answers_the_whole_test_set_as_torch_does(home: Benchmark, made: Expo
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_file_alone_says_all_and_names_no_place_of_this_machine(home: Benchmark, made: Export) -> None:
     """Any batch, uint8 pixels in, probabilities out, and how pictures are brought there."""
     import onnxruntime
@@ -88,6 +89,7 @@ def test_the_file_alone_says_all_and_names_no_place_of_this_machine(home: Benchm
     assert str(Path(graph.__file__).parents[2]).encode() not in made.file.read_bytes()
 
 
+@pytest.mark.slow
 def test_predict_takes_the_file(home: Benchmark, made: Export, tmp_path: Path) -> None:
     """By the file or its folder, also where it lies alone; answers as the run gives them."""
     pictures = sorted(Path(home.manifest["data"]).glob("*/0[0-2].png"))
@@ -101,6 +103,7 @@ def test_predict_takes_the_file(home: Benchmark, made: Export, tmp_path: Path) -
             np.testing.assert_allclose([p for _, p in told], [p for _, p in mine], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_compare_takes_it_as_a_row(home: Benchmark, made: Export, tmp_path: Path) -> None:
     """Beside its benchmark, or alone for it; with its own latency; without its benchmark it is no row."""
     found = compare(made.file)

@@ -49,6 +49,7 @@ def test_every_picture_is_answered_once_by_its_fold(folded: Benchmark) -> None:
         assert np.array_equal(whole.probabilities[rows], alone.probabilities)
 
 
+@pytest.mark.slow
 def test_the_table_counts_all_pictures(folded: Benchmark) -> None:
     """One row over all 36 pictures; its scores are those of the out-of-fold predictions."""
     row = read_csv(folded.folder / "comparison.csv")[0]

@@ -52,6 +52,7 @@ def test_runs_are_named_after_their_arm_and_teachers_come_first(arms: Benchmark)
     assert arms.runs[7].about()["teacher_run"] == "test_efficientnet-s1"
 
 
+@pytest.mark.slow
 def test_arms_are_compared_with_one_another(arms: Benchmark) -> None:
     """Three pairs of arms of one model, over two seeds; every arm has a row that names it."""
     comparison = compare(arms)
@@ -63,6 +64,7 @@ def test_arms_are_compared_with_one_another(arms: Benchmark) -> None:
     }
 
 
+@pytest.mark.slow
 def test_fine_tuning_begins_with_the_encoder_that_was_pre_trained(arms: Benchmark) -> None:
     """Each seed has an encoder of its own; the run starts from it and a new head, and says so."""
     run = arms.runs[4]
@@ -76,6 +78,7 @@ def test_fine_tuning_begins_with_the_encoder_that_was_pre_trained(arms: Benchmar
     assert sha256_of(encoder / "model.safetensors") != sha256_of(other / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_scratch_and_simmim_differ_in_nothing_but_their_start(arms: Benchmark) -> None:
     """The recipes of both arms are equal but for the initial weights."""
     scratch, simmim = arms.runs[2].recipe(), arms.runs[4].recipe()
@@ -83,7 +86,8 @@ def test_scratch_and_simmim_differ_in_nothing_but_their_start(arms: Benchmark) -
     assert sorted(told) == ["init", "initial_sha256"]
 
 
-@pytest.mark.parametrize("at", [(1, 2), pytest.param((2, 1), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [(1, 2), (2, 1)])
 def test_interrupted_in_pre_training_it_ends_with_the_same_bytes(
     trained: Trained, at: tuple[int, int]
 ) -> None:
@@ -226,6 +230,7 @@ def test_other_pretrained_weights_are_an_arm(coloured: Path) -> None:
         run_specs(Settings.of({"models": ["vit"], "weights": "pretrained:in99k"}), split)
 
 
+@pytest.mark.slow
 def test_an_encoder_of_another_family_is_refused(arms: Benchmark, trained: Trained) -> None:
     """One line that says what does not fit, before anything starts."""
     encoder = str(arms.runs[4].part("pretrain").folder)

@@ -63,6 +63,7 @@ def test_accuracy_is_that_of_the_kept_answers(folds: Benchmark, found: Stress) -
         assert kept == pytest.approx(np.mean(right) / clean["correct"].mean())
 
 
+@pytest.mark.slow
 def test_every_model_is_given_the_same_bytes(found: Stress) -> None:
     """A checksum of all pictures, under each condition one for both models; another for each condition."""
     table = found.frames["changes"]
@@ -72,6 +73,7 @@ def test_every_model_is_given_the_same_bytes(found: Stress) -> None:
     assert (harder[5] > harder[1]).all()
 
 
+@pytest.mark.slow
 def test_corruptions_that_training_views_have_are_named(found: Stress) -> None:
     """`--augment light` changes contrast, and has no noise."""
     table = found.frames["accuracy"]
@@ -80,6 +82,7 @@ def test_corruptions_that_training_views_have_are_named(found: Stress) -> None:
     assert not named["gaussian"].any()
 
 
+@pytest.mark.slow
 def test_p_values_are_corrected_over_models_and_corruptions(found: Stress) -> None:
     """Holm by hand over 2 × 2; the means over all corruptions are a family of their own."""
     table = found.frames["accuracy"]
@@ -92,6 +95,7 @@ def test_p_values_are_corrected_over_models_and_corruptions(found: Stress) -> No
         assert (row.p <= 0.05) == (not row.difference_low <= 0 <= row.difference_high)
 
 
+@pytest.mark.slow
 def test_consistency_is_the_share_of_pairs_of_shifts_with_one_answer(folds: Benchmark, found: Stress) -> None:
     """Nine crops: 36 pairs; the worst case is right at all nine."""
     names = [f"shift{a:+d}{b:+d}" for a, b in itertools.product((-1, 0, 1), repeat=2)]
@@ -108,6 +112,7 @@ def test_consistency_is_the_share_of_pairs_of_shifts_with_one_answer(folds: Benc
     assert mine["total_variation"] == pytest.approx(sum(moved) / 8)
 
 
+@pytest.mark.slow
 def test_each_condition_is_a_look_that_is_counted_once(folds: Benchmark, found: Stress) -> None:
     """Clean, four damages and nine crops; a second call finds all answered and looks at nothing."""
     runs = [run.evaluations() for run in folds.runs]
@@ -148,6 +153,7 @@ def test_a_call_that_is_stopped_goes_on_condition_by_condition(two_models: Bench
     assert (place / "clean.csv").stat().st_mtime_ns != kept["clean.csv"]
 
 
+@pytest.mark.slow
 def test_the_page_and_the_tables_are_written_whole(folds: Benchmark, found: Stress) -> None:
     """A csv per frame, figures, example pictures; the answer stands in the page."""
     call = Call.of(str(folds.folder), folds.folder.parent, *ASKED.values(), 0)

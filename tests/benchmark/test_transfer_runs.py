@@ -88,6 +88,7 @@ def test_the_own_size_is_trained_on_alike_and_the_paper_stands_beside(found: Tra
     assert published.to_dict() == pytest.approx({0: 0.817, 1: 0.838})
 
 
+@pytest.mark.slow
 def test_each_look_is_counted_once_and_a_second_call_looks_at_nothing(
     trained: Benchmark, found: Transfer
 ) -> None:
@@ -98,6 +99,7 @@ def test_each_look_is_counted_once_and_a_second_call_looks_at_nothing(
     assert again.frames["scores"].equals(found.frames["scores"])
 
 
+@pytest.mark.slow
 def test_what_was_trained_on_is_a_saved_model_that_answers_the_same(
     trained: Benchmark, found: Transfer
 ) -> None:
@@ -112,6 +114,7 @@ def test_what_was_trained_on_is_a_saved_model_that_answers_the_same(
     assert not list((trained.folder / CELLS).glob("*-start"))
 
 
+@pytest.mark.slow
 def test_the_figures_follow_from_the_table_of_right_answers(found: Transfer, tmp_path: Path) -> None:
     """Without vitbench: means of columns, and their differences."""
     write_transfer(found, tmp_path / "page", "vitbench transfer both")
@@ -173,6 +176,7 @@ def test_a_size_that_does_not_fit_is_named_and_the_others_go_on(trained: Benchma
         transfer(trained, sizes=(64,), windows=(4, 8))
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_the_network_at_that_size(trained: Benchmark, found: Transfer) -> None:
     """Recomputed by timm's own `set_input_size` on the trained ViT."""
     (place,) = (trained.folder / CELLS).glob("test_vit-s0-*-interpolated-i64/predictions.csv")

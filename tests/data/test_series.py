@@ -72,6 +72,7 @@ def test_a_class_of_one_pan_is_cut_and_its_borders_left_out(pans: ImageSet, seed
     assert not any("stays on the side of its original" in note for note in split.notes)
 
 
+@pytest.mark.slow
 def test_folds_leave_out_what_their_test_shows(pans: ImageSet) -> None:
     """Each picture is tested once; no fold learns from a near-copy of what it tests."""
     split = split_images(pans, 0, folds=4)

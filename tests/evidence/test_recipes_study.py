@@ -88,6 +88,7 @@ def test_a_picture_that_two_draws_hold_out_is_in_one_group() -> None:
     assert len(set(blocks.tolist())) == 58
 
 
+@pytest.mark.slow
 def test_weights_of_one_training_averaged_answer_as_it_does(two_models: Benchmark, tmp_path: Path) -> None:
     """Of two different models of one kind they answer as neither; probabilities are averaged by picture."""
     run = two_models.runs[0]

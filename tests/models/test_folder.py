@@ -42,10 +42,10 @@ def tiny_folder(tmp_path: Path) -> Path:
         "vit",
         pytest.param("deit", marks=pytest.mark.slow),  # a vit's network
         "deit-distilled",
-        "swin",
-        "swinv2",
+        pytest.param("swin", marks=pytest.mark.slow),
+        pytest.param("swinv2", marks=pytest.mark.slow),
         pytest.param("swinv2-w16", marks=pytest.mark.slow),  # swinv2's with other windows
-        "swinv2-cr",
+        pytest.param("swinv2-cr", marks=pytest.mark.slow),
         "resnet18",
         "convnext_atto",
         "efficientnet_b0",

@@ -178,6 +178,7 @@ def test_teacher_comes_first_and_has_a_row_of_its_own(taught: Benchmark) -> None
     assert {row["model"] for row in rows} >= {"test_efficientnet", "test_vit", "distill-test_vit"}
 
 
+@pytest.mark.slow
 def test_heads_say_what_the_saved_models_say(taught: Benchmark) -> None:
     """heads.csv: the student's own answers, timm's two heads and the teacher's, from its folder."""
     run, teacher = taught.runs[3], taught.runs[0]
@@ -198,6 +199,7 @@ def test_heads_say_what_the_saved_models_say(taught: Benchmark) -> None:
         assert 0 <= float(row["val_agreement"]) <= 1
 
 
+@pytest.mark.slow
 def test_the_saved_student_is_the_student_alone(taught: Benchmark) -> None:
     """As many tensors as its plain twin's, and timm loads it."""
     plain, student = (load_file(run.model_folder / "model.safetensors") for run in taught.runs[1:4:2])

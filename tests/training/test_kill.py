@@ -57,20 +57,17 @@ def teacher_in(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX process groups")
 @pytest.mark.parametrize(
     ("more", "run", "part"),
     [
         ("--batch-size 16", "test_vit-s0", "test_vit-s0"),
-        pytest.param(
+        (
             "--batch-size 16 --teacher teacher --distill soft --no-plain",
             "distill-test_vit-s0", "distill-test_vit-s0",
-            marks=pytest.mark.slow,
         ),
-        pytest.param(
-            "--pretrain --pretrain-epochs 3 --batch-size 4", "test_vit-s0", "test_vit-s0/pretrain",
-            marks=pytest.mark.slow,
-        ),
+        ("--pretrain --pretrain-epochs 3 --batch-size 4", "test_vit-s0", "test_vit-s0/pretrain"),
     ],
     ids=["labels", "teacher", "masks"],
 )  # fmt: skip

@@ -69,6 +69,7 @@ def test_a_short_epoch_is_looked_at_once(trained: Trained, monkeypatch: pytest.M
     assert len(lines) == 2
 
 
+@pytest.mark.slow
 def test_a_short_training_is_saved_once(
     trained: Trained, monkeypatch: pytest.MonkeyPatch, saves: list[tuple[int, int]]
 ) -> None:
@@ -105,6 +106,7 @@ def test_checkpoints_come_at_most_every_so_many_seconds(
     assert saves == [(3, 1), (6, 1), (8, 0)]
 
 
+@pytest.mark.slow
 def test_a_long_epoch_is_saved_inside(
     trained: Trained, monkeypatch: pytest.MonkeyPatch, saves: list[tuple[int, int]]
 ) -> None:

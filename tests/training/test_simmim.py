@@ -206,6 +206,7 @@ def test_what_is_hidden_plays_no_part(model: str) -> None:
     assert not torch.equal(visible, features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", FAMILIES)
 def test_the_token_lies_where_the_mask_is(model: str) -> None:
     """A hidden corner changes the patches of that corner, and no other: rows and columns are not swapped."""
@@ -221,7 +222,7 @@ def test_the_token_lies_where_the_mask_is(model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", ["vit", "swin", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+    "model", ["vit", *(pytest.param(name, marks=pytest.mark.slow) for name in ("swin", *OTHERS))]
 )
 def test_every_family_learns_and_its_encoder_is_taken_for_classification(
     model: str, made: Made, tmp_path: Path
