@@ -37,6 +37,7 @@ def test_swins_table_is_the_papers() -> None:
     assert not any("padded_rows" in row for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, PADDED])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parts_add_up_to_what_vitbench_counts_elsewhere(family: str, size: int) -> None:

@@ -52,6 +52,7 @@ def test_the_name_of_a_pre_training_decides_nothing(encoders: dict[str, Benchmar
     assert runs[0].about()["init"] != runs[1].about()["init"]  # which is for people
 
 
+@pytest.mark.slow
 def test_every_name_gives_the_same_recipe_and_no_probe(
     encoders: dict[str, Benchmark], pictures: Path
 ) -> None:

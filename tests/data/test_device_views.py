@@ -99,6 +99,7 @@ def test_real_photos_at_224_px(photos: Callable[[str], Path]) -> None:
     assert made(split, asked, epochs=1) == by_pillow(split, asked, epochs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [0, 20_000])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_neither_store_nor_room_nor_threads_change_them(

@@ -1,6 +1,6 @@
 """Fuzzing: mutated pictures through `predict`, random trees through the scanner; only clear errors come out.
 
-A short run is part of `make test`, the same one each time; `make test-faults` tries 25,000 other pictures
+A short run is among the slow tests, the same one each time; `make test-faults` tries 25,000 other pictures
 and 3,000 other trees.
 """
 
@@ -182,6 +182,7 @@ def assert_line(text: str) -> None:
     assert not [c for c in text if unicodedata.category(c) in ("Cc", "Zl", "Zp") or c == "\u202e"]
 
 
+@pytest.mark.slow
 def test_predict_on_mutated_pictures(tmp_path: Path) -> None:
     """A few hundred broken files of every format: an answer or an error row, never anything else."""
     ends = predict_mutants(QUICK, tmp_path)

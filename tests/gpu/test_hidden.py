@@ -9,6 +9,7 @@ import pytest
 FOUND = "import torch; print(torch.cuda.is_available(), torch.cuda.device_count())"
 
 
+@pytest.mark.slow
 def test_no_gpu_is_found_unless_asked_for(pytestconfig: pytest.Config) -> None:
     """Neither here nor in a process that a test starts, whatever the machine has; `--gpu` asks."""
     if pytestconfig.getoption("--gpu"):

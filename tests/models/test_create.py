@@ -204,6 +204,7 @@ def test_drop_path_is_what_was_asked(name: str) -> None:
 SMALL = ("test_vit", "test_efficientnet", "test_convnext", "tf_efficientnet_lite0", "resnetv2_18")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*SMALL, *(family.alias for family in FAMILIES)])
 def test_a_set_head_is_a_linear_map_of_the_features(name: str) -> None:
     """Evaluation logits are features · weightᵀ + bias; a distilled network has the map in both heads.

@@ -12,6 +12,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 96, 224, 256, 384])
 def test_swin_and_swin_v2_have_equal_windows(size: int) -> None:
     """Stage by stage, Swin V2 attends in windows as large as Swin's at every stated size."""
@@ -44,6 +45,7 @@ def test_the_plan_says_the_windows_of_the_network_that_is_built() -> None:
     assert windows_of(create(plan, 2, RANDOM, 0)) == (8, 8, 4, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.alias)
 @pytest.mark.parametrize("size", [64, 96, 256, 384, "native"])
 def test_every_family_runs_at_every_size(family: object, size: int) -> None:
@@ -90,6 +92,7 @@ def test_a_size_that_the_patches_do_not_divide_is_refused(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"),
     [("pvt_v2_b0", 64), ("pvt_v2_b0", 65), ("resnet18", 225), ("davit_tiny", 66), ("efficientnet_b0", 225)],

@@ -135,6 +135,7 @@ def test_the_papers_interpolation_is_plain_bicubic_and_timms_keeps_the_nearest_o
     assert not torch.allclose(tables[BICUBIC][:, 6:9, 6:9], small[:, 2:5, 2:5], atol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", list(SMALL))
 def test_a_saved_one_is_the_same_to_the_last_bit_when_it_is_loaded(
     saved: Saved, family: str, tmp_path: Path

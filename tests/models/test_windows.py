@@ -67,6 +67,7 @@ def rows_seen(block: nn.Module, side: int, row: int) -> list[int]:
     return [place for place in range(side) if float(slope[0, place].abs().max()) > 1e-8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 96, 128, 160, 224, 256])
 @pytest.mark.parametrize("name", SWINS)
 def test_a_border_row_does_not_see_the_opposite_border(name: str, size: int) -> None:

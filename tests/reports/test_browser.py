@@ -332,6 +332,7 @@ def test_without_javascript_everything_is_there(open_page: Open, report: Path) -
     assert page.locator("button:visible, form:visible, dialog:visible").count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [True, False])
 @pytest.mark.parametrize("which", ["report", "hostile"])
 def test_a_narrow_screen_needs_no_sideways_scrolling(

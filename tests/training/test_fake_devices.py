@@ -262,6 +262,7 @@ def test_a_mistake_is_found(planted: str, split: Split, fake: Any, monkeypatch: 
         steps(trainer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", ["a mask from the host", "a choice"])
 def test_what_no_graph_can_hold_is_found(planted: str, split: Split, fake: Any) -> None:
     """What `Recordable` is for: something made on the host, or looked at there, inside the forward pass."""

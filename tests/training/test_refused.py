@@ -35,6 +35,7 @@ def weights(benchmark: Benchmark) -> str:
     return sha256_of(benchmark.runs[0].model_folder / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_may_not_be_written_is_one_line_and_resume_ends_equal(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

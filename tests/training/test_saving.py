@@ -82,6 +82,7 @@ def test_a_short_training_is_saved_once(
     assert saves == [(4, 0)]
 
 
+@pytest.mark.slow
 def test_checkpoints_come_at_most_every_so_many_seconds(
     trained: Trained, monkeypatch: pytest.MonkeyPatch, saves: list[tuple[int, int]]
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_kill_costs_thirty_seconds_at_most(monkeypatch: pytest.MonkeyPatch) ->
         assert saving.due(trainer) == due
 
 
+@pytest.mark.slow
 def test_the_best_weights_outlive_the_epochs_after_them(
     trained: Trained, monkeypatch: pytest.MonkeyPatch, saves: list[tuple[int, int]]
 ) -> None:
