@@ -53,7 +53,9 @@ def _cell(value: object) -> str:
 
 
 def main() -> None:
-    (PAGES / "reliability.md").write_text(page(kept_rows(PAGES / "reliability.jsonl")), encoding="utf-8")
+    if not (rows := kept_rows(PAGES / "reliability.jsonl")):
+        raise SystemExit("reliability.jsonl: nothing was tested; the page stays as it is")
+    (PAGES / "reliability.md").write_text(page(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":
