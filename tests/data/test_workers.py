@@ -320,11 +320,11 @@ def test_a_file_that_is_gone_is_named(split: Split, crew: Callable[[int], Crew])
 
 @pytest.mark.slow
 def test_leaving_an_epoch_does_not_wait_for_what_is_under_way(crew: Callable[[int], Crew]) -> None:
-    """Three batches of twenty seconds each are left within ten; the next epoch has its own again."""
+    """Three batches of twenty seconds each are left within three; the next epoch has its own again."""
     one = crew(1)
     batches = Feed(Odd("slow"), 7, NO_STORE, one, [[(i, 0) for i in range(100)]] * 3).batches()
     assert one.hands(Odd("slow"), "", 100) is not None
-    assert _left_after(1.0, batches) < 10
+    assert _left_after(1.0, batches) < 3
     assert fed(Odd(), one) == EXPECTED
 
 
