@@ -27,9 +27,9 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import torch
 from pages import PAGES, kept_rows
 from recipes_page import write
+from torch.optim.swa_utils import AveragedModel
 
 from vitbench.benchmark.predict import predict
 from vitbench.benchmark.train import train
@@ -103,8 +103,9 @@ def draw(photos: Path, block: int, way: Way, seed: int, folder: Path) -> dict[st
                 ("test", order[:held]), ("val", order[held : held + val]), ("train", order[held + val :]),
             )
         }  # fmt: skip
-        parts["train"] = [*parts["train"][: way.pictures], *parts["val"][way.val or len(parts["val"]) :]]
-        parts["val"] = parts["val"][: way.val]
+        kept = parts["val"][: way.val]
+        parts["train"] = [*parts["train"][: way.pictures], *parts["val"][len(kept) :]]
+        parts["val"] = kept
         for part, pictures in parts.items():
             (folder / part / label.name).mkdir(parents=True)
             for file in pictures:
@@ -178,13 +179,10 @@ def _mean(answers: Sequence[Predictions]) -> Predictions:
 def _averaged(runs: Sequence[Run], photos: Path, place: Path) -> Predictions:
     """What a model says of the test pictures whose weights are the mean of the runs' weights."""
     loaded, known = [load_model(one.model_folder) for one in runs], runs[0].predictions()
-    weights = [one.module.state_dict() for one in loaded]
-    mean = {
-        name: torch.stack([one[name] for one in weights]).mean(0) if first.is_floating_point() else first
-        for name, first in weights[0].items()
-    }
-    loaded[0].module.load_state_dict(mean)
-    save_model(loaded[0].module, place, loaded[0].classes, loaded[0].preprocessing)
+    mean = AveragedModel(loaded[0].module)  # batch statistics are the network's own: frozen in every run
+    for one in loaded:
+        mean.update_parameters(one.module)
+    save_model(mean.module, place, loaded[0].classes, loaded[0].preprocessing)
     pictures = [photos / path for path in known.paths]
     said = [
         dict(next(iter(answer.predictions.values())))
