@@ -20,6 +20,7 @@ from vitbench.records import Benchmark, Split
 from vitbench.records.watch import Watch
 from vitbench.training import trainer
 
+pytestmark = pytest.mark.slow
 Trained = Callable[..., Benchmark]
 FOLDS = 3
 
@@ -32,7 +33,6 @@ def folded(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     return train(data, name="folded", results=root / "results", **{**TINY, "folds": FOLDS, "epochs": 3})
 
 
-@pytest.mark.slow
 def test_every_picture_is_answered_once_by_its_fold(folded: Benchmark) -> None:
     """predictions.csv has each picture of split.csv once, from the model of the fold it is tested in."""
     run = folded.runs[0]
@@ -49,7 +49,6 @@ def test_every_picture_is_answered_once_by_its_fold(folded: Benchmark) -> None:
         assert np.array_equal(whole.probabilities[rows], alone.probabilities)
 
 
-@pytest.mark.slow
 def test_the_table_counts_all_pictures(folded: Benchmark) -> None:
     """One row over all 36 pictures; its scores are those of the out-of-fold predictions."""
     row = read_csv(folded.folder / "comparison.csv")[0]
@@ -62,7 +61,6 @@ def test_the_table_counts_all_pictures(folded: Benchmark) -> None:
     assert folded.runs[0].metrics()["best_epoch"] == round(middle)
 
 
-@pytest.mark.slow
 def test_no_picture_trains_its_own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the loop reads for a fold holds no picture of the fold's test part, nor a member of its group."""
     data = scenes(tmp_path / "data", classes=3, each=4)
@@ -86,7 +84,6 @@ def test_no_picture_trains_its_own_model(tmp_path: Path, monkeypatch: pytest.Mon
     assert sorted(tested) == sorted(p.relative_to(data).as_posix() for p in data.rglob("*.png"))
 
 
-@pytest.mark.slow
 def test_interrupted_inside_fold_3(trained: Trained) -> None:
     """Stopped in the third fold and resumed: the same bytes of every model and of the predictions."""
 
@@ -118,7 +115,6 @@ def models_of(benchmark: Benchmark) -> dict[str, str]:
     return {path.relative_to(benchmark.folder).as_posix(): sha256_of(path) for path in found}
 
 
-@pytest.mark.slow
 def test_the_folds_models_answer_together_or_one_retrained_does(folded: Benchmark, trained: Trained) -> None:
     """--final folds: three models answer; retrain: one, on all pictures, for as long as the folds chose."""
     model_set = model_set_for(str(folded.folder), [], folded.folder.parent)
@@ -135,7 +131,6 @@ def test_the_folds_models_answer_together_or_one_retrained_does(folded: Benchmar
     assert final.epochs()[-1].lr == pytest.approx(again.runs[0].folds[0].epochs()[len(final.epochs()) - 1].lr)
 
 
-@pytest.mark.slow
 def test_small_test_parts_are_said_and_auto_takes_folds(trained: Trained) -> None:
     """Three test pictures a class: a plain split proposes folds, `folds="auto"` takes them."""
     heard: list[str] = []
@@ -178,7 +173,6 @@ def scene_of(path: str) -> str:
     return Path(path).name.partition("-")[0]
 
 
-@pytest.mark.slow
 def test_bursts_inflate_what_groups_bring_down(tmp_path: Path) -> None:
     """150 pictures of 5 classes in bursts of three, labels that mean nothing.
 
@@ -197,7 +191,6 @@ def test_bursts_inflate_what_groups_bring_down(tmp_path: Path) -> None:
     assert honest["correct"] / SHOTS <= binom.ppf(0.9999, 50, 1 / 5)
 
 
-@pytest.mark.slow
 def test_random_labels_stay_at_chance_in_all_folds(tmp_path: Path) -> None:
     """Single pictures with labels that mean nothing, trained with many views each: chance, out of fold."""
     data = tmp_path / "data"

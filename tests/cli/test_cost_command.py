@@ -10,10 +10,10 @@ import pytest
 
 from vitbench.analysis.multiply_adds import PARTS
 
+pytestmark = pytest.mark.slow
 Call = Callable[..., tuple[int, str]]
 
 
-@pytest.mark.slow
 def test_the_command_leaves_a_page_and_every_number(call: Call) -> None:
     """The csv adds up without vitbench; a second call keeps the first; json holds the same."""
     status, text = call("cost", "test_vit", "test_efficientnet", "--sizes", "32,64", "--memory", "1")
@@ -37,7 +37,6 @@ def test_the_command_leaves_a_page_and_every_number(call: Call) -> None:
     assert [row["image_size"] for row in again["macs"]] == [32]
 
 
-@pytest.mark.slow
 def test_the_figures_follow_from_the_csv_by_numpy_alone(call: Call) -> None:
     """GMACs and attention's share from the parts; exponents from two logarithms; where the order turns."""
     sizes = ("--sizes", "960,1024", "--no-times")

@@ -38,7 +38,10 @@ from vitbench.training.step import train_step
 from vitbench.training.trainer import Trainer
 
 SIZE, BATCH = 64, 8
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # that there is no CUDA
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # that there is no CUDA
+]
 MACHINE = Machine("cuda", "no card", BATCH, 16, 1, 0, without=("cuda_graphs",))
 SHALLOW: dict[str, dict[str, Any]] = {"vit": {"depth": 2}, "swin": {"depths": (1, 2, 1, 1)}}
 """Networks of the real kinds, with fewer blocks: every kind of block is there."""
@@ -162,7 +165,6 @@ def network_of(plan: ModelPlan) -> nn.Module:
         return create(plan, 3, RANDOM, 0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_families(name: str, split: Split, fake: Any) -> None:
     """A step of every family stays on its device."""
@@ -170,7 +172,6 @@ def test_families(name: str, split: Split, fake: Any) -> None:
     assert steps(built(plan, recipe_for(plan, split), split, fake)) == {"cuda"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", RECIPES)
 def test_recipes(what: str, split: Split, fake: Any) -> None:
     """Whatever a recipe adds to a step."""
@@ -178,7 +179,6 @@ def test_recipes(what: str, split: Split, fake: Any) -> None:
     assert steps(built(plan, recipe_for(plan, split, **RECIPES[what]), split, fake, micro=3)) == {"cuda"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("freeze_norm", [True, False])
 def test_batch_norm(freeze_norm: bool, split: Split, fake: Any) -> None:
     """Statistics are where the weights are, frozen or learnt, over micro-batches too."""
@@ -187,7 +187,6 @@ def test_batch_norm(freeze_norm: bool, split: Split, fake: Any) -> None:
     assert steps(trainer) == {"cuda"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 @pytest.mark.parametrize("student", THROUGH)
 def test_distillation(student: str, kind: Any, split: Split, fake: Any) -> None:
@@ -201,7 +200,6 @@ def test_distillation(student: str, kind: Any, split: Split, fake: Any) -> None:
     assert steps(built(plan, recipe, split, fake, teacher=teacher)) == {"cuda"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("target", ["pixels", "normalised"])
 @pytest.mark.parametrize("name", ["vit", "swin", "swinv2", "swinv2-cr"])
 def test_masked_pictures(name: str, target: Any, split: Split, fake: Any) -> None:
@@ -226,7 +224,6 @@ class Rows(list[Tensor]):
         super().__init__(torch.rand(2, 3, SIZE, SIZE) for _ in range(count))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_evaluation_and_features(name: str, split: Split, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches go to the device, and what comes of them is on the CPU before numpy sees it."""
@@ -248,7 +245,6 @@ def test_evaluation_and_features(name: str, split: Split, fake: Any, monkeypatch
     assert left == ["cpu"] * (8 if name == "deit-distilled" else 4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("planted", ["targets", "mean"])
 def test_a_mistake_is_found(planted: str, split: Split, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this page is for: targets, or the mean of the pictures, left on the CPU."""
@@ -262,7 +258,6 @@ def test_a_mistake_is_found(planted: str, split: Split, fake: Any, monkeypatch: 
         steps(trainer)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("planted", ["a mask from the host", "a choice"])
 def test_what_no_graph_can_hold_is_found(planted: str, split: Split, fake: Any) -> None:
     """What `Recordable` is for: something made on the host, or looked at there, inside the forward pass."""

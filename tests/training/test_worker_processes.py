@@ -19,7 +19,7 @@ from vitbench.data.crew import Crew
 from vitbench.records import Benchmark
 from vitbench.training import loop
 
-pytestmark = pytest.mark.usefixtures("no_reports", "nobody_left")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_reports", "nobody_left")]
 
 SETTINGS = {**TINY, "epochs": 3, "per_class": 40, "batch_size": 8, "workers": 2, "augment": "strong"}
 SCRIPT = """
@@ -42,7 +42,6 @@ def log(folder: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-@pytest.mark.slow
 def test_weights_do_not_depend_on_who_prepares(
     trained: Callable[..., Benchmark], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,7 +55,6 @@ def test_weights_do_not_depend_on_who_prepares(
     assert not [one for one in psutil.Process().children() if "vitbench.data.worker" in str(one.cmdline())]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")
 def test_a_killed_training_leaves_no_process_and_is_resumed(
     trained: Callable[..., Benchmark], coloured: Path, tmp_path: Path
